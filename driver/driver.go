@@ -1,0 +1,157 @@
+// Package driver makes it so: a driver brings the kernel or a routing daemon in
+// step with a wanted state, and tells by asking what is really there. It knows
+// neither the checks nor the configuration library.
+//
+// A kind of driver is one struct whose tagged fields are its settings, with the
+// methods of Driver, and a register call in init. The reference, the JSON
+// Schema, the defaults and the validation come from the tags (see package config).
+package driver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Presence says how an address is there on the host.
+type Presence int
+
+// The presences, from the least to the most.
+const (
+	// Absent: keepcast keeps nothing of it on the host.
+	Absent Presence = iota
+	// Delivered: not announced, but packets that still arrive are served, by a
+	// local delivery route that no routing daemon sees.
+	Delivered
+	// Announced: on the interface and permitted by every daemon's gate.
+	Announced
+)
+
+// String returns the presence as it is shown: absent, delivered or announced.
+func (p Presence) String() string {
+	return [...]string{"absent", "delivered", "announced"}[p]
+}
+
+// Route is one address of a service and how it is to be there.
+type Route struct {
+	// Prefix is the address with its length: 203.0.113.1/24 is put on the
+	// interface as it stands, and 203.0.113.0/24 (its Masked form) is announced.
+	Prefix   netip.Prefix
+	Service  string // the service it belongs to, for logs and comments
+	Presence Presence
+	Degraded bool // announced with worse attributes, so that other hosts are preferred
+}
+
+// State is the whole of what keepcast manages, never a change to it. A wanted
+// state names every configured address, also the absent ones: what it does not
+// name is not keepcast's and is left alone.
+type State struct {
+	Interface string // the interface that carries the addresses
+	Routes    []Route
+}
+
+// Announced returns the announced routes, once for each masked prefix, sorted by
+// prefix, so that equal states render equally.
+func (s State) Announced() []Route {
+	var out []Route
+	for _, r := range s.Routes {
+		if r.Presence == Announced {
+			out = append(out, r)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Route) int { return a.Prefix.Masked().Compare(b.Prefix.Masked()) })
+	return slices.CompactFunc(out, func(a, b Route) bool { return a.Prefix.Masked() == b.Prefix.Masked() })
+}
+
+// Driver keeps one routing daemon, or the kernel, in step.
+type Driver interface {
+	// Observe returns what the kernel or the daemon has, by asking it, never by
+	// remembering: of the routes it was last asked to apply, those it announces
+	// have Presence Announced.
+	Observe(ctx context.Context) (State, error)
+	// Apply brings it in step with want. It is idempotent, does nothing where
+	// nothing is to be done, and returns nil only once want is in force. A
+	// failure leaves what was there, and is retried by the caller.
+	Apply(ctx context.Context, want State) error
+}
+
+// Watcher is a Driver that learns when its daemon or the kernel changed by
+// itself: an address somebody deleted, a daemon that restarted.
+type Watcher interface {
+	// Watch calls changed whenever an Apply now would be worth its while, until
+	// ctx is done. It returns early only with the error that ended it; the
+	// caller then starts it again after a while.
+	Watch(ctx context.Context, changed func()) error
+}
+
+// Renderer is a Driver that writes a snippet for its daemon.
+type Renderer interface {
+	// Render returns the snippet for want, byte for byte as Apply would write it.
+	Render(want State) ([]byte, error)
+}
+
+// Validator is a Driver with rules between its settings.
+type Validator interface {
+	// Validate says what is wrong with the settings.
+	Validate() error
+}
+
+// Closer is a Driver that holds something open, such as a control connection.
+type Closer interface {
+	Close() error
+}
+
+// Host is what a driver is given of its surroundings before its first use.
+type Host struct {
+	Log       *slog.Logger // already carries the driver's name
+	Templates string       // directory of templates that replace the embedded ones; may be missing
+}
+
+// Hoster is a Driver that needs a Host.
+type Hoster interface {
+	SetHost(h Host)
+}
+
+// Kind is a kind of driver that a configuration can name.
+type Kind struct {
+	Name    string        // as in `kind: bird`
+	Doc     string        // one sentence or a few, Markdown, for the reference
+	Example string        // the YAML settings of one driver of this kind, without name and kind
+	New     func() Driver // its struct declares the settings by its tags
+}
+
+// kinds is filled by the init functions of this package and only read later.
+var kinds = map[string]Kind{}
+
+// register makes a kind known. It is for the init function of the kind's file.
+func register(k Kind) {
+	if _, twice := kinds[k.Name]; twice {
+		panic("driver: kind " + k.Name + " registered twice")
+	}
+	kinds[k.Name] = k
+}
+
+// Kinds returns every kind, sorted by name.
+func Kinds() []Kind {
+	all := make([]Kind, 0, len(kinds))
+	for _, k := range kinds {
+		all = append(all, k)
+	}
+	slices.SortFunc(all, func(a, b Kind) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// KindByName returns the kind of that name, or an error that lists the known ones.
+func KindByName(name string) (Kind, error) {
+	if k, ok := kinds[name]; ok {
+		return k, nil
+	}
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, k.Name)
+	}
+	return Kind{}, fmt.Errorf("no driver kind %q (known: %s)", name, strings.Join(names, ", "))
+}

@@ -1,0 +1,99 @@
+package driver
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+)
+
+// place puts content into the file path so that a reader, or a crash, sees
+// either the old file or the new one: same directory, fsync, rename. Mode and
+// owner of an existing file are kept; a new one is 0640 and gets the group of
+// its directory, so that the daemon can read it. It returns whether the file
+// changed, and a function that puts the old content back.
+func place(path string, content []byte) (changed bool, restore func() error, err error) {
+	old, err := os.ReadFile(path)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !isNew {
+		return false, nil, fmt.Errorf("reading the old snippet: %w", err)
+	}
+	if !isNew && bytes.Equal(old, content) {
+		return false, func() error { return nil }, nil
+	}
+	if err := replace(path, content); err != nil {
+		return false, nil, err
+	}
+	restore = func() error { return replace(path, old) }
+	if isNew {
+		restore = func() error { return os.Remove(path) }
+	}
+	return true, restore, nil
+}
+
+// replace writes path by way of a temporary file beside it.
+func replace(path string, content []byte) error {
+	dir := filepath.Dir(path)
+	mode, uid, gid, err := ownership(path, dir)
+	if err != nil {
+		return err
+	}
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(mode))
+	if err != nil {
+		return fmt.Errorf("%s: a temporary file beside it: %w (keepcast needs write permission on %s)", path, err, dir)
+	}
+	defer f.Cleanup() //nolint:errcheck // the error that matters is the one returned below
+	if _, err := f.Write(content); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	// Without the right to give a file away the group alone is tried: it is
+	// what lets the daemon read the file.
+	if err := f.Chown(uid, gid); err != nil {
+		if err := f.Chown(-1, gid); err != nil {
+			return fmt.Errorf("%s: keeping its group %d: %w", path, gid, err)
+		}
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return syncDir(dir)
+}
+
+// ownership returns what the file path has, or what a new one in dir gets.
+func ownership(path, dir string) (mode fs.FileMode, uid, gid int, err error) {
+	mode = 0o640
+	info, err := os.Stat(path)
+	switch {
+	case err == nil:
+		mode = info.Mode().Perm()
+	case errors.Is(err, fs.ErrNotExist):
+		if info, err = os.Stat(dir); err != nil {
+			return 0, 0, 0, fmt.Errorf("directory of the snippet: %w", err)
+		}
+	default:
+		return 0, 0, 0, fmt.Errorf("%s: %w", path, err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, 0, fmt.Errorf("%s: no owner to be read", path)
+	}
+	return mode, int(st.Uid), int(st.Gid), nil
+}
+
+// syncDir makes a rename in dir last through a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("syncing directory: %w", err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("syncing directory %s: %w", dir, err)
+	}
+	return nil
+}
