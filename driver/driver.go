@@ -108,6 +108,7 @@ type Closer interface {
 type Host struct {
 	Log       *slog.Logger // already carries the driver's name
 	Templates string       // directory of templates that replace the embedded ones; may be missing
+	Reloaded  func()       // to be called whenever the daemon was made to load something new
 }
 
 // Hoster is a Driver that needs a Host.
