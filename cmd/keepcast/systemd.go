@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
+	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/coreos/go-systemd/v22/dbus"
 )
 
@@ -15,23 +15,23 @@ import (
 type systemd struct{}
 
 // notify ignores errors: the manager that can't be told is gone.
-func (systemd) notify(state string) { _, _ = daemon.SdNotify(false, state) }
+func (systemd) notify(state string) { _, _ = sd.SdNotify(false, state) }
 
-func (s systemd) ready() { s.notify(daemon.SdNotifyReady) }
+func (s systemd) ready() { s.notify(sd.SdNotifyReady) }
 
 // reloading needs the time too: Debian 12 has systemd 252, where the unit
 // can't be of Type=notify-reload.
 func (s systemd) reloading() {
-	s.notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+	s.notify(sd.SdNotifyReloading + "\n" + sd.SdNotifyMonotonicUsec())
 }
 
-func (s systemd) stopping() { s.notify(daemon.SdNotifyStopping) }
+func (s systemd) stopping() { s.notify(sd.SdNotifyStopping) }
 
-func (s systemd) alive() { s.notify(daemon.SdNotifyWatchdog) }
+func (s systemd) alive() { s.notify(sd.SdNotifyWatchdog) }
 
 // aliveEvery is a third of the unit's WatchdogSec; 0 without one.
 func (systemd) aliveEvery() time.Duration {
-	every, err := daemon.SdWatchdogEnabled(false)
+	every, err := sd.SdWatchdogEnabled(false)
 	if err != nil {
 		return 0
 	}

@@ -30,7 +30,7 @@ type Main struct {
 	ControlSocket   string `config:"control_socket" default:"/run/keepcast/keepcast.sock" doc:"Unix socket that the commands talk to; for root and the group keepcast."`
 	RuntimeDir      string `config:"runtime_directory" default:"/run/keepcast" doc:"Directory for what must survive a restart, not a reboot."`
 	StateDir        string `config:"state_directory" default:"/var/lib/keepcast" doc:"Directory for what must survive a reboot: the drains."`
-	DrainDir        string `config:"drain_directory" default:"/etc/keepcast/drain.d" doc:"A file in it that is named like a service drains that service as long as it is there; its first line is shown as the reason."`
+	DrainDir        string `config:"drain_directory" default:"/etc/keepcast/drain.d" doc:"A file in it that is named like a service drains that service as long as it is there; its first line is shown as the reason. Empty: none."`
 	TemplateDir     string `config:"template_directory" default:"/etc/keepcast/templates" doc:"A file in it that is named like an embedded template (bird.conf.tmpl, frr.conf.tmpl) replaces it."`
 	OnStop          string `config:"on_stop" default:"auto" enum:"auto|withdraw|keep" doc:"What a stop does: withdraw (drain for linger, then exit), keep (leave all as it is), or auto: keep when systemd restarts the unit, else withdraw."`
 	LogLevel        string `config:"log_level" default:"info" enum:"debug|info|warn|error" doc:"The least level that is logged; debug shows every check."`

@@ -45,6 +45,9 @@ func dropIns(mainFile string) ([]string, error) {
 // syntax ends up in the faults, and the file counts as empty then.
 func (l *loader) read(path string) (file, error) {
 	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return file{}, fmt.Errorf("configuration: %w: write one (docs/tutorial.md shows how), or name another with --config", err)
+	}
 	if err != nil {
 		return file{}, fmt.Errorf("configuration: %w", err)
 	}

@@ -154,17 +154,24 @@ func (l *loader) service(path string, raw, defaults map[string]any) Service {
 		defaults = nil
 	}
 	l.name(path, s.Name)
-	entries := l.entriesAt(join(path, "checks"), raw["checks"])
-	for i, entry := range entries {
-		at := join(path, "checks") + "[" + entryID(entry, i) + "]"
-		s.Checks = append(s.Checks, l.check(at, merge(defaults, entry)))
+	valid := l.clean(func() {
+		for i, entry := range l.entriesAt(join(path, "checks"), raw["checks"]) {
+			at := join(path, "checks") + "[" + entryID(entry, i) + "]"
+			s.Checks = append(s.Checks, l.check(at, merge(defaults, entry)))
+		}
+	})
+	if valid {
+		l.required(path, s)
 	}
-	l.required(path, s)
 	return s
 }
 
 // required checks that the service can be fit and unfit at all.
 func (l *loader) required(path string, s Service) {
+	if len(s.Checks) == 0 {
+		l.fault(join(path, "checks"), "required, but missing: without a check the service could never be announced")
+		return
+	}
 	withdrawing := 0
 	for _, c := range s.Checks {
 		if !c.Degrades() {

@@ -116,9 +116,13 @@ func dirChanges(dir string) (<-chan fsnotify.Event, func()) {
 	return w.Events, stop
 }
 
-// readDrainDir reads the directory. A file that can't be read still drains.
+// readDrainDir reads the directory. A file that can't be read still drains. No
+// directory, or none configured, orders nothing.
 func readDrainDir(dir string) (map[string]Drain, error) {
 	out := map[string]Drain{}
+	if dir == "" {
+		return out, nil
+	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return out, nil

@@ -95,7 +95,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		return err
 	}
 	e.running.Go(func() { e.reconciler.run(alive) })
-	e.running.Go(func() { watchDrainDir(alive, e.cfg.DrainDir, e.drainFiles) })
+	if dir := e.cfg.DrainDir; dir != "" {
+		e.running.Go(func() { watchDrainDir(alive, dir, e.drainFiles) })
+	}
 	for _, s := range e.services {
 		for _, c := range s.checks {
 			e.startCheck(s, c)
@@ -130,7 +132,9 @@ func (e *Engine) start(ctx context.Context) error {
 	if e.drains.commanded, err = loadDrains(e.cfg.StateDir, now); err != nil {
 		e.log.Error("starting without the saved drains: services that were drained may come back", "err", err)
 	}
-	if files, err := readDrainDir(e.cfg.DrainDir); err == nil {
+	if files, err := readDrainDir(e.cfg.DrainDir); err != nil {
+		e.log.Error("starting without the drains ordered by files", "err", err)
+	} else {
 		e.drains.files = files
 	}
 	host, err := e.observe(ctx)

@@ -173,10 +173,8 @@ func (r *reconciler) failed(ctx context.Context, err error) {
 		return
 	}
 	r.failures++
-	if r.state.err == nil || r.state.err.Error() != err.Error() {
-		r.log.Error("kernel not in step, retrying", "driver", kernelName, "err", err)
-	}
 	if r.state.err == nil {
+		r.log.Error("kernel not in step, retrying", "driver", kernelName, "err", err)
 		r.state.since = time.Now()
 	}
 	r.state.err, r.state.inSync = err, false

@@ -69,7 +69,11 @@ func (e *Engine) replace(cfg *config.Config) {
 		delete(old, c.Name)
 	}
 	for _, s := range before {
-		e.leave(s.cfg.Name, prefixes(s.cfg), now, s.state.up())
+		until := s.lingerUntil
+		if s.state.up() {
+			until = now.Add(s.cfg.Linger)
+		}
+		e.leave(s.cfg.Name, prefixes(s.cfg), until)
 	}
 	for _, gone := range old {
 		gone.stopChecks(func(*check) bool { return false })

@@ -106,7 +106,11 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 	}
 	e.leaving = s.Leaving
 	for _, old := range s.Services {
-		e.leave(old.Name, old.Addresses, now, old.State.up())
+		linger := time.Duration(0)
+		if old.State.up() {
+			linger = e.cfg.Linger
+		}
+		e.leave(old.Name, old.Addresses, now.Add(linger))
 	}
 }
 
@@ -120,21 +124,14 @@ func (s *service) onHost(there map[netip.Prefix]bool) bool {
 	return true
 }
 
-// leave notes the addresses that no configured service has any more.
-func (e *Engine) leave(service string, addresses []netip.Prefix, now time.Time, up bool) {
+// leave notes the addresses that no configured service has any more; they are
+// delivered locally until the time until.
+func (e *Engine) leave(service string, addresses []netip.Prefix, until time.Time) {
 	kept := map[netip.Prefix]bool{}
-	linger := e.cfg.Linger
 	for _, s := range e.services {
 		for _, a := range s.cfg.Addresses {
 			kept[a.Prefix] = true
 		}
-		if s.cfg.Name == service {
-			linger = s.cfg.Linger
-		}
-	}
-	until := now
-	if up {
-		until = now.Add(linger)
 	}
 	for _, p := range addresses {
 		if !kept[p] {
