@@ -35,6 +35,7 @@ func birdMissing(t *testing.T, what string) {
 type realBIRD struct {
 	t       *testing.T
 	dir, ns string
+	id      string // its router id
 	cmd     *exec.Cmd
 	ask     *birdControl // of the test, beside that of the driver
 }
@@ -47,7 +48,7 @@ func newRealBIRD(t *testing.T) *realBIRD {
 	if os.Geteuid() != 0 {
 		birdMissing(t, "needs root")
 	}
-	r := &realBIRD{t: t, dir: birdDir(t), ns: fmt.Sprintf("kc-bird-%d-%d", os.Getpid(), birdSpaces.Add(1))}
+	r := &realBIRD{t: t, dir: birdDir(t), id: "10.99.0.1", ns: fmt.Sprintf("kc-bird-%d-%d", os.Getpid(), birdSpaces.Add(1))}
 	r.ask = &birdControl{socket: filepath.Join(r.dir, "bird.ctl"), timeout: 20 * time.Second}
 	r.ip("netns add " + r.ns)
 	t.Cleanup(func() {
@@ -89,7 +90,7 @@ func (r *realBIRD) protocols(more string) {
 
 func (r *realBIRD) config(more string) {
 	r.t.Helper()
-	birdWrite(r.t, filepath.Join(r.dir, "bird.conf"), "log \""+r.dir+"/bird.log\" all;\nrouter id 10.99.0.1;\nprotocol device {}\n"+more)
+	birdWrite(r.t, filepath.Join(r.dir, "bird.conf"), "log \""+r.dir+"/bird.log\" all;\nrouter id "+r.id+";\nprotocol device {}\n"+more)
 }
 
 // start runs BIRD and waits until it answers.
