@@ -115,17 +115,21 @@ func (k *Kernel) Observe(ctx context.Context) (State, error) {
 		return State{}, err
 	}
 	defer v.close()
+	delivered, err := v.delivered()
+	if err != nil {
+		return State{}, err
+	}
 	s := State{Interface: k.iface}
 	up := v.link != nil && v.link.Attrs().Flags&net.FlagUp != 0
 	for addr, on := range v.addrs {
 		for _, a := range on {
 			if up && usable(a) {
 				s.Routes = append(s.Routes, Route{Prefix: prefixOf(a), Presence: Announced})
-				delete(v.routes, addr)
+				delete(delivered, addr)
 			}
 		}
 	}
-	for addr := range v.routes {
+	for addr := range delivered {
 		s.Routes = append(s.Routes, Route{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Presence: Delivered})
 	}
 	sortRoutes(s.Routes)

@@ -51,6 +51,7 @@ func (s space) echo(addr netip.AddrPort) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -58,7 +59,7 @@ func (s space) echo(addr netip.AddrPort) {
 			if err != nil {
 				return
 			}
-			wg.Go(func() { copyBack(c) })
+			wg.Go(func() { copyBack(ctx, c) })
 		}
 	})
 	wg.Go(func() {
@@ -72,14 +73,16 @@ func (s space) echo(addr netip.AddrPort) {
 		}
 	})
 	s.t.Cleanup(func() {
+		stop()
 		l.Close()
 		p.Close()
 		wg.Wait()
 	})
 }
 
-func copyBack(c net.Conn) {
+func copyBack(ctx context.Context, c net.Conn) {
 	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })() // its client may be cut off
 	buf := make([]byte, 64)
 	for {
 		n, err := c.Read(buf)

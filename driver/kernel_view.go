@@ -21,8 +21,7 @@ const (
 )
 
 // view is what the kernel had when it was asked, and the socket to change it
-// with. Each method changes only what view says is to be changed; one that
-// finds its work done already by somebody else is content.
+// with. A method that finds its work done already, by whomever, is content.
 type view struct {
 	h        *netlink.Handle
 	ns       netns.NsHandle
@@ -30,12 +29,10 @@ type view struct {
 	iface    string
 	link     netlink.Link                  // nil: there is no such interface
 	addrs    map[netip.Addr][]netlink.Addr // on the interface; an IPv4 one can be there with several lengths
-	routes   map[netip.Addr]bool           // keepcast's own local delivery routes
-	added    map[netip.Addr]bool           // put on the interface since
 	promoted bool                          // see promote
 }
 
-// look asks the kernel for the interface, its addresses and our routes.
+// look asks the kernel for the interface and its addresses.
 func (k *Kernel) look(ctx context.Context) (*view, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -44,10 +41,7 @@ func (k *Kernel) look(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{
-		h: h, ns: k.ns, log: k.log, iface: k.iface,
-		addrs: map[netip.Addr][]netlink.Addr{}, routes: map[netip.Addr]bool{}, added: map[netip.Addr]bool{},
-	}
+	v := &view{h: h, ns: k.ns, log: k.log, iface: k.iface, addrs: map[netip.Addr][]netlink.Addr{}}
 	if err := v.fill(); err != nil {
 		h.Close()
 		return nil, err
@@ -75,40 +69,41 @@ func (v *view) fill() error {
 			v.addrs[addr] = append(v.addrs[addr], a)
 		}
 	}
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		if err := v.fillRoutes(family); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
-func (v *view) fillRoutes(family int) error {
-	// With strict checking the kernel itself picks our routes out of what may
-	// be a full BGP table. Kernels before 4.20 do not know it: then we pick.
-	// It is off otherwise, for it refuses the library's form of route get.
+// delivered lists the addresses that have keepcast's local delivery route. Only
+// Observe asks: with a full BGP table the kernel takes 10 ms and more to answer,
+// as IPv4 keeps all tables in one, and a withdrawal must not wait for that.
+func (v *view) delivered() (map[netip.Addr]bool, error) {
+	// With strict checking the kernel itself picks our routes out of that
+	// table. Kernels before 4.20 do not know it: then we pick. It is off
+	// otherwise, for it refuses the library's form of route get.
 	_ = v.h.SetStrictCheck(true)
 	defer v.h.SetStrictCheck(false) //nolint:errcheck // as above
 	own := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Protocol: LocalProtocol, Type: unix.RTN_LOCAL}
-	found, err := dump(func() ([]netlink.Route, error) {
-		return v.h.RouteListFiltered(family, own, netlink.RT_FILTER_TABLE)
-	})
-	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return nil // a kernel without IPv6
-	}
-	if err != nil {
-		return fmt.Errorf("listing the local delivery routes: %w", err)
-	}
-	for _, r := range found {
-		// The library compares one field of a filter and ignores the others.
-		if r.Protocol != own.Protocol || r.Type != own.Type || r.Priority != LocalMetric || r.Dst == nil {
-			continue
+	out := map[netip.Addr]bool{}
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		found, err := dump(func() ([]netlink.Route, error) {
+			return v.h.RouteListFiltered(family, own, netlink.RT_FILTER_TABLE)
+		})
+		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+			continue // a kernel without IPv6
 		}
-		if p := prefixFrom(r.Dst); p.IsSingleIP() {
-			v.routes[p.Addr()] = true
+		if err != nil {
+			return nil, fmt.Errorf("listing the local delivery routes: %w", err)
+		}
+		for _, r := range found {
+			// The library compares one field of a filter and ignores the others.
+			if r.Protocol != own.Protocol || r.Type != own.Type || r.Priority != LocalMetric || r.Dst == nil {
+				continue
+			}
+			if p := prefixFrom(r.Dst); p.IsSingleIP() {
+				out[p.Addr()] = true
+			}
 		}
 	}
-	return nil
+	return out, nil
 }
 
 // dump lists again when something changed while the kernel was listing: the
