@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,7 +67,7 @@ func render(cfg *config.Config, name string, announced bool) ([]byte, error) {
 			continue
 		}
 		if h, ok := d.Driver.(driver.Hoster); ok {
-			h.SetHost(driver.Host{Templates: cfg.TemplateDir})
+			h.SetHost(driver.Host{Log: slog.New(slog.DiscardHandler), Templates: cfg.TemplateDir, Reloaded: func() {}})
 		}
 		r, ok := d.Driver.(driver.Renderer)
 		if !ok {
