@@ -103,7 +103,7 @@ func (b *BIRD) Apply(ctx context.Context, want State) error {
 	}
 	if err := b.load(ctx); err != nil {
 		if birdCode(err) == birdConfigError {
-			return errors.Join(b.fault(err), restore())
+			return b.fault(err, restore())
 		}
 		return err
 	}
@@ -142,19 +142,24 @@ func (b *BIRD) other(running string) error {
 	return fmt.Errorf("bird runs another snippet (keepcast_state %q) than %s (%q): correct the include line in bird.conf, then run birdc configure", running, b.Snippet, b.state)
 }
 
-// fault adds to BIRD's complaint about its configuration whose it is.
-func (b *BIRD) fault(err error) error {
+// fault adds to BIRD's complaint about its configuration whose it is, and what
+// became of putting the old snippet back.
+func (b *BIRD) fault(err, undone error) error {
 	var refused *birdError
 	if !errors.As(err, &refused) {
-		return err
+		return errors.Join(err, undone)
 	}
 	// BIRD writes FILE:LINE:COL, 2.0.2 wrote FILE, line N.
 	file, _, _ := strings.Cut(refused.Text, ":")
 	file, _, _ = strings.Cut(file, ",")
+	whose := "bird's configuration is at fault outside of keepcast's snippet, correct it there"
 	if filepath.Base(file) == filepath.Base(b.Snippet) {
-		return fmt.Errorf("keepcast's snippet is at fault, the old one is back in place: %w", err)
+		whose = "keepcast's snippet is at fault"
 	}
-	return fmt.Errorf("bird's configuration is at fault outside of keepcast's snippet, correct it there (the old snippet is back in place): %w", err)
+	if undone != nil {
+		return fmt.Errorf("%s: %w; bird cannot start like this, since putting the old snippet back: %w", whose, err, undone)
+	}
+	return fmt.Errorf("%s (the old snippet is back in place): %w", whose, err)
 }
 
 // load has BIRD check its whole configuration, then load it, and waits until it

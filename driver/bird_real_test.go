@@ -92,6 +92,10 @@ func TestBIRDRealOtherDirect(t *testing.T) {
 	birdSees(t, b)
 	birdApply(t, b, birdRouteOf("192.0.2.53/32", Announced))
 	birdSees(t, b, "192.0.2.53/32")
+	// A route that does win is not announced as ours, and not observed as such.
+	r.protocols("protocol static mine { ipv4 { preference 250; }; route 192.0.2.53/32 unreachable; }\n")
+	r.say("configure")
+	birdSees(t, b)
 }
 
 func TestBIRDRealRefused(t *testing.T) {
@@ -119,14 +123,15 @@ func TestBIRDRealRefused(t *testing.T) {
 	own := t.TempDir()
 	birdWrite(t, filepath.Join(own, birdTemplate), "define keepcast_state = \"{{.State}}\";\nrubbish;\n")
 	b.SetHost(Host{Log: b.log, Templates: own})
-	err = b.Apply(t.Context(), birdRoutes(dns))
-	if err == nil || !strings.HasPrefix(err.Error(), "keepcast's snippet is at fault, the old one is back in place: ") ||
+	err = b.Apply(t.Context(), birdRoutes(birdDegraded("192.0.2.53/32")))
+	if err == nil || !strings.HasPrefix(err.Error(), "keepcast's snippet is at fault (the old snippet is back in place): ") ||
 		!strings.Contains(err.Error(), b.Snippet+":2:") {
 		t.Error(err)
 	}
 	if birdDisk(t, b) != old {
 		t.Error("the old snippet is not back")
 	}
+	birdSees(t, b, "192.0.2.53/32") // not degraded, since that is not in force
 }
 
 // BIRD is away when the state changes, and comes up with the right one.

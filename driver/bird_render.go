@@ -66,13 +66,13 @@ func (b *BIRD) render(want State) (text []byte, state string, err error) {
 // groups sorts the announced routes into groups, in the order of their first routes.
 func (b *BIRD) groups(want State) []birdGroup {
 	type key struct {
-		v4, degraded bool
-		worse        birdAttributes
+		v4    bool
+		worse birdAttributes // zero: none, as the metric is at least 1
 	}
 	var groups []birdGroup
 	index := map[key]int{}
 	for _, r := range want.Announced() {
-		k := key{v4: r.Prefix.Addr().Is4(), degraded: r.Degraded}
+		k := key{v4: r.Prefix.Addr().Is4()}
 		var worse *birdAttributes
 		if r.Degraded {
 			worse = &birdAttributes{MED: b.MED, LocalPref: b.LocalPref, Metric: b.Metric, Prepend: b.Prepend}

@@ -2,6 +2,7 @@ package driver
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -169,18 +170,28 @@ func TestBIRDValidate(t *testing.T) {
 
 // Whose the fault is depends on the file that BIRD names.
 func TestBIRDFault(t *testing.T) {
+	const (
+		ours   = "keepcast's snippet is at fault"
+		theirs = "bird's configuration is at fault outside of keepcast's snippet, correct it there"
+	)
 	for name, tc := range map[string]struct{ text, want string }{
-		"ours":          {"/etc/bird/keepcast.conf:30:5 syntax error", "keepcast's snippet is at fault, "},
-		"ours, 2.0.2":   {"/etc/bird/keepcast.conf, line 30: syntax error", "keepcast's snippet is at fault, "},
-		"theirs":        {"/etc/bird/bird.conf:3:1 syntax error", "bird's configuration is at fault outside of keepcast's snippet, "},
-		"no such file":  {"/etc/bird/bird.conf: No such file or directory", "bird's configuration is at fault outside of keepcast's snippet, "},
-		"without place": {"out of luck", "bird's configuration is at fault outside of keepcast's snippet, "},
+		"ours":          {"/etc/bird/keepcast.conf:30:5 syntax error", ours},
+		"ours, 2.0.2":   {"/etc/bird/keepcast.conf, line 30: syntax error", ours},
+		"theirs":        {"/etc/bird/bird.conf:3:1 syntax error", theirs},
+		"no such file":  {"/etc/bird/bird.conf: No such file or directory", theirs},
+		"without place": {"out of luck", theirs},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused := &birdError{Command: "configure check", Code: birdConfigError, Text: tc.text}
-			err := testBIRD("/etc/bird").fault(refused)
-			if !strings.HasPrefix(err.Error(), tc.want) || !strings.Contains(err.Error(), tc.text) || !errors.Is(err, refused) {
-				t.Error(err)
+			refusal := `bird refuses "configure check": ` + tc.text + " (code 8002)"
+			err := testBIRD("/etc/bird").fault(refused, nil)
+			if want := tc.want + " (the old snippet is back in place): " + refusal; birdText(err) != want {
+				t.Errorf("got  %v\nwant %s", err, want)
+			}
+			err = testBIRD("/etc/bird").fault(refused, fs.ErrPermission)
+			want := tc.want + ": " + refusal + "; bird cannot start like this, since putting the old snippet back: permission denied"
+			if birdText(err) != want || !errors.Is(err, refused) || !errors.Is(err, fs.ErrPermission) {
+				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})
 	}

@@ -3,6 +3,7 @@ package driver
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
@@ -20,10 +21,12 @@ const birdRetry = time.Second
 // whomever. It has a connection of its own, on which BIRD echoes its log lines
 // about that.
 func (b *BIRD) Watch(ctx context.Context, changed func()) error {
+	tick := time.NewTicker(birdRetry)
+	defer tick.Stop()
 	for {
-		conn, in := b.await(ctx)
+		conn, in, err := b.await(ctx, tick.C)
 		if conn == nil {
-			return nil
+			return err
 		}
 		changed()
 		listenBIRD(ctx, conn, in, changed)
@@ -34,43 +37,41 @@ func (b *BIRD) Watch(ctx context.Context, changed func()) error {
 	}
 }
 
-// await connects to BIRD as soon as it is there. It returns nil when ctx is done.
-func (b *BIRD) await(ctx context.Context) (net.Conn, *bufio.Reader) {
-	var (
-		news   <-chan fsnotify.Event
-		faults <-chan error
-	)
-	// Where the kernel gives no more watches, the ticker alone must do.
+// await connects to BIRD as soon as it is there: it looks at each tick and at each
+// news of the socket. It returns no connection when ctx is done.
+func (b *BIRD) await(ctx context.Context, tick <-chan time.Time) (net.Conn, *bufio.Reader, error) {
 	notices, err := fsnotify.NewWatcher()
-	if err == nil {
-		defer notices.Close()
-		news, faults = notices.Events, notices.Errors
-	} else {
-		b.log.Warn("no notices about bird's socket, it is looked for instead", "socket", b.Socket, "every", birdRetry, "err", err)
+	if err != nil {
+		return nil, nil, fmt.Errorf("watching for bird's socket: %w", err)
 	}
-	tick := time.NewTicker(birdRetry)
-	defer tick.Stop()
+	defer notices.Close()
 	for ctx.Err() == nil {
-		if notices != nil {
-			_ = notices.Add(filepath.Dir(b.Socket)) // a directory that is missing is tried again
-		}
+		// Each time, since the directory may be missing or have been made anew.
+		_ = notices.Add(filepath.Dir(b.Socket))
 		if conn, in := b.tryOpen(ctx); conn != nil {
-			return conn, in
+			return conn, in, nil
 		}
-		for waiting := true; waiting; {
-			select {
-			case e := <-news:
-				waiting = filepath.Base(e.Name) != filepath.Base(b.Socket)
-			case <-faults: // lost notices: look
-				waiting = false
-			case <-tick.C:
-				waiting = false
-			case <-ctx.Done():
-				waiting = false
+		b.pause(ctx, notices, tick)
+	}
+	return nil, nil, nil
+}
+
+// pause waits until there is news of the socket, or it is time to look again.
+func (b *BIRD) pause(ctx context.Context, notices *fsnotify.Watcher, tick <-chan time.Time) {
+	for {
+		select {
+		case e := <-notices.Events:
+			if filepath.Base(e.Name) == filepath.Base(b.Socket) {
+				return
 			}
+		case <-notices.Errors: // notices were lost
+			return
+		case <-tick:
+			return
+		case <-ctx.Done():
+			return
 		}
 	}
-	return nil, nil
 }
 
 // tryOpen connects to BIRD, or returns nil: why it is away is Apply's to tell.

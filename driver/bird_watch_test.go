@@ -2,10 +2,12 @@ package driver
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -65,4 +67,40 @@ func TestBIRDWatchNobody(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
+}
+
+// The notice of a socket that is put in place is enough, without a tick.
+func TestBIRDAwaitNotice(t *testing.T) {
+	b := testBIRD(birdDir(t))
+	tried := make(chan struct{})
+	old, err := net.Listen("unix", b.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // answers nothing, so that there is no BIRD yet
+		defer close(tried)
+		if conn, err := old.Accept(); err == nil {
+			conn.Close()
+		}
+	}()
+	found := make(chan net.Conn, 1)
+	go func() {
+		conn, _, err := b.await(t.Context(), nil)
+		if err != nil {
+			t.Error(err)
+		}
+		found <- conn
+	}()
+	<-tried
+	_, c := newFakeBIRD(t, func(int, string) string { return birdHello })
+	if err := os.Rename(c.socket, b.Socket); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case conn := <-found:
+		conn.Close()
+	case <-time.After(20 * time.Second):
+		t.Error("not found")
+	}
+	old.Close()
 }

@@ -259,7 +259,7 @@ func readBIRDLine(in *bufio.Reader) (string, error) {
 	case err != nil:
 		return "", err
 	}
-	return strings.TrimSuffix(string(b[:len(b)-1]), "\r"), nil
+	return strings.TrimRight(string(b[:len(b)-1]), "\r"), nil
 }
 
 // birdLineCode returns the code that a line begins with.
