@@ -17,7 +17,7 @@ func init() {
 			"includes and reconfigures BIRD over its control socket; it never starts or stops it. " +
 			"The head of the snippet says how to include it and which filters it has ready.",
 		Example: "socket: /run/bird/bird.ctl\nsnippet: /etc/bird/keepcast.conf\nas: 65001\n",
-		New:     func() Driver { return &BIRD{log: slog.New(slog.DiscardHandler)} },
+		New:     func() Driver { return &BIRD{host: Host{Log: slog.New(slog.DiscardHandler)}} },
 	})
 }
 
@@ -39,12 +39,11 @@ type BIRD struct {
 	LocalPref int `config:"local_pref" default:"50" min:"0" max:"4294967295" doc:"Local preference of degraded prefixes in iBGP. The usual one is 100."`
 	Metric    int `config:"metric" default:"20000" min:"1" max:"16777214" doc:"OSPF metric (external, type 2) of degraded prefixes. The usual one is 10000."`
 
-	log       *slog.Logger
-	templates string
-	ctl       *birdControl
-	want      State  // what was last asked for
-	state     string // the fingerprint of its snippet
-	futile    birdFutile
+	host   Host
+	ctl    *birdControl
+	want   State  // what was last asked for
+	state  string // the fingerprint of its snippet
+	futile birdFutile
 }
 
 // birdFutile is a configure that did not bring the wanted snippet in force. It is
@@ -52,8 +51,8 @@ type BIRD struct {
 // whatever the operator's files hold, and undoes what birdc disabled.
 type birdFutile struct{ want, running string }
 
-// SetHost takes over the logger and the directory of the operator's templates.
-func (b *BIRD) SetHost(h Host) { b.log, b.templates = h.Log, h.Templates }
+// SetHost takes over the surroundings.
+func (b *BIRD) SetHost(h Host) { b.host = h }
 
 // Validate says what is wrong with the settings.
 func (b *BIRD) Validate() error {
@@ -120,7 +119,7 @@ func (b *BIRD) verify(ctx context.Context) error {
 		b.futile = birdFutile{b.state, running}
 		return b.other(running)
 	}
-	b.log.Info("bird loaded the snippet", "snippet", b.Snippet, "state", b.state, "permitted", len(b.want.Announced()))
+	b.host.Log.Info("bird loaded the snippet", "snippet", b.Snippet, "state", b.state, "permitted", len(b.want.Announced()))
 	return b.up(ctx)
 }
 
@@ -172,6 +171,7 @@ func (b *BIRD) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.host.loaded()
 	switch r.Code {
 	case birdReconfigured:
 		return nil

@@ -122,7 +122,7 @@ func TestBIRDRealRefused(t *testing.T) {
 	old = birdDisk(t, b)
 	own := t.TempDir()
 	birdWrite(t, filepath.Join(own, birdTemplate), "define keepcast_state = \"{{.State}}\";\nrubbish;\n")
-	b.SetHost(Host{Log: b.log, Templates: own})
+	b.SetHost(Host{Log: b.host.Log, Templates: own})
 	err = b.Apply(t.Context(), birdRoutes(birdDegraded("192.0.2.53/32")))
 	if err == nil || !strings.HasPrefix(err.Error(), "keepcast's snippet is at fault (the old snippet is back in place): ") ||
 		!strings.Contains(err.Error(), b.Snippet+":2:") {

@@ -48,13 +48,13 @@ func (b *BIRD) render(want State) (text []byte, state string, err error) {
 		return nil, "", fmt.Errorf("interface %q: BIRD's configuration cannot name it", want.Interface)
 	}
 	s := birdSnippet{Path: b.Snippet, Interface: want.Interface, AS: b.AS, Prepends: []int{1, 2, 3}, Groups: b.groups(want)}
-	bare, err := templates.Render(b.templates, birdTemplate, s)
+	bare, err := templates.Render(b.host.Templates, birdTemplate, s)
 	if err != nil {
 		return nil, "", err
 	}
 	sum := sha256.Sum256(bare)
 	s.State = hex.EncodeToString(sum[:6])
-	if text, err = templates.Render(b.templates, birdTemplate, s); err != nil {
+	if text, err = templates.Render(b.host.Templates, birdTemplate, s); err != nil {
 		return nil, "", err
 	}
 	if !bytes.Contains(text, []byte(s.State)) {

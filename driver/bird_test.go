@@ -18,7 +18,7 @@ import (
 func testBIRD(dir string) *BIRD {
 	return &BIRD{
 		Socket: filepath.Join(dir, "bird.ctl"), Snippet: filepath.Join(dir, "keepcast.conf"), Timeout: 5 * time.Second,
-		AS: 65001, Prepend: 2, MED: 1000, LocalPref: 50, Metric: 20000, log: slog.New(slog.DiscardHandler),
+		AS: 65001, Prepend: 2, MED: 1000, LocalPref: 50, Metric: 20000, host: Host{Log: slog.New(slog.DiscardHandler)},
 	}
 }
 
@@ -145,7 +145,7 @@ func TestBIRDRenderErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := testBIRD("/etc/bird")
-			b.SetHost(Host{Log: b.log, Templates: tc.templates})
+			b.SetHost(Host{Log: b.host.Log, Templates: tc.templates})
 			if _, err := b.Render(State{Interface: tc.iface}); err == nil || err.Error() != tc.err {
 				t.Errorf("got  %v\nwant %s", err, tc.err)
 			}

@@ -111,6 +111,13 @@ type Host struct {
 	Reloaded  func()       // to be called whenever the daemon was made to load something new
 }
 
+// loaded tells that the daemon was made to load something new.
+func (h Host) loaded() {
+	if h.Reloaded != nil {
+		h.Reloaded()
+	}
+}
+
 // Hoster is a Driver that needs a Host.
 type Hoster interface {
 	SetHost(h Host)
