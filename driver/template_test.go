@@ -193,7 +193,10 @@ func TestTemplateReloadIsRetried(t *testing.T) {
 	if got := read(t, tm.Output); got != "route 2001:db8:53::53/128 # dns\n" {
 		t.Errorf("the daemon will not find the new file when it starts: %q", got)
 	}
-	// It may have read the new file in part: going back needs a reload too.
+	// It may have read the new file in part: going back needs a reload too, also
+	// when somebody else has put the old file back.
+	write(t, tm.Output, "route 192.0.2.53/32 # dns\n")
+	announces(t, tm)
 	if err := os.Remove(filepath.Join(dir, "down")); err != nil {
 		t.Fatal(err)
 	}
