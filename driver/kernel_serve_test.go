@@ -9,11 +9,7 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // pair joins a host and a client by a veth pair; the client reaches v4 and v6
 // through the host.

@@ -63,10 +63,12 @@ func TestKernelShrinkNeedsNoInterface(t *testing.T) {
 	s := newSpace(t)
 	k := s.bare()
 	want := State{Routes: []Route{route(v4, Delivered), route(v6, Delivered), route("192.0.2.1/32", Absent)}}
+	s.ip("route add local 192.0.2.1 dev lo table local metric 7 proto 99") // the operator's own
+	s.ip("route add local 192.0.2.2 dev lo table local metric 7 proto 250")
 	if err := k.Shrink(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}
-	same(t, "local delivery routes", []string{v4local, v6local}, s.locals())
+	same(t, "local delivery routes", []string{"local 192.0.2.2 dev lo scope host metric 7", v4local, v6local}, s.locals())
 	observed(t, k, want.Routes...)
 }
 

@@ -135,7 +135,7 @@ func (k *Kernel) concerns(n syscall.NetlinkMessage, own *int) bool {
 		if n.Header.Type == unix.RTM_NEWLINK && linkName(n.Data[msg.Len():]) == k.iface {
 			*own = index
 		}
-		// IPv4 local routes go with lo, and no notice tells of it.
+		// IPv6 local routes go with lo, and can come back only once it is up.
 		return index == *own || index == loopback
 	default:
 		return false
