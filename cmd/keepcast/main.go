@@ -77,7 +77,11 @@ func keepcast(ctx context.Context, args []string, out, errOut io.Writer) int {
 func text(err error) string {
 	var faults config.Faults
 	if errors.As(err, &faults) {
-		return fmt.Sprintf("%v\n%d faults in the configuration", faults, len(faults))
+		noun := "faults"
+		if len(faults) == 1 {
+			noun = "fault"
+		}
+		return fmt.Sprintf("%v\n%d %s in the configuration", faults, len(faults), noun)
 	}
 	return "keepcast: " + err.Error()
 }
