@@ -27,9 +27,6 @@ func (n *Node) configureBIRD(s settings) error {
 		return err
 	}
 	run := filepath.Join(n.dir, "run", "bird")
-	if err := os.MkdirAll(run, 0o755); err != nil {
-		return fmt.Errorf("control socket: %w", err)
-	}
 	if err := n.owner("bird", run); err != nil {
 		return err
 	}

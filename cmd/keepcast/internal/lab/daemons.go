@@ -24,7 +24,7 @@ type settings struct {
 	Snippet                  string // the file that keepcast writes for BIRD
 	Extra                    string
 	Number                   int // of the node, in its IS-IS system id
-	Host                     bool
+	Host, Sticky             bool
 }
 
 // configureDaemons writes the configuration of the node's routing daemon and
@@ -32,7 +32,7 @@ type settings struct {
 func (n *Node) configureDaemons() error {
 	o := n.lab.options
 	s := settings{Name: n.name, Protocol: o.Protocol, RouterID: n.routerID(), Links: n.links,
-		Snippet: filepath.Join(n.dir, "keepcast.conf"), Extra: o.Extra[n.name], Host: n.name != "r"}
+		Snippet: filepath.Join(n.dir, "keepcast.conf"), Extra: o.Extra[n.name], Host: n.name != "r", Sticky: o.Sticky}
 	s.Number = int(s.RouterID[len(s.RouterID)-1] - '0')
 	if o.daemon(n.name) == BIRD {
 		return n.configureBIRD(s)

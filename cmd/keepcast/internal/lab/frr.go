@@ -1,10 +1,13 @@
 package lab
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -33,10 +36,7 @@ func (n *Node) configureFRR(s settings) error {
 		return fmt.Errorf("configuration: %w", err)
 	}
 	run := filepath.Join(n.dir, "run", "frr")
-	if err := os.MkdirAll(run, 0o755); err != nil {
-		return fmt.Errorf("vty sockets: %w", err)
-	}
-	if err := n.owner("frr", run, filepath.Join(n.dir, "frr"), filepath.Join(n.dir, "frr-state")); err != nil {
+	if err := n.owner("frr", run, filepath.Join(n.dir, "frr"), filepath.Join(n.dir, "lib", "frr")); err != nil {
 		return err
 	}
 	daemons := frrDaemons(s.Protocol)
@@ -69,23 +69,39 @@ func (n *Node) Vtysh(ctx context.Context, commands ...string) (string, error) {
 	return n.output(ctx, n.lab.options.Root, argv)
 }
 
-// vtyshJSON decodes the answer of a show command.
-func (n *Node) vtyshJSON(ctx context.Context, into any, command string) error {
-	out, err := n.Vtysh(ctx, command)
+// show asks one FRR daemon over its own vty socket, which costs a hundredth of
+// vtysh and says when the daemon is not there. An answer ends with three zero
+// bytes and a status byte.
+func (n *Node) show(ctx context.Context, daemon, command string) (string, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", filepath.Join(n.dir, "run", "frr", daemon+".vty"))
 	if err != nil {
-		return err
+		return "", fmt.Errorf("%s on %s: %w", daemon, n.name, err)
 	}
-	if strings.TrimSpace(out) == "" { // nothing to show, or no daemon
-		out = "{}"
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	if _, err := conn.Write([]byte(command + "\x00")); err != nil {
+		return "", fmt.Errorf("%s on %s: %w", daemon, n.name, err)
 	}
-	if err := json.Unmarshal([]byte(out), into); err != nil {
-		return fmt.Errorf("%s on %s: %w: %s", command, n.name, err, out)
+	in := bufio.NewReader(conn)
+	var answer []byte
+	for !bytes.HasSuffix(answer, []byte{0, 0, 0}) {
+		c, err := in.ReadByte()
+		if err != nil {
+			return "", fmt.Errorf("%s on %s: %s: %w", daemon, n.name, command, err)
+		}
+		answer = append(answer, c)
 	}
-	return nil
+	text := string(bytes.TrimRight(answer, "\x00"))
+	if status, err := in.ReadByte(); err != nil || status != 0 {
+		return "", fmt.Errorf("%s on %s: %s: status %d: %s", daemon, n.name, command, status, strings.TrimSpace(text))
+	}
+	return text, nil
 }
 
 // frrBGP decodes `show bgp FAMILY unicast PREFIX json`.
-func frrBGP(text []byte) ([]Path, error) {
+func frrBGP(text string) ([]Path, error) {
 	var shown struct {
 		Paths []struct {
 			Bestpath struct{ Overall bool }
@@ -94,7 +110,7 @@ func frrBGP(text []byte) ([]Path, error) {
 			Peer     struct{ RouterID string }
 		}
 	}
-	if err := json.Unmarshal(text, &shown); err != nil {
+	if err := json.Unmarshal([]byte(text), &shown); err != nil {
 		return nil, err
 	}
 	var all []Path
@@ -110,16 +126,16 @@ func (r *Router) frrPaths(ctx context.Context, prefix netip.Prefix) ([]Path, err
 	var err error
 	switch r.lab.options.Protocol {
 	case BGP:
-		var raw json.RawMessage
-		if err = r.vtyshJSON(ctx, &raw, "show bgp ipv"+family(prefix.Addr())+" unicast "+prefix.String()+" json"); err != nil {
+		out, err := r.show(ctx, "bgpd", "show bgp ipv"+family(prefix.Addr())+" unicast "+prefix.String()+" json")
+		if err != nil {
 			return nil, err
 		}
-		return frrBGP(raw)
+		return frrBGP(out)
 	case OSPF:
 		all, err = r.frrOSPF(ctx, prefix)
 	case ISIS:
 		var out string
-		if out, err = r.Vtysh(ctx, "show isis database detail"); err == nil {
+		if out, err = r.show(ctx, "isisd", "show isis database detail"); err == nil {
 			all = frrISIS(out, prefix)
 		}
 	}
@@ -131,8 +147,8 @@ func (r *Router) frrPaths(ctx context.Context, prefix netip.Prefix) ([]Path, err
 
 var (
 	ospfRouter = regexp.MustCompile(`(?m)^\s*Advertising Router: (\S+)`)
-	ospfMetric = regexp.MustCompile(`(?m)^\s*Metric: (\d+)`)
-	ospfAge    = regexp.MustCompile(`(?m)^\s*(?:LS age|Age): (\d+)`)
+	ospfMetric = regexp.MustCompile(`(?m)^\s*Metric: +(\d+)`)
+	ospfAge    = regexp.MustCompile(`(?m)^\s*(?:LS age|Age): +(\d+)`)
 )
 
 // maxAge is the age in seconds of an LSA that is being withdrawn (RFC 2328, B).
@@ -141,11 +157,11 @@ const maxAge = 3600
 // frrOSPF reads the external LSAs for the prefix. Text, because the JSON of
 // ospf6d 8.4 leaves the metric out.
 func (r *Router) frrOSPF(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
-	command, start := "show ip ospf database external "+prefix.Addr().String(), "LS age:"
+	daemon, command, start := "ospfd", "show ip ospf database external "+prefix.Addr().String(), "LS age:"
 	if prefix.Addr().Is6() {
-		command, start = "show ipv6 ospf6 database as-external detail", "Age:"
+		daemon, command, start = "ospf6d", "show ipv6 ospf6 database as-external detail", "Age:"
 	}
-	out, err := r.Vtysh(ctx, command)
+	out, err := r.show(ctx, daemon, command)
 	if err != nil {
 		return nil, err
 	}
@@ -192,18 +208,18 @@ func frrISIS(text string, prefix netip.Prefix) []Path {
 }
 
 func (r *Router) frrConverged(ctx context.Context) error {
-	shows := map[string][]string{
-		BGP:  {"show bgp ipv4 unicast summary", "show bgp ipv6 unicast summary"},
-		OSPF: {"show ip ospf neighbor", "show ipv6 ospf6 neighbor"},
-		ISIS: {"show isis neighbor"},
+	shows := map[string][][2]string{
+		BGP:  {{"bgpd", "show bgp ipv4 unicast summary"}, {"bgpd", "show bgp ipv6 unicast summary"}},
+		OSPF: {{"ospfd", "show ip ospf neighbor"}, {"ospf6d", "show ipv6 ospf6 neighbor"}},
+		ISIS: {{"isisd", "show isis neighbor"}},
 	}[r.lab.options.Protocol]
 	for _, show := range shows {
-		out, err := r.Vtysh(ctx, show)
+		out, err := r.show(ctx, show[0], show[1])
 		if err != nil {
 			return err
 		}
 		if len(frrUp.FindAllString(out, -1)) != 2 {
-			return errors.New(show + ":\n" + out)
+			return errors.New(show[1] + ":\n" + out)
 		}
 	}
 	return nil

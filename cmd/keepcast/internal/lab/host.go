@@ -49,10 +49,11 @@ func (p *Process) logged(text string) error {
 	return nil
 }
 
-// AddKeepcast writes the host's keepcast.yaml and adds `keepcast run`. It is
+// AddKeepcast writes the host's keepcast.yaml and adds `keepcast run` as process
+// keepcast, whose lines go to line, if that is not nil, and to its log. It is
 // ready when the file of its control socket, as the configuration has it, can be
 // connected to: a path in the node's /run is right on each host.
-func (h *Host) AddKeepcast(config, socket string) (*Process, error) {
+func (h *Host) AddKeepcast(config, socket string, line func(string)) (*Process, error) {
 	if h.lab.options.Keepcast == "" {
 		return nil, errors.New("keepcast on " + h.name + ": no binary given")
 	}
@@ -64,7 +65,7 @@ func (h *Host) AddKeepcast(config, socket string) (*Process, error) {
 		outside = filepath.Join(h.dir, "run", rest)
 	}
 	return h.Add(Program{
-		Name: "keepcast", Args: []string{h.lab.options.Keepcast, "run", "--config", h.Config()},
+		Name: "keepcast", Args: []string{h.lab.options.Keepcast, "run", "--config", h.Config()}, Line: line,
 		Ready: func(ctx context.Context) error { return listens(ctx, outside) },
 	})
 }

@@ -55,6 +55,9 @@ type Options struct {
 	Daemons map[string]string
 	// Protocol is what the hosts speak with the router: BGP, OSPF or ISIS.
 	Protocol string
+	// Sticky makes the router stay with the older of two equal BGP paths, instead
+	// of taking host a's.
+	Sticky bool
 	// Root is the root directory of another Debian, as MakeRoot makes it, whose
 	// routing daemons are used; empty: those of this machine.
 	Root string
@@ -252,16 +255,21 @@ func sweep() error {
 // Until asks cond again and again until it returns nil, or until ctx is done;
 // then it returns an error with what was waited for and cond's last words.
 func Until(ctx context.Context, what string, cond func(ctx context.Context) error) error {
-	again := time.NewTicker(10 * time.Millisecond)
+	again := time.NewTimer(0)
 	defer again.Stop()
+	last := errors.New("not looked at yet")
 	for {
 		err := cond(ctx)
 		if err == nil {
 			return nil
 		}
+		again.Reset(10 * time.Millisecond)
+		if ctx.Err() == nil { // else it says no more than that
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s: %w (last: %w)", what, context.Cause(ctx), err)
+			return fmt.Errorf("waiting for %s: %w (last: %w)", what, context.Cause(ctx), last)
 		case <-again.C:
 		}
 	}

@@ -27,7 +27,7 @@ func start(t *testing.T, o Options) (context.Context, *Lab) {
 	if err != nil && os.Getenv("KEEPCAST_REAL") == "" {
 		t.Skip(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	l, err := New(ctx, o)
 	if err != nil {
@@ -62,6 +62,11 @@ func permit(ctx context.Context, h *Host) error {
 		commands = []string{"configure terminal", "router bgp 65001",
 			"address-family ipv4 unicast", "network " + anycast[0].String(), "exit-address-family",
 			"address-family ipv6 unicast", "network " + anycast[1].String(), "exit-address-family"}
+	}
+	if o.Protocol == ISIS { // isisd looks at a route-map only when it is named
+		commands = append(commands, "router isis A",
+			"no redistribute ipv4 connected level-2", "redistribute ipv4 connected level-2 route-map KEEPCAST",
+			"no redistribute ipv6 connected level-2", "redistribute ipv6 connected level-2 route-map KEEPCAST6")
 	}
 	_, err := h.Vtysh(ctx, commands...)
 	return err
@@ -116,13 +121,12 @@ func knows(ctx context.Context, t *testing.T, l *Lab, hosts ...string) {
 
 func TestLab(t *testing.T) {
 	for name, o := range map[string]Options{
-		"bird bgp":      {Daemon: BIRD, Protocol: BGP},
-		"bird ospf":     {Daemon: BIRD, Protocol: OSPF},
-		"frr bgp":       {Daemon: FRR, Protocol: BGP},
-		"frr ospf":      {Daemon: FRR, Protocol: OSPF},
-		"frr isis":      {Daemon: FRR, Protocol: ISIS},
-		"one of each":   {Daemon: BIRD, Daemons: map[string]string{"b": FRR}, Protocol: BGP},
-		"mixed in ospf": {Daemon: FRR, Daemons: map[string]string{"a": BIRD}, Protocol: OSPF},
+		"bird bgp":    {Daemon: BIRD, Protocol: BGP},
+		"bird ospf":   {Daemon: BIRD, Protocol: OSPF},
+		"frr bgp":     {Daemon: FRR, Protocol: BGP},
+		"frr ospf":    {Daemon: FRR, Protocol: OSPF},
+		"frr isis":    {Daemon: FRR, Protocol: ISIS},
+		"one of each": {Daemon: BIRD, Daemons: map[string]string{"b": FRR}, Protocol: BGP},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, l := start(t, o)

@@ -89,13 +89,22 @@ func deleteNamespace(name string) error {
 	return nil
 }
 
-// newView makes a mount namespace in which each of binds (target: source) is in
-// place where the target exists, and returns its file descriptor.
-func newView(binds [][2]string) (int, error) {
-	view := -1
+// view is what a process of a node sees of the machine besides the network:
+// file descriptors of its mount namespace and of that of its host name.
+type view struct{ mounts, name int }
+
+var noView = view{-1, -1}
+
+// newView makes a view with that host name in which each of binds (target,
+// source) is in place where the target exists.
+func newView(hostname string, binds [][2]string) (view, error) {
+	v := noView
 	err := onThread(func() error {
-		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS | unix.CLONE_NEWUTS); err != nil {
 			return fmt.Errorf("mount namespace: %w", err)
+		}
+		if err := unix.Sethostname([]byte(hostname)); err != nil {
+			return fmt.Errorf("host name %s: %w", hostname, err)
 		}
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return fmt.Errorf("mount namespace: making / private: %w", err)
@@ -108,13 +117,22 @@ func newView(binds [][2]string) (int, error) {
 				return fmt.Errorf("mounting %s on %s: %w", b[1], b[0], err)
 			}
 		}
-		var err error
-		if view, err = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return fmt.Errorf("mount namespace: %w", err)
-		}
-		return nil
+		var errs [2]error
+		v.mounts, errs[0] = unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		v.name, errs[1] = unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return wrap(errors.Join(errs[:]...), "mount namespace")
 	})
-	return view, err
+	return v, err
+}
+
+func (v view) close() error {
+	var errs []error
+	for _, fd := range []int{v.mounts, v.name} {
+		if fd >= 0 {
+			errs = append(errs, unix.Close(fd))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Do runs f inside the node's network namespace: sockets that f opens itself,
@@ -135,9 +153,12 @@ func (n *Node) enter(f func() error) error {
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return fmt.Errorf("entering %s: %w", n.name, err)
 		}
-		for fd, kind := range map[int]int{int(n.ns): unix.CLONE_NEWNET, n.view: unix.CLONE_NEWNS, n.lab.group.ns: unix.CLONE_NEWPID} {
-			if err := unix.Setns(fd, kind); err != nil {
-				return fmt.Errorf("entering %s: namespace %#x: %w", n.name, kind, err)
+		for _, ns := range []struct{ fd, kind int }{
+			{int(n.ns), unix.CLONE_NEWNET}, {n.view.mounts, unix.CLONE_NEWNS},
+			{n.view.name, unix.CLONE_NEWUTS}, {n.lab.group.ns, unix.CLONE_NEWPID},
+		} {
+			if err := unix.Setns(ns.fd, ns.kind); err != nil {
+				return fmt.Errorf("entering %s: namespace %#x: %w", n.name, ns.kind, err)
 			}
 		}
 		return f()

@@ -15,7 +15,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 )
 
 // Node is one machine of the lab.
@@ -25,7 +24,7 @@ type Node struct {
 	lab       *Lab
 	ns        netns.NsHandle
 	nl        *netlink.Handle
-	view      int // file descriptor of its mount namespace
+	view      view
 	links     []link
 	processes map[string]*Process
 }
@@ -41,7 +40,7 @@ type link struct {
 }
 
 func newNode(ctx context.Context, l *Lab, name string) (*Node, error) {
-	n := &Node{name: name, dir: filepath.Join(l.dir, name), lab: l, ns: netns.None(), view: -1, processes: map[string]*Process{}}
+	n := &Node{name: name, dir: filepath.Join(l.dir, name), lab: l, ns: netns.None(), view: noView, processes: map[string]*Process{}}
 	if err := n.makeDirs(); err != nil {
 		return n, err
 	}
@@ -49,7 +48,7 @@ func newNode(ctx context.Context, l *Lab, name string) (*Node, error) {
 	if n.ns, n.nl, err = newNetwork(n.Namespace(), name == "r"); err != nil {
 		return n, err
 	}
-	if n.view, err = newView(n.binds()); err != nil {
+	if n.view, err = newView(name, n.binds()); err != nil {
 		return n, err
 	}
 	for _, root := range n.roots() {
@@ -70,7 +69,7 @@ func (n *Node) roots() []string {
 
 // private are the directories that are the node's own, by their place in its
 // directory. Those in /etc keep a confined daemon (AppArmor) happy.
-var private = map[string]string{"run": "/run", "frr": "/etc/frr", "frr-state": "/var/lib/frr", "unbound": "/etc/unbound"}
+var private = map[string]string{"run": "/run", "lib": "/var/lib", "frr": "/etc/frr", "unbound": "/etc/unbound"}
 
 func (n *Node) binds() [][2]string {
 	var all [][2]string
@@ -82,16 +81,18 @@ func (n *Node) binds() [][2]string {
 			all = append(all, [2]string{filepath.Join(root, base), base}, [2]string{filepath.Join(root, "dev"), "/dev"})
 		}
 	}
-	return all
+	// FRR keeps crash logs there, by process id.
+	return append(all, [2]string{filepath.Join("/", n.lab.options.Root, "/var/tmp"), filepath.Join(n.dir, "tmp")})
 }
 
 func (n *Node) makeDirs() error {
-	for own := range private {
-		if err := os.MkdirAll(filepath.Join(n.dir, own), 0o755); err != nil {
+	dirs := []string{"run/keepcast", "run/bird", "run/frr", "lib/keepcast", "lib/frr", "frr", "unbound", "tmp"}
+	for _, dir := range dirs {
+		if err := os.MkdirAll(filepath.Join(n.dir, dir), 0o755); err != nil {
 			return fmt.Errorf("node directory: %w", err)
 		}
 	}
-	return nil
+	return wrap(os.Chmod(filepath.Join(n.dir, "tmp"), 0o777|os.ModeSticky), "node directory")
 }
 
 // Name is the node's name: a, b, r or c.
@@ -155,9 +156,7 @@ func (n *Node) close() error {
 		n.nl.Close()
 	}
 	var errs []error
-	if n.view >= 0 {
-		errs = append(errs, unix.Close(n.view))
-	}
+	errs = append(errs, n.view.close())
 	if n.ns.IsOpen() {
 		errs = append(errs, n.ns.Close(), deleteNamespace(n.Namespace()))
 	}

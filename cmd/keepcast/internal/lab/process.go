@@ -20,6 +20,8 @@ type Program struct {
 	// Ready returns nil once the program does its work. It is asked until then;
 	// nil: as soon as it runs.
 	Ready func(ctx context.Context) error
+	// Line is called with each line it writes, as it writes it, if not nil.
+	Line func(line string)
 	// Started is called once the program is ready, to configure it.
 	Started func(ctx context.Context) error
 }
@@ -99,7 +101,7 @@ func (p *Process) spawn() error {
 		return errors.Join(err, log.Close())
 	}
 	// Not the file itself but a pipe, which a confined daemon may write to.
-	both := struct{ io.Writer }{log}
+	both := &output{log: log, line: p.Line}
 	cmd.Stdout, cmd.Stderr = both, both
 	if err := p.node.enter(cmd.Start); err != nil {
 		return errors.Join(err, log.Close())
@@ -111,6 +113,28 @@ func (p *Process) spawn() error {
 		close(done)
 	}()
 	return nil
+}
+
+// output is where the standard output and error of a process go.
+type output struct {
+	log     io.Writer
+	line    func(string)
+	partial []byte
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	if o.line != nil {
+		o.partial = append(o.partial, b...)
+		for {
+			line, rest, ok := bytes.Cut(o.partial, []byte("\n"))
+			if !ok {
+				break
+			}
+			o.line(string(line))
+			o.partial = rest
+		}
+	}
+	return o.log.Write(b)
 }
 
 // Running tells whether the process runs.
