@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -59,6 +60,9 @@ func (h *Host) SetSnippet(ctx context.Context, text string) error {
 	return err
 }
 
+// birdRoute matches the first line of a route that a session with a host taught.
+var birdRoute = regexp.MustCompile(`\bunicast \[([ab])[46] [^\]]*\]( \*)? \(`)
+
 // birdBGP parses `show route for PREFIX all` of a router whose protocols are
 // named after the host and the family.
 //
@@ -69,9 +73,8 @@ func birdBGP(text string) []Path {
 	var all []Path
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
-		if i := strings.Index(line, "unicast ["); i >= 0 {
-			name := strings.Fields(line[i+len("unicast ["):])[0]
-			all = append(all, Path{Host: name[:1], Best: strings.Contains(line, "] * (")})
+		if m := birdRoute.FindStringSubmatch(line); m != nil {
+			all = append(all, Path{Host: m[1], Best: m[2] != ""})
 			continue
 		}
 		if len(all) == 0 || len(f) < 2 {
@@ -81,7 +84,7 @@ func birdBGP(text string) []Path {
 		switch strings.ToLower(strings.ReplaceAll(f[0], ".", "_")) {
 		case "bgp_med:":
 			p.Metric, _ = strconv.ParseInt(f[1], 10, 64) // a number: BIRD wrote it
-		case "bgp_path:":
+		case "bgp_as_path:", "bgp_path:": // of BIRD 2 and 3
 			p.ASPath = f[1:]
 		}
 	}

@@ -115,6 +115,9 @@ func frrBGP(text string) ([]Path, error) {
 	}
 	var all []Path
 	for _, p := range shown.Paths {
+		if hostOf(p.Peer.RouterID) == "" {
+			continue // of the router itself
+		}
 		all = append(all, Path{Host: hostOf(p.Peer.RouterID), Best: p.Bestpath.Overall,
 			Metric: p.Metric, ASPath: strings.Fields(p.Aspath.String)})
 	}

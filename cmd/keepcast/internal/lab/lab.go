@@ -123,6 +123,9 @@ func (o Options) validate() error {
 	if !slices.Contains([]string{BGP, OSPF, ISIS}, o.Protocol) {
 		return fmt.Errorf("lab: protocol %q: not %s, %s or %s", o.Protocol, BGP, OSPF, ISIS)
 	}
+	if _, err := os.Stat(filepath.Join("/", o.Root, "etc/passwd")); err != nil {
+		return fmt.Errorf("lab: root %s: no Debian there: make it with MakeRoot: %w", o.Root, err)
+	}
 	return nil
 }
 

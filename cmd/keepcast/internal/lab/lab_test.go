@@ -10,10 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // start is a lab for one test. Without root or the daemons the test is skipped,
 // unless KEEPCAST_REAL demands it.
@@ -47,12 +44,7 @@ var anycast = Prefixes(Anycast4, Anycast6)
 func permit(ctx context.Context, h *Host) error {
 	o := h.lab.options
 	if o.daemon(h.name) == BIRD {
-		text, err := os.ReadFile(h.Snippet())
-		if err != nil {
-			return err
-		}
-		return h.SetSnippet(ctx, strings.Replace(string(text), "{ reject; }",
-			fmt.Sprintf("{\n  if net ~ [ %s ] then accept;\n  if net ~ [ %s ] then accept;\n  reject;\n}", anycast[0], anycast[1]), 1))
+		return gate(ctx, h, fmt.Sprintf("if net ~ [ %s ] then accept; if net ~ [ %s ] then accept; reject;", anycast[0], anycast[1]))
 	}
 	commands := []string{"configure terminal",
 		"ip prefix-list KEEPCAST permit " + anycast[0].String(), "ipv6 prefix-list KEEPCAST6 permit " + anycast[1].String(),
@@ -70,6 +62,17 @@ func permit(ctx context.Context, h *Host) error {
 	}
 	_, err := h.Vtysh(ctx, commands...)
 	return err
+}
+
+// permitAll opens the gate of a BIRD host for every address.
+func permitAll(ctx context.Context, h *Host) error { return gate(ctx, h, "accept;") }
+
+func gate(ctx context.Context, h *Host, body string) error {
+	text, err := os.ReadFile(h.Snippet())
+	if err != nil {
+		return err
+	}
+	return h.SetSnippet(ctx, strings.Replace(string(text), "{ reject; }", "{ "+body+" }", 1))
 }
 
 func announce(ctx context.Context, t *testing.T, h *Host) {
@@ -129,6 +132,7 @@ func TestLab(t *testing.T) {
 		"one of each": {Daemon: BIRD, Daemons: map[string]string{"b": FRR}, Protocol: BGP},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // labs do not see each other
 			ctx, l := start(t, o)
 			for _, host := range []string{"a", "b"} {
 				announce(ctx, t, l.Host(host))

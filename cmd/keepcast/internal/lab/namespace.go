@@ -18,12 +18,18 @@ import (
 const namespaces = "/run/netns"
 
 // onThread runs f on an operating system thread of its own, which ends with f:
-// what f does to the thread's namespaces stays there.
+// what f does to the thread's namespaces stays there. It is never the main thread,
+// which cannot end, and whose namespaces /proc shows as those of the process.
 func onThread(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked, so the runtime ends the thread
-		result <- f()
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			defer runtime.UnlockOSThread()
+			result <- onThread(f) // on another thread, as this one is held
+			return
+		}
+		result <- f() // not unlocked, so the runtime ends the thread
 	}()
 	return <-result
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -33,8 +34,12 @@ func (r *Router) Paths(ctx context.Context, prefix netip.Prefix) ([]Path, error)
 	if err != nil {
 		return nil, fmt.Errorf("paths to %s: %w", prefix, err)
 	}
-	slices.SortStableFunc(all, func(x, y Path) int { return int(x.Host[0]) - int(y.Host[0]) })
+	sortPaths(all)
 	return all, nil
+}
+
+func sortPaths(all []Path) {
+	slices.SortStableFunc(all, func(x, y Path) int { return strings.Compare(x.Host, y.Host) })
 }
 
 func (r *Router) converged(ctx context.Context) error {
