@@ -1,0 +1,167 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// configureBIRD writes bird.conf, which on a host includes keepcast's snippet,
+// and in the snippet's place the one of a host that announces nothing.
+func (n *Node) configureBIRD(s settings) error {
+	name := "bird-router.conf.tmpl"
+	if s.Host {
+		name = "bird-host.conf.tmpl"
+		if _, err := n.write("keepcast.conf", "bird-snippet.conf.tmpl", nil); err != nil {
+			return err
+		}
+	}
+	conf, err := n.write("bird.conf", name, s)
+	if err != nil {
+		return err
+	}
+	run := filepath.Join(n.dir, "run", "bird")
+	if err := n.owner("bird", run); err != nil {
+		return err
+	}
+	_, err = n.Add(Program{
+		Name: "bird", Rooted: true,
+		Args:  []string{"bird", "-f", "-u", "bird", "-g", "bird", "-c", conf, "-s", "/run/bird/bird.ctl"},
+		Ready: func(ctx context.Context) error { return listens(ctx, filepath.Join(run, "bird.ctl")) },
+	})
+	return err
+}
+
+// Birdc asks the node's BIRD.
+func (n *Node) Birdc(ctx context.Context, words ...string) (string, error) {
+	argv := append([]string{"birdc", "-s", "/run/bird/bird.ctl"}, words...)
+	return n.output(ctx, n.lab.options.Root, argv)
+}
+
+// Snippet is the file that the host's bird.conf includes, for keepcast to write.
+func (h *Host) Snippet() string { return filepath.Join(h.dir, "keepcast.conf") }
+
+// SetSnippet writes the snippet and has BIRD load it, where no keepcast does.
+func (h *Host) SetSnippet(ctx context.Context, text string) error {
+	if err := os.WriteFile(h.Snippet(), []byte(text), 0o644); err != nil {
+		return fmt.Errorf("snippet of %s: %w", h.name, err)
+	}
+	out, err := h.Birdc(ctx, "configure")
+	if err == nil && !strings.Contains(out, "Reconfigur") {
+		err = fmt.Errorf("bird on %s: configure: %s", h.name, strings.TrimSpace(out))
+	}
+	return err
+}
+
+// birdRoute matches the first line of a route that a session with a host taught.
+var birdRoute = regexp.MustCompile(`\bunicast \[([ab])[46] [^\]]*\]( \*)? \(`)
+
+// birdBGP parses `show route for PREFIX all` of a router whose protocols are
+// named after the host and the family.
+//
+//	192.0.2.53/32        unicast [a4 10:00:00.000] * (100) [AS65001i]
+//		via 10.99.1.1 on a
+//		BGP.med: 100
+func birdBGP(text string) []Path {
+	var all []Path
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if m := birdRoute.FindStringSubmatch(line); m != nil {
+			all = append(all, Path{Host: m[1], Best: m[2] != ""})
+			continue
+		}
+		if len(all) == 0 || len(f) < 2 {
+			continue
+		}
+		p := &all[len(all)-1]
+		switch strings.ToLower(strings.ReplaceAll(f[0], ".", "_")) {
+		case "bgp_med:":
+			p.Metric, _ = strconv.ParseInt(f[1], 10, 64) // a number: BIRD wrote it
+		case "bgp_as_path:", "bgp_path:": // of BIRD 2 and 3
+			p.ASPath = f[1:]
+		}
+	}
+	return all
+}
+
+// birdOSPF parses `show ospf state all`: what each router says, also what is not
+// the best way.
+//
+//	router 10.99.0.1
+//		distance 10
+//		external 192.0.2.53/32 metric2 10000
+func birdOSPF(text string, prefix netip.Prefix) []Path {
+	var all []Path
+	var host string
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		switch {
+		case len(f) == 2 && f[0] == "router":
+			host = hostOf(f[1])
+		case len(f) >= 4 && f[0] == "external" && f[1] == prefix.String() && host != "":
+			metric, _ := strconv.ParseInt(f[3], 10, 64)
+			all = append(all, Path{Host: host, Metric: metric})
+		}
+	}
+	return all
+}
+
+func (r *Router) birdPaths(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
+	if r.lab.options.Protocol == BGP {
+		out, err := r.Birdc(ctx, "show", "route", "for", prefix.String(), "all")
+		return birdBGP(out), notFound(err)
+	}
+	out, err := r.Birdc(ctx, "show", "ospf", "state", "all", "ospf"+family(prefix.Addr()))
+	if err != nil {
+		return nil, err
+	}
+	return r.markBest(prefix, birdOSPF(out, prefix))
+}
+
+// notFound drops the error of birdc for a prefix that has no route.
+func notFound(err error) error {
+	if err != nil && strings.Contains(err.Error(), "Network not") {
+		return nil
+	}
+	return err
+}
+
+func (r *Router) birdConverged(ctx context.Context) error {
+	if r.lab.options.Protocol == BGP {
+		out, err := r.Birdc(ctx, "show", "protocols")
+		if err == nil && strings.Count(out, "Established") != 4 {
+			err = errors.New("sessions:\n" + out)
+		}
+		return err
+	}
+	for _, name := range []string{"ospf4", "ospf6"} {
+		out, err := r.Birdc(ctx, "show", "ospf", "neighbors", name)
+		if err != nil {
+			return err
+		}
+		if strings.Count(out, "Full/") != 2 {
+			return errors.New("neighbours:\n" + out)
+		}
+	}
+	return nil
+}
+
+// BIRDReloads counts how often the host's BIRD was told to configure, from its log.
+func (h *Host) BIRDReloads() (int, error) {
+	p, err := h.Process("bird")
+	if err != nil {
+		return 0, err
+	}
+	text, err := os.ReadFile(p.Log())
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	return strings.Count(string(text), "Reconfiguring"), err
+}

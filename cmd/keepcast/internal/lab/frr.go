@@ -1,0 +1,233 @@
+package lab
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// frrDaemons are the processes of FRR for a protocol, in the order they start.
+func frrDaemons(protocol string) []string {
+	return append([]string{"zebra"}, map[string][]string{BGP: {"bgpd"}, OSPF: {"ospfd", "ospf6d"}, ISIS: {"isisd"}}[protocol]...)
+}
+
+// configureFRR writes frr.conf, which vtysh gives to each daemon when it has
+// started, as FRR's own watchfrr.sh does.
+func (n *Node) configureFRR(s settings) error {
+	name := "frr-router.conf.tmpl"
+	if s.Host {
+		name = "frr-host.conf.tmpl"
+	}
+	if _, err := n.write("frr/frr.conf", name, s); err != nil {
+		return err
+	}
+	vtysh := filepath.Join(n.dir, "frr", "vtysh.conf")
+	if err := os.WriteFile(vtysh, []byte("service integrated-vtysh-config\n"), 0o644); err != nil {
+		return fmt.Errorf("configuration: %w", err)
+	}
+	run := filepath.Join(n.dir, "run", "frr")
+	if err := n.owner("frr", run, filepath.Join(n.dir, "frr"), filepath.Join(n.dir, "lib", "frr")); err != nil {
+		return err
+	}
+	daemons := frrDaemons(s.Protocol)
+	if _, err := program(n.lab.options.Root, "mgmtd"); err == nil {
+		daemons = append([]string{"mgmtd"}, daemons...) // since FRR 8.5
+	}
+	for _, name := range daemons {
+		_, err := n.Add(Program{
+			Name: name, Rooted: true, Args: []string{name, "-P", "0", "--log", "stdout"},
+			Ready: func(ctx context.Context) error { return listens(ctx, filepath.Join(run, name+".vty")) },
+			Started: func(ctx context.Context) error {
+				_, err := n.output(ctx, n.lab.options.Root, []string{"vtysh", "-b", "-d", name})
+				return err
+			},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Vtysh runs commands in the node's FRR. What it says is not to be trusted where
+// a daemon is down: it then returns nothing and no error.
+func (n *Node) Vtysh(ctx context.Context, commands ...string) (string, error) {
+	argv := []string{"vtysh"}
+	for _, c := range commands {
+		argv = append(argv, "-c", c)
+	}
+	return n.output(ctx, n.lab.options.Root, argv)
+}
+
+// show asks one FRR daemon over its own vty socket, which costs a hundredth of
+// vtysh and says when the daemon is not there. An answer ends with three zero
+// bytes and a status byte.
+func (n *Node) show(ctx context.Context, daemon, command string) (string, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", filepath.Join(n.dir, "run", "frr", daemon+".vty"))
+	if err != nil {
+		return "", fmt.Errorf("%s on %s: %w", daemon, n.name, err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	if _, err := conn.Write([]byte(command + "\x00")); err != nil {
+		return "", fmt.Errorf("%s on %s: %w", daemon, n.name, err)
+	}
+	in := bufio.NewReader(conn)
+	var answer []byte
+	for !bytes.HasSuffix(answer, []byte{0, 0, 0}) {
+		c, err := in.ReadByte()
+		if err != nil {
+			return "", fmt.Errorf("%s on %s: %s: %w", daemon, n.name, command, err)
+		}
+		answer = append(answer, c)
+	}
+	text := string(bytes.TrimRight(answer, "\x00"))
+	if status, err := in.ReadByte(); err != nil || status != 0 {
+		return "", fmt.Errorf("%s on %s: %s: status %d: %s", daemon, n.name, command, status, strings.TrimSpace(text))
+	}
+	return text, nil
+}
+
+// frrBGP decodes `show bgp FAMILY unicast PREFIX json`.
+func frrBGP(text string) ([]Path, error) {
+	var shown struct {
+		Paths []struct {
+			Bestpath struct{ Overall bool }
+			Metric   int64
+			Aspath   struct{ String string }
+			Peer     struct{ RouterID string }
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &shown); err != nil {
+		return nil, err
+	}
+	var all []Path
+	for _, p := range shown.Paths {
+		if hostOf(p.Peer.RouterID) == "" {
+			continue // of the router itself
+		}
+		all = append(all, Path{Host: hostOf(p.Peer.RouterID), Best: p.Bestpath.Overall,
+			Metric: p.Metric, ASPath: strings.Fields(p.Aspath.String)})
+	}
+	return all, nil
+}
+
+func (r *Router) frrPaths(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
+	var all []Path
+	var err error
+	switch r.lab.options.Protocol {
+	case BGP:
+		out, err := r.show(ctx, "bgpd", "show bgp ipv"+family(prefix.Addr())+" unicast "+prefix.String()+" json")
+		if err != nil {
+			return nil, err
+		}
+		return frrBGP(out)
+	case OSPF:
+		all, err = r.frrOSPF(ctx, prefix)
+	case ISIS:
+		var out string
+		if out, err = r.show(ctx, "isisd", "show isis database detail"); err == nil {
+			all = frrISIS(out, prefix)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.markBest(prefix, all)
+}
+
+var (
+	ospfRouter = regexp.MustCompile(`(?m)^\s*Advertising Router: (\S+)`)
+	ospfMetric = regexp.MustCompile(`(?m)^\s*Metric: +(\d+)`)
+	ospfAge    = regexp.MustCompile(`(?m)^\s*(?:LS age|Age): +(\d+)`)
+)
+
+// maxAge is the age in seconds of an LSA that is being withdrawn (RFC 2328, B).
+const maxAge = 3600
+
+// frrOSPF reads the external LSAs for the prefix. Text, because the JSON of
+// ospf6d 8.4 leaves the metric out.
+func (r *Router) frrOSPF(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
+	daemon, command, start := "ospfd", "show ip ospf database external "+prefix.Addr().String(), "LS age:"
+	if prefix.Addr().Is6() {
+		daemon, command, start = "ospf6d", "show ipv6 ospf6 database as-external detail", "Age:"
+	}
+	out, err := r.show(ctx, daemon, command)
+	if err != nil {
+		return nil, err
+	}
+	return ospfLSAs(out, start, prefix), nil
+}
+
+// ospfLSAs takes the text apart where an LSA starts.
+func ospfLSAs(text, start string, prefix netip.Prefix) []Path {
+	var all []Path
+	for _, lsa := range strings.Split(text, start)[1:] {
+		lsa = start + lsa
+		router, metric, age := ospfRouter.FindStringSubmatch(lsa), ospfMetric.FindStringSubmatch(lsa), ospfAge.FindStringSubmatch(lsa)
+		if prefix.Addr().Is6() && !strings.Contains(lsa, "Prefix: "+prefix.String()+"\n") {
+			continue
+		}
+		if router == nil || metric == nil || age == nil || age[1] == strconv.Itoa(maxAge) || hostOf(router[1]) == "" {
+			continue
+		}
+		m, _ := strconv.ParseInt(metric[1], 10, 64)
+		all = append(all, Path{Host: hostOf(router[1]), Metric: m})
+	}
+	return all
+}
+
+// frrISIS reads `show isis database detail`, in which the LSPs carry the names
+// of their routers. (The JSON of 8.4 repeats its keys, so prefixes get lost.)
+//
+//	a.00-00              *    152   0x00000005  0xbbcf    1190    0/0/0
+//	  Extended IP Reachability: 192.0.2.53/32 (Metric: 0)
+func frrISIS(text string, prefix netip.Prefix) []Path {
+	var all []Path
+	var host string
+	lsp := regexp.MustCompile(`^(\S+)\.\d\d-\d\d\s`)
+	reach := regexp.MustCompile(`Reachability: ` + regexp.QuoteMeta(prefix.String()) + ` \(Metric: (\d+)\)`)
+	for line := range strings.Lines(text) {
+		if m := lsp.FindStringSubmatch(line); m != nil {
+			host = m[1]
+		} else if m := reach.FindStringSubmatch(line); m != nil && (host == "a" || host == "b") {
+			metric, _ := strconv.ParseInt(m[1], 10, 64)
+			all = append(all, Path{Host: host, Metric: metric})
+		}
+	}
+	return all
+}
+
+func (r *Router) frrConverged(ctx context.Context) error {
+	shows := map[string][][2]string{
+		BGP:  {{"bgpd", "show bgp ipv4 unicast summary"}, {"bgpd", "show bgp ipv6 unicast summary"}},
+		OSPF: {{"ospfd", "show ip ospf neighbor"}, {"ospf6d", "show ipv6 ospf6 neighbor"}},
+		ISIS: {{"isisd", "show isis neighbor"}},
+	}[r.lab.options.Protocol]
+	for _, show := range shows {
+		out, err := r.show(ctx, show[0], show[1])
+		if err != nil {
+			return err
+		}
+		if len(frrUp.FindAllString(out, -1)) != 2 {
+			return errors.New(show[1] + ":\n" + out)
+		}
+	}
+	return nil
+}
+
+// frrUp matches the line of a neighbour that is there, in each of the shows: of
+// BGP the uptime and the number of prefixes, of OSPF the state, of IS-IS it too.
+var frrUp = regexp.MustCompile(`(?m) \d\d:\d\d:\d\d +\d+ +\d+ \S+$| Full/|^ \S+ +\S+ +\d +Up `)
