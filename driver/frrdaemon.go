@@ -25,6 +25,19 @@ type frrDaemon struct {
 	// pending: a list or route-map was changed and the daemon not yet made to look
 	// at it again. It outlives a failed Apply.
 	pending bool
+	// resolved are the redistribute lines of isisd, on this connection, that were
+	// entered while their route-map was there. isisd looks a route-map up only
+	// then: a line that frr.conf has above the route-map denies for ever.
+	resolved []frrRedistribute
+}
+
+// open makes sure of a connection; a new one may lead to a new daemon.
+func (d *frrDaemon) open(ctx context.Context) error {
+	fresh, err := d.vty.open(ctx)
+	if fresh {
+		d.resolved = nil
+	}
+	return err
 }
 
 // frrHost is what a daemon is told of the host besides its section.
@@ -35,7 +48,7 @@ type frrHost struct {
 
 // apply brings the daemon's running configuration in step with its section.
 func (d *frrDaemon) apply(ctx context.Context, section frrConfig, want State, on frrHost) error {
-	if err := d.vty.open(ctx); err != nil {
+	if err := d.open(ctx); err != nil {
 		return err
 	}
 	run, err := d.running(ctx)
@@ -67,6 +80,9 @@ func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost
 			return errors.Join(refused, err)
 		}
 		d.pending = r != nil
+		if r == nil {
+			d.resolved = run.redistribute
+		}
 	}
 	if refused != nil {
 		return refused
@@ -80,20 +96,24 @@ func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost
 	return nil
 }
 
-// mustLook tells whether the daemon has to look at its routes again after the
-// change. It has not for an address that is not on the host: it will look when
-// the address comes, and in isisd every look uses up the one LSP that
-// lsp-gen-interval allows in 30 s, for which the address would then have to wait.
+// mustLook tells whether the daemon has to look at its routes again. It has not
+// for an address that is not on the host: it will look when the address comes,
+// and in isisd a look uses up the one LSP that lsp-gen-interval allows in 30 s, for
+// which the address would then have to wait.
 func (d *frrDaemon) mustLook(run, section frrConfig, on frrHost) bool {
 	routeMaps := len(diffRouteMaps(run, section)) > 0
-	if d.role.again == againNetwork {
+	if routeMaps || d.role.again == againNetwork {
 		return routeMaps
+	}
+	unresolved := func(l frrRedistribute) bool { return !slices.Contains(d.resolved, l) }
+	if d.role.again == againWithdrawn && slices.ContainsFunc(run.redistribute, unresolved) {
+		return true
 	}
 	before, after := run.listed(), section.listed()
 	for p := range on.present {
 		was, had := before[p]
 		is, has := after[p]
-		if had != has || was != is || has && routeMaps {
+		if had != has || was != is {
 			return true
 		}
 	}
@@ -141,8 +161,9 @@ func frrChunks(lines []string) func(yield func([]string) bool) {
 }
 
 // lookAgain returns the steps that make the daemon apply changed lists at once.
-// The operator's redistribute lines are entered exactly as they stand; where one
-// has to go for a moment, its return is in the same write.
+// The operator's redistribute lines are entered exactly as they stand. Where one
+// has to go for a moment, its return is in the same write, which is shorter than
+// the 512 bytes a daemon reads at once: it does nothing in between.
 func (d *frrDaemon) lookAgain(run, section frrConfig) []frrStep {
 	var steps []frrStep
 	for _, r := range run.redistribute {

@@ -70,7 +70,7 @@ func announcedOf(asked State, announced map[netip.Prefix]bool) State {
 // held returns the prefixes that the gate permits and that the daemon really
 // originates; the value tells whether as degraded.
 func (d *frrDaemon) held(ctx context.Context, owned map[netip.Prefix]bool) (map[netip.Prefix]bool, error) {
-	if err := d.vty.open(ctx); err != nil {
+	if err := d.open(ctx); err != nil {
 		return nil, err
 	}
 	run, err := d.running(ctx)

@@ -40,24 +40,25 @@ type vty struct {
 }
 
 // open makes sure of a connection in the enable node. A connection that the
-// daemon closed since its last use, by a restart, is replaced.
-func (v *vty) open(ctx context.Context) error {
+// daemon closed since its last use, by a restart, is replaced; fresh tells that
+// this may be another daemon than before.
+func (v *vty) open(ctx context.Context) (fresh bool, err error) {
 	if v.conn != nil {
 		_, err := v.run(ctx, "end", "enable")
 		if err == nil || !hungUp(err) {
-			return err
+			return false, err
 		}
 	}
 	conn, err := v.dial(ctx)
 	if err != nil {
-		return err
+		return true, err
 	}
 	v.conn, v.in = conn, bufio.NewReaderSize(conn, 64<<10)
 	answers, err := v.run(ctx, "enable")
 	if err != nil {
-		return err
+		return true, err
 	}
-	return refusals(v.daemon, answers)
+	return true, refusals(v.daemon, answers)
 }
 
 // dial opens a new connection. Its errors say what an operator has to do.

@@ -171,20 +171,20 @@ func TestVtyReconnects(t *testing.T) {
 	first := newFakeDaemon(t, path, ok)
 	v := vty{daemon: "bgpd", path: path, timeout: 10 * time.Second}
 	defer v.close()
-	if err := v.open(t.Context()); err != nil {
+	if _, err := v.open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	first.stop()
 	second := newFakeDaemon(t, path, ok)
-	if err := v.open(t.Context()); err != nil {
-		t.Fatalf("after a restart: %v", err)
+	if fresh, err := v.open(t.Context()); err != nil || !fresh {
+		t.Fatalf("after a restart: %v, fresh %v", err, fresh)
 	}
 	answers, err := v.run(t.Context(), "one", "two")
 	if err != nil || answers[0].text != "one done" || answers[1].text != "two done" {
 		t.Errorf("got %v, %v", answers, err)
 	}
-	if err := v.open(t.Context()); err != nil {
-		t.Fatal(err)
+	if fresh, err := v.open(t.Context()); err != nil || fresh {
+		t.Fatalf("in use: %v, fresh %v", err, fresh)
 	}
 	if got := second.seen(); got != "enable,one,two,end,enable" {
 		t.Errorf("the second daemon saw %s", got)
@@ -208,7 +208,7 @@ func TestVtyErrors(t *testing.T) {
 			newFakeDaemon(t, path, tc.say)
 			v := vty{daemon: "bgpd", path: path, timeout: tc.timeout}
 			defer v.close()
-			err := v.open(t.Context())
+			_, err := v.open(t.Context())
 			if got := strings.ReplaceAll(errText(err), path, "PATH"); !strings.HasPrefix(got, tc.want) {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
@@ -225,7 +225,7 @@ func TestVtyCancelled(t *testing.T) {
 	newFakeDaemon(t, path, func(string) string { cancel(errors.New("stopping")); return "no end of it" })
 	v := vty{daemon: "bgpd", path: path, timeout: time.Minute}
 	defer v.close()
-	if err := v.open(ctx); errText(err) != `bgpd: "enable": stopping` {
+	if _, err := v.open(ctx); errText(err) != `bgpd: "enable": stopping` {
 		t.Errorf("got %v", err)
 	}
 	if v.conn != nil {
@@ -237,7 +237,7 @@ func TestVtyDown(t *testing.T) {
 	dir := t.TempDir()
 	none := filepath.Join(dir, "ospfd.vty")
 	v := vty{daemon: "ospfd", path: none, timeout: time.Second}
-	err := v.open(t.Context())
+	_, err := v.open(t.Context())
 	if want := "ospfd is not running (socket " + none + "): dial unix " + none + ": connect: no such file or directory"; errText(err) != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
@@ -249,7 +249,7 @@ func TestVtyDown(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
-	if err := v.open(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) || !strings.HasPrefix(errText(err), "ospfd is not running (socket ") {
+	if _, err := v.open(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) || !strings.HasPrefix(errText(err), "ospfd is not running (socket ") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -279,7 +279,8 @@ func TestVtyForbidden(t *testing.T) {
 			return
 		}
 		v := vty{daemon: "ospfd", path: path, timeout: time.Second}
-		got <- v.open(t.Context())
+		_, err := v.open(t.Context())
+		got <- err
 	}()
 	want := "ospfd: no permission on " + path + " (the user keepcast runs as must be in group frrvty): dial unix " + path + ": connect: permission denied"
 	if err := <-got; errText(err) != want {

@@ -38,8 +38,9 @@ func (f *FRR) Watch(ctx context.Context, changed func()) error {
 	news := make(chan struct{}, 1)
 	appeared := map[string]chan struct{}{}
 	for _, name := range f.Daemons {
-		appeared[name] = make(chan struct{}, 1)
-		wg.Go(func() { f.attend(ctx, name, appeared[name], func() { signal(news) }) })
+		socket := make(chan struct{}, 1)
+		appeared[name] = socket
+		wg.Go(func() { f.attend(ctx, name, socket, func() { signal(news) }) })
 	}
 	return f.watchDirectory(ctx, watcher, appeared, news, changed)
 }
@@ -79,42 +80,14 @@ func (f *FRR) watchDirectory(ctx context.Context, watcher *fsnotify.Watcher, app
 // attend tells when a daemon goes away and when it is back.
 func (f *FRR) attend(ctx context.Context, daemon string, appeared <-chan struct{}, tell func()) {
 	client := f.vtyOf(daemon)
+	pause := frrRetryFirst
 	for wasDown := false; ctx.Err() == nil; wasDown = true {
-		conn, missed := f.await(ctx, &client, appeared)
-		if conn == nil {
-			return
-		}
-		var timers []*time.Timer
-		if wasDown || missed {
-			// watchfrr starts a daemon empty and loads frr.conf into it a little
-			// later: what was applied at once may have been overwritten by then.
-			for _, after := range []time.Duration{0, time.Second, 5 * time.Second} {
-				timers = append(timers, time.AfterFunc(after, tell))
-			}
-		}
-		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		for buf := make([]byte, 512); ; {
-			if _, err := conn.Read(buf); err != nil {
-				break
-			}
-		}
-		stop()
-		conn.Close()
-		for _, t := range timers {
-			t.Stop()
-		}
-		if ctx.Err() == nil {
-			tell()
-		}
-	}
-}
-
-// await returns a connection to a daemon once there is one, and whether it had to
-// wait for it; nil when ctx is done.
-func (f *FRR) await(ctx context.Context, client *vty, appeared <-chan struct{}) (conn net.Conn, waited bool) {
-	for pause := frrRetryFirst; ctx.Err() == nil; waited = true {
 		if conn, err := client.dial(ctx); err == nil {
-			return conn, waited
+			since := time.Now()
+			hold(ctx, conn, wasDown, tell)
+			if time.Since(since) > frrRetry {
+				pause = frrRetryFirst
+			}
 		}
 		timer := time.NewTimer(pause)
 		select {
@@ -126,7 +99,27 @@ func (f *FRR) await(ctx context.Context, client *vty, appeared <-chan struct{}) 
 		}
 		timer.Stop()
 	}
-	return nil, waited
+}
+
+// hold keeps a connection until the daemon or ctx ends it.
+func hold(ctx context.Context, conn net.Conn, isNew bool, tell func()) {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if isNew {
+		// watchfrr starts a daemon empty and loads frr.conf into it a little
+		// later: what was applied at once may have been overwritten by then.
+		for _, after := range []time.Duration{0, time.Second, 5 * time.Second} {
+			defer time.AfterFunc(after, tell).Stop()
+		}
+	}
+	for buf := make([]byte, 512); ; {
+		if _, err := conn.Read(buf); err != nil {
+			break
+		}
+	}
+	if ctx.Err() == nil {
+		tell()
+	}
 }
 
 // signal leaves a token in c, unless one is there already.
