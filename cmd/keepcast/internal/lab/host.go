@@ -49,24 +49,22 @@ func (p *Process) logged(text string) error {
 	return nil
 }
 
+// ControlSocket is keepcast's control socket on each host.
+const ControlSocket = "/run/keepcast/keepcast.sock"
+
 // AddKeepcast writes the host's keepcast.yaml and adds `keepcast run` as process
 // keepcast, whose lines go to line, if that is not nil, and to its log. It is
-// ready when the file of its control socket, as the configuration has it, can be
-// connected to: a path in the node's /run is right on each host.
-func (h *Host) AddKeepcast(config, socket string, line func(string)) (*Process, error) {
+// ready when its control socket, at its default place, can be connected to.
+func (h *Host) AddKeepcast(config string, line func(string)) (*Process, error) {
 	if h.lab.options.Keepcast == "" {
 		return nil, errors.New("keepcast on " + h.name + ": no binary given")
 	}
 	if err := h.SetConfig(config); err != nil {
 		return nil, err
 	}
-	outside := socket
-	if rest, ok := strings.CutPrefix(socket, "/run/"); ok {
-		outside = filepath.Join(h.dir, "run", rest)
-	}
 	return h.Add(Program{
 		Name: "keepcast", Args: []string{h.lab.options.Keepcast, "run", "--config", h.Config()}, Line: line,
-		Ready: func(ctx context.Context) error { return listens(ctx, outside) },
+		Ready: func(ctx context.Context) error { return listens(ctx, h.outside(ControlSocket)) },
 	})
 }
 
@@ -80,6 +78,9 @@ func (h *Host) SetConfig(text string) error {
 	}
 	return nil
 }
+
+// outside is where a file of the host's /run is for the rest of the machine.
+func (h *Host) outside(path string) string { return filepath.Join(h.dir, path) }
 
 // Keepcast runs a keepcast command on the host: status, drain, resume.
 func (h *Host) Keepcast(ctx context.Context, args ...string) (string, error) {

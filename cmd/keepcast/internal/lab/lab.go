@@ -64,7 +64,7 @@ type Options struct {
 	// Extra is appended to the daemon's configuration of a node: an operator's
 	// own routes and filters.
 	Extra map[string]string
-	// Keepcast is the path of the keepcast binary; needed by StartKeepcast only.
+	// Keepcast is the path of the keepcast binary; needed by AddKeepcast and Keepcast only.
 	Keepcast string
 }
 
@@ -108,6 +108,9 @@ func New(ctx context.Context, o Options) (*Lab, error) {
 }
 
 func (o Options) validate() error {
+	if o.Keepcast != "" && !filepath.IsAbs(o.Keepcast) {
+		return fmt.Errorf("lab: keepcast %s: not an absolute path", o.Keepcast)
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("lab: not root: network namespaces cannot be made")
 	}
