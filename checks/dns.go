@@ -197,6 +197,8 @@ func (d *DNS) exchange(ctx context.Context, transport, host, address string, que
 // post exchanges a query by DNS over HTTPS (RFC 8484). The id is 0, for the
 // sake of caches on the way.
 func (d *DNS) post(ctx context.Context, host, address string, query *dns.Msg) (*dns.Msg, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	query.Id = 0
 	packed, err := query.Pack()
 	if err != nil {
@@ -228,5 +230,8 @@ func (d *DNS) post(ctx context.Context, host, address string, query *dns.Msg) (*
 		return nil, fmt.Errorf("got %s with %q, expected 200 with %s: %s", resp.Status, kind, media, excerpt(body))
 	}
 	reply := new(dns.Msg)
-	return reply, reply.Unpack(body)
+	if err := reply.Unpack(body); err != nil {
+		return nil, fmt.Errorf("reading reply: %w", err)
+	}
+	return reply, nil
 }

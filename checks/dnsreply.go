@@ -20,7 +20,7 @@ func answersTo(query, reply *dns.Msg) error {
 	case !reply.Response:
 		return errors.New("what came is a query, not a reply")
 	case reply.Id != query.Id:
-		return fmt.Errorf("the reply has id %d, expected %d", reply.Id, query.Id)
+		return errors.New("the reply has another id")
 	case reply.Opcode != query.Opcode:
 		return fmt.Errorf("the reply is to opcode %d", reply.Opcode)
 	case len(reply.Question) == 0 && reply.Rcode != dns.RcodeSuccess:
@@ -166,6 +166,9 @@ type Rcode uint16
 
 // String returns the name, or RCODE and the number.
 func (r Rcode) String() string {
+	if r == dns.RcodeBadVers {
+		return "BADVERS" // 16 is BADSIG in the TSIG record only
+	}
 	return cmp.Or(dns.RcodeToString[int(r)], "RCODE"+strconv.Itoa(int(r)))
 }
 
@@ -174,6 +177,10 @@ func (r Rcode) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText reads a name or RCODE and a number, in any case.
 func (r *Rcode) UnmarshalText(text []byte) error {
+	if strings.EqualFold(string(text), "BADVERS") {
+		*r = dns.RcodeBadVers
+		return nil
+	}
 	n, err := byName("response code", "RCODE", string(text), dns.StringToRcode)
 	*r = Rcode(n)
 	return err

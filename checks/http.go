@@ -83,6 +83,8 @@ func isToken(s string) bool {
 
 // Check implements Checker.
 func (h *HTTP) Check(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, h.Method, h.URL, strings.NewReader(h.Send))
 	if err != nil {
 		return err
@@ -166,8 +168,8 @@ type wire struct {
 }
 
 // transport returns a transport for one check. It keeps no connection, so every
-// check sees what a new client would, and dials with ctx: net/http would let a
-// connection attempt outlive its request.
+// check sees what a new client would. Its connections end with ctx: net/http
+// lets a connection attempt, and an HTTP/2 connection, outlive the request.
 func (w wire) transport(ctx context.Context) *http.Transport {
 	offer, allow := []string{"h2", "http/1.1"}, new(http.Protocols)
 	allow.SetHTTP1(w.http2 != "require")
@@ -184,7 +186,7 @@ func (w wire) transport(ctx context.Context) *http.Transport {
 		DisableKeepAlives:      true,
 		MaxResponseHeaderBytes: 64 << 10,
 		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-			return connect(ctx, network, w.via(address), nil)
+			return w.dial(ctx, network, address, nil)
 		},
 		DialTLSContext: func(_ context.Context, network, address string) (net.Conn, error) {
 			host, _, err := net.SplitHostPort(address)
@@ -195,7 +197,7 @@ func (w wire) transport(ctx context.Context) *http.Transport {
 			if err != nil {
 				return nil, err
 			}
-			conn, err := connect(ctx, network, w.via(address), secure)
+			conn, err := w.dial(ctx, network, address, secure)
 			if err != nil {
 				return nil, err
 			}
@@ -206,4 +208,12 @@ func (w wire) transport(ctx context.Context) *http.Transport {
 			return conn, nil
 		},
 	}
+}
+
+func (w wire) dial(ctx context.Context, network, address string, secure *tls.Config) (net.Conn, error) {
+	conn, err := connect(ctx, network, w.via(address), secure)
+	if err == nil {
+		context.AfterFunc(ctx, func() { conn.Close() })
+	}
+	return conn, err
 }

@@ -95,6 +95,10 @@ type Escaped string
 func (e *Escaped) UnmarshalText(text []byte) error {
 	var out []byte
 	for rest := string(text); rest != ""; {
+		if rest[0] != '\\' {
+			out, rest = append(out, rest[0]), rest[1:]
+			continue
+		}
 		r, wide, tail, err := strconv.UnquoteChar(rest, 0)
 		if err != nil {
 			return fmt.Errorf("%q has no meaning at %q (known: \\r \\n \\t \\\\ \\xNN \\uNNNN)", text, rest)
