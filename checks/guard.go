@@ -2,6 +2,7 @@ package checks
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"syscall"
@@ -37,4 +38,18 @@ func guarded(ctx context.Context, _, address string, _ syscall.RawConn) error {
 		return nil // a unix socket: always local
 	}
 	return g(to.Addr().Unmap())
+}
+
+// OnlyLocal returns the Guard that lets a managed address be probed only while
+// local, asked for it, returns nil: the kernel would deliver it on this host.
+func OnlyLocal(managed func(netip.Addr) bool, local func(netip.Addr) error) Guard {
+	return func(to netip.Addr) error {
+		if !managed(to) {
+			return nil
+		}
+		if err := local(to); err != nil {
+			return fmt.Errorf("not probed, since another host would answer: %w", err)
+		}
+		return nil
+	}
 }

@@ -108,6 +108,14 @@ type Closer interface {
 type Host struct {
 	Log       *slog.Logger // already carries the driver's name
 	Templates string       // directory of templates that replace the embedded ones; may be missing
+	Reloaded  func()       // to be called whenever the daemon was made to load something new
+}
+
+// loaded tells that the daemon was made to load something new.
+func (h Host) loaded() {
+	if h.Reloaded != nil {
+		h.Reloaded()
+	}
 }
 
 // Hoster is a Driver that needs a Host.

@@ -1,0 +1,52 @@
+# Targets of keepcast; "make help" lists them.
+SHELL := /bin/bash
+GO ?= go
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+GOLANGCI := $(shell $(GO) env GOPATH)/bin/golangci-lint
+GOLANGCI_VERSION := v2.15.0
+# What the tests, the lab and the demo need of this Debian or Ubuntu.
+PACKAGES := bird2 frr unbound iproute2 procps dbus gcc libc6-dev
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := build
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -ts $$'\t'
+
+.PHONY: build
+build: ## build dist/keepcast
+	$(GO) build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o dist/keepcast ./cmd/keepcast
+
+.PHONY: deps
+deps: ## install what tests, lab and demo need (apt, root)
+	@packaging/install-deps $(PACKAGES)
+
+.PHONY: test
+test: deps ## set up and pass all tests, the lab included (root)
+	CGO_ENABLED=1 KEEPCAST_REAL=1 $(GO) test -race -timeout 40m ./...
+
+.PHONY: demo
+demo: deps build ## show it: two hosts, a router, a client; kill, revive, drain, resume (root)
+	$(GO) run ./cmd/keepcast/internal/lab/demo -keepcast dist/keepcast
+
+.PHONY: lint
+lint: $(GOLANGCI) ## check the house rules
+	$(GOLANGCI) run ./...
+	$(GO) mod tidy -diff
+
+$(GOLANGCI):
+	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+.PHONY: docs
+docs: ## write the generated reference pages anew
+	$(GO) test ./cmd/keepcast -run 'TestReference' -update
+
+.PHONY: fuzz
+fuzz: ## fuzz every parser for 20 s each
+	@set -e; for p in ./driver ./checks ./cmd/keepcast/internal/config; do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$p; done; done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf dist

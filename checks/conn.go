@@ -1,0 +1,100 @@
+package checks
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// connect opens a connection to address under the guard, and over TLS if secure
+// is not nil. It takes no longer than ctx allows.
+func connect(ctx context.Context, network, address string, secure *tls.Config) (net.Conn, error) {
+	conn, err := Dialer().DialContext(ctx, network, address)
+	if err != nil || secure == nil {
+		return conn, err
+	}
+	over := tls.Client(conn, secure)
+	if err := over.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("tls handshake: %w", explain(ctx, err))
+	}
+	return over, nil
+}
+
+// closeWith closes c when ctx is done, so that no read or write outlives it.
+// The function it returns closes c before that.
+func closeWith(ctx context.Context, c io.Closer) (closeNow func()) {
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	return func() {
+		stop()
+		c.Close()
+	}
+}
+
+// timeoutError is a deadline that passed, in one word instead of the many in
+// which the libraries put it.
+type timeoutError struct{}
+
+func (timeoutError) Error() string { return "timed out" }
+
+func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
+
+// explain turns what a library says about an exchange that ended too soon into
+// what happened.
+func explain(ctx context.Context, err error) error {
+	var op *net.OpError
+	switch {
+	case errors.As(err, &op) && op.Op == "dial":
+		return err // names the address and the reason by itself
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err()
+	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+		return timeoutError{}
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("closed by the other side")
+	}
+	return err
+}
+
+// readUntil reads until what came matches want. It returns what came in any
+// case, and an error if r ended or limit bytes came without a match.
+func readUntil(r io.Reader, want *regexp.Regexp, limit int) ([]byte, error) {
+	buf, n := make([]byte, limit), 0
+	for n < limit {
+		m, err := r.Read(buf[n:])
+		n += m
+		if want.Match(buf[:n]) {
+			return buf[:n], nil
+		}
+		if err != nil {
+			return buf[:n], err
+		}
+	}
+	return buf, fmt.Errorf("no match in the first %d bytes", limit)
+}
+
+// excerpt quotes the start of what a service said, as one short line for a log.
+func excerpt(said []byte) string {
+	const most = 120
+	text := strings.TrimSpace(strings.ToValidUTF8(string(said), "\uFFFD"))
+	if r := []rune(text); len(r) > most {
+		return fmt.Sprintf("%q...", string(r[:most]))
+	}
+	return fmt.Sprintf("%q", text)
+}
+
+// portNumber reads a port as a number; names of ports are not looked up.
+func portNumber(port string) (uint16, error) {
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is no port from 1 to 65535", port)
+	}
+	return uint16(n), nil
+}

@@ -1,0 +1,209 @@
+package checks
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+func init() {
+	register(Kind{
+		Name: "http",
+		Doc: "Sends an HTTP request over a new connection and looks at the status code and the body of the response. " +
+			"Neither a proxy nor a kept connection is used, and redirects are not followed unless told.",
+		Example: "url: http://127.0.0.1:8080/healthz\n",
+		New:     func() Checker { return new(HTTP) },
+	})
+}
+
+// HTTP is fit when the response to one request has an expected code and, if
+// asked for, an expected body.
+type HTTP struct {
+	URL       string            `config:"url" required:"true" doc:"What to ask for, http or https. A user and password in it are sent as basic authentication."`
+	Method    string            `config:"method" default:"GET" doc:"Request method."`
+	Headers   map[string]string `config:"headers" doc:"Request headers. 'host' replaces the name of the URL in the request, not in TLS."`
+	Send      string            `config:"send" doc:"Request body."`
+	Codes     Codes             `config:"codes" default:"2xx" doc:"Codes of a fit service: a list with commas of codes, ranges and classes, as in '2xx, 301, 400-404'."`
+	Body      *regexp.Regexp    `config:"body" doc:"Regular expression that must match somewhere in the first 256 KiB of the response body."`
+	Redirects bool              `config:"follow_redirects" doc:"Follow up to ten redirects and judge the last response."`
+	Connect   netip.AddrPort    `config:"connect" doc:"Address and port to connect to, instead of those of the URL; the request and TLS still name the host of the URL."`
+	HTTP2     string            `config:"http2" default:"auto" enum:"auto|require|never" doc:"HTTP/2: 'auto' where TLS negotiates it, 'require' fails without (and speaks it at once where there is no TLS), 'never' speaks HTTP/1.1."`
+	TLS       TLS               `config:"tls" doc:"How to speak TLS, for an https URL."`
+}
+
+// maxBody is how much of a response is searched.
+const maxBody = 256 << 10
+
+// Validate implements Validator.
+func (h *HTTP) Validate() error {
+	u, err := url.Parse(h.URL)
+	switch {
+	case err != nil:
+		return fmt.Errorf("url: %w", errors.Unwrap(err)) // the outer one may show a password
+	case u.Scheme != "http" && u.Scheme != "https":
+		return fmt.Errorf("url: %q does not begin with http:// or https://", u.Redacted())
+	case u.Hostname() == "":
+		return fmt.Errorf("url: %q names no host", u.Redacted())
+	case u.Scheme == "http" && !h.Redirects && h.TLS.isSet():
+		return errors.New("tls: only for an https url")
+	}
+	if port := u.Port(); port != "" {
+		if _, err := portNumber(port); err != nil {
+			return fmt.Errorf("url: %w", err)
+		}
+	}
+	if h.Method != "" && !isToken(h.Method) {
+		return fmt.Errorf("method: %q is no HTTP method", h.Method)
+	}
+	for name, value := range h.Headers {
+		if !isToken(name) {
+			return fmt.Errorf("headers: %q is no header name", name)
+		}
+		if strings.ContainsAny(value, "\r\n\x00") {
+			return fmt.Errorf("headers: the value of %s has a line break or a NUL", name)
+		}
+	}
+	return h.TLS.Validate()
+}
+
+// isToken reports whether s is a token as RFC 9110 section 5.6.2 has it.
+func isToken(s string) bool {
+	const letters = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+	return s != "" && strings.Trim(strings.ToLower(s), letters) == ""
+}
+
+// Check implements Checker.
+func (h *HTTP) Check(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, h.Method, h.URL, strings.NewReader(h.Send))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("User-Agent", "keepcast")
+	for name, value := range h.Headers {
+		req.Header.Set(name, value)
+	}
+	req.Host = cmp.Or(req.Header.Get("Host"), req.Host)
+	w := wire{tls: h.TLS, http2: h.HTTP2, via: h.via(req.URL)}
+	client := &http.Client{Transport: w.transport(ctx)}
+	if !h.Redirects {
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return requestError(ctx, req.Method, err)
+	}
+	defer resp.Body.Close()
+	if err := h.judge(ctx, resp); err != nil {
+		return fmt.Errorf("%s %s: %w", resp.Request.Method, resp.Request.URL.Redacted(), err)
+	}
+	return nil
+}
+
+// judge says what is wrong with a response.
+func (h *HTTP) judge(ctx context.Context, resp *http.Response) error {
+	if !h.Codes.Has(resp.StatusCode) {
+		var detail string
+		if to := resp.Header.Get("Location"); to != "" {
+			detail = " (to " + to + ")"
+		}
+		// The body only helps to understand the code: a broken one changes nothing.
+		if body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)); len(body) > 0 {
+			detail += ": " + excerpt(body)
+		}
+		return fmt.Errorf("got %s, expected %s%s", resp.Status, h.Codes, detail)
+	}
+	if h.Body == nil {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	if err != nil {
+		return fmt.Errorf("reading body: %w", explain(ctx, err))
+	}
+	if !h.Body.Match(body) {
+		return fmt.Errorf("no match for %q in the body %s", h.Body, excerpt(body))
+	}
+	return nil
+}
+
+// via returns where a connection to an address goes. The host of the URL is
+// reached through h.Connect, on another port too if a redirect leads there.
+func (h *HTTP) via(u *url.URL) func(address string) string {
+	return func(address string) string {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil || !h.Connect.IsValid() || host != u.Hostname() {
+			return address
+		}
+		if port == cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]) {
+			return h.Connect.String()
+		}
+		return net.JoinHostPort(h.Connect.Addr().String(), port)
+	}
+}
+
+// requestError words the error of an HTTP client, which names the request.
+func requestError(ctx context.Context, method string, err error) error {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return fmt.Errorf("%s %s: %w", method, of.URL, explain(ctx, of.Err))
+	}
+	return err
+}
+
+// wire is how HTTP is spoken, for the checks http and dns (over https).
+type wire struct {
+	tls   TLS
+	http2 string
+	via   func(address string) string
+}
+
+// transport returns a transport for one check. It keeps no connection, so every
+// check sees what a new client would, and dials with ctx: net/http would let a
+// connection attempt outlive its request.
+func (w wire) transport(ctx context.Context) *http.Transport {
+	offer, allow := []string{"h2", "http/1.1"}, new(http.Protocols)
+	allow.SetHTTP1(w.http2 != "require")
+	allow.SetHTTP2(w.http2 != "never")
+	allow.SetUnencryptedHTTP2(w.http2 == "require")
+	switch w.http2 {
+	case "require":
+		offer = offer[:1]
+	case "never":
+		offer = offer[1:]
+	}
+	return &http.Transport{
+		Protocols:              allow,
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: 64 << 10,
+		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+			return connect(ctx, network, w.via(address), nil)
+		},
+		DialTLSContext: func(_ context.Context, network, address string) (net.Conn, error) {
+			host, _, err := net.SplitHostPort(address)
+			if err != nil {
+				return nil, err
+			}
+			secure, err := w.tls.config(host, offer...)
+			if err != nil {
+				return nil, err
+			}
+			conn, err := connect(ctx, network, w.via(address), secure)
+			if err != nil {
+				return nil, err
+			}
+			if c, ok := conn.(*tls.Conn); ok && w.http2 == "require" && c.ConnectionState().NegotiatedProtocol != "h2" {
+				conn.Close()
+				return nil, errors.New("the server does not offer HTTP/2")
+			}
+			return conn, nil
+		},
+	}
+}

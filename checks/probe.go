@@ -1,0 +1,163 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Result is what one run of a check brought.
+type Result struct {
+	Err     error         // nil: fit
+	Verdict Verdict       // what the results add up to so far
+	Moving  bool          // the last result contradicts the verdict
+	At      time.Time     // when the run started
+	Took    time.Duration // how long it ran
+}
+
+// Probe runs one Checker on its Schedule.
+type Probe struct {
+	Checker  Checker
+	Schedule Schedule
+	health   Health
+	stuck    chan error // a run that outlived its timeout; nil when there is none
+}
+
+// NewProbe returns a Probe that has not run yet.
+func NewProbe(c Checker, s Schedule) *Probe {
+	return &Probe{Checker: c, Schedule: s, health: NewHealth(s.Rise, s.Fall, Unknown)}
+}
+
+// Run checks at once, then on schedule and whenever a Watcher wakes it, and
+// hands every result to report, until ctx is done. Never do two runs of the
+// check overlap.
+func (p *Probe) Run(ctx context.Context, report func(Result)) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	wake := make(chan struct{}, 1)
+	if w, ok := p.Checker.(Watcher); ok {
+		watching.Go(func() { watch(ctx, w, wake) })
+	}
+	start := time.Now()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			p.leave()
+			return
+		case <-timer.C:
+		case <-wake:
+		}
+		result := p.run(ctx)
+		if ctx.Err() != nil {
+			p.leave()
+			return
+		}
+		report(result)
+		now := time.Now()
+		next := p.Schedule.slot(start, now)
+		if p.health.Moving() {
+			next = result.At.Add(p.Schedule.fast())
+		}
+		timer.Reset(next.Sub(now))
+	}
+}
+
+// run makes one run and adds its result to the health.
+func (p *Probe) run(ctx context.Context) Result {
+	at := time.Now()
+	err := p.attempt(ctx)
+	verdict := p.health.Add(err)
+	return Result{Err: err, Verdict: verdict, Moving: p.health.Moving(), At: at, Took: time.Since(at)}
+}
+
+// grace is how long a Checker may take to return once its context is done.
+const grace = time.Second
+
+// attempt runs the check with its timeout. A check that does not return even
+// then counts as failed, and fails again at each turn until it has returned.
+func (p *Probe) attempt(ctx context.Context) error {
+	if p.stuck != nil {
+		select {
+		case <-p.stuck:
+			p.stuck = nil
+		default:
+			return fmt.Errorf("the run before this one still hangs, though its timeout of %s is over", p.Schedule.Timeout)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.Schedule.Timeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- p.checked(ctx) }()
+	late := time.NewTimer(p.Schedule.Timeout + grace)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		p.stuck = done
+		return fmt.Errorf("timeout after %s, and the check does not end", p.Schedule.Timeout)
+	}
+}
+
+// checked is Check with panics and timeouts put into words.
+func (p *Probe) checked(ctx context.Context) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the check panicked: %v (a bug in keepcast: please report it)", r)
+		}
+	}()
+	err = p.Checker.Check(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("timeout after %s: %w", p.Schedule.Timeout, err)
+	}
+	return err
+}
+
+// leave gives a hanging run its grace; a Checker that breaks its promise to
+// return once its context is done must not hold up the shutdown.
+func (p *Probe) leave() {
+	if p.stuck == nil {
+		return
+	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case <-p.stuck:
+	case <-late.C:
+	}
+}
+
+// rewatch is the longest time between two attempts to start a watch that ended.
+const rewatch = 30 * time.Second
+
+// watch keeps w's watch going and turns each change into a wake-up.
+func watch(ctx context.Context, w Watcher, wake chan<- struct{}) {
+	changed := func() {
+		select {
+		case wake <- struct{}{}:
+		default: // one is waiting already
+		}
+	}
+	for pause := time.Second; ; pause = min(2*pause, rewatch) {
+		// The error is not lost: what broke the watch also fails the check, and
+		// the polling goes on in any case.
+		_ = w.Watch(ctx, changed)
+		retry := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			retry.Stop()
+			return
+		case <-retry.C:
+		}
+	}
+}
+
+// Once runs a check once, with the timeout, for somebody who waits for it.
+func Once(ctx context.Context, c Checker, timeout time.Duration) error {
+	p := NewProbe(c, Schedule{Timeout: timeout})
+	return p.attempt(ctx)
+}

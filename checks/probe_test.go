@@ -1,0 +1,176 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// checkFunc makes a function a Checker.
+type checkFunc func(ctx context.Context) error
+
+func (f checkFunc) Check(ctx context.Context) error { return f(ctx) }
+
+var schedule = Schedule{Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Rise: 3, Fall: 2}
+
+// run runs a probe for d and returns its results, with times since the start.
+func run(t *testing.T, c Checker, s Schedule, d time.Duration) (at []time.Duration, results []Result) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	start := time.Now()
+	NewProbe(c, s).Run(ctx, func(r Result) {
+		at, results = append(at, r.At.Sub(start)), append(results, r)
+	})
+	return at, results
+}
+
+func TestScheduleDoesNotDrift(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := checkFunc(func(context.Context) error { time.Sleep(300 * time.Millisecond); return nil })
+		at, _ := run(t, slow, schedule, 4500*time.Millisecond)
+		ms := time.Millisecond
+		// Three at the fast interval (each takes longer than that), then on the grid.
+		want := []time.Duration{0, 300 * ms, 600 * ms, 1000 * ms, 2000 * ms, 3000 * ms, 4000 * ms}
+		if diff := cmp.Diff(want, at); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestRiseAndFall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		dies := checkFunc(func(context.Context) error {
+			if n++; n > 5 {
+				return errors.New("dead")
+			}
+			return nil
+		})
+		at, results := run(t, dies, schedule, 5*time.Second)
+		var verdicts []string
+		for _, r := range results {
+			verdicts = append(verdicts, r.Verdict.String())
+		}
+		if diff := cmp.Diff(strings.Fields("unknown unknown up up up up down down"), verdicts); diff != "" {
+			t.Error(diff)
+		}
+		if d := at[6] - at[5]; d != 250*time.Millisecond {
+			t.Errorf("the second failure comes %s after the first, want the fast interval", d)
+		}
+	})
+}
+
+func TestJitterStaysInItsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := schedule
+		s.Jitter = 0.5
+		at, _ := run(t, checkFunc(func(context.Context) error { return nil }), s, 100*time.Second)
+		for i, d := range at[3:] {
+			if off := d % time.Second; off > 500*time.Millisecond {
+				t.Errorf("run %d comes %s after its slot", i+3, off)
+			}
+		}
+		if len(at) < 98 {
+			t.Errorf("%d runs in 100 s", len(at))
+		}
+	})
+}
+
+func TestBadChecks(t *testing.T) {
+	for name, tc := range map[string]struct {
+		check checkFunc
+		want  []string
+	}{
+		"panics": {func(context.Context) error { panic("index out of range") },
+			[]string{"the check panicked: index out of range (a bug in keepcast: please report it)"}},
+		"times out": {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+			[]string{"timeout after 500ms: context deadline exceeded"}},
+		"does not end": {func(ctx context.Context) error { time.Sleep(10 * time.Second); return nil },
+			[]string{"timeout after 500ms, and the check does not end", "the run before this one still hangs, though its timeout of 500ms is over"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				_, results := run(t, tc.check, schedule, 5*time.Second)
+				for i, want := range tc.want {
+					if results[i].Err == nil || results[i].Err.Error() != want {
+						t.Errorf("run %d: got %v, want %s", i, results[i].Err, want)
+					}
+				}
+				if v := results[len(results)-1].Verdict; v != Down {
+					t.Errorf("verdict %s", v)
+				}
+				time.Sleep(time.Minute) // the one that does not end ends at last
+			})
+		})
+	}
+}
+
+func TestNeverTwoRunsAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		running := 0
+		c := checkFunc(func(context.Context) error {
+			if running++; running > 1 {
+				t.Error("two runs at a time")
+			}
+			time.Sleep(5 * time.Second) // whatever its context says
+			running--
+			return nil
+		})
+		run(t, c, schedule, time.Minute)
+		time.Sleep(time.Minute)
+	})
+}
+
+// watched is a Watcher that reports a change when the test says so.
+type watched struct {
+	checkFunc
+	change chan struct{}
+}
+
+func (w watched) Watch(ctx context.Context, changed func()) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.change:
+			changed()
+		}
+	}
+}
+
+func TestWatcherWakesItsCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := schedule
+		s.Interval, s.Rise = time.Hour, 1
+		w := watched{func(context.Context) error { return nil }, make(chan struct{})}
+		go func() {
+			time.Sleep(7 * time.Second)
+			w.change <- struct{}{}
+		}()
+		at, _ := run(t, w, s, time.Minute)
+		if diff := cmp.Diff([]time.Duration{0, 7 * time.Second}, at); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestGuard(t *testing.T) {
+	address := netip.MustParseAddr("192.0.2.53")
+	guard := OnlyLocal(func(a netip.Addr) bool { return a == address },
+		func(netip.Addr) error { return errors.New("192.0.2.53 goes out by eth0") })
+	ctx := WithGuard(t.Context(), guard)
+	_, err := Dialer().DialContext(ctx, "tcp", "192.0.2.53:53")
+	if want := "dial tcp 192.0.2.53:53: not probed, since another host would answer: 192.0.2.53 goes out by eth0"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if err := guard(netip.MustParseAddr("192.0.2.54")); err != nil {
+		t.Errorf("an address that is not managed: %v", err)
+	}
+}

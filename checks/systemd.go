@@ -1,0 +1,151 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+
+	"github.com/godbus/dbus/v5"
+)
+
+func init() {
+	register(Kind{
+		Name: "systemd",
+		Doc: "Asks systemd over D-Bus whether a unit is active. A unit that stops or starts is seen at once, " +
+			"whatever the interval. One that reloads is active, one that is still starting is not.",
+		Example: "unit: unbound.service\n",
+		New:     func() Checker { return new(Systemd) },
+	})
+}
+
+// Systemd is fit when a unit of the system's systemd is active.
+//
+// It speaks to the bus itself: go-systemd's connection listens to the signals
+// of every unit, and a malformed one, which any local user may send, ends the
+// program.
+type Systemd struct {
+	Unit string `config:"unit" required:"true" doc:"Name of the unit with its type, as in 'unbound.service'. An alias will do."`
+}
+
+// The names of systemd on the bus, see org.freedesktop.systemd1(5).
+const (
+	sdName    = "org.freedesktop.systemd1"
+	sdManager = sdName + ".Manager"
+	sdUnit    = sdName + ".Unit"
+	sdPath    = "/org/freedesktop/systemd1"
+	busProps  = "org.freedesktop.DBus.Properties"
+)
+
+// Validate implements Validator.
+func (s *Systemd) Validate() error {
+	types := []string{
+		".service", ".socket", ".target", ".timer", ".mount", ".automount", ".path", ".device", ".swap", ".slice", ".scope",
+	}
+	if !slices.Contains(types, path.Ext(s.Unit)) {
+		return fmt.Errorf("unit: %q has no unit type (%s.service?)", s.Unit, s.Unit)
+	}
+	return nil
+}
+
+// Check implements Checker.
+func (s *Systemd) Check(ctx context.Context) error {
+	conn, unit, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var props map[string]dbus.Variant
+	if err := unit.CallWithContext(ctx, busProps+".GetAll", 0, sdUnit).Store(&props); err != nil {
+		return fmt.Errorf("asking systemd for the state of %s: %w", s.Unit, explain(ctx, err))
+	}
+	return s.judge(props)
+}
+
+// judge says why a unit with these properties is not fit. Its file may be gone
+// while it runs, so the active state decides.
+func (s *Systemd) judge(props map[string]dbus.Variant) error {
+	switch state := text(props["ActiveState"]); state {
+	case "active", "reloading", "refreshing":
+		return nil
+	case "":
+		return fmt.Errorf("systemd does not tell the state of %s", s.Unit)
+	default:
+		switch load := text(props["LoadState"]); load {
+		case "loaded", "merged", "stub", "":
+			return fmt.Errorf("%s is %s (%s), expected active", s.Unit, state, text(props["SubState"]))
+		case "not-found":
+			return fmt.Errorf("systemd knows no unit %s: is the name right and its package installed?", s.Unit)
+		case "masked":
+			return fmt.Errorf("%s is masked: run systemctl unmask %s", s.Unit, s.Unit)
+		default:
+			return fmt.Errorf("%s is not loaded (%s): see systemctl status %s", s.Unit, load, s.Unit)
+		}
+	}
+}
+
+// text returns the string in a variant, or nothing.
+func text(v dbus.Variant) string {
+	s, _ := v.Value().(string)
+	return s
+}
+
+// open connects to the system bus and finds the unit there. LoadUnit also finds
+// a unit that systemd has not in memory, and the one behind an alias.
+func (s *Systemd) open(ctx context.Context) (*dbus.Conn, dbus.BusObject, error) {
+	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx), dbus.WithAuth(dbus.AuthExternal(strconv.Itoa(os.Geteuid()))))
+	if err != nil {
+		return nil, nil, fmt.Errorf("connecting to the system bus: %w", explain(ctx, err))
+	}
+	var at dbus.ObjectPath
+	err = conn.Object(sdName, sdPath).CallWithContext(ctx, sdManager+".LoadUnit", 0, s.Unit).Store(&at)
+	if err != nil {
+		conn.Close()
+		return nil, nil, fmt.Errorf("asking systemd for %s: %w", s.Unit, explain(ctx, err))
+	}
+	return conn, conn.Object(sdName, at), nil
+}
+
+// Watch implements Watcher. The bus passes on only the changes of this unit.
+func (s *Systemd) Watch(ctx context.Context, changed func()) error {
+	conn, unit, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	signals := make(chan *dbus.Signal, 16)
+	conn.Signal(signals)
+	err = conn.AddMatchSignalContext(ctx, dbus.WithMatchSender(sdName), dbus.WithMatchObjectPath(unit.Path()),
+		dbus.WithMatchInterface(busProps), dbus.WithMatchMember("PropertiesChanged"))
+	if err != nil {
+		return fmt.Errorf("watching %s on the bus: %w", s.Unit, explain(ctx, err))
+	}
+	err = conn.Object(sdName, sdPath).CallWithContext(ctx, sdManager+".Subscribe", 0).Store()
+	if err != nil {
+		return fmt.Errorf("subscribing to systemd: %w", explain(ctx, err))
+	}
+	changed() // before the subscription something may have been missed
+	for signal := range signals {
+		if changesState(signal, unit.Path()) {
+			changed()
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return errors.New("the connection to the system bus is lost")
+}
+
+// changesState reports whether a signal tells of another active state of the
+// unit at a path. Nothing is taken for granted: any local user may send one.
+func changesState(s *dbus.Signal, at dbus.ObjectPath) bool {
+	if s.Name != busProps+".PropertiesChanged" || s.Path != at || len(s.Body) < 2 {
+		return false
+	}
+	changes, ok := s.Body[1].(map[string]dbus.Variant)
+	_, state := changes["ActiveState"]
+	return ok && s.Body[0] == sdUnit && state
+}

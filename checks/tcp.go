@@ -1,0 +1,111 @@
+package checks
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strconv"
+	"unicode/utf8"
+)
+
+func init() {
+	register(Kind{
+		Name: "tcp",
+		Doc: "Opens a TCP connection, over TLS if told, sends what it is given and waits for an expected answer. " +
+			"Without `send` and `expect` a connection that is accepted is enough.",
+		Example: "address: 127.0.0.1:25\nexpect: '^220 '\n",
+		New:     func() Checker { return new(TCP) },
+	})
+}
+
+// TCP is fit when a connection is accepted and, if asked for, answers as
+// expected.
+type TCP struct {
+	Address   string         `config:"address" required:"true" doc:"Host and port to connect to, as in '127.0.0.1:25' or '[::1]:25'."`
+	Transport string         `config:"transport" default:"tcp" enum:"tcp|tls" doc:"Plain TCP, or TLS from the start."`
+	Send      Escaped        `config:"send" doc:"What to send once connected. The escapes of Go work, as in 'QUIT\\r\\n' or '\\x00'."`
+	Expect    *regexp.Regexp `config:"expect" doc:"Regular expression to wait for in the answer, of which up to 16 KiB are read."`
+	TLS       TLS            `config:"tls" doc:"How to speak TLS, for 'transport: tls'."`
+}
+
+// maxAnswer is how much of an answer is read in wait of a match.
+const maxAnswer = 16 << 10
+
+// Validate implements Validator.
+func (t *TCP) Validate() error {
+	host, port, err := net.SplitHostPort(t.Address)
+	if err != nil || host == "" {
+		return fmt.Errorf("address: %q is not a host and a port, as in 127.0.0.1:25 or [::1]:25", t.Address)
+	}
+	if _, err := portNumber(port); err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	if t.Transport != "tls" && t.TLS.isSet() {
+		return errors.New("tls: only with transport: tls")
+	}
+	return t.TLS.Validate()
+}
+
+// Check implements Checker.
+func (t *TCP) Check(ctx context.Context) error {
+	if err := t.talk(ctx); err != nil {
+		return fmt.Errorf("%s: %w", t.Address, err)
+	}
+	return nil
+}
+
+func (t *TCP) talk(ctx context.Context) error {
+	host, _, err := net.SplitHostPort(t.Address)
+	if err != nil {
+		return err
+	}
+	var secure *tls.Config
+	if t.Transport == "tls" {
+		if secure, err = t.TLS.config(host); err != nil {
+			return err
+		}
+	}
+	conn, err := connect(ctx, "tcp", t.Address, secure)
+	if err != nil {
+		return err
+	}
+	defer closeWith(ctx, conn)()
+	if t.Send != "" {
+		if _, err := conn.Write([]byte(t.Send)); err != nil {
+			return fmt.Errorf("sending: %w", explain(ctx, err))
+		}
+	}
+	if t.Expect == nil {
+		return nil
+	}
+	if got, err := readUntil(conn, t.Expect, maxAnswer); err != nil {
+		return fmt.Errorf("waiting for %q: %w, got %s", t.Expect, explain(ctx, err), excerpt(got))
+	}
+	return nil
+}
+
+// Escaped is bytes that are written with the escapes of a Go string, so that
+// YAML's several ways of quoting all lead to the same.
+type Escaped string
+
+// UnmarshalText replaces the escapes by the bytes they stand for.
+func (e *Escaped) UnmarshalText(text []byte) error {
+	var out []byte
+	for rest := string(text); rest != ""; {
+		r, wide, tail, err := strconv.UnquoteChar(rest, 0)
+		if err != nil {
+			return fmt.Errorf("%q has no meaning at %q (known: \\r \\n \\t \\\\ \\xNN \\uNNNN)", text, rest)
+		}
+		if wide {
+			out = utf8.AppendRune(out, r)
+		} else {
+			out = append(out, byte(r))
+		}
+		rest = tail
+	}
+	*e = Escaped(out)
+	return nil
+}

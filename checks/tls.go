@@ -1,0 +1,79 @@
+package checks
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// TLS is how a check speaks TLS. The files are read anew for every check, so
+// that a renewed certificate needs no reload.
+type TLS struct {
+	CA         string `config:"ca" doc:"File of PEM certificates to trust, instead of those of the system."`
+	Cert       string `config:"cert" doc:"PEM file with the client certificate to show, chain included."`
+	Key        string `config:"key" doc:"PEM file with the key of the client certificate."`
+	ServerName string `config:"server_name" doc:"Name to ask for (SNI) and to find in the certificate, instead of the host that is connected to."`
+	SkipVerify bool   `config:"insecure_skip_verify" doc:"Accept any certificate, whoever signed it and whatever it is for."`
+	MinVersion string `config:"min_version" default:"1.2" enum:"1.0|1.1|1.2|1.3" doc:"Lowest version of TLS to accept."`
+}
+
+// tlsVersions are the protocol versions by the names of RFC 8446 and before.
+func tlsVersions() map[string]uint16 {
+	return map[string]uint16{
+		"": tls.VersionTLS12, "1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11,
+		"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13,
+	}
+}
+
+// Validate says which settings do not go together. It reads no file: one that
+// is missing for a while makes a check fail, not the configuration.
+func (t TLS) Validate() error {
+	if (t.Cert == "") != (t.Key == "") {
+		return errors.New("tls: cert and key go together, only one is set")
+	}
+	return nil
+}
+
+// isSet reports whether the operator wrote any of the settings.
+func (t TLS) isSet() bool {
+	t.MinVersion = ""
+	return t != TLS{}
+}
+
+// config returns the settings for a connection to host, offering the given
+// application protocols (ALPN, RFC 7301).
+func (t TLS) config(host string, protocols ...string) (*tls.Config, error) {
+	version, ok := tlsVersions()[t.MinVersion]
+	if !ok {
+		return nil, fmt.Errorf("tls.min_version: no version %q (known: 1.0, 1.1, 1.2, 1.3)", t.MinVersion)
+	}
+	c := &tls.Config{
+		ServerName:         host,
+		NextProtos:         protocols,
+		MinVersion:         version,
+		InsecureSkipVerify: t.SkipVerify, //nolint:gosec // the operator decides
+	}
+	if t.ServerName != "" {
+		c.ServerName = t.ServerName
+	}
+	if t.CA != "" {
+		pem, err := os.ReadFile(t.CA)
+		if err != nil {
+			return nil, fmt.Errorf("tls.ca: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls.ca: no PEM certificate in %s", t.CA)
+		}
+	}
+	if t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return nil, fmt.Errorf("tls.cert: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}

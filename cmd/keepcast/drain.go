@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+)
+
+// selection is which services a command means: some by name, or --all.
+type selection struct{ all bool }
+
+func (s *selection) flag(c *cobra.Command) {
+	c.Flags().BoolVar(&s.all, "all", false, "all services of this host")
+}
+
+func (s *selection) check(_ *cobra.Command, args []string) error {
+	switch {
+	case s.all && len(args) > 0:
+		return errors.New("either services or --all, not both")
+	case !s.all && len(args) == 0:
+		return errors.New("which service? name one or more, or give --all")
+	}
+	return nil
+}
+
+func (a *app) drainCommand() *cobra.Command {
+	var which selection
+	var length time.Duration
+	var reason string
+	c := &cobra.Command{
+		Use:   "drain SERVICE... | --all",
+		Short: "withdraw services although they are fit",
+		Long: `Drain withdraws services: the routes go at once, and packets that still arrive are
+served for linger. A drain survives a restart and a reboot, and ends with
+"keepcast resume" or when its time is over.`,
+		Example: `  keepcast drain dns --for 2h --reason "kernel update, CHG-4711"
+  keepcast drain --all --reason "moving the rack"`,
+		ValidArgsFunction: a.completeServices,
+		RunE: func(c *cobra.Command, args []string) error {
+			r := control.DrainRequest{Services: args, Reason: reason}
+			if c.Flags().Changed("for") {
+				if length <= 0 {
+					return usageError{fmt.Errorf("--for %s: a time that is not over yet, please", length)}
+				}
+				r.Until = time.Now().Add(length)
+			}
+			s, err := a.client().Drain(c.Context(), r)
+			if err != nil {
+				return err
+			}
+			return told(c.OutOrStdout(), s, args)
+		},
+	}
+	which.flag(c)
+	c.Args = which.check
+	c.Flags().DurationVar(&length, "for", 0, "resume by itself after this time, such as 2h (default: only by command)")
+	c.Flags().StringVar(&reason, "reason", "", "why, for those who look at the status")
+	return c
+}
+
+func (a *app) resumeCommand() *cobra.Command {
+	var which selection
+	c := &cobra.Command{
+		Use:   "resume SERVICE... | --all",
+		Short: "end the drain of services",
+		Long: `Resume ends drains: the services are announced again as soon as they are fit. A drain
+by a file in the drain directory ends when that file is removed.`,
+		Example:           "  keepcast resume dns",
+		ValidArgsFunction: a.completeServices,
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := a.client().Resume(c.Context(), args)
+			if err != nil {
+				return err
+			}
+			return told(c.OutOrStdout(), s, args)
+		},
+	}
+	which.flag(c)
+	c.Args = which.check
+	return c
+}
+
+// told prints what became of the services.
+func told(out io.Writer, s engine.Status, names []string) error {
+	for _, svc := range s.Services {
+		if len(names) == 0 || slices.Contains(names, svc.Name) {
+			if _, err := fmt.Fprintf(out, "%s: %s (%s)\n", svc.Name, svc.State, svc.Reason); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

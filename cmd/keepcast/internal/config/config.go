@@ -1,0 +1,184 @@
+// Package config holds what an operator may write: the one declaration of every
+// setting, how it is read from the files, what is wrong with it, and the
+// reference and the JSON Schema that follow from it.
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// Config is a whole, valid configuration.
+type Config struct {
+	Main
+	Drivers  []Driver
+	Services []Service
+	Files    []string // the files it came from, in the order they were read
+}
+
+// Main holds the settings at the top level, beside the lists.
+type Main struct {
+	Interface       string `config:"interface" default:"anycast0" doc:"The interface that carries the addresses. A dummy interface of that name is made if there is none; an existing interface of any type is used as it is."`
+	ManageAddresses bool   `config:"manage_addresses" default:"true" doc:"Whether keepcast puts the addresses on the interface. With false somebody else does, and only the daemons' gates open and close."`
+	Listen          string `config:"listen" default:"127.0.0.1:9911" doc:"Address and port of the read-only HTTP server with /metrics, /healthz, /readyz and /v1/status; empty: none."`
+	ControlSocket   string `config:"control_socket" default:"/run/keepcast/keepcast.sock" doc:"Unix socket that the commands talk to; for root and the group keepcast."`
+	RuntimeDir      string `config:"runtime_directory" default:"/run/keepcast" doc:"Directory for what must survive a restart, not a reboot."`
+	StateDir        string `config:"state_directory" default:"/var/lib/keepcast" doc:"Directory for what must survive a reboot: the drains."`
+	DrainDir        string `config:"drain_directory" default:"/etc/keepcast/drain.d" doc:"A file in it that is named like a service drains that service as long as it is there; its first line is shown as the reason. Empty: none."`
+	TemplateDir     string `config:"template_directory" default:"/etc/keepcast/templates" doc:"A file in it that is named like an embedded template (bird.conf.tmpl, frr.conf.tmpl) replaces it."`
+	OnStop          string `config:"on_stop" default:"auto" enum:"auto|withdraw|keep" doc:"What a stop does: withdraw (drain for linger, then exit), keep (leave all as it is), or auto: keep when systemd restarts the unit, else withdraw."`
+	LogLevel        string `config:"log_level" default:"info" enum:"debug|info|warn|error" doc:"The least level that is logged; debug shows every check."`
+	Policy
+}
+
+// Policy says how a service moves between its states. At the top level it holds
+// the defaults of all services.
+type Policy struct {
+	Linger         time.Duration `config:"linger" default:"10s" min:"0s" max:"1h" doc:"How long a drained address is still delivered locally, so that what is under way while the network converges is served."`
+	WhileWithdrawn string        `config:"while_withdrawn" default:"deliver" enum:"deliver|absent" doc:"Whether packets for a withdrawn address that reach this host are still delivered locally. A service that binds to the address needs deliver to be able to restart; absent ends it after linger, for hosts whose own clients should then reach another host."`
+	HoldDown       time.Duration `config:"hold_down" default:"0s" min:"0s" max:"1h" doc:"How long a service that failed stays withdrawn at least. It doubles with every failure that follows within hold_down_max, so that no flap damping upstream hits."`
+	HoldDownMax    time.Duration `config:"hold_down_max" default:"5m" min:"0s" max:"24h" doc:"The longest hold-down; and after so much time without a failure the next one counts as the first."`
+}
+
+// Driver is one entry of the list drivers.
+type Driver struct {
+	Name   string `config:"name" doc:"Name in logs, metrics and status; the kind unless given."`
+	Kind   string `config:"kind" required:"true" doc:"Kind of driver."`
+	Driver driver.Driver
+	Raw    map[string]any // as written, to tell whether a reload changed it
+}
+
+// Service is one entry of the list services.
+type Service struct {
+	Name      string    `config:"name" required:"true" doc:"Name of the service: letters, digits, dots, dashes and underscores."`
+	Addresses []Address `config:"addresses" required:"true" doc:"The anycast addresses. With a length, such as 203.0.113.1/24, that address is put on the interface and its network, 203.0.113.0/24, is announced; without, a /32 or /128."`
+	Require   Require   `config:"require" default:"all" doc:"How many of the checks with on_failure: withdraw must be up: all, any, or a number."`
+	Policy
+	Checks []Check
+	Raw    map[string]any // as written, with what it inherits
+}
+
+// Check is one entry of a service's list checks.
+type Check struct {
+	Name      string `config:"name" doc:"Name in logs, metrics and status; the kind unless given. Unique in its service."`
+	Kind      string `config:"kind" required:"true" doc:"Kind of check."`
+	OnFailure string `config:"on_failure" default:"withdraw" enum:"withdraw|degrade" doc:"What it means that this check is down: withdraw the service, or announce it with worse attributes so that other hosts are preferred."`
+	checks.Schedule
+	Checker checks.Checker
+	Raw     map[string]any // as written, with what it inherits
+}
+
+// Degrades reports whether a failure of the check degrades, not withdraws.
+func (c Check) Degrades() bool { return c.OnFailure == "degrade" }
+
+// Absent reports whether a withdrawn address is taken off the host altogether.
+func (p Policy) Absent() bool { return p.WhileWithdrawn == "absent" }
+
+// ServiceByName returns the service of that name, or an error that lists them.
+func (c *Config) ServiceByName(name string) (*Service, error) {
+	var names []string
+	for i := range c.Services {
+		if c.Services[i].Name == name {
+			return &c.Services[i], nil
+		}
+		names = append(names, c.Services[i].Name)
+	}
+	return nil, fmt.Errorf("no service %q (configured: %s)", name, strings.Join(names, ", "))
+}
+
+// Address is an anycast address with its length: the host bits stay.
+type Address struct{ netip.Prefix }
+
+// Syntax names the type in the reference.
+func (Address) Syntax() string { return "address, with or without a length" }
+
+// UnmarshalText reads 192.0.2.53, 203.0.113.1/24 or 2001:db8:53::53.
+func (a *Address) UnmarshalText(text []byte) error {
+	s := string(text)
+	if !strings.Contains(s, "/") {
+		addr, err := netip.ParseAddr(s)
+		if err != nil {
+			return fmt.Errorf("%q is no address", s)
+		}
+		a.Prefix = netip.PrefixFrom(addr.WithZone(""), addr.BitLen())
+		return announceable(addr, addr.BitLen())
+	}
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		return fmt.Errorf("%q is no address with a length", s)
+	}
+	a.Prefix = prefix
+	return announceable(prefix.Addr(), prefix.Bits())
+}
+
+// Require is how many checks must be up: a number, or all of them.
+type Require struct {
+	n int // 0: all
+}
+
+// Syntax names the type in the reference.
+func (Require) Syntax() string { return "all, any or a number" }
+
+// UnmarshalText reads all, any or a number from 1.
+func (r *Require) UnmarshalText(text []byte) error {
+	switch s := string(text); s {
+	case "all":
+		r.n = 0
+	case "any":
+		r.n = 1
+	default:
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			return fmt.Errorf("%q: all, any or a number from 1 expected", s)
+		}
+		r.n = n
+	}
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (r Require) MarshalText() ([]byte, error) {
+	switch r.n {
+	case 0:
+		return []byte("all"), nil
+	case 1:
+		return []byte("any"), nil
+	}
+	return []byte(strconv.Itoa(r.n)), nil
+}
+
+// Of returns how many of so many checks must be up.
+func (r Require) Of(checks int) int {
+	if r.n == 0 {
+		return checks
+	}
+	return r.n
+}
+
+// Notes are remarks that are no faults: addresses that a standard names.
+func (c *Config) Notes() []string {
+	var notes []string
+	for _, s := range c.Services {
+		for _, a := range s.Addresses {
+			if name := Reserved(a.Prefix); name != "" {
+				notes = append(notes, fmt.Sprintf("note: services[%s]: %s is %s", s.Name, a.Addr(), name))
+			}
+		}
+	}
+	return notes
+}
+
+// DefaultOf returns the default of a setting at the top level.
+func DefaultOf(name string) string {
+	s, ok := find(Settings(Main{}), name)
+	if !ok {
+		panic("config: no setting " + name)
+	}
+	return s.Default
+}

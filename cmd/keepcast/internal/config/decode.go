@@ -1,0 +1,244 @@
+package config
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+)
+
+// decode fills targets, pointers to structs, with what raw holds. Together they
+// declare every key that raw may have. All that is wrong becomes faults.
+func (l *loader) decode(path string, raw map[string]any, targets ...any) {
+	known := map[string]bool{}
+	var names []string
+	for _, target := range targets {
+		for _, s := range Settings(target) {
+			known[s.Name] = true
+			names = append(names, s.Name)
+			field := reflect.Indirect(reflect.ValueOf(target)).FieldByIndex(s.index)
+			l.set(join(path, s.Name), s, raw[s.Name], field)
+		}
+	}
+	for _, key := range sortedKeys(raw) {
+		if !known[key] {
+			l.fault(join(path, key), "no such setting%s", suggest(key, names))
+		}
+	}
+}
+
+// set gives one field its value, or its default where value is nil.
+func (l *loader) set(path string, s Setting, value any, field reflect.Value) {
+	if s.Settings != nil {
+		group, ok := value.(map[string]any)
+		if value != nil && !ok {
+			l.fault(path, "a group of settings expected, got %s", show(value))
+			return
+		}
+		l.decode(path, group, field.Addr().Interface())
+		return
+	}
+	if value == nil {
+		if s.Required {
+			l.fault(path, "required, but missing")
+		} else if s.Default != "" {
+			l.setDefault(s, field)
+		}
+		return
+	}
+	before := len(l.faults)
+	l.setValue(path, value, field)
+	if len(l.faults) == before {
+		l.bounds(path, s, field)
+	}
+}
+
+// setDefault reads a default from its tag. A default that can't be read is a
+// mistake in this program, which the test of every declaration finds.
+func (l *loader) setDefault(s Setting, field reflect.Value) {
+	if err := parse(s.Default, field); err != nil {
+		panic(fmt.Sprintf("config: default of %s: %v", s.Name, err))
+	}
+}
+
+// parse reads a value in the syntax of the tags: a text.
+func parse(text string, field reflect.Value) error {
+	if field.Kind() == reflect.Slice {
+		parts := strings.Split(text, ",")
+		field.Set(reflect.MakeSlice(field.Type(), len(parts), len(parts)))
+		for i, part := range parts {
+			if err := parse(part, field.Index(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	hooks := mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.TextUnmarshallerHookFunc())
+	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: field.Addr().Interface(), WeaklyTypedInput: true, DecodeHook: hooks})
+	if err != nil {
+		return err
+	}
+	return d.Decode(text)
+}
+
+// setValue decodes value strictly; lists and maps entry by entry, so that every
+// wrong entry is named.
+func (l *loader) setValue(path string, value any, field reflect.Value) {
+	t := field.Type()
+	switch {
+	case t.Kind() == reflect.Slice && !isText(t):
+		list, ok := value.([]any)
+		if !ok {
+			l.fault(path, "%s expected, got %s", typeName(t), show(value))
+			return
+		}
+		out := reflect.MakeSlice(t, len(list), len(list))
+		for i, entry := range list {
+			l.setValue(fmt.Sprintf("%s[%d]", path, i), entry, out.Index(i))
+		}
+		field.Set(out)
+	case t.Kind() == reflect.Map:
+		m, ok := value.(map[string]any)
+		if !ok {
+			l.fault(path, "%s expected, got %s", typeName(t), show(value))
+			return
+		}
+		out := reflect.MakeMap(t)
+		for _, key := range sortedKeys(m) {
+			entry := reflect.New(t.Elem()).Elem()
+			l.setValue(join(path, key), m[key], entry)
+			out.SetMapIndex(reflect.ValueOf(key), entry)
+		}
+		field.Set(out)
+	default:
+		l.setScalar(path, value, field)
+	}
+}
+
+func (l *loader) setScalar(path string, value any, field reflect.Value) {
+	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: field.Addr().Interface(), DecodeHook: strict})
+	if err != nil {
+		l.fault(path, "%v", err)
+		return
+	}
+	if err := d.Decode(value); err != nil {
+		var own *valueError
+		if errors.As(err, &own) {
+			l.fault(path, "%v", own.err)
+			return
+		}
+		l.fault(path, "%s expected, got %s", typeName(field.Type()), show(value))
+	}
+}
+
+// valueError is an error in our own words, to be told from mapstructure's.
+type valueError struct{ err error }
+
+func (e *valueError) Error() string { return e.err.Error() }
+
+// strict reads durations and texts. A bare number is no duration: `timeout: 5`
+// would be five nanoseconds.
+func strict(_ reflect.Type, to reflect.Type, value any) (any, error) {
+	s, isString := value.(string)
+	switch {
+	case to == durationType:
+		if !isString {
+			return nil, &valueError{fmt.Errorf("duration with a unit expected, such as 500ms or 2s, got %s", show(value))}
+		}
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return nil, &valueError{fmt.Errorf("duration with a unit expected, such as 500ms or 2s, got %q", s)}
+		}
+		return d, nil
+	case to.Kind() != reflect.Pointer && isText(to):
+		switch value.(type) {
+		case string, int, float64, bool:
+		default:
+			return value, nil
+		}
+		out := reflect.New(to)
+		if err := out.Interface().(encoding.TextUnmarshaler).UnmarshalText(fmt.Append(nil, value)); err != nil {
+			return nil, &valueError{err}
+		}
+		return out.Elem().Interface(), nil
+	case to.Kind() == reflect.Float64:
+		if n, ok := value.(int); ok {
+			return float64(n), nil
+		}
+	case to.Kind() == reflect.Int:
+		// mapstructure would cut 2.5 down to 2.
+		if f, ok := value.(float64); ok {
+			return nil, &valueError{fmt.Errorf("whole number expected, got %v", f)}
+		}
+	}
+	return value, nil
+}
+
+// bounds checks min, max and enum.
+func (l *loader) bounds(path string, s Setting, field reflect.Value) {
+	if len(s.Enum) > 0 {
+		l.enum(path, s, field)
+	}
+	if s.Required && field.Kind() == reflect.Slice && field.Len() == 0 {
+		l.fault(path, "required, but the list is empty")
+	}
+	if s.Min != "" && less(field, bound(s.Min, s.typ)) {
+		l.fault(path, "%v is below the least value, %s", field.Interface(), s.Min)
+	}
+	if s.Max != "" && less(bound(s.Max, s.typ), field) {
+		l.fault(path, "%v is above the greatest value, %s", field.Interface(), s.Max)
+	}
+}
+
+func (l *loader) enum(path string, s Setting, field reflect.Value) {
+	values := []reflect.Value{field}
+	if field.Kind() == reflect.Slice {
+		values = nil
+		for i := range field.Len() {
+			values = append(values, field.Index(i))
+		}
+	}
+	for _, v := range values {
+		if text := fmt.Sprint(v.Interface()); !slices.Contains(s.Enum, text) {
+			l.fault(path, "%q is none of %s%s", text, strings.Join(s.Enum, ", "), suggest(text, s.Enum))
+		}
+	}
+}
+
+// bound reads a min or max tag.
+func bound(text string, t reflect.Type) reflect.Value {
+	v := reflect.New(t).Elem()
+	if err := parse(text, v); err != nil {
+		panic(fmt.Sprintf("config: bound %q: %v", text, err))
+	}
+	return v
+}
+
+// less compares two numbers of one type.
+func less(a, b reflect.Value) bool {
+	if a.Kind() == reflect.Float64 {
+		return a.Float() < b.Float()
+	}
+	return a.Int() < b.Int()
+}
+
+// show returns a value as an operator would recognise it.
+func show(value any) string {
+	switch v := value.(type) {
+	case string:
+		return strconv.Quote(v)
+	case map[string]any:
+		return "settings"
+	case []any:
+		return "a list"
+	case nil:
+		return "nothing"
+	}
+	return fmt.Sprint(value)
+}

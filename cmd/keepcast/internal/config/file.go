@@ -1,0 +1,198 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
+)
+
+// file is one configuration file as it was read, before any meaning.
+type file struct {
+	path string
+	raw  map[string]any // keys in lower case
+}
+
+// dropIns returns the files of the directory conf.d beside the main file, sorted.
+func dropIns(mainFile string) ([]string, error) {
+	dir := filepath.Join(filepath.Dir(mainFile), "conf.d")
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("drop-ins: %w", err)
+	}
+	var paths []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".yaml") && !strings.HasPrefix(e.Name(), ".") {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths, nil // ReadDir sorts
+}
+
+// read reads one file and notes where everything stands. What is wrong with its
+// syntax ends up in the faults, and the file counts as empty then.
+func (l *loader) read(path string) (file, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return file{}, fmt.Errorf("configuration: %w: write one (docs/tutorial.md shows how), or name another with --config", err)
+	}
+	if err != nil {
+		return file{}, fmt.Errorf("configuration: %w", err)
+	}
+	f := file{path: path}
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		l.syntaxFaults(path, err)
+		return f, nil
+	}
+	if root.Kind == 0 { // nothing but comments
+		return f, nil
+	}
+	if top := root.Content[0]; top.Kind != yaml.MappingNode {
+		l.faults = append(l.faults, Fault{At: Position{path, top.Line, top.Column}, Text: "settings (name: value) expected at the top level"})
+		return f, nil
+	}
+	l.walk(path, "", root.Content[0])
+	// Key names may contain dots, which viper would take for its delimiter.
+	v := viper.NewWithOptions(viper.KeyDelimiter("\x00"))
+	v.SetConfigType("yaml")
+	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
+		l.syntaxFaults(path, err)
+		return f, nil
+	}
+	f.raw = v.AllSettings()
+	return f, nil
+}
+
+var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
+
+// syntaxFaults turns an error of the YAML parser into faults with positions.
+func (l *loader) syntaxFaults(path string, err error) {
+	found := yamlLine.FindAllStringSubmatch(err.Error(), -1)
+	for _, m := range found {
+		line, _ := strconv.Atoi(m[1]) // digits by the expression
+		l.faults = append(l.faults, Fault{At: Position{path, line, 1}, Text: m[2]})
+	}
+	if len(found) == 0 {
+		l.faults = append(l.faults, Fault{At: Position{File: path}, Text: err.Error()})
+	}
+}
+
+// walk notes the position of every key and list entry below node.
+func (l *loader) walk(path, at string, node *yaml.Node) {
+	for node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	switch node.Kind {
+	case yaml.MappingNode:
+		seen := map[string]int{}
+		for i := 0; i+1 < len(node.Content); i += 2 {
+			key, value := node.Content[i], node.Content[i+1]
+			if key.Value == "<<" {
+				l.walk(path, at, value)
+				continue
+			}
+			name := strings.ToLower(key.Value)
+			if line, twice := seen[name]; twice {
+				l.faults = append(l.faults, Fault{Position{path, key.Line, key.Column}, join(at, key.Value),
+					fmt.Sprintf("written twice (first in line %d)", line)})
+			}
+			seen[name] = key.Line
+			l.where[strings.ToLower(join(at, name))] = Position{path, key.Line, key.Column}
+			l.walk(path, join(at, name), value)
+		}
+	case yaml.SequenceNode:
+		seen := map[string]int{}
+		for i, entry := range node.Content {
+			id := entryID(plain(entry), i)
+			here := at + "[" + id + "]"
+			if line, twice := seen[here]; twice {
+				l.faults = append(l.faults, Fault{Position{path, entry.Line, entry.Column}, here,
+					fmt.Sprintf("the name %q is taken (line %d): names must differ within a list", id, line)})
+			}
+			seen[here] = entry.Line
+			l.where[strings.ToLower(here)] = Position{path, entry.Line, entry.Column}
+			l.walk(path, here, entry)
+		}
+	}
+}
+
+// plain returns node's value; what is wrong with it is found when it is decoded.
+func plain(node *yaml.Node) any {
+	var v any
+	if node.Decode(&v) != nil {
+		return nil
+	}
+	return v
+}
+
+// entryID names the entry number i of a list: by its name, else by its kind,
+// else by its number. A drop-in overrides the entry of the same name.
+func entryID(entry any, i int) string {
+	if m, ok := entry.(map[string]any); ok {
+		for _, key := range []string{"name", "kind"} {
+			if s, ok := m[key].(string); ok && s != "" {
+				return s
+			}
+		}
+	}
+	return strconv.Itoa(i)
+}
+
+// isEntries reports whether v is a list of named things.
+func isEntries(v any) ([]any, bool) {
+	list, ok := v.([]any)
+	return list, ok && len(list) > 0 && !slices.ContainsFunc(list, func(e any) bool {
+		_, isMap := e.(map[string]any)
+		return !isMap
+	})
+}
+
+// merge lays src over dst: maps key by key, lists of named things entry by
+// entry, everything else as a whole.
+func merge(dst, src map[string]any) map[string]any {
+	out := make(map[string]any, len(dst)+len(src))
+	for k, v := range dst {
+		out[k] = v
+	}
+	for k, v := range src {
+		out[k] = mergeValue(out[k], v)
+	}
+	return out
+}
+
+func mergeValue(old, v any) any {
+	if m, ok := v.(map[string]any); ok {
+		if o, ok := old.(map[string]any); ok {
+			return merge(o, m)
+		}
+	}
+	list, ok := isEntries(v)
+	olds, was := isEntries(old)
+	if !ok || !was {
+		return v
+	}
+	out := slices.Clone(olds)
+	for i, entry := range list {
+		id := entryID(entry, len(olds)+i)
+		at := slices.IndexFunc(out, func(o any) bool { return entryID(o, -1) == id })
+		if at < 0 {
+			out = append(out, entry)
+		} else {
+			out[at] = mergeValue(out[at], entry)
+		}
+	}
+	return out
+}

@@ -1,0 +1,274 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// loader gathers what is read and what is wrong with it.
+type loader struct {
+	files  []string
+	where  positions
+	faults Faults
+}
+
+func (l *loader) fault(path, format string, args ...any) {
+	at := l.where.of(path)
+	if at.File == "" {
+		at.File = l.files[0]
+	}
+	l.faults = append(l.faults, Fault{at, path, fmt.Sprintf(format, args...)})
+}
+
+// Load reads the main file and the drop-ins, conf.d/*.yaml beside it, in the
+// order of their names. A drop-in adds services, checks and drivers, or
+// overrides settings of those with the same name. The error is a Faults with
+// everything that is wrong with any file, or that of a file that can't be read.
+func Load(mainFile string) (*Config, error) {
+	more, err := dropIns(mainFile)
+	if err != nil {
+		return nil, err
+	}
+	l := &loader{files: append([]string{mainFile}, more...), where: positions{}}
+	raw := map[string]any{}
+	for _, path := range l.files {
+		f, err := l.read(path)
+		if err != nil {
+			return nil, err
+		}
+		raw = merge(raw, f.raw)
+	}
+	if len(l.faults) > 0 && len(raw) == 0 {
+		return nil, l.faults.sorted(l.files)
+	}
+	c := l.config(raw)
+	if len(l.faults) > 0 {
+		return nil, l.faults.sorted(l.files)
+	}
+	c.Files = l.files
+	return c, nil
+}
+
+// config decodes the merged files.
+func (l *loader) config(raw map[string]any) *Config {
+	raw = maps.Clone(raw)
+	c := &Config{}
+	var defaults checks.Schedule
+	inherited := l.group(raw, "defaults")
+	if !l.clean(func() { l.decode("defaults", inherited, &defaults) }) {
+		inherited = nil // what is wrong with them is said once, not for every check
+	}
+	drivers, services := l.entries(raw, "drivers"), l.entries(raw, "services")
+	for _, list := range []string{"defaults", "drivers", "services"} {
+		delete(raw, list)
+	}
+	policy := pick(raw, Settings(Policy{}))
+	if !l.clean(func() { l.decode("", raw, &c.Main) }) {
+		policy = nil
+	}
+	for i, entry := range drivers {
+		c.Drivers = append(c.Drivers, l.driver("drivers["+entryID(entry, i)+"]", entry))
+	}
+	for i, entry := range services {
+		path := "services[" + entryID(entry, i) + "]"
+		c.Services = append(c.Services, l.service(path, merge(policy, entry), inherited))
+	}
+	l.across(c)
+	return c
+}
+
+// clean runs f and reports whether it found no fault.
+func (l *loader) clean(f func()) bool {
+	before := len(l.faults)
+	f()
+	return len(l.faults) == before
+}
+
+// group takes a group of settings out of raw.
+func (l *loader) group(raw map[string]any, name string) map[string]any {
+	m, ok := raw[name].(map[string]any)
+	if !ok && raw[name] != nil {
+		l.fault(name, "a group of settings expected, got %s", show(raw[name]))
+	}
+	return m
+}
+
+// entries takes a list of groups out of raw.
+func (l *loader) entries(raw map[string]any, name string) []map[string]any {
+	return l.entriesAt(name, raw[name])
+}
+
+func (l *loader) entriesAt(path string, value any) []map[string]any {
+	list, ok := value.([]any)
+	if !ok {
+		if value != nil {
+			l.fault(path, "a list of settings (- name: ...) expected, got %s", show(value))
+		}
+		return nil
+	}
+	var out []map[string]any
+	for i, entry := range list {
+		m, ok := entry.(map[string]any)
+		if !ok {
+			l.fault(fmt.Sprintf("%s[%d]", path, i), "settings (name: value) expected, got %s", show(entry))
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func (l *loader) driver(path string, raw map[string]any) Driver {
+	d := Driver{Raw: raw}
+	kind, err := driver.KindByName(kindOf(raw))
+	if err != nil {
+		l.unknownKind(path, raw, err)
+		return d
+	}
+	d.Driver = kind.New()
+	valid := l.clean(func() { l.decode(path, raw, &d, d.Driver) })
+	if d.Name == "" {
+		d.Name = d.Kind
+	}
+	l.name(path, d.Name)
+	if v, ok := d.Driver.(driver.Validator); ok && valid {
+		l.invalid(path, v.Validate())
+	}
+	return d
+}
+
+func (l *loader) service(path string, raw, defaults map[string]any) Service {
+	s := Service{Raw: raw}
+	// What a service says of schedules is meant for its checks.
+	schedule := Settings(checks.Schedule{})
+	defaults = merge(defaults, pick(raw, schedule))
+	own := maps.Clone(raw)
+	delete(own, "checks")
+	var forChecks checks.Schedule
+	if !l.clean(func() { l.decode(path, own, &s, &forChecks) }) {
+		defaults = nil
+	}
+	l.name(path, s.Name)
+	valid := l.clean(func() {
+		for i, entry := range l.entriesAt(join(path, "checks"), raw["checks"]) {
+			at := join(path, "checks") + "[" + entryID(entry, i) + "]"
+			s.Checks = append(s.Checks, l.check(at, merge(defaults, entry)))
+		}
+	})
+	if valid {
+		l.required(path, s)
+	}
+	return s
+}
+
+// required checks that the service can be fit and unfit at all.
+func (l *loader) required(path string, s Service) {
+	if len(s.Checks) == 0 {
+		l.fault(join(path, "checks"), "required, but missing: without a check the service could never be announced")
+		return
+	}
+	withdrawing := 0
+	for _, c := range s.Checks {
+		if !c.Degrades() {
+			withdrawing++
+		}
+	}
+	switch need := s.Require.Of(withdrawing); {
+	case withdrawing == 0:
+		l.fault(join(path, "checks"), "no check withdraws the service when it fails: add one, or leave out on_failure: degrade")
+	case need > withdrawing:
+		l.fault(join(path, "require"), "%d checks required, but only %d with on_failure: withdraw", need, withdrawing)
+	}
+}
+
+func (l *loader) check(path string, raw map[string]any) Check {
+	c := Check{Raw: raw}
+	kind, err := checks.KindByName(kindOf(raw))
+	if err != nil {
+		l.unknownKind(path, raw, err)
+		return c
+	}
+	c.Checker = kind.New()
+	valid := l.clean(func() { l.decode(path, raw, &c, c.Checker) })
+	if c.Name == "" {
+		c.Name = c.Kind
+	}
+	l.name(path, c.Name)
+	if v, ok := c.Checker.(checks.Validator); ok && valid {
+		l.invalid(path, v.Validate())
+	}
+	return c
+}
+
+func kindOf(raw map[string]any) string {
+	kind, _ := raw["kind"].(string)
+	return kind
+}
+
+func (l *loader) unknownKind(path string, raw map[string]any, err error) {
+	if raw["kind"] == nil {
+		l.fault(join(path, "kind"), "required, but missing")
+		return
+	}
+	l.fault(join(path, "kind"), "%v", err)
+}
+
+// invalid notes what a check or driver says of its own settings.
+func (l *loader) invalid(path string, err error) {
+	if err != nil {
+		l.fault(path, "%v", err)
+	}
+}
+
+// names are what may end up in a BIRD or FRR file.
+var names = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
+
+func (l *loader) name(path, name string) {
+	if name != "" && !names.MatchString(name) {
+		l.fault(join(path, "name"), "%q is no name: letters, digits, '.', '-' and '_' only, beginning with a letter or digit", name)
+	}
+}
+
+// pick returns the entries of raw that the settings declare.
+func pick(raw map[string]any, settings []Setting) map[string]any {
+	out := map[string]any{}
+	for _, s := range settings {
+		if v, ok := raw[s.Name]; ok {
+			out[s.Name] = v
+		}
+	}
+	return out
+}
+
+// across checks what can only be seen over the whole configuration.
+func (l *loader) across(c *Config) {
+	if len(c.Services) == 0 {
+		l.fault("services", "no service is configured")
+	}
+	if len(c.Drivers) == 0 && !c.ManageAddresses {
+		l.fault("drivers", "no driver, and manage_addresses is false: nothing would ever be announced or withdrawn")
+	}
+	type owner struct{ service, path string }
+	taken := map[string]owner{}
+	for _, s := range c.Services {
+		for i, a := range s.Addresses {
+			path := fmt.Sprintf("services[%s].addresses[%d]", s.Name, i)
+			if !a.IsValid() {
+				continue
+			}
+			// Two services with one announced prefix could not be told apart by a router.
+			for _, key := range slices.Compact([]string{a.Masked().String(), a.Addr().String()}) {
+				if o, ok := taken[key]; ok && (o.service != s.Name || key == a.Addr().String()) {
+					l.fault(path, "%s is taken by services[%s]: an address belongs to one service", key, o.service)
+					break
+				}
+				taken[key] = owner{s.Name, path}
+			}
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// files writes a main file and drop-ins, named in the text by lines "-- name --".
+func files(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	path, main := filepath.Join(dir, "keepcast.yaml"), filepath.Join(dir, "keepcast.yaml")
+	var content strings.Builder
+	flush := func() {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		content.Reset()
+	}
+	for _, line := range strings.SplitAfter(text, "\n") {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "-- "); ok {
+			flush()
+			path = filepath.Join(dir, strings.TrimSuffix(name, " --"))
+			continue
+		}
+		content.WriteString(line)
+	}
+	flush()
+	return main
+}
+
+const whole = `
+interface: any0
+linger: 30s
+defaults: {interval: 2s, fall: 3}
+drivers:
+  - {kind: bird, socket: /run/bird/bird.ctl}
+services:
+  - name: DNS
+    addresses: [192.0.2.53, "2001:db8:53::53", 203.0.113.1/24]
+    rise: 5
+    require: any
+    checks:
+      - {name: answers, kind: tcp, address: "192.0.2.53:53", interval: 1s}
+      - {kind: systemd, unit: unbound.service, on_failure: degrade}
+      - {name: script, kind: exec, command: [/bin/true]}
+`
+
+func load(t *testing.T, text string) *Config {
+	t.Helper()
+	c, err := Load(files(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestLoad(t *testing.T) {
+	c := load(t, whole)
+	if c.Interface != "any0" || c.Listen != "127.0.0.1:9911" || !c.ManageAddresses {
+		t.Errorf("got %+v", c.Main)
+	}
+	s := c.Services[0]
+	if s.Name != "DNS" || len(s.Addresses) != 3 || s.Addresses[2].String() != "203.0.113.1/24" || s.Linger != 30*time.Second || s.Require.Of(2) != 1 {
+		t.Errorf("got %+v", s)
+	}
+	want := []checks.Schedule{
+		{Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Jitter: 0.1, Rise: 5, Fall: 3},
+		{Interval: 2 * time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Jitter: 0.1, Rise: 5, Fall: 3},
+	}
+	if diff := cmp.Diff(want, []checks.Schedule{s.Checks[0].Schedule, s.Checks[1].Schedule}); diff != "" {
+		t.Error(diff)
+	}
+	if s.Checks[1].Name != "systemd" || !s.Checks[1].Degrades() {
+		t.Errorf("got %+v", s.Checks[1])
+	}
+	if c.Drivers[0].Name != "bird" {
+		t.Errorf("got %+v", c.Drivers[0])
+	}
+}
+
+func TestDropIns(t *testing.T) {
+	c := load(t, whole+`
+-- conf.d/10-ldap.yaml --
+services:
+  - {name: ldap, addresses: [192.0.2.89], checks: [{kind: tcp, address: "192.0.2.89:389"}]}
+-- conf.d/20-slower.yaml --
+linger: 5s
+services:
+  - name: DNS
+    checks:
+      - {name: answers, interval: 10s}
+      - {name: more, kind: exec, command: [/bin/false]}
+-- conf.d/ignored.txt --
+this: is not read
+`)
+	if len(c.Services) != 2 || len(c.Services[0].Checks) != 4 || c.Services[0].Checks[0].Interval != 10*time.Second {
+		t.Errorf("got %+v", c.Services)
+	}
+	if c.Services[1].Linger != 5*time.Second || len(c.Files) != 3 {
+		t.Errorf("got %+v of %v", c.Services[1], c.Files)
+	}
+}
+
+const minimal = `services: [{name: a, addresses: [192.0.2.1], checks: [{kind: exec, command: [/bin/true]}]}]` + "\n"
+
+func TestFaults(t *testing.T) {
+	for name, tc := range map[string]struct{ text, want string }{
+		"unknown key": {minimal + "lingre: 5s\n", `keepcast.yaml:2:1: lingre: no such setting (did you mean "linger"?)`},
+		"bare number": {minimal + "linger: 5\n", `keepcast.yaml:2:1: linger: duration with a unit expected, such as 500ms or 2s, got 5`},
+		"bound":       {minimal + "defaults: {interval: 1ms}\n", `keepcast.yaml:2:12: defaults.interval: 1ms is below the least value, 10ms`},
+		"type":        {minimal + "defaults: {rise: true}\n", `keepcast.yaml:2:12: defaults.rise: whole number expected, got true`},
+		"fraction":    {minimal + "defaults: {rise: 2.5}\n", `keepcast.yaml:2:12: defaults.rise: whole number expected, got 2.5`},
+		"enum":        {minimal + "on_stop: wait\n", `keepcast.yaml:2:1: on_stop: "wait" is none of auto, withdraw, keep`},
+		"map":         {minimal + "linger: {a: 1}\n", `keepcast.yaml:2:1: linger: duration with a unit expected, such as 500ms or 2s, got settings`},
+		"list":        {minimal + "drivers: bird\n", `keepcast.yaml:2:1: drivers: a list of settings (- name: ...) expected, got "bird"`},
+		"entries":     {minimal + "drivers: [bird]\n", `keepcast.yaml:2:11: drivers[0]: settings (name: value) expected, got "bird"`},
+		"twice":       {minimal + "linger: 1s\nLinger: 2s\n", `keepcast.yaml:3:1: Linger: written twice (first in line 2)`},
+		"syntax":      {minimal + "a: [\n", `keepcast.yaml:2:1: did not find expected node content`},
+		"top level":   {"- a\n", "keepcast.yaml:1:1: settings (name: value) expected at the top level"},
+		"nothing":     {"", "keepcast.yaml: services: no service is configured"},
+		"driver kind": {minimal + "drivers: [{kind: brid}]\n", `keepcast.yaml:2:12: drivers[brid].kind: no driver kind "brid" (known: bird, frr, template)`},
+		"check kind":  {"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: pnig}]}]\n", `keepcast.yaml:1:56: services[a].checks[pnig].kind: no check kind "pnig" (known: dns, exec, http, systemd, tcp)`},
+		"no kind":     {"services: [{name: a, addresses: [192.0.2.1], checks: [{name: x}]}]\n", `keepcast.yaml:1:55: services[a].checks[x].kind: required, but missing`},
+		"no checks":   {"services: [{name: a, addresses: [192.0.2.1]}]\n", `keepcast.yaml:1:12: services[a].checks: required, but missing: without a check the service could never be announced`},
+		"required": {"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: tcp}]}]\n",
+			`keepcast.yaml:1:55: services[a].checks[tcp].address: required, but missing`},
+		"only degrades": {"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: exec, command: [x], on_failure: degrade}]}]\n",
+			`keepcast.yaml:1:46: services[a].checks: no check withdraws the service when it fails: add one, or leave out on_failure: degrade`},
+		"require": {"services: [{name: a, addresses: [192.0.2.1], require: 2, checks: [{kind: exec, command: [x]}]}]\n",
+			`keepcast.yaml:1:46: services[a].require: 2 checks required, but only 1 with on_failure: withdraw`},
+		"name": {"services: [{name: 'a b', addresses: [192.0.2.1], checks: [{kind: exec, command: [x]}]}]\n",
+			`keepcast.yaml:1:13: services[a b].name: "a b" is no name: letters, digits, '.', '-' and '_' only, beginning with a letter or digit`},
+		"drop-in": {minimal + "-- conf.d/x.yaml --\n\nservices: [{name: b, addresses: [192.0.2.1], checks: [{kind: exec, command: [x]}]}]\n",
+			`conf.d/x.yaml:2:34: services[b].addresses[0]: 192.0.2.1/32 is taken by services[a]: an address belongs to one service`},
+		"one network": {"services:\n- {name: a, addresses: [203.0.113.1/24], checks: [{kind: exec, command: [x]}]}\n- {name: b, addresses: [203.0.113.2/24], checks: [{kind: exec, command: [x]}]}\n",
+			`keepcast.yaml:3:25: services[b].addresses[0]: 203.0.113.0/24 is taken by services[a]: an address belongs to one service`},
+		"empty list": {"services: [{name: a, addresses: [], checks: [{kind: exec, command: [x]}]}]\n",
+			`keepcast.yaml:1:22: services[a].addresses: required, but the list is empty`},
+		"all in one go": {minimal + "lingre: 5s\nlisten: 5\n-- conf.d/x.yaml --\nfoo: 1\n",
+			"keepcast.yaml:2:1: lingre: no such setting (did you mean \"linger\"?)\nkeepcast.yaml:3:1: listen: text expected, got 5\nconf.d/x.yaml:1:1: foo: no such setting"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			main := files(t, tc.text)
+			_, err := Load(main)
+			var faults Faults
+			if !errors.As(err, &faults) {
+				t.Fatalf("got %v", err)
+			}
+			got := strings.ReplaceAll(err.Error(), filepath.Dir(main)+"/", "")
+			if got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	if _, err := Load(filepath.Join(t.TempDir(), "keepcast.yaml")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestDeclarations reads every tag of every kind: an unreadable default or
+// bound panics, and an example that is not valid fails.
+func TestDeclarations(t *testing.T) {
+	for _, k := range checks.Kinds() {
+		entry := "  - kind: " + k.Name + "\n    " + strings.ReplaceAll(strings.TrimSpace(k.Example), "\n", "\n    ") + "\n"
+		load(t, "services:\n- name: a\n  addresses: [192.0.2.1]\n  checks:\n"+entry)
+		documented(t, "check "+k.Name, Settings(k.New()))
+	}
+	for _, k := range driver.Kinds() {
+		entry := "  - kind: " + k.Name + "\n    " + strings.ReplaceAll(strings.TrimSpace(k.Example), "\n", "\n    ") + "\n"
+		// An example may name a file that this machine lacks; that alone may be wrong with it.
+		if _, err := Load(files(t, minimal+"drivers:\n"+entry)); err != nil && !strings.Contains(err.Error(), "no such file") {
+			t.Error(err)
+		}
+		documented(t, "driver "+k.Name, Settings(k.New()))
+	}
+	for name, v := range map[string]any{"top level": Main{}, "service": Service{}, "check": Check{}, "driver": Driver{}} {
+		documented(t, name, Settings(v))
+	}
+}
+
+// documented checks that every setting is explained, and that its bounds and
+// its default can be read and fit each other.
+func documented(t *testing.T, of string, settings []Setting) {
+	t.Helper()
+	for _, s := range settings {
+		documented(t, of, s.Settings)
+		if !strings.HasSuffix(s.Doc, ".") {
+			t.Errorf("%s: %s: doc %q is no sentence", of, s.Name, s.Doc)
+		}
+		for _, b := range []string{s.Min, s.Max} {
+			if b != "" {
+				bound(b, s.typ)
+			}
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add(whole)
+	f.Add("a: &x {b: 1}\nc: *x\n<<: *x\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(t.TempDir(), "keepcast.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := Load(path); (c == nil) == (err == nil) {
+			t.Errorf("got %v, %v", c, err)
+		}
+	})
+}

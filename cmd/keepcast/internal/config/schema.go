@@ -1,0 +1,140 @@
+package config
+
+import (
+	"encoding/json"
+	"reflect"
+
+	"github.com/invopop/jsonschema"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// durationPattern is what time.ParseDuration reads, without signs.
+const durationPattern = `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$`
+
+// Schema returns the JSON Schema (draft 2020-12) of keepcast.yaml and its
+// drop-ins, for editors to complete and check by.
+func Schema() *jsonschema.Schema {
+	top := object(Settings(Main{}))
+	top.Version = jsonschema.Version
+	top.Title = "keepcast.yaml"
+	top.Description = "Configuration of keepcast; drop-ins in conf.d have the same form."
+	top.Properties.Set("defaults", describe(object(Settings(checks.Schedule{})), "Schedule of every check that does not say otherwise."))
+	top.Properties.Set("drivers", describe(list(driverSchema()), "The routing daemons to be kept in step."))
+	top.Properties.Set("services", describe(list(serviceSchema()), "The services and their anycast addresses."))
+	return top
+}
+
+func serviceSchema() *jsonschema.Schema {
+	s := object(append(Settings(Service{}), Settings(checks.Schedule{})...))
+	var kinds []*jsonschema.Schema
+	for _, k := range checks.Kinds() {
+		own := append(Settings(Check{}), Settings(k.New())...)
+		kinds = append(kinds, ofKind(own, k.Name, k.Doc))
+	}
+	s.Properties.Set("checks", describe(list(&jsonschema.Schema{OneOf: kinds}), "The checks that decide whether the service is fit."))
+	// A drop-in may override settings of a service that another file holds, so
+	// that only its name is required here; keepcast validate knows the whole.
+	s.Required = []string{"name"}
+	return s
+}
+
+func driverSchema() *jsonschema.Schema {
+	var kinds []*jsonschema.Schema
+	for _, k := range driver.Kinds() {
+		own := append(Settings(Driver{}), Settings(k.New())...)
+		kinds = append(kinds, ofKind(own, k.Name, k.Doc))
+	}
+	return &jsonschema.Schema{OneOf: kinds}
+}
+
+// ofKind is an object whose kind is fixed.
+func ofKind(settings []Setting, kind, doc string) *jsonschema.Schema {
+	s := describe(object(settings), doc)
+	s.Properties.Set("kind", &jsonschema.Schema{Const: kind})
+	return s
+}
+
+func object(settings []Setting) *jsonschema.Schema {
+	s := &jsonschema.Schema{Type: "object", Properties: jsonschema.NewProperties(), AdditionalProperties: jsonschema.FalseSchema}
+	for _, setting := range settings {
+		s.Properties.Set(setting.Name, setting.schema())
+		if setting.Required {
+			s.Required = append(s.Required, setting.Name)
+		}
+	}
+	return s
+}
+
+func list(items *jsonschema.Schema) *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "array", Items: items}
+}
+
+func describe(s *jsonschema.Schema, doc string) *jsonschema.Schema {
+	s.Description = doc
+	return s
+}
+
+// schema returns the schema of one setting.
+func (s Setting) schema() *jsonschema.Schema {
+	if s.Settings != nil {
+		return describe(object(s.Settings), s.Doc)
+	}
+	out := describe(typeSchema(s.typ), s.Doc)
+	if s.Default != "" {
+		out.Default = s.defaultValue()
+	}
+	target := out
+	if out.Items != nil {
+		target = out.Items
+	}
+	for _, e := range s.Enum {
+		target.Enum = append(target.Enum, e)
+	}
+	if out.Type == "integer" || out.Type == "number" {
+		out.Minimum, out.Maximum = number(s.Min), number(s.Max)
+	}
+	return out
+}
+
+// defaultValue returns the default as JSON would write it.
+func (s Setting) defaultValue() any {
+	if s.typ == durationType || isText(s.typ) {
+		return s.Default
+	}
+	v := reflect.New(s.typ).Elem()
+	if err := parse(s.Default, v); err != nil {
+		return s.Default
+	}
+	return v.Interface()
+}
+
+func typeSchema(t reflect.Type) *jsonschema.Schema {
+	switch {
+	case t == durationType:
+		return &jsonschema.Schema{Type: "string", Pattern: durationPattern}
+	case isText(t):
+		// A text may look like a number to YAML: `codes: [200]`.
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}}}
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return &jsonschema.Schema{Type: "boolean"}
+	case reflect.Int:
+		return &jsonschema.Schema{Type: "integer"}
+	case reflect.Float64:
+		return &jsonschema.Schema{Type: "number"}
+	case reflect.Slice:
+		return list(typeSchema(t.Elem()))
+	case reflect.Map:
+		return &jsonschema.Schema{Type: "object", AdditionalProperties: typeSchema(t.Elem())}
+	default:
+		return &jsonschema.Schema{Type: "string"}
+	}
+}
+
+// number turns a bound into JSON's number; an empty one stays out of the schema.
+func number(text string) json.Number {
+	return json.Number(text)
+}

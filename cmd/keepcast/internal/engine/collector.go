@@ -1,0 +1,73 @@
+package engine
+
+import (
+	"runtime"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keepcast/keepcast/checks"
+)
+
+// Collector exports the gauges from the engine's status at each scrape, so that
+// a service that is gone leaves no metric behind.
+type Collector struct{ Engine *Engine }
+
+// Describe sends the descriptions of the gauges.
+func (c Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range collected {
+		ch <- m.desc()
+	}
+}
+
+// Collect sends the gauges; none once the engine has stopped.
+func (c Collector) Collect(ch chan<- prometheus.Metric) {
+	s, err := c.Engine.Status()
+	if err != nil {
+		return
+	}
+	gauge := func(m Metric, value float64, labels ...string) {
+		// Names come from files in any encoding; a bad one must not fail the scrape.
+		for i := range labels {
+			labels[i] = strings.ToValidUTF8(labels[i], "?")
+		}
+		ch <- prometheus.MustNewConstMetric(m.desc(), prometheus.GaugeValue, value, labels...)
+	}
+	gauge(buildInfo, 1, s.Version, runtime.Version())
+	gauge(configReloaded, truth(s.Config.Error == ""))
+	gauge(configReloadTime, float64(s.Config.Loaded.UnixMilli())/1000)
+	for _, d := range s.Drivers {
+		gauge(driverInSync, truth(d.InSync), d.Name)
+	}
+	for _, svc := range s.Services {
+		gauge(serviceDrained, truth(svc.Drain != nil), svc.Name)
+		for _, state := range States {
+			gauge(serviceState, truth(svc.State == state), svc.Name, string(state))
+		}
+		for _, check := range svc.Checks {
+			gauge(checkUp, truth(check.Verdict == checks.Up), svc.Name, check.Name)
+		}
+		for prefix, a := range byPrefix(svc.Addresses) {
+			gauge(routeWanted, truth(a.Wanted == "announced"), svc.Name, prefix)
+			for driver, there := range a.Observed {
+				gauge(routeObserved, truth(there), svc.Name, prefix, driver)
+			}
+		}
+	}
+}
+
+// byPrefix drops the second of two addresses with one announced prefix.
+func byPrefix(addresses []AddressStatus) map[string]AddressStatus {
+	out := map[string]AddressStatus{}
+	for _, a := range addresses {
+		out[a.Prefix] = a
+	}
+	return out
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

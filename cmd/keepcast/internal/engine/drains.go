@@ -1,0 +1,161 @@
+package engine
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+	"github.com/google/renameio/v2"
+)
+
+// drains are the orders to drain: those given by command, which survive a
+// reboot, and those of the files in drain.d, which hold while the file is there.
+type drains struct {
+	commanded map[string]Drain
+	files     map[string]Drain
+}
+
+// of returns the drain of a service, or nil. A command's comes first, for its reason.
+func (d drains) of(service string, now time.Time) *Drain {
+	for _, source := range []map[string]Drain{d.commanded, d.files} {
+		if drain, ok := source[service]; ok && !drain.over(now) {
+			return &drain
+		}
+	}
+	return nil
+}
+
+// drainFile is where the commanded drains are kept.
+func drainFile(stateDir string) string { return filepath.Join(stateDir, "drains.json") }
+
+// loadDrains reads the commanded drains; there are none where there is no file.
+func loadDrains(stateDir string, now time.Time) (map[string]Drain, error) {
+	out := map[string]Drain{}
+	text, err := os.ReadFile(drainFile(stateDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
+	if err != nil {
+		return out, fmt.Errorf("saved drains: %w", err)
+	}
+	var list []Drain
+	if err := json.Unmarshal(text, &list); err != nil {
+		return out, fmt.Errorf("saved drains: %s: %w", drainFile(stateDir), err)
+	}
+	for _, d := range list {
+		if !d.over(now) {
+			out[d.Service] = d
+		}
+	}
+	return out, nil
+}
+
+// saveDrains writes the commanded drains so that they last through a reboot.
+func saveDrains(stateDir string, commanded map[string]Drain) error {
+	list := []Drain{}
+	for _, name := range slices.Sorted(maps.Keys(commanded)) {
+		list = append(list, commanded[name])
+	}
+	return saveJSON(drainFile(stateDir), list)
+}
+
+// saveJSON replaces a file of ours in one step.
+func saveJSON(path string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(path, append(text, '\n'), 0o640, renameio.WithTempDir(filepath.Dir(path)))
+}
+
+// watchDrainDir tells the drains that the files in dir order, at once, whenever
+// the directory changes, and every lookEvery. The directory may be missing.
+func watchDrainDir(ctx context.Context, dir string, tell func(map[string]Drain, error)) {
+	changes, stop := dirChanges(dir)
+	defer func() { stop() }()
+	round := time.NewTicker(lookEvery)
+	defer round.Stop()
+	for {
+		tell(readDrainDir(dir))
+		select {
+		case <-ctx.Done():
+			return
+		case _, ok := <-changes:
+			if !ok { // the directory itself went away
+				changes = nil
+			}
+		case <-round.C:
+			if changes == nil {
+				stop()
+				changes, stop = dirChanges(dir)
+			}
+		}
+	}
+}
+
+// dirChanges watches a directory; the channel is nil where that is not possible.
+func dirChanges(dir string) (<-chan fsnotify.Event, func()) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, func() {}
+	}
+	stop := func() { _ = w.Close() } // nothing to be done about it
+	if err := w.Add(dir); err != nil {
+		return nil, stop
+	}
+	return w.Events, stop
+}
+
+// readDrainDir reads the directory. A file that can't be read still drains. No
+// directory, or none configured, orders nothing.
+func readDrainDir(dir string) (map[string]Drain, error) {
+	out := map[string]Drain{}
+	if dir == "" {
+		return out, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("drain directory: %w", err)
+	}
+	for _, e := range entries {
+		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		d := Drain{Service: e.Name(), File: path, Since: time.Now()}
+		if info, err := e.Info(); err == nil {
+			d.Since = info.ModTime()
+		}
+		d.Reason = firstLine(path)
+		out[e.Name()] = d
+	}
+	return out, nil
+}
+
+// firstLine returns the first line of a file, cut to what a table can show.
+func firstLine(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	line := bufio.NewScanner(f)
+	if !line.Scan() {
+		return ""
+	}
+	text := strings.ToValidUTF8(strings.TrimSpace(line.Text()), "?")
+	return text[:min(len(text), 200)]
+}

@@ -1,0 +1,306 @@
+// Package engine is the loop: verdicts in, wanted state out. One goroutine owns
+// all state; the checks, the reconciler and the commands send it what happened
+// or ask it to do something, and it decides.
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// Options are the surroundings of an Engine.
+type Options struct {
+	Version string
+	Kernel  Kernel // nil with manage_addresses: false
+	// Local says why the kernel would not deliver an address on this host, or nil.
+	Local   func(netip.Addr) error
+	Log     *slog.Logger
+	Metrics *Metrics
+	// Withdraw is asked when the daemon stops: true withdraws everything,
+	// false leaves the host as it is.
+	Withdraw func(ctx context.Context) bool
+	// Ready is called once, when the host has been observed and the first
+	// wanted state is on its way.
+	Ready func()
+	// Alive is called by the deciding goroutine at each turn, and at least
+	// every AliveEvery: the watchdog hangs on it.
+	Alive      func()
+	AliveEvery time.Duration
+}
+
+// ErrStopped is returned to those who ask an engine that has ended.
+var ErrStopped = errors.New("keepcast is stopping")
+
+// Engine decides the states of the services and has the host kept in step.
+type Engine struct {
+	opts    Options
+	log     *slog.Logger
+	events  chan func()                         // run by the loop, one after the other
+	quit    chan struct{}                       // closed when the loop is over
+	managed atomic.Pointer[map[netip.Addr]bool] // for the checks' guard
+	saving  sync.Mutex                          // held while the drains are written
+
+	// What follows belongs to the loop.
+	cfg         *config.Config
+	services    []*service
+	leaving     []leaving
+	drains      drains
+	hostView    map[string]driverReport
+	reconciler  *reconciler
+	running     sync.WaitGroup  // checks and watches
+	checking    context.Context // of the checks; done when the loop ends
+	posted      task
+	started     time.Time
+	loaded      time.Time
+	reloadError string
+	saveError   error
+	drainError  string
+	stopping    bool // withdrawing all, then finished
+	finished    bool // linger is over: take everything off the host
+}
+
+// New returns an Engine for cfg that has not started anything.
+func New(cfg *config.Config, opts Options) *Engine {
+	e := &Engine{
+		opts: opts, log: opts.Log, cfg: cfg, events: make(chan func(), 256), quit: make(chan struct{}),
+		hostView: map[string]driverReport{}, drains: drains{commanded: map[string]Drain{}, files: map[string]Drain{}},
+	}
+	e.reconciler = newReconciler(opts.Kernel, opts.Log, opts.Metrics, func(d driverReport) {
+		e.post(func() { e.hostView[d.name] = d })
+	})
+	return e
+}
+
+// Run observes the host, adopts what is there, and keeps it in step until ctx
+// is done; then it withdraws or keeps everything, as Options.Withdraw says.
+func (e *Engine) Run(ctx context.Context) error {
+	// What is under way must outlive ctx: a stop that withdraws still decides.
+	alive, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer e.running.Wait()
+	defer end()
+	defer close(e.quit)
+	e.checking = checks.WithGuard(alive, e.guard())
+	e.started, e.loaded = time.Now(), time.Now()
+	if err := e.start(ctx); err != nil {
+		return err
+	}
+	e.running.Go(func() { e.reconciler.run(alive) })
+	if dir := e.cfg.DrainDir; dir != "" {
+		e.running.Go(func() { watchDrainDir(alive, dir, e.drainFiles) })
+	}
+	for _, s := range e.services {
+		for _, c := range s.checks {
+			e.startCheck(s, c)
+		}
+	}
+	e.reconciler.drivers.put(e.cfg.Drivers)
+	e.settle()
+	e.opts.Ready()
+	e.loop(ctx.Done(), time.Time{}, func() bool { return false })
+	if e.opts.Withdraw(alive) {
+		e.withdrawAll()
+	}
+	return nil
+}
+
+// start builds the services and adopts the host. It tries until the host can be
+// observed: deciding anything before would be deciding blindly.
+func (e *Engine) start(ctx context.Context) error {
+	now := time.Now()
+	for _, cfg := range e.cfg.Services {
+		s := newService(cfg, now)
+		for _, c := range cfg.Checks {
+			s.checks = append(s.checks, &check{cfg: c})
+		}
+		e.services = append(e.services, s)
+	}
+	e.manage()
+	last, err := loadSaved(e.cfg.RuntimeDir)
+	if err != nil {
+		e.log.Warn("starting without the saved state", "err", err)
+	}
+	if e.drains.commanded, err = loadDrains(e.cfg.StateDir, now); err != nil {
+		e.log.Error("starting without the saved drains: services that were drained may come back", "err", err)
+	}
+	if files, err := readDrainDir(e.cfg.DrainDir); err != nil {
+		e.log.Error("starting without the drains ordered by files", "err", err)
+	} else {
+		e.drains.files = files
+	}
+	host, err := e.observe(ctx)
+	if err != nil {
+		return err
+	}
+	e.adopt(host, last, now)
+	return nil
+}
+
+// observe asks the kernel, or where somebody else manages the addresses the
+// daemons, what is announced now.
+func (e *Engine) observe(ctx context.Context) (driver.State, error) {
+	if e.opts.Kernel == nil {
+		var all driver.State
+		for _, d := range e.cfg.Drivers {
+			if seen, err := d.Driver.Observe(ctx); err == nil {
+				all.Routes = append(all.Routes, seen.Routes...)
+			}
+		}
+		return all, nil
+	}
+	for failures := 1; ; failures++ {
+		seen, err := e.opts.Kernel.Observe(ctx)
+		if err == nil {
+			return seen, nil
+		}
+		if failures == 1 {
+			e.log.Error("host can't be observed, trying again", "err", err)
+		}
+		if !pause(ctx, backoff(spacing, lookEvery, failures)) {
+			return driver.State{}, ctx.Err()
+		}
+	}
+}
+
+// loop runs events and decides after each burst, until stop is closed, the
+// limit (zero: none) has passed or done says so.
+func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		e.opts.Alive()
+		now := time.Now()
+		if done() || !limit.IsZero() && !now.Before(limit) {
+			return
+		}
+		timer.Reset(time.Until(earlier(e.patience(now), limit, now)))
+		select {
+		case <-stop:
+			return
+		case f := <-e.events:
+			f()
+			e.drainEvents()
+		case <-timer.C:
+		}
+		e.settle()
+	}
+}
+
+// drainEvents runs what is waiting already, so that a burst is decided in one go.
+func (e *Engine) drainEvents() {
+	for range cap(e.events) {
+		select {
+		case f := <-e.events:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// patience is when something changes by itself, or is to be looked at again.
+func (e *Engine) patience(now time.Time) time.Time {
+	next := now.Add(lookEvery)
+	if e.opts.AliveEvery > 0 {
+		next = earlier(next, now.Add(e.opts.AliveEvery), now)
+	}
+	for _, s := range e.services {
+		next = earlier(next, s.deadline(now, e.orders(s, now)), now)
+	}
+	for _, l := range e.leaving {
+		next = earlier(next, l.Until, now)
+	}
+	return next
+}
+
+func (e *Engine) orders(s *service, now time.Time) order {
+	return order{drain: e.drains.of(s.cfg.Name, now), stopping: e.stopping}
+}
+
+// settle decides every service anew and has the host follow.
+func (e *Engine) settle() {
+	now := time.Now()
+	moved := false
+	for _, s := range e.services {
+		was := s.state
+		if s.decide(now, s.fitness(), e.orders(s, now)) {
+			moved = true
+			e.opts.Metrics.transitions.WithLabelValues(s.cfg.Name, string(s.state)).Inc()
+			e.log.Info("service state changed", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
+		}
+	}
+	e.forgetLeft(now)
+	want := e.wanted(now)
+	if want.Interface != e.posted.want.Interface || !slices.Equal(want.Routes, e.posted.want.Routes) {
+		e.posted, moved = task{want, e.posted.gen + 1}, true
+		e.reconciler.inbox.put(e.posted)
+	}
+	if moved {
+		e.save()
+	}
+}
+
+// forgetLeft drops the leaving addresses that are off the host.
+func (e *Engine) forgetLeft(now time.Time) {
+	for _, r := range e.posted.want.Routes {
+		if r.Presence != driver.Absent {
+			continue
+		}
+		e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool {
+			return l.Prefix == r.Prefix && now.After(l.Until.Add(lookEvery)) && e.inSync()
+		})
+	}
+}
+
+// inSync reports whether the kernel and every daemon follow.
+func (e *Engine) inSync() bool {
+	for _, d := range e.hostView {
+		if !d.inSync {
+			return false
+		}
+	}
+	return true
+}
+
+// stopLimit bounds what a stop waits for beyond linger.
+const stopLimit = 10 * time.Second
+
+// withdrawAll drains everything, waits for linger, and takes it off the host.
+func (e *Engine) withdrawAll() {
+	e.stopping = true
+	e.log.Info("withdrawing all services")
+	e.settle()
+	e.loop(nil, time.Time{}, func() bool {
+		return !slices.ContainsFunc(e.services, func(s *service) bool { return s.state == Draining })
+	})
+	e.finished = true
+	e.settle()
+	e.loop(nil, time.Now().Add(stopLimit), e.followed)
+	if !e.followed() {
+		e.log.Error("stopping although not everything is withdrawn: see the errors before")
+	}
+}
+
+// followed reports whether the kernel and every daemon have done what was
+// posted last.
+func (e *Engine) followed() bool {
+	expected := len(e.cfg.Drivers)
+	if e.opts.Kernel != nil {
+		expected++
+	}
+	for _, d := range e.hostView {
+		if d.inSync && d.gen >= e.posted.gen {
+			expected--
+		}
+	}
+	return expected <= 0
+}

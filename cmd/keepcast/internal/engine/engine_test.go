@@ -1,0 +1,289 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+const address = "192.0.2.53/32"
+
+// later lets time pass and everything that follows from it happen.
+func later(d time.Duration) {
+	time.Sleep(d) // the bubble's clock
+	synctest.Wait()
+}
+
+func TestAnnounceAndWithdraw(t *testing.T) {
+	b := newBench(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(0)
+		b.want("dns", Withdrawn, "check checka has not succeeded 3 times in a row yet")
+		b.wantKernel(address, driver.Delivered)
+		b.kernel.take()
+		later(time.Second)
+		b.want("dns", Announced, "all checks up")
+		if diff := cmp.Diff([]string{"bird " + address, "kernel announced " + address}, b.kernel.take()); diff != "" {
+			t.Errorf("the gate opens before the address is added:\n%s", diff)
+		}
+		c.set(errDead)
+		later(2 * time.Second)
+		b.want("dns", Withdrawn, "check checka: connection refused")
+		if diff := cmp.Diff([]string{"kernel delivered " + address}, b.kernel.take()[:1]); diff != "" {
+			t.Errorf("the address goes first:\n%s", diff)
+		}
+		later(settle)
+		if d := b.driver.have.Announced(); len(d) != 0 {
+			t.Errorf("gate still open: %v", d)
+		}
+		b.end()
+	})
+}
+
+func TestFailedWithdrawalIsRetried(t *testing.T) {
+	b := newBench(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.kernel.set(func() { b.kernel.fail = errors.New("netlink: no buffer space available") })
+		c.set(errDead)
+		later(10 * time.Second)
+		b.wantKernel(address, driver.Announced)
+		if n := strings.Count(b.log.String(), "kernel not in step"); n != 1 {
+			t.Errorf("the error is logged %d times, want once", n)
+		}
+		b.kernel.set(func() { b.kernel.fail = nil })
+		later(lookEvery)
+		b.wantKernel(address, driver.Delivered)
+		b.end()
+	})
+}
+
+func TestRestartMovesNoRoute(t *testing.T) {
+	b := newBench(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	b.keep = true
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.end()
+		b.kernel.take()
+		b.start()
+		later(0)
+		b.want("dns", Announced, "all checks up")
+		later(5 * time.Second)
+		if moves := b.kernel.take(); len(moves) != 0 {
+			t.Errorf("the restart moved %v", moves)
+		}
+		b.end()
+		// Dead while keepcast was away: found by the checks, not assumed.
+		c.set(errDead)
+		b.start()
+		later(0)
+		b.wantKernel(address, driver.Announced)
+		later(time.Second)
+		b.wantKernel(address, driver.Delivered)
+		b.end()
+	})
+}
+
+func TestAdoptWithoutSavedState(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{err: errDead})
+	b.kernel.have[netip.MustParsePrefix(address)] = driver.Announced
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(0)
+		b.wantKernel(address, driver.Announced)
+		later(time.Second)
+		b.wantKernel(address, driver.Delivered)
+		b.end()
+	})
+}
+
+func TestDrain(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	b.keep = true
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		until := time.Now().Add(time.Hour)
+		if err := b.engine.Drain([]string{"dns"}, until, "CHG-1"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		reason := "drained until " + until.Format("2006-01-02 15:04:05") + ": CHG-1"
+		b.want("dns", Draining, reason)
+		b.wantKernel(address, driver.Delivered)
+		later(11 * time.Second)
+		b.want("dns", Withdrawn, reason)
+		b.end()
+		b.start() // it survives a restart
+		later(10 * time.Second)
+		b.want("dns", Withdrawn, reason)
+		later(time.Hour) // and ends by itself
+		b.want("dns", Announced, "all checks up")
+		b.end()
+	})
+}
+
+func TestDrainErrors(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(0)
+		if err := b.engine.Drain([]string{"dsn"}, time.Time{}, ""); err == nil || err.Error() != `no service "dsn" (running: dns)` {
+			t.Errorf("got %v", err)
+		}
+		b.engine.drainFiles(map[string]Drain{"dns": {Service: "dns", File: "/etc/keepcast/drain.d/dns", Reason: "rack move"}}, nil)
+		later(0)
+		b.want("dns", Withdrawn, "drained by /etc/keepcast/drain.d/dns: rack move")
+		err := b.engine.Resume(nil)
+		if err == nil || err.Error() != "still drained by /etc/keepcast/drain.d/dns: remove that file to resume" {
+			t.Errorf("got %v", err)
+		}
+		if err := os.RemoveAll(b.cfg.StateDir); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.engine.Drain(nil, time.Time{}, ""); err == nil || !strings.HasPrefix(err.Error(), "done, but not saved, so that a restart forgets it: ") {
+			t.Errorf("got %v", err)
+		}
+		b.end()
+		if err := b.engine.Drain(nil, time.Time{}, ""); !errors.Is(err, ErrStopped) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestDrainDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "dns"), []byte("CHG-2\nmore"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readDrainDir(dir)
+	if err != nil || len(got) != 1 || got["dns"].Reason != "CHG-2" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := readDrainDir(filepath.Join(dir, "missing")); err != nil || len(got) != 0 {
+		t.Errorf("a missing directory orders nothing: %v, %v", got, err)
+	}
+}
+
+func TestBurstCostsTwoReloadsAtMost(t *testing.T) {
+	b := newBench(t)
+	c := &fakeCheck{}
+	for i := range 100 {
+		s := b.service(fmt.Sprintf("s%d", i), fmt.Sprintf("192.0.2.%d/32", i+1), c)
+		s.Checks[0].Jitter = 1
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(10 * time.Second)
+		if n := len(b.driver.have.Announced()); n != 100 {
+			t.Fatalf("%d announced, want 100", n)
+		}
+		before := b.driver.runs
+		c.set(errDead)
+		later(10 * time.Second)
+		if n := len(b.driver.have.Announced()); n != 0 {
+			t.Fatalf("%d announced, want none", n)
+		}
+		if n := b.driver.runs - before; n > 2 {
+			t.Errorf("%d reloads for one burst, want 2 at most", n)
+		}
+		b.end()
+	})
+}
+
+func TestHungDriverHoldsNothingUp(t *testing.T) {
+	b := newBench(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	hung := &fakeDriver{journal: b.kernel.journal, name: "frr", hang: true}
+	b.cfg.Drivers = append(b.cfg.Drivers, config.Driver{Name: "frr", Kind: "frr", Driver: hung, Raw: map[string]any{"kind": "frr"}})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second + gateLimit)
+		b.wantKernel(address, driver.Announced)
+		c.set(errDead)
+		later(time.Second + 300*time.Millisecond)
+		b.wantKernel(address, driver.Delivered)
+		s, err := b.engine.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Drivers[2].InSync {
+			t.Error("a hung driver can't be in step")
+		}
+		hung.set(func() { hung.hang = false })
+		later(2 * applyLimit)
+		if s, _ = b.engine.Status(); !s.Drivers[2].InSync {
+			t.Errorf("not in step after it came back: %+v", s.Drivers[2])
+		}
+		b.end()
+	})
+}
+
+func TestRefusingDriverIsRetried(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	b.driver.fail = errors.New("bird is not running")
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(5 * time.Minute)
+		s, err := b.engine.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := s.Drivers[1]; d.InSync || d.Error != "bird is not running" {
+			t.Errorf("got %+v", d)
+		}
+		if n := strings.Count(b.log.String(), "bird is not running"); n != 1 {
+			t.Errorf("the error is logged %d times, want once", n)
+		}
+		b.driver.set(func() { b.driver.fail = nil })
+		later(lookEvery)
+		if len(b.driver.have.Announced()) != 1 {
+			t.Error("not announced after the daemon came back")
+		}
+		b.end()
+	})
+}
+
+func TestRepair(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.kernel.set(func() { delete(b.kernel.have, netip.MustParsePrefix(address)) })
+		b.kernel.changed()
+		later(0)
+		b.wantKernel(address, driver.Announced)
+		b.driver.set(func() { b.driver.have = driver.State{} }) // nobody tells
+		later(lookEvery + time.Second)
+		if len(b.driver.have.Announced()) != 1 {
+			t.Error("the gate is not repaired")
+		}
+		b.end()
+	})
+}

@@ -1,0 +1,38 @@
+package engine
+
+import "time"
+
+// hold keeps a service that failed withdrawn for a while, twice as long with
+// each failure that follows, so that its flapping does not reach the routers:
+// flap damping upstream (RFC 2439) would hold it down for much longer.
+type hold struct {
+	first, most time.Duration
+	failures    int // in a row, each within most of the one before
+	last        time.Time
+}
+
+// failed notes that the service fell out of an announcing state.
+func (h *hold) failed(now time.Time) {
+	if h.failures > 0 && now.Sub(h.last) > h.length()+h.most {
+		h.failures = 0
+	}
+	h.failures++
+	h.last = now
+}
+
+// length is how long the service is held down after the last failure.
+func (h *hold) length() time.Duration {
+	d := h.first
+	for i := 1; i < h.failures && d < h.most; i++ {
+		d *= 2
+	}
+	return max(min(d, h.most), min(h.first, h.most))
+}
+
+// until is when the service may be announced again; zero: at once.
+func (h *hold) until() time.Time {
+	if h.failures == 0 || h.first == 0 {
+		return time.Time{}
+	}
+	return h.last.Add(h.length())
+}

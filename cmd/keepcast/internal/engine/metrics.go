@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metric is the declaration of one metric: what is exported and what
+// docs/reference/metrics.md says both come from it.
+type Metric struct {
+	Name   string
+	Type   string // gauge, counter or histogram
+	Labels []string
+	Help   string
+}
+
+// The metrics. Wanted and observed announcements are two, on purpose.
+var (
+	serviceState     = Metric{"keepcast_service_state", "gauge", []string{"service", "state"}, "1 for the state that the service is in, 0 for the others."}
+	serviceDrained   = Metric{"keepcast_service_drained", "gauge", []string{"service"}, "1 while an operator or a file drains the service."}
+	routeWanted      = Metric{"keepcast_announcement_wanted", "gauge", []string{"service", "prefix"}, "1 when keepcast wants the prefix announced. Says nothing of the network."}
+	routeObserved    = Metric{"keepcast_announcement_observed", "gauge", []string{"service", "prefix", "driver"}, "1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbour took it."}
+	checkUp          = Metric{"keepcast_check_up", "gauge", []string{"service", "check"}, "1 when the check is up, 0 when it is down or has not decided yet."}
+	driverInSync     = Metric{"keepcast_driver_in_sync", "gauge", []string{"driver"}, "1 when the newest wanted state is in force as far as the driver could verify it."}
+	configReloaded   = Metric{"keepcast_config_last_reload_successful", "gauge", nil, "1 when the last reload of the configuration succeeded; with 0 the one before is in force."}
+	configReloadTime = Metric{"keepcast_config_last_reload_success_timestamp_seconds", "gauge", nil, "Unix time of the last successful load of the configuration."}
+	buildInfo        = Metric{"keepcast_build_info", "gauge", []string{"version", "goversion"}, "1, with the build in the labels."}
+	checkResults     = Metric{"keepcast_check_results_total", "counter", []string{"service", "check", "result"}, "Runs of the check by result, success or failure."}
+	checkDuration    = Metric{"keepcast_check_duration_seconds", "histogram", []string{"service", "check"}, "How long the runs of the check took."}
+	transitions      = Metric{"keepcast_service_transitions_total", "counter", []string{"service", "state"}, "Changes of the service to the state."}
+	applyDuration    = Metric{"keepcast_driver_apply_duration_seconds", "histogram", []string{"driver"}, "How long it took to bring the daemon or the kernel in step, also when nothing was to be done."}
+	applyErrors      = Metric{"keepcast_driver_apply_errors_total", "counter", []string{"driver"}, "Attempts to bring the daemon or the kernel in step that failed; each is retried."}
+	driverReloads    = Metric{"keepcast_driver_reloads_total", "counter", []string{"driver"}, "Times the daemon was made to load a changed snippet."}
+	repairs          = Metric{"keepcast_repairs_total", "counter", []string{"driver"}, "Times something was put right that somebody else had changed."}
+	collected        = []Metric{serviceState, serviceDrained, routeWanted, routeObserved, checkUp, driverInSync, configReloaded, configReloadTime, buildInfo}
+	counted          = []Metric{checkResults, checkDuration, transitions, applyDuration, applyErrors, driverReloads, repairs}
+	durationBuckets  = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+)
+
+// Metrics counts what moves. The gauges come from the engine's status instead,
+// see Collector, so that nothing stays behind when a service goes.
+type Metrics struct {
+	results, transitions, errors, reloads, repairs *prometheus.CounterVec
+	checks, applies                                *prometheus.HistogramVec
+}
+
+// NewMetrics registers the counters and histograms.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		results: checkResults.counter(), transitions: transitions.counter(), errors: applyErrors.counter(),
+		reloads: driverReloads.counter(), repairs: repairs.counter(),
+		checks: checkDuration.histogram(), applies: applyDuration.histogram(),
+	}
+	registry.MustRegister(m.results, m.transitions, m.errors, m.reloads, m.repairs, m.checks, m.applies)
+	return m
+}
+
+func (m Metric) counter() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.Name, Help: m.Help}, m.Labels)
+}
+
+func (m Metric) histogram() *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: durationBuckets}, m.Labels)
+}
+
+func (m Metric) desc() *prometheus.Desc {
+	return prometheus.NewDesc(m.Name, m.Help, m.Labels, nil)
+}
+
+func (m *Metrics) applied(driver string, took time.Duration, err error) {
+	m.applies.WithLabelValues(driver).Observe(took.Seconds())
+	if err != nil {
+		m.errors.WithLabelValues(driver).Inc()
+	}
+}
+
+func (m *Metrics) repaired(driver string) { m.repairs.WithLabelValues(driver).Inc() }
+
+// Reloaded counts a load of a changed snippet by a daemon.
+func (m *Metrics) Reloaded(driver string) { m.reloads.WithLabelValues(driver).Inc() }
+
+func (m *Metrics) checked(service, check string, took time.Duration, err error) {
+	result := "success"
+	if err != nil {
+		result = "failure"
+	}
+	m.results.WithLabelValues(service, check, result).Inc()
+	m.checks.WithLabelValues(service, check).Observe(took.Seconds())
+}
+
+// forget drops what was counted for a service that is gone.
+func (m *Metrics) forget(service string) {
+	of := prometheus.Labels{"service": service}
+	m.results.DeletePartialMatch(of)
+	m.checks.DeletePartialMatch(of)
+	m.transitions.DeletePartialMatch(of)
+}
+
+// MetricsReference returns docs/reference/metrics.md.
+func MetricsReference() string {
+	var b strings.Builder
+	b.WriteString("# Metrics reference\n\n<!-- Generated by \"make docs\" from the declarations in the code. Do not edit. -->\n\n" +
+		"`/metrics` on the address `listen` has these metrics, and those of the Go runtime and the process.\n\n" +
+		"| metric | type | labels | meaning |\n|---|---|---|---|\n")
+	for _, list := range [][]Metric{collected, counted} {
+		for _, m := range list {
+			labels := ""
+			if len(m.Labels) > 0 {
+				labels = "`" + strings.Join(m.Labels, "`, `") + "`"
+			}
+			b.WriteString("| `" + m.Name + "` | " + m.Type + " | " + labels + " | " + m.Help + " |\n")
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,305 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// Kernel is the kernel's side of a change: addresses, and the local delivery
+// of those that are not announced. *driver.Kernel is one.
+type Kernel interface {
+	Observe(ctx context.Context) (driver.State, error)
+	Shrink(ctx context.Context, want driver.State) error // what goes away
+	Grow(ctx context.Context, want driver.State) error   // what is new
+	Watch(ctx context.Context, changed func()) error
+}
+
+// kernelName is the kernel's name among the drivers, in metrics and status.
+const kernelName = "kernel"
+
+// gateLimit is how long the addresses that are new wait for the daemons' gates.
+// A daemon that is slower than this does not hold up what other daemons announce.
+const gateLimit = time.Second
+
+// reconciler moves the host to the newest wanted state: first the kernel
+// removes the addresses that go, then each daemon gets its gate, then the
+// kernel adds the addresses that are new. So there is never a moment when the
+// wrong thing is announced, and a withdrawal never waits for a daemon.
+type reconciler struct {
+	kernel  Kernel // nil: somebody else manages the addresses
+	log     *slog.Logger
+	metrics *Metrics
+	report  func(driverReport)
+
+	inbox   mailbox[task]
+	drivers mailbox[[]config.Driver]
+	poked   bell
+	tried   chan driverReport
+
+	// What follows belongs to run.
+	now      task
+	workers  map[string]*worker
+	gatesBy  time.Time // when growing stops waiting for the gates
+	grown    bool
+	failures int
+	state    driverReport
+}
+
+func newReconciler(kernel Kernel, log *slog.Logger, metrics *Metrics, report func(driverReport)) *reconciler {
+	return &reconciler{
+		kernel: kernel, log: log, metrics: metrics, report: report,
+		inbox: newMailbox[task](), drivers: newMailbox[[]config.Driver](),
+		poked: newBell(), tried: make(chan driverReport),
+		workers: map[string]*worker{}, state: driverReport{name: kernelName},
+	}
+}
+
+// run is the reconciler's goroutine. It ends when ctx is done, leaving the host
+// as it is.
+func (r *reconciler) run(ctx context.Context) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer r.retire(func(config.Driver) bool { return true })
+	if r.kernel != nil {
+		watching.Go(func() { keepWatching(ctx, r.log.With("driver", kernelName), r.kernel.Watch, r.poked.ring) })
+	}
+	timer := time.NewTimer(lookEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case list := <-r.drivers:
+			r.employ(ctx, list)
+		case t := <-r.inbox:
+			r.take(ctx, t)
+		case d := <-r.tried:
+			r.heard(d)
+		case <-r.poked:
+			r.repair(ctx)
+		case <-timer.C:
+			r.repair(ctx)
+		}
+		if r.now.gen > 0 && !r.grown && r.gatesDone() {
+			r.grow(ctx)
+		}
+		timer.Reset(r.next())
+	}
+}
+
+// next is the time until something is to be done without being asked.
+func (r *reconciler) next() time.Duration {
+	switch {
+	case r.failures > 0:
+		return backoff(spacing, lookEvery, r.failures)
+	case !r.grown && r.now.gen > 0:
+		return max(time.Until(r.gatesBy), time.Millisecond)
+	}
+	return lookEvery
+}
+
+// take starts on a new wanted state.
+func (r *reconciler) take(ctx context.Context, t task) {
+	r.now = t
+	r.grown, r.failures = false, 0
+	r.gatesBy = time.Now().Add(gateLimit)
+	if r.kernel != nil {
+		r.shrink(ctx)
+	}
+	for _, w := range r.workers {
+		w.inbox.put(r.now)
+	}
+}
+
+// shrink removes what goes away; grow tells whether that brought the kernel in step.
+func (r *reconciler) shrink(ctx context.Context) {
+	if err := r.kernel.Shrink(ctx, r.now.want); err != nil {
+		r.failed(ctx, err)
+	}
+}
+
+// heard takes a worker's report.
+func (r *reconciler) heard(d driverReport) {
+	if w, ok := r.workers[d.name]; ok {
+		w.seen = d.gen
+	}
+	r.report(d)
+}
+
+// gatesDone reports whether the addresses that are new may be added.
+func (r *reconciler) gatesDone() bool {
+	if !time.Now().Before(r.gatesBy) {
+		return true
+	}
+	for _, w := range r.workers {
+		if w.seen < r.now.gen {
+			return false
+		}
+	}
+	return true
+}
+
+// grow adds what is new, and everything that is missing with it.
+func (r *reconciler) grow(ctx context.Context) {
+	r.grown = true
+	if r.kernel != nil {
+		start := time.Now()
+		// Shrink again: what failed before, or was undone, is done now.
+		err := errors.Join(r.kernel.Shrink(ctx, r.now.want), r.kernel.Grow(ctx, r.now.want))
+		r.metrics.applied(kernelName, time.Since(start), err)
+		if err != nil {
+			r.failed(ctx, err)
+		} else {
+			r.succeeded()
+		}
+		r.see(ctx)
+	}
+	for _, w := range r.workers {
+		w.look.ring()
+	}
+}
+
+// failed notes that the kernel refused; next retries it.
+func (r *reconciler) failed(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	r.failures++
+	if r.state.err == nil {
+		r.log.Error("kernel not in step, retrying", "driver", kernelName, "err", err)
+		r.state.since = time.Now()
+	}
+	r.state.err, r.state.inSync = err, false
+	r.report(r.state)
+}
+
+func (r *reconciler) succeeded() {
+	if r.state.err != nil {
+		r.log.Info("kernel in step again", "driver", kernelName, "after", r.failures)
+	}
+	if r.state.err != nil || r.state.since.IsZero() {
+		r.state.since = time.Now()
+	}
+	r.failures = 0
+	r.state.err, r.state.inSync, r.state.gen = nil, true, r.now.gen
+}
+
+// repair compares the host with what is wanted and mends it. Own changes bring
+// it here too, and are found to be right.
+func (r *reconciler) repair(ctx context.Context) {
+	switch {
+	case r.kernel == nil || r.now.gen == 0:
+		return
+	case !r.grown:
+		r.shrink(ctx)
+		return
+	case r.failures > 0:
+		r.grow(ctx)
+		return
+	}
+	if missing, ok := r.see(ctx); !ok || !missing {
+		return
+	}
+	r.metrics.repaired(kernelName)
+	r.log.Warn("addresses changed by somebody else, putting them right", "driver", kernelName)
+	r.grow(ctx)
+}
+
+// see asks the kernel what is there, reports it, and returns whether that is
+// not what is wanted.
+func (r *reconciler) see(ctx context.Context) (missing, ok bool) {
+	seen, err := r.kernel.Observe(ctx)
+	if err != nil {
+		r.failed(ctx, err)
+		return false, false
+	}
+	r.state.observed = announcedBy(seen)
+	r.report(r.state)
+	return !fulfilled(seen, r.now.want), true
+}
+
+// fulfilled reports whether every address that want names is there as wanted.
+func fulfilled(seen, want driver.State) bool {
+	have := map[netip.Prefix]driver.Presence{}
+	for _, route := range seen.Routes {
+		p := route.Prefix
+		if route.Presence == driver.Delivered { // local delivery is of the address alone
+			p = netip.PrefixFrom(p.Addr(), p.Addr().BitLen())
+		}
+		have[p] = max(have[p], route.Presence)
+	}
+	for _, route := range want.Routes {
+		there := have[route.Prefix]
+		if there != driver.Announced {
+			there = max(there, have[netip.PrefixFrom(route.Prefix.Addr(), route.Prefix.Addr().BitLen())])
+		}
+		if there != route.Presence {
+			return false
+		}
+	}
+	return true
+}
+
+// employ brings the workers in line with the configured drivers. A driver whose
+// settings did not change keeps its worker and its connections.
+func (r *reconciler) employ(ctx context.Context, list []config.Driver) {
+	wanted := map[string]config.Driver{}
+	for _, d := range list {
+		wanted[d.Name] = d
+	}
+	gone := r.retire(func(d config.Driver) bool { return !reflect.DeepEqual(d.Raw, wanted[d.Name].Raw) })
+	for _, w := range gone {
+		if _, changed := wanted[w.cfg.Name]; !changed {
+			w.close(ctx, r.now.want)
+		}
+	}
+	for _, d := range list {
+		if r.workers[d.Name] == nil {
+			r.hire(ctx, d)
+		}
+	}
+}
+
+// hire starts a worker.
+func (r *reconciler) hire(ctx context.Context, d config.Driver) {
+	ctx, stop := context.WithCancel(ctx)
+	w := &worker{
+		cfg: d, gated: r.kernel != nil, log: r.log.With("driver", d.Name), metrics: r.metrics,
+		inbox: newMailbox[task](), poked: newBell(), look: newBell(), stop: stop,
+		state: driverReport{name: d.Name},
+	}
+	w.report = func(d driverReport) {
+		select {
+		case r.tried <- d:
+		case <-ctx.Done():
+		}
+	}
+	if r.now.gen > 0 {
+		w.inbox.put(r.now)
+	}
+	r.workers[d.Name] = w
+	w.done.Go(func() { w.run(ctx) })
+}
+
+// retire ends the workers of the drivers that leave, and returns them.
+func (r *reconciler) retire(leaves func(config.Driver) bool) (gone []*worker) {
+	for name, w := range r.workers {
+		if !leaves(w.cfg) {
+			continue
+		}
+		w.stop()
+		w.done.Wait()
+		w.disconnect()
+		delete(r.workers, name)
+		gone = append(gone, w)
+	}
+	return gone
+}

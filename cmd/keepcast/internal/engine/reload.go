@@ -1,0 +1,155 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+)
+
+// Reload puts a new configuration in force. Services, checks and drivers that
+// did not change carry on; the rest is added, changed or taken away, and an
+// address that goes is drained first. The error says why the old one stays.
+func (e *Engine) Reload(cfg *config.Config) error {
+	var refused error
+	err := e.ask(func() {
+		if refused = fixed(e.cfg, cfg); refused != nil {
+			e.reloadError = refused.Error()
+			return
+		}
+		e.replace(cfg)
+		e.loaded, e.reloadError = time.Now(), ""
+		e.settle()
+	})
+	return firstOf(err, refused)
+}
+
+// ReloadFailed notes why a reload was refused before it came here.
+func (e *Engine) ReloadFailed(why error) error {
+	return e.ask(func() { e.reloadError = why.Error() })
+}
+
+// fixed refuses a change of what only a restart can change.
+func fixed(old, cfg *config.Config) error {
+	var errs []error
+	for _, s := range []struct {
+		name     string
+		old, now any
+	}{
+		{"interface", old.Interface, cfg.Interface},
+		{"manage_addresses", old.ManageAddresses, cfg.ManageAddresses},
+		{"listen", old.Listen, cfg.Listen},
+		{"control_socket", old.ControlSocket, cfg.ControlSocket},
+		{"runtime_directory", old.RuntimeDir, cfg.RuntimeDir},
+		{"state_directory", old.StateDir, cfg.StateDir},
+		{"drain_directory", old.DrainDir, cfg.DrainDir},
+		{"template_directory", old.TemplateDir, cfg.TemplateDir},
+		{"log_level", old.LogLevel, cfg.LogLevel},
+	} {
+		if s.old != s.now {
+			errs = append(errs, fmt.Errorf("%s: changed from %v to %v, which takes a restart of keepcast", s.name, s.old, s.now))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Engine) replace(cfg *config.Config) {
+	now := time.Now()
+	before := e.services
+	e.cfg, e.services = cfg, nil
+	old := map[string]*service{}
+	for _, s := range before {
+		old[s.cfg.Name] = s
+	}
+	for _, c := range cfg.Services {
+		e.services = append(e.services, e.renew(old[c.Name], c, now))
+		delete(old, c.Name)
+	}
+	for _, s := range before {
+		until := s.lingerUntil
+		if s.state.up() {
+			until = now.Add(s.cfg.Linger)
+		}
+		e.leave(s.cfg.Name, prefixes(s.cfg), until)
+	}
+	for _, gone := range old {
+		gone.stopChecks(func(*check) bool { return false })
+		e.opts.Metrics.forget(gone.cfg.Name)
+		e.log.Info("service removed from the configuration", "service", gone.cfg.Name)
+	}
+	e.rejoin()
+	e.manage()
+	e.reconciler.drivers.put(cfg.Drivers)
+}
+
+// renew returns the service for cfg: the old one as it is where nothing
+// changed, else one that carries on with the state and the unchanged checks.
+func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service {
+	if old != nil && reflect.DeepEqual(old.cfg.Raw, cfg.Raw) && sameChecks(old.cfg, cfg) {
+		return old
+	}
+	s := newService(cfg, now)
+	kept := map[string]*check{}
+	if old != nil {
+		s.state, s.reason, s.since, s.lingerUntil = old.state, old.reason, old.since, old.lingerUntil
+		s.hold.failures, s.hold.last = old.hold.failures, old.hold.last
+		for _, c := range old.checks {
+			kept[c.cfg.Name] = c
+		}
+	}
+	for _, c := range cfg.Checks {
+		if was := kept[c.Name]; was != nil && reflect.DeepEqual(was.cfg.Raw, c.Raw) {
+			s.checks = append(s.checks, was)
+			continue
+		}
+		fresh := &check{cfg: c}
+		s.checks = append(s.checks, fresh)
+		e.startCheck(s, fresh)
+	}
+	if old != nil {
+		old.stopChecks(s.has)
+	}
+	return s
+}
+
+// sameChecks compares the checks with what they inherit from defaults.
+func sameChecks(a, b config.Service) bool {
+	if len(a.Checks) != len(b.Checks) {
+		return false
+	}
+	for i := range a.Checks {
+		if !reflect.DeepEqual(a.Checks[i].Raw, b.Checks[i].Raw) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *service) has(c *check) bool {
+	for _, own := range s.checks {
+		if own == c {
+			return true
+		}
+	}
+	return false
+}
+
+// stopChecks ends the checks that keep does not want.
+func (s *service) stopChecks(keep func(*check) bool) {
+	for _, c := range s.checks {
+		if !keep(c) {
+			c.stop()
+		}
+	}
+}
+
+func prefixes(s config.Service) []netip.Prefix {
+	var out []netip.Prefix
+	for _, a := range s.Addresses {
+		out = append(out, a.Prefix)
+	}
+	return out
+}

@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"maps"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// copied returns a configuration as a new load would bring it.
+func copied(old *config.Config) *config.Config {
+	c := *old
+	c.Services = append([]config.Service(nil), old.Services...)
+	for i := range c.Services {
+		c.Services[i].Raw = maps.Clone(c.Services[i].Raw)
+		c.Services[i].Checks = append([]config.Check(nil), c.Services[i].Checks...)
+	}
+	c.Drivers = append([]config.Driver(nil), old.Drivers...)
+	return &c
+}
+
+func TestReload(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	b.service("ldap", "192.0.2.54/32", &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.kernel.take()
+
+		same := copied(b.cfg)
+		if err := b.engine.Reload(same); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Minute)
+		if moves := b.kernel.take(); len(moves) != 0 {
+			t.Errorf("a reload without a change moved %v", moves)
+		}
+
+		// A check is added, and fails: nothing moves until it has failed twice.
+		more := copied(same)
+		added := more.Services[0].Checks[0]
+		added.Name, added.Checker, added.Raw = "new", &fakeCheck{err: errDead}, map[string]any{"i": 9}
+		more.Services[0].Checks = append(more.Services[0].Checks, added)
+		if err := b.engine.Reload(more); err != nil {
+			t.Fatal(err)
+		}
+		later(0)
+		b.want("dns", Announced, "all checks up")
+		later(time.Second)
+		b.want("dns", Withdrawn, "check new: connection refused")
+
+		// A service is taken away: its address is drained, then gone.
+		fewer := copied(same)
+		fewer.Services = fewer.Services[:1]
+		if err := b.engine.Reload(fewer); err != nil {
+			t.Fatal(err)
+		}
+		later(0)
+		b.want("dns", Announced, "all checks up")
+		b.wantKernel("192.0.2.54/32", driver.Delivered)
+		later(10 * time.Second)
+		b.wantKernel("192.0.2.54/32", driver.Absent)
+		b.end()
+	})
+}
+
+func TestReloadRefused(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		other := copied(b.cfg)
+		other.Interface = "lo1"
+		err := b.engine.Reload(other)
+		if want := "interface: changed from anycast0 to lo1, which takes a restart of keepcast"; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if s, _ := b.engine.Status(); s.Config.Error != err.Error() {
+			t.Errorf("status says %q", s.Config.Error)
+		}
+		b.want("dns", Announced, "all checks up")
+		b.end()
+	})
+}
+
+func TestReloadDrivers(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		frr := &fakeDriver{journal: b.kernel.journal, name: "frr"}
+		other := copied(b.cfg)
+		other.Drivers = []config.Driver{{Name: "frr", Kind: "frr", Driver: frr, Raw: map[string]any{"kind": "frr"}}}
+		if err := b.engine.Reload(other); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Second)
+		if len(frr.have.Announced()) != 1 {
+			t.Error("the new driver was not told")
+		}
+		if len(b.driver.have.Announced()) != 0 {
+			t.Error("the gate of the removed driver stays open")
+		}
+		b.wantKernel(address, driver.Announced)
+		b.end()
+	})
+}

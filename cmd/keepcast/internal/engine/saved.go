@@ -1,0 +1,158 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+// saved is what survives a restart, in the runtime directory. After a reboot it
+// is gone, like everything that it describes.
+type saved struct {
+	Services []savedService `json:"services"`
+	Leaving  []leaving      `json:"leaving,omitempty"`
+}
+
+type savedService struct {
+	Name        string         `json:"name"`
+	State       State          `json:"state"`
+	Since       time.Time      `json:"since"`
+	LingerUntil time.Time      `json:"linger_until,omitzero"`
+	Failures    int            `json:"failures,omitempty"`
+	LastFailure time.Time      `json:"last_failure,omitzero"`
+	Addresses   []netip.Prefix `json:"addresses"`
+}
+
+// leaving is an address that left the configuration: it is delivered locally
+// until its linger is over, then taken off the host, then forgotten.
+type leaving struct {
+	Service string       `json:"service"`
+	Prefix  netip.Prefix `json:"prefix"`
+	Until   time.Time    `json:"until"`
+}
+
+func savedFile(runtimeDir string) string { return filepath.Join(runtimeDir, "state.json") }
+
+// loadSaved reads what the last run left; nothing where there is no file.
+func loadSaved(runtimeDir string) (saved, error) {
+	var s saved
+	text, err := os.ReadFile(savedFile(runtimeDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, fmt.Errorf("saved state: %w", err)
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		return saved{}, fmt.Errorf("saved state: %s: %w", savedFile(runtimeDir), err)
+	}
+	return s, nil
+}
+
+// save writes the present state for the next start.
+func (e *Engine) save() {
+	s := saved{Leaving: e.leaving}
+	for _, svc := range e.services {
+		one := savedService{
+			Name: svc.cfg.Name, State: svc.state, Since: svc.since, LingerUntil: svc.lingerUntil,
+			Failures: svc.hold.failures, LastFailure: svc.hold.last,
+		}
+		for _, a := range svc.cfg.Addresses {
+			one.Addresses = append(one.Addresses, a.Prefix)
+		}
+		s.Services = append(s.Services, one)
+	}
+	err := saveJSON(savedFile(e.cfg.RuntimeDir), s)
+	if err != nil && e.saveError == nil {
+		e.log.Error("state not saved: a restart will look at the host alone", "err", err)
+	}
+	e.saveError = err
+}
+
+// adopt takes over what the host has and what the last run left of it, so that
+// a restart moves no route. A service counts as announced when the host has all
+// its addresses; the saved state adds what the host can't tell.
+func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
+	there := map[netip.Prefix]bool{}
+	for _, r := range host.Announced() {
+		there[r.Prefix.Masked()] = true
+	}
+	before := map[string]savedService{}
+	for _, old := range s.Services {
+		before[old.Name] = old
+	}
+	for _, svc := range e.services {
+		old, known := before[svc.cfg.Name]
+		if known {
+			svc.hold.failures, svc.hold.last = old.Failures, old.LastFailure
+			svc.lingerUntil = old.LingerUntil
+		}
+		if svc.onHost(there) && (!known || old.State.up()) {
+			svc.state, svc.since, svc.reason = Announced, now, "adopted: the host had it"
+			if known {
+				svc.state, svc.since = old.State, old.Since
+			}
+			e.log.Info("adopted", "service", svc.cfg.Name, "state", svc.state)
+		} else if known && old.State == Draining {
+			svc.state, svc.since = Draining, old.Since
+		}
+	}
+	e.leaving = s.Leaving
+	for _, old := range s.Services {
+		linger := time.Duration(0)
+		if old.State.up() {
+			linger = e.cfg.Linger
+		}
+		e.leave(old.Name, old.Addresses, now.Add(linger))
+	}
+}
+
+// onHost reports whether all addresses of the service are there.
+func (s *service) onHost(there map[netip.Prefix]bool) bool {
+	for _, a := range s.cfg.Addresses {
+		if !there[a.Masked()] {
+			return false
+		}
+	}
+	return true
+}
+
+// leave notes the addresses that no configured service has any more; they are
+// delivered locally until the time until.
+func (e *Engine) leave(service string, addresses []netip.Prefix, until time.Time) {
+	kept := map[netip.Prefix]bool{}
+	for _, s := range e.services {
+		for _, a := range s.cfg.Addresses {
+			kept[a.Prefix] = true
+		}
+	}
+	for _, p := range addresses {
+		if !kept[p] {
+			e.leaving = append(e.leaving, leaving{service, p, until})
+		}
+	}
+}
+
+// rejoin forgets the leaving addresses that a service has again.
+func (e *Engine) rejoin() {
+	kept := e.leaving[:0]
+	for _, l := range e.leaving {
+		taken := false
+		for _, s := range e.services {
+			for _, a := range s.cfg.Addresses {
+				taken = taken || a.Prefix == l.Prefix
+			}
+		}
+		if !taken {
+			kept = append(kept, l)
+		}
+	}
+	e.leaving = kept
+}

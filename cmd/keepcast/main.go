@@ -1,0 +1,155 @@
+// Keepcast announces each anycast address of this host, through the routing
+// daemon that runs here already, exactly as long as the service behind it works.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
+)
+
+// The exit codes. They are documented in docs/reference/exit-codes of the
+// command line reference (see exitCodes).
+const (
+	exitOK         = 0
+	exitFailed     = 1
+	exitUsage      = 2
+	exitConfig     = 3
+	exitNotRunning = 4
+)
+
+// exitCodes is what `keepcast --help` says of them.
+const exitCodes = `Exit codes:
+  0  done
+  1  it failed, or a probed check did
+  2  wrong usage
+  3  the configuration is not valid
+  4  keepcast is not running here`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := keepcast(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// usageError marks an error in the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// keepcast runs one command line and returns its exit code.
+func keepcast(ctx context.Context, args []string, out, errOut io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	command, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(errOut, text(err))
+	var usage usageError
+	var faults config.Faults
+	switch {
+	case errors.As(err, &usage):
+		fmt.Fprintf(errOut, "see \"%s --help\"\n", command.CommandPath())
+		return exitUsage
+	case errors.As(err, &faults):
+		return exitConfig
+	case errors.Is(err, control.ErrNotRunning):
+		return exitNotRunning
+	}
+	return exitFailed
+}
+
+// text is the error as it is printed: faults begin with their place, so that
+// editors can jump there, everything else with the program's name.
+func text(err error) string {
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		noun := "faults"
+		if len(faults) == 1 {
+			noun = "fault"
+		}
+		return fmt.Sprintf("%v\n%d %s in the configuration", faults, len(faults), noun)
+	}
+	return "keepcast: " + err.Error()
+}
+
+// app holds the flags that all commands share.
+type app struct {
+	configFile string
+	socket     string // empty: as configured
+}
+
+func newRoot() *cobra.Command {
+	a := &app{}
+	root := &cobra.Command{
+		Use:   "keepcast",
+		Short: "announce anycast addresses exactly as long as the services behind them work",
+		Long: `Keepcast runs beside the routing daemon of this host (BIRD, FRR, any other), probes
+the services here, and announces each anycast address exactly as long as the
+service behind it works.
+
+` + exitCodes,
+		SilenceErrors: true, SilenceUsage: true,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "/etc/keepcast/keepcast.yaml", "main configuration file; drop-ins are in conf.d beside it")
+	root.PersistentFlags().StringVar(&a.socket, "socket", "", "control socket (default: as configured)")
+	root.AddCommand(a.runCommand(), a.validateCommand(), a.statusCommand(), a.probeCommand(), a.drainCommand(),
+		a.resumeCommand(), a.renderCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	markUsage(root)
+	return root
+}
+
+// markUsage makes wrong arguments usage errors in every command.
+func markUsage(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		markUsage(sub)
+	}
+}
+
+// client returns the client of the running keepcast. Without --socket the
+// configuration says where it listens; a broken one must not keep an operator
+// from draining, so then the built-in place is taken.
+func (a *app) client() control.Client {
+	if a.socket != "" {
+		return control.Client{Socket: a.socket}
+	}
+	if cfg, err := config.Load(a.configFile); err == nil {
+		return control.Client{Socket: cfg.ControlSocket}
+	}
+	return control.Client{Socket: config.DefaultOf("control_socket")}
+}
+
+// completeServices completes the names of the configured services.
+func (a *app) completeServices(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var names []string
+	if cfg, err := config.Load(a.configFile); err == nil {
+		for _, s := range cfg.Services {
+			names = append(names, s.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

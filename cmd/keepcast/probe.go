@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+func (a *app) probeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "probe SERVICE[/CHECK]...",
+		Short: "run checks once, now, and say what they find",
+		Long: `Probe runs checks of the configuration once, from this command, with their timeouts,
+and changes nothing. Without a name it runs all. Exit code 1 when one fails.`,
+		Example: `  keepcast probe
+  keepcast probe dns
+  keepcast probe dns/answers`,
+		ValidArgsFunction: a.completeServices,
+		Args:              cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := config.Load(a.configFile)
+			if err != nil {
+				return err
+			}
+			chosen, err := choose(cfg, args)
+			if err != nil {
+				return usageError{err}
+			}
+			failed := 0
+			for _, one := range chosen {
+				if !one.probe(guarded(c.Context(), cfg), c.OutOrStdout()) {
+					failed++
+				}
+			}
+			if failed > 0 {
+				return fmt.Errorf("%d of %d checks failed", failed, len(chosen))
+			}
+			return nil
+		},
+	}
+}
+
+// chosenCheck is a check that is to be probed.
+type chosenCheck struct {
+	service string
+	check   config.Check
+}
+
+// choose finds the checks that names mean: SERVICE or SERVICE/CHECK, none: all.
+func choose(cfg *config.Config, names []string) ([]chosenCheck, error) {
+	if len(names) == 0 {
+		for _, s := range cfg.Services {
+			names = append(names, s.Name)
+		}
+	}
+	var out []chosenCheck
+	for _, name := range names {
+		service, check, one := strings.Cut(name, "/")
+		s, err := cfg.ServiceByName(service)
+		if err != nil {
+			return nil, err
+		}
+		var known []string
+		before := len(out)
+		for _, c := range s.Checks {
+			known = append(known, c.Name)
+			if !one || c.Name == check {
+				out = append(out, chosenCheck{service, c})
+			}
+		}
+		if len(out) == before {
+			return nil, fmt.Errorf("service %s has no check %q (configured: %s)", service, check, strings.Join(known, ", "))
+		}
+	}
+	return out, nil
+}
+
+// guarded refuses to probe a managed address that is not on this host, as the
+// daemon does.
+func guarded(ctx context.Context, cfg *config.Config) context.Context {
+	managed := map[netip.Addr]bool{}
+	for _, s := range cfg.Services {
+		for _, address := range s.Addresses {
+			managed[address.Addr()] = true
+		}
+	}
+	return checks.WithGuard(ctx, checks.OnlyLocal(
+		func(a netip.Addr) bool { return managed[a] },
+		driver.NewKernel(cfg.Interface, nil).Local))
+}
+
+// probe runs the check once, prints what came of it, and returns whether it is up.
+func (c chosenCheck) probe(ctx context.Context, out io.Writer) bool {
+	start := time.Now()
+	err := checks.Once(ctx, c.check.Checker, c.check.Timeout)
+	took := time.Since(start).Round(10 * time.Microsecond)
+	if err != nil {
+		fmt.Fprintf(out, "%s/%s: failed after %s: %v\n", c.service, c.check.Name, took, err)
+		return false
+	}
+	fmt.Fprintf(out, "%s/%s: fit (%s)\n", c.service, c.check.Name, took)
+	return true
+}

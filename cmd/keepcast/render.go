@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+func (a *app) renderCommand() *cobra.Command {
+	var announced bool
+	c := &cobra.Command{
+		Use:   "render DRIVER",
+		Short: "print the snippet that a driver loads",
+		Long: `Render prints the snippet of a driver, by its name in the configuration, for the state
+at a first start: nothing announced. Put that where the daemon includes it before
+keepcast ever ran. With --announced it shows all services announced.`,
+		Example: `  keepcast render bird > /etc/bird/keepcast.conf
+  keepcast render bird --announced | less`,
+		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			var names []string
+			if cfg, err := config.Load(a.configFile); err == nil {
+				for _, d := range cfg.Drivers {
+					names = append(names, d.Name)
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := config.Load(a.configFile)
+			if err != nil {
+				return err
+			}
+			snippet, err := render(cfg, args[0], announced)
+			if err != nil {
+				return err
+			}
+			_, err = c.OutOrStdout().Write(snippet)
+			return err
+		},
+	}
+	c.Flags().BoolVar(&announced, "announced", false, "as if all services were announced")
+	return c
+}
+
+func render(cfg *config.Config, name string, announced bool) ([]byte, error) {
+	want := driver.State{Interface: cfg.Interface}
+	for _, s := range cfg.Services {
+		for _, address := range s.Addresses {
+			r := driver.Route{Prefix: address.Prefix, Service: s.Name, Presence: driver.Delivered}
+			if announced {
+				r.Presence = driver.Announced
+			}
+			want.Routes = append(want.Routes, r)
+		}
+	}
+	var names []string
+	for _, d := range cfg.Drivers {
+		names = append(names, d.Name)
+		if d.Name != name {
+			continue
+		}
+		if h, ok := d.Driver.(driver.Hoster); ok {
+			h.SetHost(driver.Host{Log: slog.New(slog.DiscardHandler), Templates: cfg.TemplateDir, Reloaded: func() {}})
+		}
+		r, ok := d.Driver.(driver.Renderer)
+		if !ok {
+			return nil, fmt.Errorf("driver %s writes no snippet", name)
+		}
+		return r.Render(want)
+	}
+	if len(names) == 0 {
+		return nil, errors.New("no driver is configured")
+	}
+	return nil, fmt.Errorf("no driver %q (configured: %s)", name, strings.Join(names, ", "))
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/driver"
+)
+
+func (a *app) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "probe the services and keep the host in step: the daemon",
+		Long: `Run probes the services and keeps the kernel and the routing daemons in step, until
+SIGTERM or SIGINT. What happens to the announcements then is set by on_stop.
+
+SIGHUP loads the configuration anew. When it is bad, the old one stays in force
+and every fault is logged.`,
+		Example: "  keepcast run --config /etc/keepcast/keepcast.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.run(c.Context(), c.ErrOrStderr())
+		},
+	}
+}
+
+// daemon is the running keepcast.
+type daemon struct {
+	app     *app
+	cfg     *config.Config
+	log     *slog.Logger
+	metrics *engine.Metrics
+	engine  *engine.Engine
+	systemd systemd
+}
+
+func (a *app) run(ctx context.Context, errOut io.Writer) error {
+	cfg, err := config.Load(a.configFile)
+	if err != nil {
+		return err
+	}
+	log := newLogger(errOut, cfg.LogLevel)
+	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("directory for the state: %w", err)
+		}
+	}
+	socket := cfg.ControlSocket
+	if a.socket != "" {
+		socket = a.socket
+	}
+	control, err := control.Listen(ctx, socket)
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	web, err := listen(ctx, cfg.Listen)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d := &daemon{app: a, cfg: cfg, log: log, metrics: engine.NewMetrics(registry)}
+	d.equip(cfg)
+	d.engine = engine.New(cfg, d.options())
+	registry.MustRegister(engine.Collector{Engine: d.engine})
+	return d.run(ctx, registry, control, web)
+}
+
+// run runs the engine, the servers and the signals until the engine has ended.
+func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, web net.Listener) error {
+	// The servers outlive the stop signal: a drain under way can be watched.
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var running sync.WaitGroup
+	var served error
+	running.Go(func() {
+		if served = control.Serve(serving, d.engine, registry, d.log, socket, web); served != nil {
+			stop()
+		}
+	})
+	running.Go(func() { d.reloads(serving) })
+	err := d.engine.Run(ctx)
+	d.systemd.stopping()
+	end()
+	running.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, served)
+}
+
+func (d *daemon) options() engine.Options {
+	kernel := driver.NewKernel(d.cfg.Interface, d.log.With("driver", "kernel"))
+	o := engine.Options{
+		Version: version(), Local: kernel.Local, Log: d.log, Metrics: d.metrics,
+		Withdraw: func(ctx context.Context) bool { return d.systemd.withdraw(ctx, d.cfg.OnStop, d.log) },
+		Ready: func() {
+			d.log.Info("ready", "version", version(), "services", len(d.cfg.Services), "drivers", len(d.cfg.Drivers))
+			d.systemd.ready()
+		},
+		Alive: d.systemd.alive, AliveEvery: d.systemd.aliveEvery(),
+	}
+	if d.cfg.ManageAddresses {
+		o.Kernel = kernel
+	}
+	return o
+}
+
+// equip gives the drivers of a configuration their surroundings.
+func (d *daemon) equip(cfg *config.Config) {
+	for _, entry := range cfg.Drivers {
+		if h, ok := entry.Driver.(driver.Hoster); ok {
+			h.SetHost(driver.Host{
+				Log: d.log.With("driver", entry.Name), Templates: cfg.TemplateDir,
+				Reloaded: func() { d.metrics.Reloaded(entry.Name) },
+			})
+		}
+	}
+}
+
+// reloads loads the configuration anew at every SIGHUP, until ctx is done.
+func (d *daemon) reloads(ctx context.Context) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			d.systemd.reloading()
+			d.reload()
+			d.systemd.ready()
+		}
+	}
+}
+
+func (d *daemon) reload() {
+	cfg, err := config.Load(d.app.configFile)
+	if err != nil {
+		d.log.Error("reload refused, the old configuration stays in force", "err", err)
+		if err := d.engine.ReloadFailed(err); err != nil {
+			d.log.Warn("reload while stopping", "err", err)
+		}
+		return
+	}
+	d.equip(cfg)
+	if err := d.engine.Reload(cfg); err != nil {
+		d.log.Error("reload refused, the old configuration stays in force", "err", err)
+		return
+	}
+	d.log.Info("configuration reloaded", "files", len(cfg.Files), "services", len(cfg.Services))
+}
+
+// listen opens the read-only HTTP server; nil without an address.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
+}
+
+// newLogger logs as text, one event a line.
+func newLogger(out io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: l}))
+}

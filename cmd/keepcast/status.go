@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var format string
+	var watch bool
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "show the services, their addresses and checks, and the daemons",
+		Long: `Status shows what the running keepcast knows: each service with its state and the
+reason for it, each address with who has it (the kernel, the routing daemons, when
+asked last), each check, and whether the kernel and the daemons are in step.`,
+		Example: `  keepcast status
+  keepcast status -o json | jq '.services[] | select(.state != "announced")'`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			show, ok := map[string]func(io.Writer, engine.Status) error{"table": table, "json": asJSON, "yaml": asYAML}[format]
+			if !ok {
+				return usageError{fmt.Errorf("no output format %q (known: table, json, yaml)", format)}
+			}
+			if watch {
+				return a.watchStatus(c.Context(), c.OutOrStdout(), show)
+			}
+			s, err := a.client().Status(c.Context())
+			if err != nil {
+				return err
+			}
+			return show(c.OutOrStdout(), s)
+		},
+	}
+	c.Flags().StringVarP(&format, "output", "o", "table", "table, json or yaml")
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it anew every second, until interrupted")
+	if err := c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag stands above
+	}
+	return c
+}
+
+// clear moves the cursor home and clears the screen (ECMA-48: CUP, ED).
+const clear = "\x1b[H\x1b[2J"
+
+func (a *app) watchStatus(ctx context.Context, out io.Writer, show func(io.Writer, engine.Status) error) error {
+	client := a.client()
+	every := time.NewTicker(time.Second)
+	defer every.Stop()
+	for {
+		var screen bytes.Buffer
+		s, err := client.Status(ctx)
+		if err != nil {
+			fmt.Fprintln(&screen, err) // it may come back: go on
+		} else if err := show(&screen, s); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprint(out, clear, screen.String()); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-every.C:
+		}
+	}
+}
+
+func asJSON(out io.Writer, s engine.Status) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(s)
+}
+
+// asYAML goes by way of JSON, which is YAML, so that both have one set of names.
+func asYAML(out io.Writer, s engine.Status) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	var node yaml.Node
+	if err := yaml.Unmarshal(text, &node); err != nil {
+		return err
+	}
+	plainStyle(&node)
+	enc := yaml.NewEncoder(out)
+	enc.SetIndent(2)
+	if err := enc.Encode(&node); err != nil {
+		return err
+	}
+	return enc.Close()
+}
+
+// plainStyle takes JSON's braces and quotes off.
+func plainStyle(n *yaml.Node) {
+	n.Style = 0
+	for _, c := range n.Content {
+		plainStyle(c)
+	}
+}
+
+// table is for people.
+func table(out io.Writer, s engine.Status) error {
+	now := time.Now()
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SERVICE\tSTATE\tSINCE\tCHECKS\tADDRESS\tANNOUNCED IN\tREASON")
+	for _, svc := range s.Services {
+		for i, address := range svc.Addresses {
+			if i == 0 {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", svc.Name, svc.State, ago(now, svc.Since), up(svc.Checks), address.Address, seen(address), svc.Reason)
+			} else {
+				fmt.Fprintf(w, "\t\t\t\t%s\t%s\t\n", address.Address, seen(address))
+			}
+		}
+	}
+	fmt.Fprintln(w, "\nDRIVER\tIN STEP\tSINCE\tERROR\t\t\t")
+	for _, d := range s.Drivers {
+		inStep := "yes"
+		if !d.InSync {
+			inStep = "NO"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", d.Name, inStep, ago(now, d.Since), strings.ReplaceAll(d.Error, "\n", "; "))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if s.Config.Error != "" {
+		fmt.Fprintf(out, "\nThe last reload was refused; the configuration of %s is in force:\n%s\n", s.Config.Loaded.Format(time.DateTime), s.Config.Error)
+	}
+	if s.Stopping {
+		fmt.Fprintln(out, "\nkeepcast is stopping.")
+	}
+	return nil
+}
+
+// seen names those that had the prefix when asked last.
+func seen(a engine.AddressStatus) string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(a.Observed)) {
+		if a.Observed[name] {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "-"
+	}
+	return strings.Join(names, ", ")
+}
+
+// up counts the checks that are up.
+func up(list []engine.CheckStatus) string {
+	n := 0
+	for _, c := range list {
+		if c.Verdict == checks.Up {
+			n++
+		}
+	}
+	return fmt.Sprintf("%d/%d up", n, len(list))
+}
+
+// ago is the time since t, as short as a table wants it.
+func ago(now, t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	d := now.Sub(t)
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd", int(d.Hours())/24)
+}

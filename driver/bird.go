@@ -1,0 +1,236 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func init() {
+	register(Kind{
+		Name: "bird",
+		Doc: "Opens and shuts a gate in a running BIRD (2.0.7 and later, 3.x). keepcast writes a snippet that `bird.conf` " +
+			"includes and reconfigures BIRD over its control socket; it never starts or stops it. " +
+			"The head of the snippet says how to include it and which filters it has ready.",
+		Example: "socket: /run/bird/bird.ctl\nsnippet: /etc/bird/keepcast.conf\nas: 65001\n",
+		New:     func() Driver { return &BIRD{host: Host{Log: slog.New(slog.DiscardHandler)}} },
+	})
+}
+
+const (
+	birdPoll   = 20 * time.Millisecond // between two looks at a reconfiguration in progress
+	birdSettle = time.Minute           // how long one may take; protocols with large tables take seconds to go down
+)
+
+// BIRD keeps the gate of a BIRD daemon: which prefixes it may announce, and with
+// which attributes. The addresses themselves are BIRD's to see on the interface.
+type BIRD struct {
+	Socket  string        `config:"socket" default:"/run/bird/bird.ctl" doc:"BIRD's control socket. keepcast's user must be in the group that owns it."`
+	Snippet string        `config:"snippet" default:"/etc/bird/keepcast.conf" doc:"The file that keepcast writes and that bird.conf includes. BIRD must be able to read it, and keepcast to write into its directory."`
+	Timeout time.Duration `config:"timeout" default:"5s" min:"10ms" doc:"How long BIRD may take for one command. Reading a very long bird.conf is one command."`
+
+	AS        int `config:"as" default:"0" min:"0" max:"4294967295" doc:"The own AS number. With it the ready-made eBGP filter prepends it to the path of degraded prefixes; 0 prepends nothing."`
+	Prepend   int `config:"prepend" default:"2" min:"0" max:"3" doc:"How often the own AS is prepended for degraded prefixes. It needs the setting as."`
+	MED       int `config:"med" default:"1000" min:"0" max:"4294967295" doc:"MED of degraded prefixes, in eBGP and iBGP. Others have none, which counts as 0."`
+	LocalPref int `config:"local_pref" default:"50" min:"0" max:"4294967295" doc:"Local preference of degraded prefixes in iBGP. The usual one is 100."`
+	Metric    int `config:"metric" default:"20000" min:"1" max:"16777214" doc:"OSPF metric (external, type 2) of degraded prefixes. The usual one is 10000."`
+
+	host   Host
+	ctl    *birdControl
+	want   State  // what was last asked for
+	state  string // the fingerprint of its snippet
+	futile birdFutile
+}
+
+// birdFutile is a configure that did not bring the wanted snippet in force. It is
+// not done again until one of the two is another: each configure reloads
+// whatever the operator's files hold, and undoes what birdc disabled.
+type birdFutile struct{ want, running string }
+
+// SetHost takes over the surroundings.
+func (b *BIRD) SetHost(h Host) { b.host = h }
+
+// Validate says what is wrong with the settings.
+func (b *BIRD) Validate() error {
+	var errs []error
+	for setting, path := range map[string]string{"socket": b.Socket, "snippet": b.Snippet} {
+		if !filepath.IsAbs(path) || strings.ContainsAny(path, "\"\n") {
+			errs = append(errs, fmt.Errorf("%s: %q is no absolute path that fits into bird.conf", setting, path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close ends the control connection.
+func (b *BIRD) Close() error {
+	if b.ctl != nil {
+		b.ctl.close()
+	}
+	return nil
+}
+
+// Apply puts the snippet for want in place and has BIRD load it. BIRD is left
+// alone when it runs that very snippet. Where BIRD refuses its configuration,
+// the old snippet is put back; where BIRD is not there, the new one stays, since
+// it is what BIRD will read when it starts.
+func (b *BIRD) Apply(ctx context.Context, want State) error {
+	text, state, err := b.render(want)
+	if err != nil {
+		return err
+	}
+	b.want, b.state = want, state
+	_, restore, err := place(b.Snippet, text)
+	if err != nil {
+		return err
+	}
+	running, err := b.running(ctx)
+	if errors.Is(err, errBIRDDown) {
+		return fmt.Errorf("%w (the snippet is in place for when it starts)", err)
+	}
+	if err != nil {
+		return err
+	}
+	if running == state {
+		return b.up(ctx)
+	}
+	if b.futile == (birdFutile{state, running}) {
+		return b.other(running)
+	}
+	if err := b.load(ctx); err != nil {
+		if birdCode(err) == birdConfigError {
+			return b.fault(err, restore())
+		}
+		return err
+	}
+	return b.verify(ctx)
+}
+
+// verify asks whether the snippet that was last put in place is in force.
+func (b *BIRD) verify(ctx context.Context) error {
+	running, err := b.running(ctx)
+	if err != nil {
+		return err
+	}
+	if running != b.state {
+		b.futile = birdFutile{b.state, running}
+		return b.other(running)
+	}
+	b.host.Log.Info("bird loaded the snippet", "snippet", b.Snippet, "state", b.state, "permitted", len(b.want.Announced()))
+	return b.up(ctx)
+}
+
+// running returns the fingerprint of the snippet that BIRD runs, or "" if it
+// runs none.
+func (b *BIRD) running(ctx context.Context) (string, error) {
+	r, err := b.ask(ctx, "eval keepcast_state")
+	if birdCode(err) == birdSyntaxError {
+		return "", nil
+	}
+	return r.text(birdValue), err
+}
+
+// other says that BIRD obeyed and yet runs another snippet than the one in place.
+func (b *BIRD) other(running string) error {
+	if running == "" {
+		return fmt.Errorf("bird.conf does not include keepcast's snippet: add the line 'include %q;' above its protocols, then run birdc configure", b.Snippet)
+	}
+	return fmt.Errorf("bird runs another snippet (keepcast_state %q) than %s (%q): correct the include line in bird.conf, then run birdc configure", running, b.Snippet, b.state)
+}
+
+// fault adds to BIRD's complaint about its configuration whose it is, and what
+// became of putting the old snippet back.
+func (b *BIRD) fault(err, undone error) error {
+	var refused *birdError
+	if !errors.As(err, &refused) {
+		return errors.Join(err, undone)
+	}
+	// BIRD writes FILE:LINE:COL, 2.0.2 wrote FILE, line N.
+	file, _, _ := strings.Cut(refused.Text, ":")
+	file, _, _ = strings.Cut(file, ",")
+	whose := "bird's configuration is at fault outside of keepcast's snippet, correct it there"
+	if filepath.Base(file) == filepath.Base(b.Snippet) {
+		whose = "keepcast's snippet is at fault"
+	}
+	if undone != nil {
+		return fmt.Errorf("%s: %w; bird cannot start like this, since putting the old snippet back: %w", whose, err, undone)
+	}
+	return fmt.Errorf("%s (the old snippet is back in place): %w", whose, err)
+}
+
+// load has BIRD check its whole configuration, then load it, and waits until it
+// is done with that.
+func (b *BIRD) load(ctx context.Context) error {
+	if _, err := b.ask(ctx, "configure check"); err != nil {
+		return err
+	}
+	r, err := b.ask(ctx, "configure")
+	if err != nil {
+		return err
+	}
+	b.host.loaded()
+	switch r.Code {
+	case birdReconfigured:
+		return nil
+	case birdInProgress, birdQueued:
+		return b.settle(ctx)
+	}
+	return fmt.Errorf("bird did not load the configuration: %s (code %04d)", r.text(r.Code), r.Code)
+}
+
+// settle waits for the end of a reconfiguration in progress, and of those that
+// are queued behind it: BIRD goes from one to the next without a pause. How they
+// ended is for verify to find out, BIRD does not say.
+func (b *BIRD) settle(ctx context.Context) error {
+	late := fmt.Errorf("not done within %s: %w", birdSettle, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, birdSettle, late)
+	defer cancel()
+	tick := time.NewTicker(birdPoll)
+	defer tick.Stop()
+	for {
+		r, err := b.ask(ctx, "show status")
+		if err != nil {
+			return err
+		}
+		switch what := r.text(birdStatus); what {
+		case "Daemon is up and running":
+			return nil
+		case "Reconfiguration in progress":
+		default:
+			return fmt.Errorf("bird did not load the configuration: %s", what)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("bird's reconfiguration: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// up returns an error if somebody disabled a protocol of the snippet: the gate
+// is right then and yet nothing passes. It may be meant, so it is left so.
+func (b *BIRD) up(ctx context.Context) error {
+	r, err := b.ask(ctx, `show protocols "keepcast*"`)
+	if birdCode(err) == birdNoProtocol { // a template of the operator's may use other names
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, l := range r.Lines {
+		if f := strings.Fields(l.Text); l.Code == birdProtocol && len(f) > 3 && f[3] == "down" {
+			return fmt.Errorf("protocol %s is down in bird, so nothing is announced: if that is not meant, run birdc enable %s", f[0], f[0])
+		}
+	}
+	return nil
+}
+
+func (b *BIRD) ask(ctx context.Context, command string) (birdReply, error) {
+	if b.ctl == nil {
+		b.ctl = &birdControl{socket: b.Socket, timeout: b.Timeout}
+	}
+	return b.ctl.ask(ctx, command)
+}

@@ -1,0 +1,106 @@
+package driver
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// birdRetry is how often BIRD is looked for while it is away, beside the notices
+// about its socket: those do not come while the directory is missing, and the
+// one that comes is that of a socket that cannot be used yet.
+const birdRetry = time.Second
+
+// Watch calls changed when BIRD is there, is gone, or was reconfigured, by
+// whomever. It has a connection of its own, on which BIRD echoes its log lines
+// about that.
+func (b *BIRD) Watch(ctx context.Context, changed func()) error {
+	tick := time.NewTicker(birdRetry)
+	defer tick.Stop()
+	for {
+		conn, in, err := b.await(ctx, tick.C)
+		if conn == nil {
+			return err
+		}
+		changed()
+		listenBIRD(ctx, conn, in, changed)
+		if ctx.Err() != nil {
+			return nil
+		}
+		changed()
+	}
+}
+
+// await connects to BIRD as soon as it is there: it looks at each tick and at each
+// news of the socket. It returns no connection when ctx is done.
+func (b *BIRD) await(ctx context.Context, tick <-chan time.Time) (net.Conn, *bufio.Reader, error) {
+	notices, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, nil, fmt.Errorf("watching for bird's socket: %w", err)
+	}
+	defer notices.Close()
+	for ctx.Err() == nil {
+		// Each time, since the directory may be missing or have been made anew.
+		_ = notices.Add(filepath.Dir(b.Socket))
+		if conn, in := b.tryOpen(ctx); conn != nil {
+			return conn, in, nil
+		}
+		b.pause(ctx, notices, tick)
+	}
+	return nil, nil, nil
+}
+
+// pause waits until there is news of the socket, or it is time to look again.
+func (b *BIRD) pause(ctx context.Context, notices *fsnotify.Watcher, tick <-chan time.Time) {
+	for {
+		select {
+		case e := <-notices.Events:
+			if filepath.Base(e.Name) == filepath.Base(b.Socket) {
+				return
+			}
+		case <-notices.Errors: // notices were lost
+			return
+		case <-tick:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tryOpen connects to BIRD, or returns nil: why it is away is Apply's to tell.
+func (b *BIRD) tryOpen(ctx context.Context) (net.Conn, *bufio.Reader) {
+	ctx, cancel := context.WithTimeout(ctx, b.Timeout)
+	defer cancel()
+	conn, in, err := openBIRD(ctx, b.Socket)
+	if err != nil {
+		return nil, nil
+	}
+	return conn, in
+}
+
+// listenBIRD reads what BIRD says unasked, until it hangs up or ctx is done.
+func listenBIRD(ctx context.Context, conn net.Conn, in *bufio.Reader, changed func()) {
+	defer hangUp(conn)()
+	defer context.AfterFunc(ctx, hangUp(conn))()
+	// A BIRD that does not know echo says so and is only watched for its end.
+	if _, err := conn.Write([]byte("echo { info }\n")); err != nil {
+		return
+	}
+	for {
+		line, err := readBIRDLine(in)
+		if err != nil {
+			return
+		}
+		// "Disabling protocol keepcast_pipe4" and the like are news as well.
+		if line == "+Reconfigured" || strings.HasPrefix(line, "+") && strings.Contains(line, "abling protocol keepcast") {
+			changed()
+		}
+	}
+}

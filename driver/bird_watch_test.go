@@ -1,0 +1,106 @@
+package driver
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Watch tells of a BIRD that comes, is reconfigured, goes and comes back, also
+// when the directory of its socket went with it.
+func TestBIRDRealWatch(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	r := newRealBIRD(t).host(birdStatics)
+	run := filepath.Join(r.dir, "run")
+	r.ask.socket = filepath.Join(run, "bird.ctl")
+	b := testBIRD(r.dir)
+	b.Socket = r.ask.socket
+	birdWrite(t, b.Snippet, birdRender(t, b))
+
+	var calls atomic.Int32
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- b.Watch(ctx, func() { calls.Add(1) }) }()
+	told := func(what string, do func()) {
+		t.Helper()
+		before := calls.Load()
+		do()
+		birdUntil(t, what, func() bool { return calls.Load() > before })
+	}
+	mkdir := func() {
+		if err := os.Mkdir(run, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told("it came", func() { mkdir(); r.start() })
+	told("it was reconfigured", func() { r.say("configure") })
+	told("a protocol was disabled", func() { r.say("disable keepcast_pipe6") })
+	told("it went", r.stop)
+	told("it came back over the stale socket", func() { r.start() })
+	told("it went with its directory", func() {
+		r.stop()
+		if err := os.RemoveAll(run); err != nil {
+			t.Fatal(err)
+		}
+	})
+	told("it came back with its directory", func() { mkdir(); r.start() })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Without a BIRD Watch waits, and ends when it is told to.
+func TestBIRDWatchNobody(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	b := testBIRD(birdDir(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- b.Watch(ctx, func() { t.Error("called") }) }()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// The notice of a socket that is put in place is enough, without a tick.
+func TestBIRDAwaitNotice(t *testing.T) {
+	b := testBIRD(birdDir(t))
+	tried := make(chan struct{})
+	old, err := net.Listen("unix", b.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { // answers nothing, so that there is no BIRD yet
+		defer close(tried)
+		if conn, err := old.Accept(); err == nil {
+			conn.Close()
+		}
+	}()
+	found := make(chan net.Conn, 1)
+	go func() {
+		conn, _, err := b.await(t.Context(), nil)
+		if err != nil {
+			t.Error(err)
+		}
+		found <- conn
+	}()
+	<-tried
+	_, c := newFakeBIRD(t, func(int, string) string { return birdHello })
+	if err := os.Rename(c.socket, b.Socket); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case conn := <-found:
+		conn.Close()
+	case <-time.After(20 * time.Second):
+		t.Error("not found")
+	}
+	old.Close()
+}

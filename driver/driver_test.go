@@ -1,0 +1,76 @@
+package driver
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestStateAnnounced(t *testing.T) {
+	for name, c := range map[string]struct {
+		routes []Route
+		want   []string
+	}{
+		"none":                     {nil, nil},
+		"only the announced":       {[]Route{route(v4, Delivered), route(v6, Announced), route("192.0.2.1/32", Absent)}, []string{v6}},
+		"sorted, IPv4 first":       {[]Route{route(v6, Announced), route("198.51.100.9/32", Announced), route(v4, Announced)}, []string{v4, "198.51.100.9/32", v6}},
+		"a prefix once, the first": {[]Route{route("203.0.113.2/24", Announced), route("203.0.113.1/24", Announced)}, []string{"203.0.113.2/24"}},
+		"not the withdrawn of it":  {[]Route{route("203.0.113.2/24", Delivered), route("203.0.113.1/24", Announced)}, []string{"203.0.113.1/24"}},
+		"another length":           {[]Route{route("203.0.113.0/25", Announced), route("203.0.113.0/24", Announced)}, []string{"203.0.113.0/24", "203.0.113.0/25"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, r := range (State{Routes: c.routes}).Announced() {
+				got = append(got, r.Prefix.String())
+			}
+			if d := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// Whatever the order it is written in, a state announces each prefix once, in
+// order, and no other; and it is not changed by being asked.
+func FuzzStateAnnounced(f *testing.F) {
+	f.Add([]byte{1, 2, 3, 4, 24, 2, 1, 2, 3, 5, 24, 2, 9, 9, 9, 9, 32, 1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var s State
+		want := map[netip.Prefix]bool{}
+		for ; len(data) >= 6; data = data[6:] {
+			var a [4]byte
+			binary.BigEndian.PutUint32(a[:], binary.BigEndian.Uint32(data))
+			r := Route{Prefix: netip.PrefixFrom(netip.AddrFrom4(a), int(data[4])%33), Presence: Presence(data[5] % 3)}
+			s.Routes = append(s.Routes, r)
+			if r.Presence == Announced {
+				want[r.Prefix.Masked()] = true
+			}
+		}
+		before := slices.Clone(s.Routes)
+		got := s.Announced()
+		if !slices.Equal(before, s.Routes) {
+			t.Error("the state changed")
+		}
+		for i, r := range got {
+			if !want[r.Prefix.Masked()] || i > 0 && got[i-1].Prefix.Masked().Compare(r.Prefix.Masked()) >= 0 {
+				t.Errorf("wrong at %d: %v", i, got)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%d prefixes, want %d", len(got), len(want))
+		}
+	})
+}
+
+func TestKindByName(t *testing.T) {
+	if _, err := KindByName("rip"); err == nil {
+		t.Error("an unknown kind is known")
+	}
+}

@@ -1,0 +1,272 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/keepcast/keepcast/templates"
+)
+
+func init() {
+	register(Kind{
+		Name: "frr",
+		Doc: "Drives FRR (8.4 and later) over the vty socket of each of its daemons. " +
+			"In bgpd it keeps the `network` lines of the announced prefixes; the operator configures `router bgp` and its neighbors. " +
+			"In ospfd, ospf6d and isisd it keeps the route-maps `KEEPCAST` (IPv4) and `KEEPCAST6` (IPv6), which permit the announced prefixes and nothing else; " +
+			"the operator adds `redistribute connected route-map KEEPCAST` (in isisd: `redistribute ipv4 connected level-2 route-map KEEPCAST`) once. " +
+			"Nothing else in FRR is touched.",
+		Example: "daemons: [bgpd]\nsnippet: /etc/keepcast/frr.conf\n",
+		New:     func() Driver { return new(FRR) },
+	})
+}
+
+// FRR drives the daemons of one FRR. Each daemon gets its section of the snippet
+// as the difference to what it runs, over a connection of its own, so that one
+// that is down or hangs does not keep the others from theirs.
+type FRR struct {
+	Directory string        `config:"directory" default:"/run/frr" doc:"Directory of the daemons' vty sockets (bgpd.vty and so on). keepcast needs to be in group frrvty."`
+	Snippet   string        `config:"snippet" default:"/etc/keepcast/frr.conf" doc:"File that shows what keepcast wants of FRR now. No daemon reads it."`
+	Daemons   []string      `config:"daemons" default:"bgpd" doc:"The daemons to drive: bgpd, ospfd (IPv4), ospf6d (IPv6), isisd. An address counts as announced once each of them that carries its family has it."`
+	Timeout   time.Duration `config:"timeout" default:"5s" min:"100ms" max:"1m" doc:"How long a daemon may take to answer."`
+	MED       int           `config:"med" default:"1000" min:"0" max:"2147483647" doc:"MED of a degraded address in BGP. Routers prefer the lowest; addresses that are not degraded have 0."`
+	LocalPref int           `config:"local_pref" default:"50" min:"0" max:"2147483647" doc:"Local preference of a degraded address towards iBGP peers. Routers prefer the highest; 100 is usual."`
+	Metric    int           `config:"metric" default:"20000" min:"1" max:"16777214" doc:"Metric of a degraded address in OSPF (external) and IS-IS (wide metrics)."`
+
+	host Host
+
+	mu      sync.Mutex // guards what is below
+	daemons []*frrDaemon
+	asked   State // of the last Apply
+}
+
+// frrRole is what one daemon of FRR is for, and what it needs so that it looks at
+// a changed list again at once; without that it takes 5 s, isisd for ever.
+type frrRole struct {
+	ipv4, ipv6 bool
+	again      frrAgain
+}
+
+type frrAgain int
+
+const (
+	againNothing   frrAgain = iota // ospf6d: any way would flap the other prefixes; the address decides
+	againNetwork                   // bgpd: the network lines once more
+	againSame                      // ospfd: the same redistribute line once more
+	againWithdrawn                 // isisd: the redistribute line taken away and made again, which it merges
+)
+
+// frrRoleOf returns the role of a daemon that keepcast can drive.
+func frrRoleOf(daemon string) (frrRole, bool) {
+	switch daemon {
+	case "bgpd":
+		return frrRole{ipv4: true, ipv6: true, again: againNetwork}, true
+	case "ospfd":
+		return frrRole{ipv4: true, again: againSame}, true
+	case "ospf6d":
+		return frrRole{ipv6: true, again: againNothing}, true
+	case "isisd":
+		return frrRole{ipv4: true, ipv6: true, again: againWithdrawn}, true
+	}
+	return frrRole{}, false
+}
+
+// carries tells whether the daemon announces addresses of the family of a.
+func (r frrRole) carries(a netip.Addr) bool {
+	return a.Is4() && r.ipv4 || a.Is6() && r.ipv6
+}
+
+// Validate implements Validator.
+func (f *FRR) Validate() error {
+	var errs []error
+	for _, path := range []struct{ setting, value string }{{"directory", f.Directory}, {"snippet", f.Snippet}} {
+		if !filepath.IsAbs(path.value) {
+			errs = append(errs, fmt.Errorf("%s: %q is not an absolute path", path.setting, path.value))
+		}
+	}
+	if len(f.Daemons) == 0 {
+		errs = append(errs, errors.New("daemons: none given (bgpd, ospfd, ospf6d, isisd)"))
+	}
+	for i, name := range f.Daemons {
+		if _, ok := frrRoleOf(name); !ok {
+			errs = append(errs, fmt.Errorf("daemons: %q cannot be driven (bgpd, ospfd, ospf6d, isisd can)", name))
+		}
+		if slices.Contains(f.Daemons[:i], name) {
+			errs = append(errs, fmt.Errorf("daemons: %q twice", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// SetHost implements Hoster.
+func (f *FRR) SetHost(h Host) { f.host = h }
+
+// frrRoute is a route as the template sees it.
+type frrRoute struct {
+	Prefix    netip.Prefix // masked
+	Service   string
+	Seq       int  // of its entry in a prefix-list
+	Announced bool // degraded or not
+	Degraded  bool
+}
+
+// Render implements Renderer.
+func (f *FRR) Render(want State) ([]byte, error) {
+	data := struct {
+		Daemons                []string
+		IPv4, IPv6             []frrRoute
+		MED, LocalPref, Metric int
+	}{Daemons: f.Daemons, MED: f.MED, LocalPref: f.LocalPref, Metric: f.Metric}
+	announced := map[netip.Prefix]Route{}
+	for _, r := range want.Announced() {
+		announced[r.Prefix.Masked()] = r
+	}
+	services := map[netip.Prefix]string{}
+	for _, r := range slices.Backward(want.Routes) {
+		services[r.Prefix.Masked()] = r.Service
+	}
+	for _, p := range sortedPrefixes(services) {
+		r, ok := announced[p]
+		list := &data.IPv6
+		if p.Addr().Is4() {
+			list = &data.IPv4
+		}
+		*list = append(*list, frrRoute{Prefix: p, Service: services[p], Seq: 5 * (len(*list) + 1), Announced: ok, Degraded: ok && r.Degraded})
+	}
+	return templates.Render(f.host.Templates, "frr.conf.tmpl", data)
+}
+
+// Apply implements Driver.
+func (f *FRR) Apply(ctx context.Context, want State) error {
+	snippet, err := f.Render(want)
+	if err != nil {
+		return err
+	}
+	sections, err := frrSections(snippet)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	// A full disk must not keep an address announced: the daemons get theirs anyway.
+	if _, _, err := place(f.Snippet, snippet); err != nil {
+		errs = append(errs, fmt.Errorf("snippet: %w", err))
+	}
+	f.mu.Lock()
+	f.asked = want
+	f.mu.Unlock()
+	on := frrHost{owned: managed(want), present: onHost(managed(want))}
+	err = f.each(func(d *frrDaemon) error {
+		section, ok := sections[d.vty.daemon]
+		if !ok {
+			return fmt.Errorf("template frr.conf.tmpl: no section %q", frrSectionMark+d.vty.daemon)
+		}
+		return d.apply(ctx, section, want, on)
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+// managed returns the masked prefixes of a state.
+func managed(s State) map[netip.Prefix]bool {
+	out := map[netip.Prefix]bool{}
+	for _, r := range s.Routes {
+		out[r.Prefix.Masked()] = true
+	}
+	return out
+}
+
+// onHost returns the prefixes of the addresses that the host has now, or those of
+// otherwise if the kernel does not tell.
+func onHost(otherwise map[netip.Prefix]bool) map[netip.Prefix]bool {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return otherwise
+	}
+	out := map[netip.Prefix]bool{}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out[p.Masked()] = true
+		}
+	}
+	return out
+}
+
+// frrSectionMark begins the section of a daemon in the snippet.
+const frrSectionMark = "! daemon: "
+
+// frrSections returns the sections of a snippet by their daemon.
+func frrSections(snippet []byte) (map[string]frrConfig, error) {
+	texts := map[string]*strings.Builder{}
+	names := []string{}
+	var current *strings.Builder
+	for line := range bytes.Lines(snippet) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(string(line)), frrSectionMark); ok {
+			current = new(strings.Builder)
+			texts[name], names = current, append(names, name)
+		}
+		if current != nil {
+			current.Write(line)
+		}
+	}
+	sections := map[string]frrConfig{}
+	for _, name := range names {
+		c, err := frrSection(name, texts[name].String())
+		if err != nil {
+			return nil, fmt.Errorf("template frr.conf.tmpl: %w", err)
+		}
+		sections[name] = c
+	}
+	return sections, nil
+}
+
+// each calls work for all daemons at the same time and joins their errors, in the
+// order of the setting.
+func (f *FRR) each(work func(*frrDaemon) error) error {
+	all := f.all()
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, d := range all {
+		wg.Go(func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			errs[i] = work(d)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// all returns the daemons, which are made at the first use.
+func (f *FRR) all() []*frrDaemon {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.daemons == nil {
+		log := f.host.Log
+		if log == nil {
+			log = slog.New(slog.DiscardHandler)
+		}
+		for _, name := range f.Daemons {
+			role, _ := frrRoleOf(name)
+			f.daemons = append(f.daemons, &frrDaemon{role: role, vty: f.vtyOf(name), log: log.With("daemon", name)})
+		}
+	}
+	return f.daemons
+}
+
+// vtyOf returns a client of a daemon that is not connected yet.
+func (f *FRR) vtyOf(daemon string) vty {
+	return vty{daemon: daemon, path: filepath.Join(f.Directory, daemon+".vty"), timeout: f.Timeout}
+}
+
+// Close implements Closer.
+func (f *FRR) Close() error {
+	return f.each(func(d *frrDaemon) error { return d.vty.close() })
+}

@@ -1,0 +1,160 @@
+package driver
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// frrStep is a run of commands in one block of the configuration. Order matters,
+// between the steps and within.
+type frrStep struct {
+	blocks []string // the headers to go through, none at the top level
+	lines  []string
+}
+
+// String returns the first command of the step, for an error.
+func (s frrStep) String() string {
+	return strings.Join(slices.Concat(s.blocks, s.lines[:min(1, len(s.lines))]), " / ")
+}
+
+// frrDiff returns the steps that bring a daemon from what runs to what is wanted.
+// Of the network lines those are keepcast's that name a route-map of it, or a
+// prefix that owned holds.
+//
+// At no point between two commands is more permitted than before and after: a
+// route-map entry is a deny while it is edited, and what is missing denies.
+func frrDiff(run, want frrConfig, owned map[netip.Prefix]bool) []frrStep {
+	return slices.Concat(diffLists(run, want), diffRouteMaps(run, want), diffNetworks(run, want, owned), staleEntries(run, want))
+}
+
+// diffLists makes the prefix-list entries. FRR 8.4 silently ignores an entry whose
+// twin is in the list under another number, so such a twin goes first.
+func diffLists(run, want frrConfig) []frrStep {
+	type slot struct{ kind, name, head string }
+	wanted := map[slot]bool{}
+	for k, e := range want.entries {
+		wanted[slot{k.kind, k.name, e.head}] = true
+	}
+	var twins, lines []string
+	for _, k := range sortedKeys(run.entries) {
+		e := run.entries[k]
+		if k.kind != "route-map" && want.entries[k].head != e.head && wanted[slot{k.kind, k.name, e.head}] {
+			twins = append(twins, "no "+k.command(e.head))
+		}
+	}
+	for _, k := range sortedKeys(want.entries) {
+		e := want.entries[k]
+		if k.kind != "route-map" && run.entries[k].head != e.head {
+			lines = append(lines, k.command(e.head))
+		}
+	}
+	return nonEmpty(frrStep{lines: append(twins, lines...)})
+}
+
+// diffRouteMaps makes the route-map entries. An entry is edited, never deleted and
+// made again: isisd keeps a pointer to the map it found by name.
+func diffRouteMaps(run, want frrConfig) []frrStep {
+	var steps []frrStep
+	for _, k := range sortedKeys(want.entries) {
+		e, old := want.entries[k], run.entries[k]
+		if k.kind != "route-map" || old.head == e.head && slices.Equal(old.lines, e.lines) {
+			continue
+		}
+		var lines []string
+		for _, l := range old.lines {
+			if !slices.Contains(e.lines, l) {
+				lines = append(lines, "no "+l)
+			}
+		}
+		for _, l := range e.lines {
+			if !slices.Contains(old.lines, l) {
+				lines = append(lines, l)
+			}
+		}
+		steps = append(steps, frrStep{blocks: []string{k.command("deny")}, lines: lines})
+		if e.head != "deny" {
+			steps = append(steps, frrStep{lines: []string{k.command(e.head)}})
+		}
+	}
+	return steps
+}
+
+// diffNetworks takes away and makes the network lines of BGP.
+func diffNetworks(run, want frrConfig, owned map[netip.Prefix]bool) []frrStep {
+	lines := map[string][]string{}
+	for _, p := range sortedPrefixes(run.networks) {
+		ours := owned[p] || strings.HasPrefix(frrRouteMap(strings.Fields(run.networks[p])), frrMark)
+		if _, wanted := want.networks[p]; ours && !wanted {
+			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], "no "+frrNetwork(p, run.networks[p]))
+		}
+	}
+	for _, p := range sortedPrefixes(want.networks) {
+		if rest, there := run.networks[p]; !there || rest != want.networks[p] {
+			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], frrNetwork(p, want.networks[p]))
+		}
+	}
+	return networkSteps(run.router, lines)
+}
+
+// againNetworks enters the wanted network lines once more: bgpd then applies a
+// changed route-map at once instead of after its delay-timer of 5 s.
+func againNetworks(run, want frrConfig) []frrStep {
+	lines := map[string][]string{}
+	for _, p := range sortedPrefixes(want.networks) {
+		lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], frrNetwork(p, want.networks[p]))
+	}
+	return networkSteps(run.router, lines)
+}
+
+func networkSteps(router string, lines map[string][]string) []frrStep {
+	var steps []frrStep
+	for _, family := range slices.Sorted(maps.Keys(lines)) {
+		steps = append(steps, frrStep{blocks: []string{router, family}, lines: lines[family]})
+	}
+	return steps
+}
+
+// staleEntries takes away what keepcast made once and does not want any more,
+// route-maps before the lists they name.
+func staleEntries(run, want frrConfig) []frrStep {
+	var routeMaps, lists []string
+	wanted := map[string]bool{}
+	for k, e := range want.entries {
+		wanted[k.kind+k.name+e.head] = true
+	}
+	for _, k := range sortedKeys(run.entries) {
+		e := run.entries[k]
+		switch _, there := want.entries[k]; {
+		case there:
+		case k.kind == "route-map":
+			routeMaps = append(routeMaps, "no "+k.command(e.head))
+		case !wanted[k.kind+k.name+e.head]: // else diffLists took it away as a twin
+			lists = append(lists, "no "+k.command(e.head))
+		}
+	}
+	return nonEmpty(frrStep{lines: append(routeMaps, lists...)})
+}
+
+func nonEmpty(s frrStep) []frrStep {
+	if len(s.lines) == 0 {
+		return nil
+	}
+	return []frrStep{s}
+}
+
+func frrNetwork(p netip.Prefix, rest string) string {
+	return strings.TrimSpace("network " + p.String() + " " + rest)
+}
+
+func sortedKeys(m map[frrKey]frrEntry) []frrKey {
+	return slices.SortedFunc(maps.Keys(m), func(a, b frrKey) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.name, b.name), cmp.Compare(a.seq, b.seq))
+	})
+}
+
+func sortedPrefixes[V any](m map[netip.Prefix]V) []netip.Prefix {
+	return slices.SortedFunc(maps.Keys(m), netip.Prefix.Compare)
+}

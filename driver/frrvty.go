@@ -1,0 +1,190 @@
+package driver
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// vtyAnswerMax bounds one answer, in bytes: a running configuration or an IS-IS
+// database is far smaller; what is larger is no answer of a sane daemon.
+const vtyAnswerMax = 64 << 20
+
+// vtyOK is the status byte of a command that worked (CMD_SUCCESS in FRR).
+const vtyOK = 0
+
+// vtyAnswer is what a daemon said to one command.
+type vtyAnswer struct {
+	command, text string
+	status        byte
+}
+
+// vty is a client of the vty socket of one FRR daemon, the one vtysh uses. A
+// command goes out as text and a zero byte; the answer comes back as text, three
+// zero bytes and a status byte. The connection stays open between uses. A vty is
+// not safe for concurrent use.
+type vty struct {
+	daemon  string
+	path    string
+	timeout time.Duration // for one exchange
+	conn    net.Conn
+	in      *bufio.Reader
+}
+
+// open makes sure of a connection in the enable node. A connection that the
+// daemon closed since its last use, by a restart, is replaced; fresh tells that
+// this may be another daemon than before.
+func (v *vty) open(ctx context.Context) (fresh bool, err error) {
+	if v.conn != nil {
+		_, err := v.run(ctx, "end", "enable")
+		if err == nil || !hungUp(err) {
+			return false, err
+		}
+	}
+	conn, err := v.dial(ctx)
+	if err != nil {
+		return true, err
+	}
+	v.conn, v.in = conn, bufio.NewReaderSize(conn, 64<<10)
+	answers, err := v.run(ctx, "enable")
+	if err != nil {
+		return true, err
+	}
+	return true, refusals(v.daemon, answers)
+}
+
+// dial opens a new connection. Its errors say what an operator has to do.
+func (v *vty) dial(ctx context.Context) (net.Conn, error) {
+	d := net.Dialer{Timeout: v.timeout}
+	conn, err := d.DialContext(ctx, "unix", v.path)
+	switch {
+	case err == nil:
+		return conn, nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, fmt.Errorf("%s is not running (socket %s): %w", v.daemon, v.path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("%s: no permission on %s (the user keepcast runs as must be in group frrvty): %w", v.daemon, v.path, err)
+	default:
+		return nil, fmt.Errorf("%s: %w", v.daemon, err)
+	}
+}
+
+// run sends commands in one write, so that the daemon works them off together
+// even if keepcast dies meanwhile, and reads an answer to each. The error is one
+// of the connection, which is then closed; what the daemon refused is in the
+// answers.
+func (v *vty) run(ctx context.Context, commands ...string) ([]vtyAnswer, error) {
+	if err := v.conn.SetDeadline(time.Now().Add(v.timeout)); err != nil {
+		return nil, v.broken(ctx, commands[0], err)
+	}
+	conn := v.conn
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) //nolint:errcheck // fails only on a closed connection
+	defer stop()
+	if _, err := io.WriteString(v.conn, strings.Join(commands, "\x00")+"\x00"); err != nil {
+		return nil, v.broken(ctx, commands[0], err)
+	}
+	answers := make([]vtyAnswer, 0, len(commands))
+	for _, c := range commands {
+		text, status, err := readAnswer(v.in)
+		if err != nil {
+			return answers, v.broken(ctx, c, err)
+		}
+		answers = append(answers, vtyAnswer{command: c, text: text, status: status})
+	}
+	return answers, nil
+}
+
+// ask runs show commands and returns their texts. Their status is not looked at:
+// FRR answers a question about something that is not there with a warning.
+func (v *vty) ask(ctx context.Context, commands ...string) ([]string, error) {
+	answers, err := v.run(ctx, commands...)
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]string, len(answers))
+	for i, a := range answers {
+		texts[i] = a.text
+	}
+	return texts, nil
+}
+
+// broken closes the connection, on which question and answer are now out of
+// step, and words the error.
+func (v *vty) broken(ctx context.Context, command string, err error) error {
+	v.close()
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %q: %w", v.daemon, command, context.Cause(ctx))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("%s: no answer to %q within %s (socket %s), is it hung: %w", v.daemon, command, v.timeout, v.path, err)
+	case hungUp(err):
+		return fmt.Errorf("%s closed the connection at %q (socket %s), did it restart: %w", v.daemon, command, v.path, err)
+	default:
+		return fmt.Errorf("%s: %q: %w", v.daemon, command, err)
+	}
+}
+
+// close ends the connection, if there is one.
+func (v *vty) close() error {
+	if v.conn == nil {
+		return nil
+	}
+	err := v.conn.Close()
+	v.conn, v.in = nil, nil
+	return err
+}
+
+// hungUp tells whether err says that the other side is gone.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
+}
+
+// readAnswer reads one answer: text without zero bytes, three zero bytes, status.
+func readAnswer(r *bufio.Reader) (text string, status byte, err error) {
+	var b strings.Builder
+	for {
+		part, err := r.ReadSlice(0)
+		b.Write(part)
+		if b.Len() > vtyAnswerMax {
+			return "", 0, fmt.Errorf("the answer is longer than %d bytes", vtyAnswerMax)
+		}
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return "", 0, err
+		}
+	}
+	var tail [3]byte
+	if _, err := io.ReadFull(r, tail[:]); err != nil {
+		return "", 0, err
+	}
+	if tail[0] != 0 || tail[1] != 0 {
+		return "", 0, errors.New("the answer is not framed as FRR does it (three zero bytes and a status)")
+	}
+	return strings.TrimSuffix(b.String(), "\x00"), tail[2], nil
+}
+
+// refusals returns an error for each answer that tells of a failure, joined.
+func refusals(daemon string, answers []vtyAnswer) error {
+	var errs []error
+	for _, a := range answers {
+		if a.status != vtyOK {
+			text := strings.Join(strings.Fields(a.text), " ")
+			if text == "" {
+				text = "no reason given"
+			}
+			errs = append(errs, fmt.Errorf("%s refused %q: %s (status %d)", daemon, a.command, text, a.status))
+		}
+	}
+	return errors.Join(errs...)
+}

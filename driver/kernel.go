@@ -1,0 +1,184 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// What marks a local delivery route as keepcast's own. Only routes of table
+// local with this protocol number are ever looked at or removed.
+const (
+	// LocalProtocol is the protocol number (rtm_protocol) of the local delivery
+	// routes: free in iproute2's rt_protos, and seen by no routing daemon.
+	LocalProtocol = 250
+	// LocalMetric is their metric. The kernel's own local route of an address
+	// has metric 0, so both can be there at once and neither removes the other.
+	LocalMetric = 4242
+)
+
+// Kernel puts the addresses on the interface and keeps what is withdrawn
+// delivered. It is no kind that a configuration names: every keepcast has one.
+//
+// The engine calls Shrink before the routing daemons are told, and Grow after,
+// so that there is never a moment when the wrong thing is announced. It
+// remembers nothing: each call asks the kernel first and then sends only the
+// changes that are needed.
+type Kernel struct {
+	iface string
+	log   *slog.Logger
+	ns    netns.NsHandle // None: the namespace keepcast runs in
+}
+
+// NewKernel returns a Kernel for the interface of that name. It manages that
+// one interface, whatever State.Interface says.
+func NewKernel(iface string, log *slog.Logger) *Kernel {
+	return &Kernel{iface: iface, log: log, ns: netns.None()}
+}
+
+// Apply is Shrink, then Grow.
+func (k *Kernel) Apply(ctx context.Context, want State) error {
+	return errors.Join(k.Shrink(ctx, want), k.Grow(ctx, want))
+}
+
+// Shrink takes the addresses off the interface that are not to be announced: a
+// delivered one gets its local delivery route first, so that packets and
+// connections in flight are served while the network converges; an absent one
+// loses that route too. A fault with one address does not hold up the others.
+// It needs no interface.
+func (k *Kernel) Shrink(ctx context.Context, want State) error {
+	v, err := k.look(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	var errs []error
+	for _, r := range want.Routes {
+		addr := r.Prefix.Addr()
+		switch r.Presence {
+		case Delivered:
+			// Without the route a drain loses packets; without the removal the
+			// network goes on sending them. So the removal comes in any case.
+			errs = append(errs, v.deliver(addr), v.remove(v.addrs[addr]))
+		case Absent:
+			errs = append(errs, v.remove(v.addrs[addr]), v.undeliver(addr))
+		case Announced:
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Grow makes the interface if it is missing (of type dummy; one of any type is
+// accepted), brings it up, puts the announced addresses on it and then drops
+// their local delivery routes.
+func (k *Kernel) Grow(ctx context.Context, want State) error {
+	v, err := k.look(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	// A link that was down has lost its IPv6 addresses, but its IPv4 ones are
+	// as they were: what look saw still holds.
+	if err := v.ensureLink(); err != nil {
+		return err
+	}
+	var errs []error
+	var there []netip.Addr
+	for _, r := range want.Routes {
+		if r.Presence != Announced {
+			continue
+		}
+		if err := v.put(r.Prefix); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		there = append(there, r.Prefix.Addr())
+	}
+	return errors.Join(append(errs, v.release(ctx, there))...)
+}
+
+// Observe returns every address of the interface, the operator's own too, as
+// an Announced route with its length on the interface, if the interface is up;
+// and every other address that has keepcast's local delivery route as a
+// Delivered one, with the full length (/32, /128). The caller picks its own by
+// address.
+func (k *Kernel) Observe(ctx context.Context) (State, error) {
+	v, err := k.look(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	defer v.close()
+	delivered, err := v.delivered()
+	if err != nil {
+		return State{}, err
+	}
+	s := State{Interface: k.iface}
+	up := v.link != nil && v.link.Attrs().Flags&net.FlagUp != 0
+	for addr, on := range v.addrs {
+		for _, a := range on {
+			if up && usable(a) {
+				s.Routes = append(s.Routes, Route{Prefix: prefixOf(a), Presence: Announced})
+				delete(delivered, addr)
+			}
+		}
+	}
+	for addr := range delivered {
+		s.Routes = append(s.Routes, Route{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Presence: Delivered})
+	}
+	sortRoutes(s.Routes)
+	return s, nil
+}
+
+// Local returns nil when the kernel would deliver packets for addr on this
+// host, else an error that says where they would go. It is what keeps a check
+// from asking another host's service behind the same anycast address.
+func (k *Kernel) Local(addr netip.Addr) error {
+	h, err := k.dial()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	addr = addr.Unmap().WithZone("")
+	found, err := h.RouteGet(net.IP(addr.AsSlice()))
+	if err != nil {
+		return fmt.Errorf("%s is not on this host, and there is no route to it: %w", addr, err)
+	}
+	// The type decides, not the table: without policy rules the kernel answers
+	// table main for IPv4 local routes as well.
+	if len(found) == 0 {
+		return fmt.Errorf("%s is not on this host, and there is no route to it", addr)
+	}
+	r := found[0]
+	if r.Type == unix.RTN_LOCAL {
+		return nil
+	}
+	where := fmt.Sprintf("interface %d", r.LinkIndex)
+	if link, err := h.LinkByIndex(r.LinkIndex); err == nil {
+		where = link.Attrs().Name
+	}
+	if r.Gw != nil {
+		where = fmt.Sprintf("%s on %s", r.Gw, where)
+	}
+	return fmt.Errorf("%s is not on this host: it would be sent to %s", addr, where)
+}
+
+// dial opens a netlink socket for one operation. A new one each time costs some
+// microseconds and leaves no half-read answer for the next to trip over.
+func (k *Kernel) dial() (*netlink.Handle, error) {
+	h, err := netlink.NewHandleAt(k.ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("netlink socket: %w", err)
+	}
+	if err := h.SetSocketTimeout(netlinkTimeout); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("netlink socket: %w", err)
+	}
+	return h, nil
+}

@@ -1,0 +1,147 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	netlinkTimeout = 10 * time.Second // the kernel answers at once; this is for a lost answer
+	dumpTries      = 10               // a dump is interrupted when something changes meanwhile
+)
+
+// view is what the kernel had when it was asked, and the socket to change it
+// with. A method that finds its work done already, by whomever, is content.
+type view struct {
+	h        *netlink.Handle
+	ns       netns.NsHandle
+	log      *slog.Logger
+	iface    string
+	link     netlink.Link                  // nil: there is no such interface
+	addrs    map[netip.Addr][]netlink.Addr // on the interface; an IPv4 one can be there with several lengths
+	promoted bool                          // see promote
+}
+
+// look asks the kernel for the interface and its addresses.
+func (k *Kernel) look(ctx context.Context) (*view, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	h, err := k.dial()
+	if err != nil {
+		return nil, err
+	}
+	v := &view{h: h, ns: k.ns, log: k.log, iface: k.iface, addrs: map[netip.Addr][]netlink.Addr{}}
+	if err := v.fill(); err != nil {
+		h.Close()
+		return nil, err
+	}
+	return v, nil
+}
+
+func (v *view) close() { v.h.Close() }
+
+func (v *view) fill() error {
+	var missing netlink.LinkNotFoundError
+	link, err := v.h.LinkByName(v.iface)
+	switch {
+	case errors.As(err, &missing):
+	case err != nil:
+		return fmt.Errorf("interface %s: %w", v.iface, err)
+	default:
+		v.link = link
+		on, err := dump(func() ([]netlink.Addr, error) { return v.h.AddrList(link, netlink.FAMILY_ALL) })
+		if err != nil {
+			return fmt.Errorf("listing the addresses of %s: %w", v.iface, err)
+		}
+		for _, a := range on {
+			addr := prefixOf(a).Addr()
+			v.addrs[addr] = append(v.addrs[addr], a)
+		}
+	}
+	return nil
+}
+
+// delivered lists the addresses that have keepcast's local delivery route. Only
+// Observe asks: with a full BGP table the kernel takes 10 ms and more to answer,
+// as IPv4 keeps all tables in one, and a withdrawal must not wait for that.
+func (v *view) delivered() (map[netip.Addr]bool, error) {
+	// With strict checking the kernel itself picks our routes out of that
+	// table. Kernels before 4.20 do not know it: then we pick. It is off
+	// otherwise, for it refuses the library's form of route get.
+	_ = v.h.SetStrictCheck(true)
+	defer v.h.SetStrictCheck(false) //nolint:errcheck // as above
+	own := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Protocol: LocalProtocol, Type: unix.RTN_LOCAL}
+	out := map[netip.Addr]bool{}
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		found, err := dump(func() ([]netlink.Route, error) {
+			return v.h.RouteListFiltered(family, own, netlink.RT_FILTER_TABLE)
+		})
+		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+			continue // a kernel without IPv6
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing the local delivery routes: %w", err)
+		}
+		for _, r := range found {
+			// The library compares one field of a filter and ignores the others.
+			if r.Protocol != own.Protocol || r.Type != own.Type || r.Priority != LocalMetric || r.Dst == nil {
+				continue
+			}
+			if p := prefixFrom(r.Dst); p.IsSingleIP() {
+				out[p.Addr()] = true
+			}
+		}
+	}
+	return out, nil
+}
+
+// dump lists again when something changed while the kernel was listing: the
+// list may then lack an address that has to go.
+func dump[T any](list func() ([]T, error)) ([]T, error) {
+	var all []T
+	var err error
+	for range dumpTries {
+		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return all, err
+}
+
+// usable tells whether the kernel serves a. An IPv6 address that failed
+// duplicate address detection is on the interface, but it is dead.
+func usable(a netlink.Addr) bool { return a.Flags&unix.IFA_F_DADFAILED == 0 }
+
+func prefixOf(a netlink.Addr) netip.Prefix {
+	p := prefixFrom(a.IPNet)
+	if a.Peer != nil { // then the length is the peer's
+		bits, _ := a.Peer.Mask.Size()
+		p = netip.PrefixFrom(p.Addr(), bits)
+	}
+	return p
+}
+
+func prefixFrom(n *net.IPNet) netip.Prefix {
+	addr, _ := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(addr, bits)
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+func sortRoutes(rs []Route) {
+	slices.SortFunc(rs, func(a, b Route) int { return a.Prefix.Compare(b.Prefix) })
+}

@@ -1,0 +1,177 @@
+package driver
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	watchBuffer = 1 << 20               // bytes the kernel may queue for us; it caps at net.core.rmem_max
+	watchSettle = 20 * time.Millisecond // how long changes are gathered after the first was told
+)
+
+// Watch calls changed when the interface, lo, an address of the interface or a
+// local delivery route of keepcast changes, by whomever. The first change is
+// told at once, those that follow on its heels together. It starts by calling
+// changed, and calls it when the kernel had to drop notices, so that nothing is
+// missed: the caller then compares everything.
+func (k *Kernel) Watch(ctx context.Context, changed func()) error {
+	s, err := nl.SubscribeAt(k.ns, netns.None(), unix.NETLINK_ROUTE, unix.RTNLGRP_LINK,
+		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE)
+	if err != nil {
+		return fmt.Errorf("subscribing to netlink: %w", err)
+	}
+	defer s.Close()
+	if err := errors.Join(s.SetReceiveBufferSize(watchBuffer, false), onlyOwnRoutes(s)); err != nil {
+		return fmt.Errorf("netlink socket: %w", err)
+	}
+	return k.watch(ctx, s, changed)
+}
+
+func (k *Kernel) watch(ctx context.Context, s *nl.NetlinkSocket, changed func()) error {
+	defer context.AfterFunc(ctx, s.Close)() // closing ends Receive
+	dirty := make(chan struct{}, 1)
+	ended := make(chan error, 1)
+	go func() { ended <- k.receive(s, dirty) }()
+	err := gather(dirty, ended, changed)
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // the error is that of the socket we closed
+	}
+	return err
+}
+
+// gather turns dirty marks into calls of changed until receive has ended.
+func gather(dirty <-chan struct{}, ended <-chan error, changed func()) error {
+	for {
+		changed()
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(watchSettle):
+		}
+		select {
+		case err := <-ended:
+			return err
+		case <-dirty:
+		}
+	}
+}
+
+// receive marks dirty for each notice that concerns us, until s is closed.
+func (k *Kernel) receive(s *nl.NetlinkSocket, dirty chan<- struct{}) error {
+	mark := func() {
+		select {
+		case dirty <- struct{}{}:
+		default: // marked already
+		}
+	}
+	own, err := k.index()
+	if err != nil {
+		return err
+	}
+	for {
+		notices, from, err := s.Receive()
+		switch {
+		case errors.Is(err, unix.ENOBUFS):
+			// The socket goes on, only the notices are lost.
+			k.log.Warn("netlink notices lost, comparing everything")
+			mark()
+			if own, err = k.index(); err != nil {
+				return err
+			}
+		case err != nil:
+			return fmt.Errorf("receiving from netlink: %w", err)
+		case from.Pid != nl.PidKernel:
+		default:
+			for _, n := range notices {
+				if k.concerns(n, &own) {
+					mark()
+				}
+			}
+		}
+	}
+}
+
+// index returns the index of the interface, 0 if there is none.
+func (k *Kernel) index() (int, error) {
+	h, err := k.dial()
+	if err != nil {
+		return 0, err
+	}
+	defer h.Close()
+	link, err := h.LinkByName(k.iface)
+	var missing netlink.LinkNotFoundError
+	switch {
+	case errors.As(err, &missing):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("interface %s: %w", k.iface, err)
+	default:
+		return link.Attrs().Index, nil
+	}
+}
+
+// concerns tells whether a notice is about what keepcast manages; own is the
+// index of the interface, kept right from the notices as it is deleted, made
+// anew or renamed.
+func (k *Kernel) concerns(n syscall.NetlinkMessage, own *int) bool {
+	switch n.Header.Type {
+	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
+		return int(nl.DeserializeIfAddrmsg(n.Data).Index) == *own
+	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
+		return true // the filter let only our own pass
+	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+		msg := nl.DeserializeIfInfomsg(n.Data)
+		index := int(msg.Index)
+		if n.Header.Type == unix.RTM_NEWLINK && linkName(n.Data[msg.Len():]) == k.iface {
+			*own = index
+		}
+		// IPv6 local routes go with lo, and can come back only once it is up.
+		return index == *own || index == loopback
+	default:
+		return false
+	}
+}
+
+func linkName(attributes []byte) string {
+	as, err := nl.ParseRouteAttr(attributes)
+	if err != nil {
+		return ""
+	}
+	for _, a := range as {
+		if a.Attr.Type == unix.IFLA_IFNAME {
+			return unix.ByteSliceToString(a.Value)
+		}
+	}
+	return ""
+}
+
+// onlyOwnRoutes has the kernel drop the notices of all routes but our own. On a
+// router with a full table there are thousands a second, each of which would
+// wake keepcast for nothing and overflow its buffer.
+func onlyOwnRoutes(s *nl.NetlinkSocket) error {
+	// Offsets into struct nlmsghdr (16 bytes) and struct rtmsg behind it. BPF
+	// loads in network order, the type is in the machine's.
+	const typeAt, protocolAt = 4, 16 + 5
+	kind := func(t uint16) uint32 { return uint32(binary.BigEndian.Uint16(nl.Uint16Attr(t))) }
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: typeAt},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: kind(unix.RTM_NEWROUTE), Jt: 1},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: kind(unix.RTM_DELROUTE), Jf: 2},
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: protocolAt},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: LocalProtocol, Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffffffff}, // keep the whole message
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+	}
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	return unix.SetsockoptSockFprog(s.GetFd(), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog)
+}

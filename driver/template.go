@@ -1,0 +1,247 @@
+package driver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/keepcast/keepcast/templates"
+)
+
+func init() {
+	register(Kind{
+		Name: "template",
+		Doc: "Drives any other daemon: renders a file from a template of your own, has it checked, and runs a command" +
+			" that makes the daemon read it. A withdrawal does not wait for that: the address is off the interface first.",
+		Example: `template: /etc/keepcast/templates/exabgp.conf.tmpl
+output: /etc/exabgp/keepcast.conf
+check: [exabgp, --validate, /etc/exabgp/keepcast.conf]
+reload: [systemctl, reload, exabgp.service]
+`,
+		New: func() Driver { return new(Template) },
+	})
+}
+
+// Template is the driver for a daemon that keepcast does not know: a file from
+// a template, and commands to have it checked and read.
+type Template struct {
+	Template string        `config:"template" required:"true" doc:"Path of the template, in the language of Go's text/template. It is given .Interface, .Announced (sorted, each announced prefix once) and .Routes (every managed address); each of these has .Prefix (as announced), .Address, .Service, .Presence (announced, delivered or absent) and .Degraded."`
+	Output   string        `config:"output" required:"true" doc:"Path of the file that is written. Its mode and owner are kept; its directory must exist and be writable."`
+	Check    []string      `config:"check" doc:"Command that says whether the file, already in its place, is good: exit code 0. Otherwise the file that was there before is put back. An argument list, no shell; with none, nothing is checked."`
+	Reload   []string      `config:"reload" required:"true" doc:"Command that makes the daemon read the file: exit code 0 once it did. It is run after each change, again and again while it fails, and once after keepcast started. An argument list, no shell."`
+	Verify   []string      `config:"observe" doc:"Command that prints the prefixes which the daemon really announces, one on a line; of others than keepcast's own nothing is made. With none, what was last reloaded counts."`
+	Timeout  time.Duration `config:"timeout" default:"10s" min:"100ms" doc:"How long each command may take. Then it is killed with all that it started."`
+
+	mu    sync.Mutex
+	asked []Route // what the last Apply asked for
+	// inForce is what the last reload made the daemon read, nil while that is
+	// not known. It is not kept on disk: after a crash between writing and
+	// reloading, the file alone does not tell whether the daemon has it. So the
+	// first Apply reloads once, which moves no route.
+	inForce *rendered
+}
+
+// rendered is a text, and the routes that are announced by it.
+type rendered struct {
+	text      []byte
+	announced []Route
+}
+
+// TemplateData is what a template is executed on. Fields are added to it, but
+// none is changed or removed.
+type TemplateData struct {
+	Interface string          // that carries the addresses
+	Announced []TemplateRoute // to be announced: sorted, each prefix once
+	Routes    []TemplateRoute // every address that keepcast manages, sorted
+}
+
+// TemplateRoute is one route of TemplateData.
+type TemplateRoute struct {
+	Prefix   netip.Prefix // as it is announced: host bits are zero
+	Address  netip.Addr   // as it is on the interface
+	Service  string
+	Presence string // announced, delivered or absent
+	Degraded bool   // to be announced with worse attributes
+}
+
+func templateData(s State) TemplateData {
+	d := TemplateData{Interface: s.Interface}
+	all := slices.Clone(s.Routes)
+	sortRoutes(all)
+	for _, r := range all {
+		d.Routes = append(d.Routes, templateRoute(r))
+	}
+	for _, r := range s.Announced() {
+		d.Announced = append(d.Announced, templateRoute(r))
+	}
+	return d
+}
+
+func templateRoute(r Route) TemplateRoute {
+	return TemplateRoute{
+		Prefix: r.Prefix.Masked(), Address: r.Prefix.Addr(),
+		Service: r.Service, Presence: r.Presence.String(), Degraded: r.Degraded,
+	}
+}
+
+// Validate renders the template on a made-up state, so that a typing error in
+// it is found before it is needed.
+func (t *Template) Validate() error {
+	var errs []error
+	for _, path := range []struct{ name, value string }{{"template", t.Template}, {"output", t.Output}} {
+		if !filepath.IsAbs(path.value) {
+			errs = append(errs, fmt.Errorf("%s: %q is no absolute path", path.name, path.value))
+		}
+	}
+	if t.Template == t.Output {
+		errs = append(errs, errors.New("output: the template itself would be overwritten"))
+	}
+	for _, argv := range []struct {
+		name  string
+		value []string
+	}{{"check", t.Check}, {"reload", t.Reload}, {"observe", t.Verify}} {
+		if len(argv.value) > 0 && argv.value[0] == "" {
+			errs = append(errs, fmt.Errorf("%s: the first word, the program, is empty", argv.name))
+		}
+	}
+	if len(errs) == 0 {
+		sample := State{Interface: "anycast0", Routes: []Route{
+			{Prefix: netip.MustParsePrefix("192.0.2.53/32"), Service: "dns", Presence: Announced, Degraded: true},
+			{Prefix: netip.MustParsePrefix("2001:db8:53::53/128"), Service: "dns", Presence: Announced},
+			{Prefix: netip.MustParsePrefix("192.0.2.80/32"), Service: "web", Presence: Delivered},
+		}}
+		if _, err := t.Render(sample); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Render executes the template, which is read anew each time.
+func (t *Template) Render(want State) ([]byte, error) {
+	text, err := os.ReadFile(t.Template)
+	if err != nil {
+		return nil, fmt.Errorf("reading the template: %w", err)
+	}
+	return templates.Execute(t.Template, string(text), templateData(want))
+}
+
+// Apply writes the file, has it checked and the daemon reloaded. It does
+// nothing when the daemon has read just that text and the file still holds it.
+//
+// A check that fails puts the old file back. A reload that fails does not: the
+// new file is good, and a daemon that is down reads it when it starts.
+func (t *Template) Apply(ctx context.Context, want State) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asked = slices.Clone(want.Routes)
+	text, err := t.Render(want)
+	if err != nil {
+		return err
+	}
+	changed, restore, err := place(t.Output, text)
+	if err != nil {
+		return err
+	}
+	if !changed && t.holds(text) {
+		t.inForce.announced = want.Announced()
+		return nil
+	}
+	if len(t.Check) > 0 {
+		if _, err := command(ctx, t.Timeout, t.Check); err != nil {
+			return refused(err, changed, restore())
+		}
+	}
+	t.inForce = nil
+	if _, err := command(ctx, t.Timeout, t.Reload); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	t.inForce = &rendered{text, want.Announced()}
+	return nil
+}
+
+// refused words the error of a check, and what has become of the file.
+func refused(err error, changed bool, restored error) error {
+	switch {
+	case !changed:
+		return fmt.Errorf("check: %w (the file was there already and stays)", err)
+	case restored != nil:
+		return fmt.Errorf("check: %w (and the file that was there before is lost: %w)", err, restored)
+	default:
+		return fmt.Errorf("check: %w (the file that was there before is back)", err)
+	}
+}
+
+// holds tells whether text is what the daemon has read.
+func (t *Template) holds(text []byte) bool {
+	return t.inForce != nil && bytes.Equal(t.inForce.text, text)
+}
+
+// Observe returns, of the routes last asked for, those that the observe command
+// prints, or else those of the last reload if the file is still that one.
+func (t *Template) Observe(ctx context.Context) (State, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.Verify) == 0 {
+		onDisk, err := os.ReadFile(t.Output)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return State{}, fmt.Errorf("reading the file: %w", err)
+		}
+		if !t.holds(onDisk) {
+			return State{}, nil
+		}
+		return State{Routes: slices.Clone(t.inForce.announced)}, nil
+	}
+	out, err := command(ctx, t.Timeout, t.Verify)
+	if err != nil {
+		return State{}, fmt.Errorf("observe: %w", err)
+	}
+	if len(out) == maxOutput {
+		return State{}, fmt.Errorf("observe: %s: more than %d bytes", strings.Join(t.Verify, " "), maxOutput)
+	}
+	seen, err := parsePrefixes(out)
+	if err != nil {
+		return State{}, fmt.Errorf("observe: %s: %w", strings.Join(t.Verify, " "), err)
+	}
+	s := State{}
+	for _, r := range t.asked {
+		if seen[r.Prefix.Masked()] {
+			r.Presence = Announced
+			s.Routes = append(s.Routes, r)
+		}
+	}
+	return s, nil
+}
+
+// parsePrefixes reads one prefix or address from each line. Empty lines and
+// those that begin with # do not count, nor does what follows the prefix.
+func parsePrefixes(out string) (map[netip.Prefix]bool, error) {
+	seen := map[netip.Prefix]bool{}
+	n := 0
+	for line := range strings.Lines(out) {
+		n++
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		p, err := netip.ParsePrefix(words[0])
+		if err != nil {
+			addr, errAddr := netip.ParseAddr(words[0])
+			if errAddr != nil || addr.Zone() != "" {
+				return nil, fmt.Errorf("line %d: %q is neither a prefix nor an address", n, words[0])
+			}
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		seen[p.Masked()] = true
+	}
+	return seen, nil
+}

@@ -1,0 +1,61 @@
+package driver
+
+import (
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func TestTemplateObserveCommand(t *testing.T) {
+	tm, dir := daemon(t)
+	tm.Verify = []string{"sh", "-c", `echo watch out >&2; cat "$0"/shown`, dir}
+	if err := tm.Apply(t.Context(), state(route("203.0.113.1/24", Announced), route(v4, Delivered), route(v6, Announced))); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "shown"), "# comment\n\n192.0.2.53 via me\n203.0.113.0/24\n198.51.100.0/24\n")
+	announces(t, tm, "203.0.113.1/24", v4)
+
+	for text, want := range map[string]string{
+		"192.0.2.53\nError: no\n": `line 2: "Error:" is neither a prefix nor an address`,
+		"fe80::1%eth0\n":          `line 1: "fe80::1%eth0" is neither a prefix nor an address`,
+	} {
+		write(t, filepath.Join(dir, "shown"), text)
+		if _, err := tm.Observe(t.Context()); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	tm.Verify = []string{"sh", "-c", "yes 192.0.2.53 | head -c 3000000"}
+	if _, err := tm.Observe(t.Context()); err == nil || !strings.HasSuffix(err.Error(), "more than 1048576 bytes") {
+		t.Errorf("got %v", err)
+	}
+	tm.Verify = []string{"false"}
+	if _, err := tm.Observe(t.Context()); err == nil || err.Error() != "observe: false: exit status 1" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzParsePrefixes(f *testing.F) {
+	f.Add("192.0.2.53\n# x\n\n2001:db8::/32 via x\n")
+	f.Add("::ffff:192.0.2.1/96\n0/0")
+	f.Fuzz(func(t *testing.T, out string) {
+		seen, err := parsePrefixes(out)
+		if err != nil {
+			return
+		}
+		var text []string
+		for p := range seen {
+			if p != p.Masked() || !p.IsValid() {
+				t.Errorf("%q gives %v", out, p)
+			}
+			text = append(text, p.String())
+		}
+		again, err := parsePrefixes(strings.Join(text, "\n"))
+		if d := cmp.Diff(seen, again, cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Prefix{})); err != nil || d != "" {
+			t.Errorf("%q read again: %v %s", out, err, d)
+		}
+	})
+}
