@@ -82,7 +82,7 @@ func newStand(t *testing.T, o Options, config func(h *Host, driver string) strin
 		s.good(h, true)
 		_, err := h.AddService("dns", Anycast4, Anycast6)
 		s.must(err)
-		k, err := h.AddKeepcast(config(h, driverOf(h, o)), "/run/keepcast/keepcast.sock", nil)
+		k, err := h.AddKeepcast(config(h, driverOf(h, o)), nil)
 		s.must(err)
 		s.must(k.Start(ctx))
 		t.Cleanup(func() {

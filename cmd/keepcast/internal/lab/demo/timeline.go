@@ -46,9 +46,15 @@ func (t *timeline) since(at time.Time) string {
 	return fmt.Sprintf("%+.3f", at.Sub(t.scene).Seconds())
 }
 
+// width is how much of a log line is shown, in characters.
+const width = 110
+
 // decided prints a line of a keepcast's log, unless it is for debugging.
 func (t *timeline) decided(host, line string) {
 	if text := message(line); text != "" {
+		if r := []rune(text); len(r) > width {
+			text = string(r[:width-3]) + "..."
+		}
 		t.event(time.Now(), "keepcast "+host, "%s", text)
 	}
 }
