@@ -231,33 +231,6 @@ func (l *Lab) Router() *Router { return l.router }
 // Client returns the client.
 func (l *Lab) Client() *Client { return l.client }
 
-// sweep removes the directories and network namespaces of labs whose process is
-// gone. Their processes have ended with it.
-func sweep() error {
-	var errs []error
-	for _, dir := range []string{base, namespaces} {
-		left, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
-		if err != nil {
-			return fmt.Errorf("sweeping %s: %w", dir, err)
-		}
-		for _, path := range left {
-			var pid int
-			if _, err := fmt.Sscanf(filepath.Base(path), prefix+"%d-", &pid); err != nil {
-				continue
-			}
-			if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
-				continue
-			}
-			if dir == namespaces {
-				errs = append(errs, deleteNamespace(filepath.Base(path)))
-			} else if err := os.RemoveAll(path); err != nil {
-				errs = append(errs, fmt.Errorf("sweeping: %w", err))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // Until asks cond again and again until it returns nil, or until ctx is done;
 // then it returns an error with what was waited for and cond's last words.
 func Until(ctx context.Context, what string, cond func(ctx context.Context) error) error {

@@ -62,6 +62,8 @@ func (c *Client) Start(ctx context.Context, rate float64, flows ...Flow) *Load {
 	l := &Load{stop: stop, tallies: map[Flow]*Tally{}}
 	for _, f := range flows {
 		l.tallies[f] = &Tally{Answered: map[string]int{}}
+	}
+	for f := range l.tallies { // complete before anybody counts in it
 		l.working.Go(func() { l.send(sending, c, f, rate) })
 	}
 	return l

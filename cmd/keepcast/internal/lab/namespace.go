@@ -95,6 +95,33 @@ func deleteNamespace(name string) error {
 	return nil
 }
 
+// sweep removes the directories and network namespaces of labs whose process is
+// gone. Their processes have ended with it.
+func sweep() error {
+	var errs []error
+	for _, dir := range []string{base, namespaces} {
+		left, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
+		if err != nil {
+			return fmt.Errorf("sweeping %s: %w", dir, err)
+		}
+		for _, path := range left {
+			var pid int
+			if _, err := fmt.Sscanf(filepath.Base(path), prefix+"%d-", &pid); err != nil {
+				continue
+			}
+			if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
+				continue
+			}
+			if dir == namespaces {
+				errs = append(errs, deleteNamespace(filepath.Base(path)))
+			} else if err := os.RemoveAll(path); err != nil {
+				errs = append(errs, fmt.Errorf("sweeping: %w", err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // view is what a process of a node sees of the machine besides the network:
 // file descriptors of its mount namespace and of that of its host name.
 type view struct{ mounts, name int }

@@ -26,7 +26,8 @@ type Program struct {
 	Started func(ctx context.Context) error
 }
 
-// Process is a program on a node, whether it runs or not.
+// Process is a program on a node, whether it runs or not. It is for one goroutine
+// at a time.
 type Process struct {
 	Program
 	node *Node
@@ -55,14 +56,23 @@ func (n *Node) Process(name string) (*Process, error) {
 }
 
 // Start starts the program and returns once it is ready. It is an error if it
-// runs already, or ends before it is ready.
+// runs already, or ends before it is ready. After an error it does not run.
 func (p *Process) Start(ctx context.Context) error {
 	if p.Running() {
 		return p.failed("starting", errors.New("runs already"))
 	}
-	if err := p.spawn(); err != nil {
+	if err := p.spawn(ctx); err != nil {
 		return p.failed("starting", err)
 	}
+	err := p.getReady(ctx)
+	if err != nil {
+		_ = p.cmd.Process.Kill() // may have ended already
+		p.wait()
+	}
+	return err
+}
+
+func (p *Process) getReady(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if p.Ready != nil {
@@ -84,12 +94,12 @@ func (p *Process) Start(ctx context.Context) error {
 	return nil
 }
 
-func (p *Process) spawn() error {
+func (p *Process) spawn(ctx context.Context) error {
 	root := ""
 	if p.Rooted {
 		root = p.node.lab.options.Root
 	}
-	cmd, err := command(context.Background(), root, p.Args)
+	cmd, err := command(context.WithoutCancel(ctx), root, p.Args) // it outlives its start
 	if err != nil {
 		return err
 	}

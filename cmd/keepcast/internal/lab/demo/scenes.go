@@ -133,26 +133,26 @@ func (d *demo) scene(ctx context.Context, s scene) error {
 
 // losses prints what became of the requests since before, and counts the lost.
 func (d *demo) losses(before map[lab.Flow]lab.Tally) int {
-	var sent, resent int
+	var resent int
 	var lost []lab.Loss
 	by := map[string]int{}
 	for flow, now := range d.load.Tallies() {
 		old := before[flow]
-		sent += now.Sent - old.Sent
 		resent += now.Resent - old.Resent
 		lost = append(lost, now.Losses[len(old.Losses):]...)
 		for host, n := range now.Answered {
 			by[host] += n - old.Answered[host]
 		}
 	}
-	d.timeline.event(time.Now(), "client", "%d requests: a answered %d, b %d; %d sent again on a new connection", sent, by["a"], by["b"], resent)
+	now := time.Now()
+	d.timeline.event(now, "client", "%d requests answered by a, %d by b; %d sent again on a new connection", by["a"], by["b"], resent)
 	if len(lost) == 0 {
-		d.timeline.event(time.Now(), "client", "no request lost")
+		d.timeline.event(now, "client", "no request lost")
 		return 0
 	}
 	slices.SortFunc(lost, func(x, y lab.Loss) int { return x.At.Compare(y.At) })
-	d.timeline.event(lost[0].At, "client", "sent the first of %d lost requests (%v)", len(lost), lost[0].Err)
-	d.timeline.event(lost[len(lost)-1].At, "client", "sent the last of them")
+	d.timeline.event(now, "client", "%d requests lost, sent from %s to %s (%v)",
+		len(lost), d.timeline.since(lost[0].At), d.timeline.since(lost[len(lost)-1].At), lost[0].Err)
 	return len(lost)
 }
 

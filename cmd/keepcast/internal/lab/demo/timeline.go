@@ -39,9 +39,22 @@ func (t *timeline) event(at time.Time, who, format string, args ...any) {
 	fmt.Fprintf(t.out, "%8.3f s  %+7.3f  %-11s %s\n", at.Sub(t.start).Seconds(), at.Sub(t.scene).Seconds(), who, fmt.Sprintf(format, args...))
 }
 
+// since is the time since the beginning of the scene, as event shows it.
+func (t *timeline) since(at time.Time) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return fmt.Sprintf("%+.3f", at.Sub(t.scene).Seconds())
+}
+
+// width is how much of a log line is shown, in characters.
+const width = 110
+
 // decided prints a line of a keepcast's log, unless it is for debugging.
 func (t *timeline) decided(host, line string) {
 	if text := message(line); text != "" {
+		if r := []rune(text); len(r) > width {
+			text = string(r[:width-3]) + "..."
+		}
 		t.event(time.Now(), "keepcast "+host, "%s", text)
 	}
 }
