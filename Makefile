@@ -30,6 +30,12 @@ test: deps ## set up and pass all tests, the lab included (root)
 demo: deps build ## show it: two hosts, a router, a client; kill, revive, drain, resume (root)
 	$(GO) run ./cmd/keepcast/internal/lab/demo -keepcast dist/keepcast
 
+.PHONY: lab-root
+LAB_ROOT ?= /var/tmp/keepcast-lab-root
+lab-root: ## make a Debian 13 root for KEEPCAST_LAB_ROOT (root)
+	@packaging/install-deps mmdebstrap
+	$(GO) run ./cmd/keepcast/internal/lab/root $(LAB_ROOT)
+
 .PHONY: lint
 lint: $(GOLANGCI) ## check the house rules
 	$(GOLANGCI) run ./...

@@ -153,8 +153,12 @@ func (e *Engine) startCheck(s *service, c *check) {
 				}
 				e.opts.Metrics.checked(service, name, r.Took, r.Err)
 				log.Debug("checked", "err", r.Err, "verdict", r.Verdict, "took", r.Took)
-				if r.Verdict != c.result.Verdict {
-					log.Info("check "+r.Verdict.String(), "err", r.Err)
+				switch {
+				case r.Verdict == c.result.Verdict:
+				case r.Verdict == checks.Up:
+					log.Info("check up")
+				default:
+					log.Info("check down", "err", r.Err)
 				}
 				c.result = r
 			})

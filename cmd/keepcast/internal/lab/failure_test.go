@@ -1,0 +1,185 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// TestBurst lets 100 services of one host die at once: BIRD may be made to
+// configure twice at most.
+func TestBurst(t *testing.T) {
+	const services = 100
+	var addresses []netip.Addr
+	var list strings.Builder
+	for n := range services {
+		v4, v6 := Anycast(n)
+		addresses = append(addresses, v4, v6)
+		fmt.Fprintf(&list, "  - {name: s%d, addresses: [%s, \"%s\"], checks: [{kind: dns, server: %s, query: health.example.com}]}\n", n, v4, v6, v4)
+	}
+	s := newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
+		return "drivers: [" + driver + "]\ndefaults: {interval: 1s, timeout: 2s, rise: 1}\nservices:\n" + list.String()
+	})
+	a := s.Host("a")
+	many, err := a.AddService("many", addresses...)
+	s.must(err)
+	s.must(many.Start(s.ctx))
+	prefixes := Prefixes(addresses...)
+	s.must(s.Router().AwaitNextHops(s.ctx, prefixes, "a"))
+
+	before, err := a.BIRDReloads()
+	s.must(err)
+	s.must(many.Kill(s.ctx))
+	s.must(s.Router().AwaitNextHops(s.ctx, prefixes))
+	// The gates close a while after the addresses are gone.
+	s.must(Until(s.ctx, "a gate that lets nothing through", func(ctx context.Context) error {
+		text, err := a.Output(ctx, "cat", a.Snippet())
+		if err == nil && strings.Contains(text, "net ~") {
+			return fmt.Errorf("still\n%s", text)
+		}
+		return err
+	}))
+	after, err := a.BIRDReloads()
+	s.must(err)
+	if n := after - before; n < 1 || n > 2 {
+		t.Errorf("%d reloads for one burst, want 1 or 2", n)
+	}
+}
+
+// TestDaemonAway stops the routing daemon, lets the service die and come back
+// meanwhile, and starts the daemon again: it announces what is right by then.
+func TestDaemonAway(t *testing.T) {
+	for name, o := range map[string]Options{
+		"bird bgp": {Daemon: BIRD, Protocol: BGP},
+		"frr bgp":  {Daemon: FRR, Protocol: BGP},
+		"frr ospf": {Daemon: FRR, Protocol: OSPF},
+		"frr isis": {Daemon: FRR, Protocol: ISIS},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t, o, func(_ *Host, driver string) string { return standard(driver) })
+			a := s.Host("a")
+			for _, host := range []string{"a", "b"} {
+				s.must(s.process(host, "dns").Start(s.ctx))
+			}
+			knows(s.ctx, t, s.Lab, "a", "b")
+
+			// It dies while the daemon is away: the daemon comes back silent.
+			s.must(a.StopDaemons(s.ctx))
+			s.must(s.process("a", "dns").Kill(s.ctx))
+			s.settled("a", "withdrawn")
+			s.must(a.StartDaemons(s.ctx))
+			s.adjacent()
+			knows(s.ctx, t, s.Lab, "b")
+			s.routed("b")
+
+			// It comes back while the daemon is away: the daemon announces it.
+			s.must(a.StopDaemons(s.ctx))
+			s.must(s.process("a", "dns").Start(s.ctx))
+			s.settled("a", "announced")
+			s.must(a.StartDaemons(s.ctx))
+			knows(s.ctx, t, s.Lab, "a", "b")
+			s.routed("a")
+		})
+	}
+}
+
+// settled waits until keepcast has the service of a host in the state.
+func (s *stand) settled(host, state string) {
+	s.t.Helper()
+	s.must(Until(s.ctx, "dns "+state+" on "+host, func(context.Context) error {
+		if now := s.state(host, "dns"); now != state {
+			return fmt.Errorf("it is %s", now)
+		}
+		return nil
+	}))
+}
+
+// adjacent waits until the router has all its sessions again: before,
+// that a route is missing says nothing.
+func (s *stand) adjacent() {
+	s.t.Helper()
+	s.must(Until(s.ctx, "sessions of the router", func(ctx context.Context) error {
+		return s.Router().converged(ctx)
+	}))
+}
+
+// TestSlowNetwork drains a host while the router goes on sending it everything,
+// as a network does that converges slowly: not a single request is lost, and no
+// open connection ends.
+func TestSlowNetwork(t *testing.T) {
+	s := newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
+		return strings.Replace(standard(driver), "linger: 3s", "linger: 1m", 1)
+	})
+	a := s.Host("a")
+	s.must(s.process("a", "dns").Start(s.ctx))
+	s.routed("a")
+	for _, p := range anycast { // better than what BIRD makes, and there to stay
+		via := a.Addr4()
+		if p.Addr().Is6() {
+			via = a.Addr6()
+		}
+		_, err := s.Router().Output(s.ctx, "ip", "route", "add", p.String(), "via", via.String(), "metric", "1")
+		s.must(err)
+	}
+	load := s.Client().Start(s.ctx, 50, Flows(Anycast4, Anycast6)...)
+	answered := func(more int) {
+		t.Helper()
+		goal := map[Flow]int{}
+		for flow, tally := range load.Tallies() {
+			goal[flow] = tally.Answered["a"] + more
+		}
+		s.must(Until(s.ctx, "more answers on every flow", func(context.Context) error {
+			for flow, tally := range load.Tallies() {
+				if tally.Answered["a"] < goal[flow] {
+					return fmt.Errorf("%d of %d on %s", tally.Answered["a"], goal[flow], flow)
+				}
+			}
+			return nil
+		}))
+	}
+	answered(20)
+	s.keepcast("a", "drain", "dns")
+	s.settled("a", "draining")
+	knows(s.ctx, t, s.Lab)
+	answered(100)
+	tallies := load.Stop()
+	if n, which := lost(tallies); n > 0 {
+		t.Errorf("%d requests lost:\n%s", n, strings.Join(which, "\n"))
+	}
+	for flow, tally := range tallies {
+		if tally.Resent > 0 {
+			t.Errorf("%s: %d connections ended", flow, tally.Resent)
+		}
+	}
+}
+
+// TestRestart restarts keepcast, once in good order and once by SIGKILL, while a
+// client asks: no route moves.
+func TestRestart(t *testing.T) {
+	s := newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
+		return "on_stop: keep\n" + standard(driver)
+	})
+	s.must(s.process("a", "dns").Start(s.ctx))
+	s.routed("a")
+	moves := 0
+	watching, stop := context.WithCancel(s.ctx)
+	watched := make(chan error, 1)
+	go func() {
+		watched <- s.Router().Watch(watching, anycast, func(RouteEvent) { moves++ })
+	}()
+	keepcast := s.process("a", "keepcast")
+	for _, end := range []func(context.Context) error{keepcast.Stop, keepcast.Kill} {
+		s.must(end(s.ctx))
+		s.must(keepcast.Start(s.ctx))
+		s.settled("a", "announced")
+	}
+	stop()
+	if err := <-watched; err != nil && watching.Err() == nil {
+		t.Error(err)
+	}
+	if moves > len(anycast) { // one event each for how it is at first
+		t.Errorf("the routes moved %d times", moves-len(anycast))
+	}
+}
