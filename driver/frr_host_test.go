@@ -1,20 +1,14 @@
 package driver
 
 import (
-	"bufio"
+	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/netip"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -85,8 +79,8 @@ exit
 // anycast0 for the addresses. The test's goroutine is in that namespace too.
 //
 // The daemons of Debian run in the foreground without -d, each with their own
-// directory by --vty_socket, -z and -i, which has to belong to frr. In FRR 10
-// zebra is configured through mgmtd, which has no -f.
+// directory by --vty_socket, -z and -i, which has to belong to frr. FRR 10
+// has a mgmtd, which knows no -f.
 type realFRR struct {
 	t     *testing.T
 	root  string // a chroot with another FRR in it (KEEPCAST_FRR_ROOT), or ""
@@ -112,7 +106,7 @@ func newRealFRR(t *testing.T, daemons ...string) *realFRR {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	r := &realFRR{t: t, root: root, dir: dir, procs: map[string]*exec.Cmd{}}
-	frrUID(t, root, dir)
+	frrOwns(t, root, dir)
 	if _, err := os.Stat(root + "/usr/lib/frr/mgmtd"); err == nil {
 		r.start("mgmtd")
 	}
@@ -160,27 +154,15 @@ func frrEnterSpace(t *testing.T) {
 	}
 }
 
-// frrUID gives a directory to the user frr of this system or of the chroot.
-func frrUID(t *testing.T, root, dir string) {
+// frrOwns gives a directory to the user frr, which owns /etc/frr.
+func frrOwns(t *testing.T, root, dir string) {
 	t.Helper()
-	u, err := user.Lookup("frr")
-	uid, gid := 0, 0
-	if err == nil {
-		uid, _ = strconv.Atoi(u.Uid)
-		gid, _ = strconv.Atoi(u.Gid)
-	}
-	if root != "" {
-		info, err := os.Stat(root + "/etc/frr/daemons")
-		if err != nil {
-			t.Fatal(err)
-		}
-		st := info.Sys().(*syscall.Stat_t)
-		uid, gid = int(st.Uid), int(st.Gid)
-	}
-	if err := os.Chown(dir, uid, gid); err != nil {
+	info, err := os.Stat(root + "/etc/frr")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil {
+	owner := info.Sys().(*syscall.Stat_t)
+	if err := errors.Join(os.Chown(dir, int(owner.Uid), int(owner.Gid)), os.Chmod(dir, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -212,13 +194,23 @@ func (r *realFRR) start(name string) {
 // load gives a daemon the operator's configuration, as vtysh -b does after a start.
 func (r *realFRR) load(name string) {
 	r.t.Helper()
+	to := name
+	if name == "zebra" && r.procs["mgmtd"] != nil {
+		to = "mgmtd" // in FRR 10 it configures zebra
+	}
+	r.enter(to, frrConfs[name])
+}
+
+// enter sends a configuration, line by line.
+func (r *realFRR) enter(name, text string) {
+	r.t.Helper()
 	commands := []string{"configure terminal"}
-	for line := range strings.Lines(frrConfs[name]) {
-		commands = append(commands, strings.TrimSpace(line))
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '!' {
+			commands = append(commands, line)
+		}
 	}
-	if name != "mgmtd" {
-		r.ask(name, append(commands, "end")...)
-	}
+	r.ask(name, append(commands, "end")...)
 }
 
 // stop kills a daemon, as a crash does.
@@ -237,11 +229,15 @@ func (r *realFRR) tell(name string, commands ...string) (string, error) {
 	if _, err := v.open(r.t.Context()); err != nil {
 		return "", err
 	}
-	answers, err := v.run(r.t.Context(), commands...)
-	if err != nil {
-		return "", err
+	var text string
+	for _, c := range commands { // one at a time: mgmtd 10.3 loses what comes while it commits
+		answers, err := v.run(r.t.Context(), c)
+		if err = errors.Join(err, refusals(name, answers)); err != nil {
+			return "", err
+		}
+		text = answers[0].text
 	}
-	return answers[len(answers)-1].text, refusals(name, answers)
+	return text, nil
 }
 
 // ask is tell for what has to work.
@@ -271,144 +267,4 @@ func (r *realFRR) operators(name string) string {
 func (r *realFRR) addr(verb, prefix string) {
 	r.t.Helper()
 	frrRun(r.t, "ip addr "+verb+" "+prefix+" dev anycast0")
-}
-
-// frrRun runs a command in the namespace of the test.
-func frrRun(t *testing.T, words string) {
-	t.Helper()
-	w := strings.Fields(words)
-	if out, err := exec.Command(w[0], w[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", words, err, out)
-	}
-}
-
-// frrUntil waits for a condition, 60 s at most.
-func frrUntil(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); !cond(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within a minute", what)
-		}
-	}
-}
-
-// frrSees waits until exactly these are observed; a degraded one is written "P!".
-func frrSees(t *testing.T, f *FRR, want ...string) {
-	t.Helper()
-	last := ""
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("observed last: %s", last)
-		}
-	})
-	defer func() {
-		if t.Failed() {
-			for _, d := range f.all() {
-				h, err := d.held(t.Context(), managed(f.asked))
-				t.Logf("%s holds %v (%v)", d.vty.daemon, h, err)
-			}
-		}
-	}()
-	frrUntil(t, "observing "+strings.Join(want, " "), func() bool {
-		s, err := f.Observe(t.Context())
-		var got []string
-		for _, r := range s.Routes {
-			p := r.Prefix.String()
-			if r.Degraded {
-				p += "!"
-			}
-			got = append(got, p)
-		}
-		last = fmt.Sprint(got, err)
-		return err == nil && slices.Equal(got, want)
-	})
-}
-
-// frrProxy stands between a driver and the daemons and notes the commands that
-// are no questions.
-type frrProxy struct {
-	dir string
-	mu  sync.Mutex
-	cmd []string
-}
-
-func newFRRProxy(t *testing.T, to string, daemons ...string) *frrProxy {
-	t.Helper()
-	p := &frrProxy{dir: t.TempDir()}
-	var wg sync.WaitGroup
-	t.Cleanup(wg.Wait)
-	for _, name := range daemons {
-		l, err := net.Listen("unix", filepath.Join(p.dir, name+".vty"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { l.Close() })
-		wg.Go(func() {
-			for {
-				front, err := l.Accept()
-				if err != nil {
-					return
-				}
-				back, err := net.Dial("unix", filepath.Join(to, name+".vty"))
-				if err != nil {
-					front.Close()
-					continue
-				}
-				wg.Go(func() { io.Copy(front, back); front.Close() })
-				wg.Go(func() { p.pass(front, back) })
-			}
-		})
-	}
-	return p
-}
-
-func (p *frrProxy) pass(front, back net.Conn) {
-	defer back.Close()
-	for r := bufio.NewReader(front); ; {
-		c, err := r.ReadString(0)
-		if err != nil {
-			return
-		}
-		c = strings.TrimSuffix(c, "\x00")
-		if !strings.HasPrefix(c, "show ") && c != "enable" && c != "end" {
-			p.mu.Lock()
-			p.cmd = append(p.cmd, c)
-			p.mu.Unlock()
-		}
-		if _, err := io.WriteString(back, c+"\x00"); err != nil {
-			return
-		}
-	}
-}
-
-// taken returns the commands noted since the last call.
-func (p *frrProxy) taken() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	out := p.cmd
-	p.cmd = nil
-	return out
-}
-
-// frrApply applies routes and fails the test if that fails.
-func frrApply(t *testing.T, f *FRR, routes ...Route) {
-	t.Helper()
-	if err := f.Apply(t.Context(), frrState(routes...)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// frrNetworks returns the network lines in bgpd for these prefixes.
-func (r *realFRR) networks(prefixes ...string) string {
-	r.t.Helper()
-	c := frrRunning(r.ask("bgpd", "show running-config"))
-	var out []string
-	for _, p := range prefixes {
-		if rest, ok := c.networks[netip.MustParsePrefix(p)]; ok {
-			out = append(out, p+" "+rest)
-		}
-	}
-	return strings.Join(out, ", ")
 }

@@ -174,17 +174,22 @@ func readAnswer(r *bufio.Reader) (text string, status byte, err error) {
 	return strings.TrimSuffix(b.String(), "\x00"), tail[2], nil
 }
 
-// refusals returns an error for each answer that tells of a failure, joined.
+// refusals returns an error that names the commands a daemon refused, the first
+// few of many, or nil.
 func refusals(daemon string, answers []vtyAnswer) error {
 	var errs []error
 	for _, a := range answers {
-		if a.status != vtyOK {
-			text := strings.Join(strings.Fields(a.text), " ")
-			if text == "" {
-				text = "no reason given"
-			}
-			errs = append(errs, fmt.Errorf("%s refused %q: %s (status %d)", daemon, a.command, text, a.status))
+		if a.status == vtyOK {
+			continue
 		}
+		if len(errs) == 3 {
+			return errors.Join(append(errs, fmt.Errorf("%s refused more", daemon))...)
+		}
+		text := strings.Join(strings.Fields(a.text), " ")
+		if text == "" {
+			text = "no reason given"
+		}
+		errs = append(errs, fmt.Errorf("%s refused %q: %s (status %d)", daemon, a.command, text, a.status))
 	}
 	return errors.Join(errs...)
 }

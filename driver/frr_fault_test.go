@@ -1,0 +1,217 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A daemon that is down is reported, the others get theirs, and once it is up
+// again, without what it ran, Watch says so and Apply restores it.
+func TestFRRRealRestart(t *testing.T) {
+	r := newRealFRR(t, "bgpd", "ospfd")
+	f := testFRR(r.dir, "bgpd", "ospfd")
+	defer f.Close()
+	r.addr("add", frr4)
+	frrApply(t, f, frrRouteOf(frr4, Announced, false))
+	frrSees(t, f, frr4)
+
+	var told atomic.Int32
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := f.Watch(ctx, func() { told.Add(1) }); err != nil {
+			t.Errorf("watch: %v", err)
+		}
+	})
+	defer wg.Wait()
+	defer cancel()
+	frrUntil(t, "the watch is in place", func() bool { return frrConnections(t, strings.TrimPrefix(r.dir, r.root)+"/bgpd.vty") >= 2 })
+
+	r.stop("bgpd")
+	frrUntil(t, "told that bgpd is gone", func() bool { return told.Load() > 0 })
+	err := f.Apply(t.Context(), frrState(frrRouteOf(frr4, Announced, true)))
+	if !errors.Is(err, syscall.ECONNREFUSED) || !strings.HasPrefix(errText(err), "bgpd is not running (socket "+r.dir+"/bgpd.vty): ") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := f.Observe(t.Context()); err == nil {
+		t.Error("observed a daemon that is down")
+	}
+	if degraded := frrRunning(r.ask("ospfd", "show running-config")).listed()[frrRouteOf(frr4, 0, false).Prefix]; !degraded {
+		t.Error("ospfd did not get its part")
+	}
+
+	told.Store(0)
+	r.start("bgpd")
+	frrUntil(t, "told that bgpd is back", func() bool { return told.Load() > 0 })
+	if err := f.Apply(t.Context(), frrState(frrRouteOf(frr4, Announced, true))); !strings.HasPrefix(errText(err), "bgpd has no router bgp: ") {
+		t.Errorf("before frr.conf is loaded into the new bgpd: %v", err)
+	}
+	r.load("bgpd")
+	if got := r.networks(frr4); got != "" {
+		t.Fatalf("a new bgpd has %s", got)
+	}
+	told.Store(0)
+	frrUntil(t, "told again, for frr.conf comes after the start", func() bool { return told.Load() > 0 })
+	frrApply(t, f, frrRouteOf(frr4, Announced, true))
+	frrSees(t, f, frr4+"!")
+}
+
+// frrConnections counts the connections to a socket. A connection is in the
+// namespace of the thread that made it.
+func frrConnections(t *testing.T, path string) int {
+	t.Helper()
+	tables, err := filepath.Glob("/proc/self/task/*/net/unix")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sockets := map[string]bool{}
+	for _, name := range tables {
+		table, _ := os.ReadFile(name) // the thread may have ended
+		for line := range strings.Lines(string(table)) {
+			if w := strings.Fields(line); w[len(w)-1] == path {
+				sockets[w[6]] = true
+			}
+		}
+	}
+	return len(sockets) - 1 // the daemon listens on one
+}
+
+// What the operator has not configured is said in words.
+func TestFRRRealOperatorForgot(t *testing.T) {
+	r := newRealFRR(t, frrAll...)
+	f := testFRR(r.dir, frrAll...)
+	defer f.Close()
+	r.ask("bgpd", "configure terminal", "no router bgp 65001", "end")
+	r.ask("ospfd", "configure terminal", "router ospf", "no redistribute connected", "end")
+	r.ask("ospf6d", "configure terminal", "router ospf6", "no redistribute connected", "end")
+	r.ask("isisd", "configure terminal", "router isis A", "no redistribute ipv6 connected level-2", "end")
+	want := frrState(frrRouteOf(frr4, Announced, false), frrRouteOf(frr6, Announced, false))
+	text := strings.Join([]string{
+		"bgpd has no router bgp: add 'router bgp ASN' with its neighbors to frr.conf",
+		"ospfd does not announce " + frr4 + ": add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf",
+		"ospf6d does not announce " + frr6 + ": add 'redistribute connected route-map KEEPCAST6' under 'router ospf6' to frr.conf",
+		"isisd does not announce " + frr6 + ": add 'redistribute ipv6 connected level-2 route-map KEEPCAST6' under 'router isis NAME' to frr.conf",
+	}, "\n")
+	if err := f.Apply(t.Context(), want); errText(err) != text {
+		t.Errorf("got\n%v\nwant\n%s", err, text)
+	}
+	r.ask("isisd", "configure terminal", "interface anycast0", "ipv6 router isis A", "isis passive", "end")
+	if err := f.Apply(t.Context(), want); strings.Contains(errText(err), "isisd") {
+		t.Errorf("a passive interface is as good: %v", err)
+	}
+	r.ask("bgpd", "configure terminal", "router bgp 65007", "end")
+	if err := f.Apply(t.Context(), want); strings.Contains(errText(err), "bgpd") || r.networks(frr4) == "" {
+		t.Errorf("with a router bgp: %v, %s", err, r.networks(frr4))
+	}
+}
+
+// A line that FRR refuses is named with FRR's words; the rest still gets through,
+// and the connection is of use afterwards.
+func TestFRRRealRefused(t *testing.T) {
+	r := newRealFRR(t, "bgpd", "ospfd")
+	f := testFRR(r.dir, "bgpd", "ospfd")
+	defer f.Close()
+	templates := t.TempDir()
+	f.SetHost(Host{Templates: templates})
+	path := filepath.Join(templates, "frr.conf.tmpl")
+	text := "! daemon: bgpd\nroute-map KEEPCAST-A permit 10\n set nonsense 7\n set metric 5\nrouter bgp\n address-family ipv4 unicast\n  network 192.0.2.53/32 route-map KEEPCAST-A\n" +
+		"! daemon: ospfd\nip prefix-list KEEPCAST seq 5 permit 192.0.2.53/32\n"
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want := frrState(frrRouteOf(frr4, Announced, false))
+	for range 2 {
+		err := f.Apply(t.Context(), want)
+		if got := errText(err); got != `bgpd refused "set nonsense 7": % [BGP] Unknown command: set nonsense 7 (status 2)` {
+			t.Errorf("got %s", got)
+		}
+	}
+	if got := r.networks(frr4); got != frr4+" route-map KEEPCAST-A" {
+		t.Errorf("bgpd has %q", got)
+	}
+	if !frrRunning(r.ask("ospfd", "show running-config")).allows(frr4) {
+		t.Error("ospfd did not get its part")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Apply(t.Context(), want); err != nil {
+		t.Errorf("with a good template: %v", err)
+	}
+	if text := r.ask("bgpd", "show running-config"); strings.Contains(text, "KEEPCAST-A ") {
+		t.Errorf("stale route-map in bgpd:\n%s", text)
+	}
+}
+
+func (c frrConfig) allows(prefix string) bool {
+	_, ok := c.listed()[frrRouteOf(prefix, 0, false).Prefix.Masked()]
+	return ok
+}
+
+// FRR takes a route-map without its list, or no route-map at all, for a deny: a
+// daemon that has lost everything of keepcast's announces nothing.
+func TestFRRRealDenies(t *testing.T) {
+	r := newRealFRR(t, "ospfd", "ospf6d", "isisd")
+	r.addr("add", frr4)
+	r.addr("add", frr6+" nodad")
+	f := testFRR(r.dir, "ospfd", "ospf6d", "isisd")
+	defer f.Close()
+	frrApply(t, f, frrRouteOf(frr4, Announced, false), frrRouteOf(frr6, Announced, false))
+	frrSees(t, f, frr4, frr6)
+	for _, c := range []string{"no ip prefix-list KEEPCAST", "no ip prefix-list KEEPCAST-DEGRADED"} {
+		r.ask("ospfd", "configure terminal", c, "end")
+		r.ask("isisd", "configure terminal", c, "end")
+	}
+	for _, c := range []string{"no ipv6 prefix-list KEEPCAST6", "no ipv6 prefix-list KEEPCAST6-DEGRADED"} {
+		r.ask("ospf6d", "configure terminal", c, "end")
+		r.ask("isisd", "configure terminal", c, "end")
+	}
+	r.ask("isisd", "configure terminal", "router isis A",
+		"no redistribute ipv4 connected level-2 metric 20 route-map KEEPCAST", "redistribute ipv4 connected level-2 metric 20 route-map KEEPCAST",
+		"no redistribute ipv6 connected level-2 route-map KEEPCAST6", "redistribute ipv6 connected level-2 route-map KEEPCAST6", "end")
+	for d, question := range map[string]string{
+		"ospfd": "show ip ospf database external self-originate json", "ospf6d": "show ipv6 ospf6 database as-external self-originated json", "isisd": "show isis database detail",
+	} {
+		frrUntil(t, d+" announces nothing without its lists", func() bool {
+			text := r.ask(d, question)
+			p4, p6 := frrRouteOf(frr4, 0, false).Prefix, frrRouteOf(frr6, 0, false).Prefix
+			return !ospfOriginates(text)[p4] && !ospf6Originates(text)[p6] && !isisOriginates(text)[p4] && !isisOriginates(text)[p6]
+		})
+	}
+	// And Apply makes it good.
+	frrApply(t, f, frrRouteOf(frr4, Announced, false), frrRouteOf(frr6, Announced, false))
+	frrSees(t, f, frr4, frr6)
+}
+
+// A daemon that hangs is given up after the timeout, and does not hold up another.
+func TestFRRRealHangs(t *testing.T) {
+	r := newRealFRR(t, "bgpd", "ospfd")
+	f := testFRR(r.dir, "bgpd", "ospfd")
+	defer f.Close()
+	frrApply(t, f, frrRouteOf(frr4, Delivered, false))
+	f.all()[1].vty.timeout = 200 * time.Millisecond
+	stopped := r.procs["ospfd"].Process
+	if err := stopped.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	err := f.Apply(t.Context(), frrState(frrRouteOf(frr4, Announced, false)))
+	if !strings.HasPrefix(errText(err), `ospfd: no answer to "end" within 200ms (socket `) || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if r.networks(frr4) == "" {
+		t.Error("bgpd did not get its part")
+	}
+	if err := stopped.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	f.all()[1].vty.timeout = 10 * time.Second
+	frrApply(t, f, frrRouteOf(frr4, Announced, false))
+}
