@@ -161,7 +161,7 @@ func TestWatcherWakesItsCheck(t *testing.T) {
 	})
 }
 
-func TestGuard(t *testing.T) {
+func TestOnlyLocal(t *testing.T) {
 	address := netip.MustParseAddr("192.0.2.53")
 	guard := OnlyLocal(func(a netip.Addr) bool { return a == address },
 		func(netip.Addr) error { return errors.New("192.0.2.53 goes out by eth0") })

@@ -88,8 +88,7 @@ func (e *birdError) Error() string {
 // birdCode returns the code with which BIRD refused a command, or 0 when err is
 // something else.
 func birdCode(err error) int {
-	var refused *birdError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*birdError](err); ok {
 		return refused.Code
 	}
 	return 0

@@ -28,15 +28,18 @@ func TestReadBIRDReply(t *testing.T) {
 		"empty last": {"0000 \n", birdReply{0, []birdLine{{0, ""}}}, ""},
 		"carriage return": {
 			"0013 Daemon is up and running\r\n",
-			birdReply{13, []birdLine{{13, "Daemon is up and running"}}}, "",
+			birdReply{13, []birdLine{{13, "Daemon is up and running"}}},
+			"",
 		},
 		"many lines": {
 			"1007-Table master4:\n 192.0.2.53/32  unicast\n \tdev any0\n1008-\tType: device\n0000 \n",
-			birdReply{0, []birdLine{{1007, "Table master4:"}, {1007, "192.0.2.53/32  unicast"}, {1007, "\tdev any0"}, {1008, "\tType: device"}, {0, ""}}}, "",
+			birdReply{0, []birdLine{{1007, "Table master4:"}, {1007, "192.0.2.53/32  unicast"}, {1007, "\tdev any0"}, {1008, "\tType: device"}, {0, ""}}},
+			"",
 		},
 		"spontaneous": {
 			"+Reconfiguring\n0002-Reading configuration from bird.conf\n+Config timeout expired, starting undo\n0003 Reconfigured\n",
-			birdReply{3, []birdLine{{2, "Reading configuration from bird.conf"}, {3, "Reconfigured"}}}, "",
+			birdReply{3, []birdLine{{2, "Reading configuration from bird.conf"}, {3, "Reconfigured"}}},
+			"",
 		},
 		"only the first reply": {"0003 Reconfigured\n0000 \n", birdReply{3, []birdLine{{3, "Reconfigured"}}}, ""},
 		"nothing":              {"", birdReply{}, "EOF"},

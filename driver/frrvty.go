@@ -119,7 +119,7 @@ func (v *vty) ask(ctx context.Context, commands ...string) ([]string, error) {
 // broken closes the connection, on which question and answer are now out of
 // step, and words the error.
 func (v *vty) broken(ctx context.Context, command string, err error) error {
-	v.close()
+	_ = v.close() // the error that broke it is the one to tell
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %q: %w", v.daemon, command, context.Cause(ctx))

@@ -65,7 +65,7 @@ func (s space) echo(addr netip.AddrPort) {
 			if err != nil {
 				return
 			}
-			p.WriteTo(buf[:n], from) //nolint:errcheck // the client notices
+			p.WriteTo(buf[:n], from)
 		}
 	})
 	s.t.Cleanup(func() {

@@ -75,8 +75,7 @@ func keepcast(ctx context.Context, args []string, out, errOut io.Writer) int {
 // text is the error as it is printed: faults begin with their place, so that
 // editors can jump there, everything else with the program's name.
 func text(err error) string {
-	var faults config.Faults
-	if errors.As(err, &faults) {
+	if faults, ok := errors.AsType[config.Faults](err); ok {
 		noun := "faults"
 		if len(faults) == 1 {
 			noun = "fault"

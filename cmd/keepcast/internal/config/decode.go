@@ -128,8 +128,7 @@ func (l *loader) setScalar(path string, value any, field reflect.Value) {
 		return
 	}
 	if err := d.Decode(value); err != nil {
-		var own *valueError
-		if errors.As(err, &own) {
+		if own, ok := errors.AsType[*valueError](err); ok {
 			l.fault(path, "%v", own.err)
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -106,8 +107,11 @@ func (l *loader) walk(path, at string, node *yaml.Node) {
 			}
 			name := strings.ToLower(key.Value)
 			if line, twice := seen[name]; twice {
-				l.faults = append(l.faults, Fault{Position{path, key.Line, key.Column}, join(at, key.Value),
-					fmt.Sprintf("written twice (first in line %d)", line)})
+				l.faults = append(l.faults, Fault{
+					Position{path, key.Line, key.Column},
+					join(at, key.Value),
+					fmt.Sprintf("written twice (first in line %d)", line),
+				})
 			}
 			seen[name] = key.Line
 			l.where[strings.ToLower(join(at, name))] = Position{path, key.Line, key.Column}
@@ -119,8 +123,11 @@ func (l *loader) walk(path, at string, node *yaml.Node) {
 			id := entryID(plain(entry), i)
 			here := at + "[" + id + "]"
 			if line, twice := seen[here]; twice {
-				l.faults = append(l.faults, Fault{Position{path, entry.Line, entry.Column}, here,
-					fmt.Sprintf("the name %q is taken (line %d): names must differ within a list", id, line)})
+				l.faults = append(l.faults, Fault{
+					Position{path, entry.Line, entry.Column},
+					here,
+					fmt.Sprintf("the name %q is taken (line %d): names must differ within a list", id, line),
+				})
 			}
 			seen[here] = entry.Line
 			l.where[strings.ToLower(here)] = Position{path, entry.Line, entry.Column}
@@ -164,9 +171,7 @@ func isEntries(v any) ([]any, bool) {
 // entry, everything else as a whole.
 func merge(dst, src map[string]any) map[string]any {
 	out := make(map[string]any, len(dst)+len(src))
-	for k, v := range dst {
-		out[k] = v
-	}
+	maps.Copy(out, dst)
 	for k, v := range src {
 		out[k] = mergeValue(out[k], v)
 	}

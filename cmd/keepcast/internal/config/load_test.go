@@ -135,28 +135,43 @@ func TestFaults(t *testing.T) {
 		"check kind":  {"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: pnig}]}]\n", `keepcast.yaml:1:56: services[a].checks[pnig].kind: no check kind "pnig" (known: dns, exec, http, systemd, tcp)`},
 		"no kind":     {"services: [{name: a, addresses: [192.0.2.1], checks: [{name: x}]}]\n", `keepcast.yaml:1:55: services[a].checks[x].kind: required, but missing`},
 		"no checks":   {"services: [{name: a, addresses: [192.0.2.1]}]\n", `keepcast.yaml:1:12: services[a].checks: required, but missing: without a check the service could never be announced`},
-		"required": {"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: tcp}]}]\n",
-			`keepcast.yaml:1:55: services[a].checks[tcp].address: required, but missing`},
-		"only degrades": {"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: exec, command: [x], on_failure: degrade}]}]\n",
-			`keepcast.yaml:1:46: services[a].checks: no check withdraws the service when it fails: add one, or leave out on_failure: degrade`},
-		"require": {"services: [{name: a, addresses: [192.0.2.1], require: 2, checks: [{kind: exec, command: [x]}]}]\n",
-			`keepcast.yaml:1:46: services[a].require: 2 checks required, but only 1 with on_failure: withdraw`},
-		"name": {"services: [{name: 'a b', addresses: [192.0.2.1], checks: [{kind: exec, command: [x]}]}]\n",
-			`keepcast.yaml:1:13: services[a b].name: "a b" is no name: letters, digits, '.', '-' and '_' only, beginning with a letter or digit`},
-		"drop-in": {minimal + "-- conf.d/x.yaml --\n\nservices: [{name: b, addresses: [192.0.2.1], checks: [{kind: exec, command: [x]}]}]\n",
-			`conf.d/x.yaml:2:34: services[b].addresses[0]: 192.0.2.1/32 is taken by services[a]: an address belongs to one service`},
-		"one network": {"services:\n- {name: a, addresses: [203.0.113.1/24], checks: [{kind: exec, command: [x]}]}\n- {name: b, addresses: [203.0.113.2/24], checks: [{kind: exec, command: [x]}]}\n",
-			`keepcast.yaml:3:25: services[b].addresses[0]: 203.0.113.0/24 is taken by services[a]: an address belongs to one service`},
-		"empty list": {"services: [{name: a, addresses: [], checks: [{kind: exec, command: [x]}]}]\n",
-			`keepcast.yaml:1:22: services[a].addresses: required, but the list is empty`},
-		"all in one go": {minimal + "lingre: 5s\nlisten: 5\n-- conf.d/x.yaml --\nfoo: 1\n",
-			"keepcast.yaml:2:1: lingre: no such setting (did you mean \"linger\"?)\nkeepcast.yaml:3:1: listen: text expected, got 5\nconf.d/x.yaml:1:1: foo: no such setting"},
+		"required": {
+			"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: tcp}]}]\n",
+			`keepcast.yaml:1:55: services[a].checks[tcp].address: required, but missing`,
+		},
+		"only degrades": {
+			"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: exec, command: [x], on_failure: degrade}]}]\n",
+			`keepcast.yaml:1:46: services[a].checks: no check withdraws the service when it fails: add one, or leave out on_failure: degrade`,
+		},
+		"require": {
+			"services: [{name: a, addresses: [192.0.2.1], require: 2, checks: [{kind: exec, command: [x]}]}]\n",
+			`keepcast.yaml:1:46: services[a].require: 2 checks required, but only 1 with on_failure: withdraw`,
+		},
+		"name": {
+			"services: [{name: 'a b', addresses: [192.0.2.1], checks: [{kind: exec, command: [x]}]}]\n",
+			`keepcast.yaml:1:13: services[a b].name: "a b" is no name: letters, digits, '.', '-' and '_' only, beginning with a letter or digit`,
+		},
+		"drop-in": {
+			minimal + "-- conf.d/x.yaml --\n\nservices: [{name: b, addresses: [192.0.2.1], checks: [{kind: exec, command: [x]}]}]\n",
+			`conf.d/x.yaml:2:34: services[b].addresses[0]: 192.0.2.1/32 is taken by services[a]: an address belongs to one service`,
+		},
+		"one network": {
+			"services:\n- {name: a, addresses: [203.0.113.1/24], checks: [{kind: exec, command: [x]}]}\n- {name: b, addresses: [203.0.113.2/24], checks: [{kind: exec, command: [x]}]}\n",
+			`keepcast.yaml:3:25: services[b].addresses[0]: 203.0.113.0/24 is taken by services[a]: an address belongs to one service`,
+		},
+		"empty list": {
+			"services: [{name: a, addresses: [], checks: [{kind: exec, command: [x]}]}]\n",
+			`keepcast.yaml:1:22: services[a].addresses: required, but the list is empty`,
+		},
+		"all in one go": {
+			minimal + "lingre: 5s\nlisten: 5\n-- conf.d/x.yaml --\nfoo: 1\n",
+			"keepcast.yaml:2:1: lingre: no such setting (did you mean \"linger\"?)\nkeepcast.yaml:3:1: listen: text expected, got 5\nconf.d/x.yaml:1:1: foo: no such setting",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			main := files(t, tc.text)
 			_, err := Load(main)
-			var faults Faults
-			if !errors.As(err, &faults) {
+			if _, ok := errors.AsType[Faults](err); !ok {
 				t.Fatalf("got %v", err)
 			}
 			got := strings.ReplaceAll(err.Error(), filepath.Dir(main)+"/", "")

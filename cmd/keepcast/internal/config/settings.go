@@ -83,7 +83,7 @@ type Syntaxer interface{ Syntax() string }
 
 // typeName says for people what is to be written in YAML for a t.
 func typeName(t reflect.Type) string {
-	if s, ok := reflect.New(t).Interface().(Syntaxer); ok {
+	if s, ok := reflect.TypeAssert[Syntaxer](reflect.New(t)); ok {
 		return s.Syntax()
 	}
 	switch {

@@ -153,9 +153,9 @@ func (e *Engine) startCheck(s *service, c *check) {
 				}
 				e.opts.Metrics.checked(service, name, r.Took, r.Err)
 				log.Debug("checked", "err", r.Err, "verdict", r.Verdict, "took", r.Took)
-				switch {
-				case r.Verdict == c.result.Verdict:
-				case r.Verdict == checks.Up:
+				switch r.Verdict {
+				case c.result.Verdict:
+				case checks.Up:
 					log.Info("check up")
 				default:
 					log.Info("check down", "err", r.Err)

@@ -73,7 +73,8 @@ func (k *fakeKernel) change(want driver.State, grow bool) error {
 }
 
 func (k *fakeKernel) Shrink(_ context.Context, want driver.State) error { return k.change(want, false) }
-func (k *fakeKernel) Grow(_ context.Context, want driver.State) error   { return k.change(want, true) }
+
+func (k *fakeKernel) Grow(_ context.Context, want driver.State) error { return k.change(want, true) }
 
 func (k *fakeKernel) Watch(ctx context.Context, changed func()) error {
 	k.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
@@ -129,12 +130,7 @@ func sameChecks(a, b config.Service) bool {
 }
 
 func (s *service) has(c *check) bool {
-	for _, own := range s.checks {
-		if own == c {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.checks, c)
 }
 
 // stopChecks ends the checks that keep does not want.

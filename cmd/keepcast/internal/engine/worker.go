@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -147,7 +148,7 @@ func (w *worker) apply(ctx context.Context) {
 	w.tried = time.Now()
 	err := w.cfg.Driver.Apply(ctx, task.want)
 	w.metrics.applied(w.cfg.Name, time.Since(w.tried), err)
-	if ctx.Err() != nil && err != nil && context.Cause(ctx) == context.Canceled {
+	if ctx.Err() != nil && err != nil && errors.Is(context.Cause(ctx), context.Canceled) {
 		return // the daemon is stopping
 	}
 	was := w.state.err

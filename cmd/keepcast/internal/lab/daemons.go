@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/template"
 	"time"
 )
@@ -31,8 +32,10 @@ type settings struct {
 // adds its processes.
 func (n *Node) configureDaemons() error {
 	o := n.lab.options
-	s := settings{Name: n.name, Protocol: o.Protocol, RouterID: n.routerID(), Links: n.links,
-		Snippet: filepath.Join(n.dir, "keepcast.conf"), Extra: o.Extra[n.name], Host: n.name != "r", Sticky: o.Sticky}
+	s := settings{
+		Name: n.name, Protocol: o.Protocol, RouterID: n.routerID(), Links: n.links,
+		Snippet: filepath.Join(n.dir, "keepcast.conf"), Extra: o.Extra[n.name], Host: n.name != "r", Sticky: o.Sticky,
+	}
 	s.Number = int(s.RouterID[len(s.RouterID)-1] - '0')
 	if o.daemon(n.name) == BIRD {
 		return n.configureBIRD(s)
@@ -93,11 +96,11 @@ func (n *Node) StopDaemons(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	all := n.Daemons()
-	for i := len(all) - 1; i >= 0; i-- {
-		if !all[i].Running() {
+	for _, a := range slices.Backward(all) {
+		if !a.Running() {
 			continue
 		}
-		if err := all[i].Stop(ctx); err != nil {
+		if err := a.Stop(ctx); err != nil {
 			return err
 		}
 	}

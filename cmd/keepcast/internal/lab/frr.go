@@ -118,8 +118,10 @@ func frrBGP(text string) ([]Path, error) {
 		if hostOf(p.Peer.RouterID) == "" {
 			continue // of the router itself
 		}
-		all = append(all, Path{Host: hostOf(p.Peer.RouterID), Best: p.Bestpath.Overall,
-			Metric: p.Metric, ASPath: strings.Fields(p.Aspath.String)})
+		all = append(all, Path{
+			Host: hostOf(p.Peer.RouterID), Best: p.Bestpath.Overall,
+			Metric: p.Metric, ASPath: strings.Fields(p.Aspath.String),
+		})
 	}
 	return all, nil
 }

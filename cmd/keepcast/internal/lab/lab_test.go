@@ -46,14 +46,18 @@ func permit(ctx context.Context, h *Host) error {
 	if o.daemon(h.name) == BIRD {
 		return gate(ctx, h, fmt.Sprintf("if net ~ [ %s ] then accept; if net ~ [ %s ] then accept; reject;", anycast[0], anycast[1]))
 	}
-	commands := []string{"configure terminal",
+	commands := []string{
+		"configure terminal",
 		"ip prefix-list KEEPCAST permit " + anycast[0].String(), "ipv6 prefix-list KEEPCAST6 permit " + anycast[1].String(),
 		"route-map KEEPCAST permit 10", "match ip address prefix-list KEEPCAST", "exit",
-		"route-map KEEPCAST6 permit 10", "match ipv6 address prefix-list KEEPCAST6", "exit"}
+		"route-map KEEPCAST6 permit 10", "match ipv6 address prefix-list KEEPCAST6", "exit",
+	}
 	if o.Protocol == BGP {
-		commands = []string{"configure terminal", "router bgp 65001",
+		commands = []string{
+			"configure terminal", "router bgp 65001",
 			"address-family ipv4 unicast", "network " + anycast[0].String(), "exit-address-family",
-			"address-family ipv6 unicast", "network " + anycast[1].String(), "exit-address-family"}
+			"address-family ipv6 unicast", "network " + anycast[1].String(), "exit-address-family",
+		}
 	}
 	if o.Protocol == ISIS { // isisd looks at a route-map only when it is named
 		commands = append(commands, "router isis A",

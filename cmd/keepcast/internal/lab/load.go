@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/netip"
 	"sync"
@@ -85,9 +86,7 @@ func (l *Load) Tallies() map[Flow]Tally {
 	for f, t := range l.tallies {
 		c := *t
 		c.Answered = map[string]int{}
-		for host, n := range t.Answered {
-			c.Answered[host] = n
-		}
+		maps.Copy(c.Answered, t.Answered)
 		c.Losses = append([]Loss(nil), t.Losses...)
 		all[f] = c
 	}

@@ -187,8 +187,10 @@ func (n *Node) enter(f func() error) error {
 			return fmt.Errorf("entering %s: %w", n.name, err)
 		}
 		for _, ns := range []struct{ fd, kind int }{
-			{int(n.ns), unix.CLONE_NEWNET}, {n.view.mounts, unix.CLONE_NEWNS},
-			{n.view.name, unix.CLONE_NEWUTS}, {n.lab.group.ns, unix.CLONE_NEWPID},
+			{int(n.ns), unix.CLONE_NEWNET},
+			{n.view.mounts, unix.CLONE_NEWNS},
+			{n.view.name, unix.CLONE_NEWUTS},
+			{n.lab.group.ns, unix.CLONE_NEWPID},
 		} {
 			if err := unix.Setns(ns.fd, ns.kind); err != nil {
 				return fmt.Errorf("entering %s: namespace %#x: %w", n.name, ns.kind, err)

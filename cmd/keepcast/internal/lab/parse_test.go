@@ -20,18 +20,30 @@ type parser struct {
 }
 
 var parsers = map[string]parser{
-	"bird bgp": {files: []string{"bird-bgp4.txt", "bird-bgp6.txt"}, as: []string{"65001"},
-		parse: func(text string, _ netip.Prefix) ([]Path, error) { return birdBGP(text), nil }},
-	"bird ospf": {files: []string{"bird-ospf4.txt", "bird-ospf6.txt"}, metric: 10000,
-		parse: func(text string, p netip.Prefix) ([]Path, error) { return birdOSPF(text, p), nil }},
-	"frr bgp": {files: []string{"frr-bgp4.json", "frr-bgp6.json"}, as: []string{"65001"},
-		parse: func(text string, _ netip.Prefix) ([]Path, error) { return frrBGP(text) }},
-	"frr ospf": {files: []string{"frr-ospf4.txt"}, metric: 20,
-		parse: func(text string, p netip.Prefix) ([]Path, error) { return ospfLSAs(text, "LS age:", p), nil }},
-	"frr ospf6": {files: []string{"frr-ospf6.txt"}, metric: 20,
-		parse: func(text string, p netip.Prefix) ([]Path, error) { return ospfLSAs(text, "Age:", p), nil }},
-	"frr isis": {files: []string{"frr-isis.txt"},
-		parse: func(text string, p netip.Prefix) ([]Path, error) { return frrISIS(text, p), nil }},
+	"bird bgp": {
+		files: []string{"bird-bgp4.txt", "bird-bgp6.txt"}, as: []string{"65001"},
+		parse: func(text string, _ netip.Prefix) ([]Path, error) { return birdBGP(text), nil },
+	},
+	"bird ospf": {
+		files: []string{"bird-ospf4.txt", "bird-ospf6.txt"}, metric: 10000,
+		parse: func(text string, p netip.Prefix) ([]Path, error) { return birdOSPF(text, p), nil },
+	},
+	"frr bgp": {
+		files: []string{"frr-bgp4.json", "frr-bgp6.json"}, as: []string{"65001"},
+		parse: func(text string, _ netip.Prefix) ([]Path, error) { return frrBGP(text) },
+	},
+	"frr ospf": {
+		files: []string{"frr-ospf4.txt"}, metric: 20,
+		parse: func(text string, p netip.Prefix) ([]Path, error) { return ospfLSAs(text, "LS age:", p), nil },
+	},
+	"frr ospf6": {
+		files: []string{"frr-ospf6.txt"}, metric: 20,
+		parse: func(text string, p netip.Prefix) ([]Path, error) { return ospfLSAs(text, "Age:", p), nil },
+	},
+	"frr isis": {
+		files: []string{"frr-isis.txt"},
+		parse: func(text string, p netip.Prefix) ([]Path, error) { return frrISIS(text, p), nil },
+	},
 }
 
 func TestParsers(t *testing.T) {

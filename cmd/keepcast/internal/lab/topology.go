@@ -19,11 +19,15 @@ const uplink = "eth0"
 func (l *Lab) connect() error {
 	for i, name := range []string{"a", "b", "c"} {
 		net4, net6 := fmt.Sprintf("10.99.%d.", i+1), fmt.Sprintf("fd99:%d::", i+1)
-		far := link{Name: uplink, Peer: "r", ToRouter: true, Cost: 10,
+		far := link{
+			Name: uplink, Peer: "r", ToRouter: true, Cost: 10,
 			Local4: netip.MustParseAddr(net4 + "1"), Remote4: netip.MustParseAddr(net4 + "2"),
-			Local6: netip.MustParseAddr(net6 + "1"), Remote6: netip.MustParseAddr(net6 + "2")}
-		near := link{Name: name, Peer: name, ToHost: name != "c", Cost: 10 * (i + 1),
-			Local4: far.Remote4, Remote4: far.Local4, Local6: far.Remote6, Remote6: far.Local6}
+			Local6: netip.MustParseAddr(net6 + "1"), Remote6: netip.MustParseAddr(net6 + "2"),
+		}
+		near := link{
+			Name: name, Peer: name, ToHost: name != "c", Cost: 10 * (i + 1),
+			Local4: far.Remote4, Remote4: far.Local4, Local6: far.Remote6, Remote6: far.Local6,
+		}
 		if err := l.cable(l.nodes["r"], near, l.nodes[name], far); err != nil {
 			return fmt.Errorf("link r to %s: %w", name, err)
 		}
