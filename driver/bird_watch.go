@@ -64,7 +64,7 @@ func (b *BIRD) pause(ctx context.Context, notices *fsnotify.Watcher, tick <-chan
 			if filepath.Base(e.Name) == filepath.Base(b.Socket) {
 				return
 			}
-		case _ = <-notices.Errors: // notices were lost
+		case <-notices.Errors: //nolint:errcheck // notices were lost
 			return
 		case <-tick:
 			return

@@ -184,7 +184,7 @@ func Serve(ctx context.Context, e Engine, metrics prometheus.Gatherer, log *slog
 		cancel()
 	}
 	for ; ended < len(servers); ended++ {
-		_ = <-failed // http.ErrServerClosed, by the Shutdown above
+		<-failed //nolint:errcheck // http.ErrServerClosed, by the Shutdown above
 	}
 	if first != nil {
 		return fmt.Errorf("control server: %w", first)

@@ -180,6 +180,8 @@ type bench struct {
 	done   chan error
 	keep   bool // what a stop does
 	ready  bool
+
+	registry prometheus.Registerer // nil: one that nobody looks at
 }
 
 func newBench(t *testing.T) *bench {
@@ -217,14 +219,18 @@ func (b *bench) start() {
 	if b.cfg.ManageAddresses {
 		kernel = b.kernel
 	}
+	if b.registry == nil {
+		b.registry = prometheus.NewRegistry()
+	}
 	b.engine = New(b.cfg, Options{
 		Version: "test", Kernel: kernel, Local: func(netip.Addr) error { return nil },
 		Log:      slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
-		Metrics:  NewMetrics(prometheus.NewRegistry()),
+		Metrics:  NewMetrics(b.registry),
 		Withdraw: func(context.Context) bool { return !b.keep },
 		Ready:    func() { b.ready = true }, Alive: func() {},
 	})
 	ctx, stop := context.WithCancel(context.Background())
+	b.registry = nil
 	b.stop, b.done = stop, make(chan error, 1)
 	go func() { b.done <- b.engine.Run(ctx) }()
 }

@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// TestMetrics holds what is exported to the declarations and to the conventions
+// of Prometheus, and the values to what happened.
+func TestMetrics(t *testing.T) {
+	b := newBench(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewPedanticRegistry()
+		b.registry = registry
+		b.start()
+		registry.MustRegister(Collector{b.engine})
+		later(2 * time.Second)
+		c.set(errDead)
+		later(5 * time.Second)
+		c.set(nil)
+		later(5 * time.Second)
+		b.kernel.set(func() { clear(b.kernel.have) })
+		b.kernel.changed()
+		b.engine.opts.Metrics.Reloaded("bird")
+		b.engine.opts.Metrics.applied("bird", time.Millisecond, errDead)
+		later(time.Second)
+
+		problems, err := testutil.GatherAndLint(registry)
+		if err != nil || len(problems) > 0 {
+			t.Errorf("promlint: %v, %v", problems, err)
+		}
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		exported := map[string]string{}
+		for _, f := range families {
+			exported[f.GetName()] = strings.ToLower(f.GetType().String()) + " " + f.GetHelp()
+		}
+		for _, list := range [][]Metric{collected, counted} {
+			for _, m := range list {
+				if exported[m.Name] != m.Type+" "+m.Help {
+					t.Errorf("%s is exported as %q, declared as %s %s", m.Name, exported[m.Name], m.Type, m.Help)
+				}
+				delete(exported, m.Name)
+			}
+		}
+		for name := range exported {
+			t.Errorf("%s is exported, but not declared", name)
+		}
+		want := `
+# HELP keepcast_announcement_observed 1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbour took it.
+# TYPE keepcast_announcement_observed gauge
+keepcast_announcement_observed{driver="bird",prefix="192.0.2.53/32",service="dns"} 1
+keepcast_announcement_observed{driver="kernel",prefix="192.0.2.53/32",service="dns"} 1
+# HELP keepcast_announcement_wanted 1 when keepcast wants the prefix announced. Says nothing of the network.
+# TYPE keepcast_announcement_wanted gauge
+keepcast_announcement_wanted{prefix="192.0.2.53/32",service="dns"} 1
+# HELP keepcast_repairs_total Times something was put right that somebody else had changed.
+# TYPE keepcast_repairs_total counter
+keepcast_repairs_total{driver="kernel"} 1
+# HELP keepcast_service_transitions_total Changes of the service to the state.
+# TYPE keepcast_service_transitions_total counter
+keepcast_service_transitions_total{service="dns",state="announced"} 2
+keepcast_service_transitions_total{service="dns",state="withdrawn"} 1
+`
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "keepcast_announcement_observed",
+			"keepcast_announcement_wanted", "keepcast_repairs_total", "keepcast_service_transitions_total"); err != nil {
+			t.Error(err)
+		}
+		b.end()
+	})
+}
+
+// TestLintCanFail proves that the lint above would find a bad name.
+func TestLintCanFail(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "keepcast_reloads", Help: "A counter without _total."}))
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) == 0 {
+		t.Errorf("got %v, %v", problems, err)
+	}
+}
