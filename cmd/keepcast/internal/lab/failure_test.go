@@ -154,32 +154,3 @@ func TestSlowNetwork(t *testing.T) {
 		}
 	}
 }
-
-// TestRestart restarts keepcast, once in good order and once by SIGKILL, while a
-// client asks: no route moves.
-func TestRestart(t *testing.T) {
-	s := newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
-		return "on_stop: keep\n" + standard(driver)
-	})
-	s.must(s.process("a", "dns").Start(s.ctx))
-	s.routed("a")
-	moves := 0
-	watching, stop := context.WithCancel(s.ctx)
-	watched := make(chan error, 1)
-	go func() {
-		watched <- s.Router().Watch(watching, anycast, func(RouteEvent) { moves++ })
-	}()
-	keepcast := s.process("a", "keepcast")
-	for _, end := range []func(context.Context) error{keepcast.Stop, keepcast.Kill} {
-		s.must(end(s.ctx))
-		s.must(keepcast.Start(s.ctx))
-		s.settled("a", "announced")
-	}
-	stop()
-	if err := <-watched; err != nil && watching.Err() == nil {
-		t.Error(err)
-	}
-	if moves > len(anycast) { // one event each for how it is at first
-		t.Errorf("the routes moved %d times", moves-len(anycast))
-	}
-}
