@@ -168,12 +168,7 @@ func (e *Engine) startCheck(s *service, c *check) {
 
 // manage tells the guard which addresses are managed.
 func (e *Engine) manage() {
-	managed := map[netip.Addr]bool{}
-	for _, s := range e.services {
-		for _, a := range s.cfg.Addresses {
-			managed[a.Addr()] = true
-		}
-	}
+	managed := e.configured()
 	e.managed.Store(&managed)
 }
 

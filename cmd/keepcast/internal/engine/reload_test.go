@@ -2,6 +2,7 @@ package engine
 
 import (
 	"maps"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,6 +109,29 @@ func TestReloadDrivers(t *testing.T) {
 			t.Error("the gate of the removed driver stays open")
 		}
 		b.wantKernel(address, driver.Announced)
+		b.end()
+	})
+}
+
+// TestReloadLength gives an address another length: it does not leave.
+func TestReloadLength(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		wider := copied(b.cfg)
+		wider.Services[0].Addresses = []config.Address{{Prefix: netip.MustParsePrefix("192.0.2.53/24")}}
+		wider.Services[0].Raw["addresses"] = "192.0.2.53/24"
+		if err := b.engine.Reload(wider); err != nil {
+			t.Fatal(err)
+		}
+		later(0)
+		b.want("dns", Announced, "all checks up")
+		b.wantKernel("192.0.2.53/24", driver.Announced)
+		if len(b.engine.leaving) != 0 {
+			t.Errorf("it leaves: %v", b.engine.leaving)
+		}
 		b.end()
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
@@ -105,6 +106,7 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 		}
 	}
 	e.leaving = s.Leaving
+	e.rejoin()
 	for _, old := range s.Services {
 		linger := time.Duration(0)
 		if old.State.up() {
@@ -124,17 +126,12 @@ func (s *service) onHost(there map[netip.Prefix]bool) bool {
 	return true
 }
 
-// leave notes the addresses that no configured service has any more; they are
-// delivered locally until the time until.
+// leave notes the addresses that no configured service has any more, with
+// whatever length; they are delivered locally until the time until.
 func (e *Engine) leave(service string, addresses []netip.Prefix, until time.Time) {
-	kept := map[netip.Prefix]bool{}
-	for _, s := range e.services {
-		for _, a := range s.cfg.Addresses {
-			kept[a.Prefix] = true
-		}
-	}
+	kept := e.configured()
 	for _, p := range addresses {
-		if !kept[p] {
+		if !kept[p.Addr()] {
 			e.leaving = append(e.leaving, leaving{service, p, until})
 		}
 	}
@@ -142,17 +139,17 @@ func (e *Engine) leave(service string, addresses []netip.Prefix, until time.Time
 
 // rejoin forgets the leaving addresses that a service has again.
 func (e *Engine) rejoin() {
-	kept := e.leaving[:0]
-	for _, l := range e.leaving {
-		taken := false
-		for _, s := range e.services {
-			for _, a := range s.cfg.Addresses {
-				taken = taken || a.Prefix == l.Prefix
-			}
-		}
-		if !taken {
-			kept = append(kept, l)
+	kept := e.configured()
+	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool { return kept[l.Prefix.Addr()] })
+}
+
+// configured returns the addresses of all services.
+func (e *Engine) configured() map[netip.Addr]bool {
+	out := map[netip.Addr]bool{}
+	for _, s := range e.services {
+		for _, a := range s.cfg.Addresses {
+			out[a.Addr()] = true
 		}
 	}
-	e.leaving = kept
+	return out
 }
