@@ -80,6 +80,11 @@ func (e *Exec) run(ctx context.Context) error {
 	if p := e.stuck.Load(); p != nil && !p.hasEnded() {
 		return fmt.Errorf("process %d of an earlier check does not die though it was killed", p.cmd.Process.Pid)
 	}
+	if e.Dir != "" { // a directory that is missing would look like a command that is
+		if _, err := os.Stat(e.Dir); err != nil {
+			return fmt.Errorf("dir: %w", err)
+		}
+	}
 	var out head
 	cmd := exec.CommandContext(ctx, e.Command[0], e.Command[1:]...) //nolint:gosec // the operator's command
 	cmd.Env = append(inherited(), e.Env...)

@@ -215,7 +215,9 @@ func TestHTTPFloods(t *testing.T) {
 		}
 	})
 	c := HTTP{URL: "http://" + addr, Codes: codes(t, "200")}
-	sameError(t, c.Check(within(t)), "GET http://ADDR: net/http: server response headers exceeded 65536 bytes; aborted", addr)
+	if err := c.Check(within(t)); err == nil || !strings.HasSuffix(err.Error(), "server response headers exceeded 65536 bytes; aborted") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestHTTPValidate(t *testing.T) {

@@ -1,0 +1,31 @@
+package checks
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestKindsHere(t *testing.T) {
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, k.Name)
+		if k.Doc == "" || k.Example == "" {
+			t.Errorf("kind %s has no doc or no example", k.Name)
+		}
+		if _, ok := k.New().(Validator); !ok {
+			t.Errorf("kind %s has no Validate", k.Name)
+		}
+	}
+	for _, name := range []string{"dns", "exec", "http", "systemd", "tcp"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("kind %s is not registered", name)
+		}
+	}
+	if k, err := KindByName("systemd"); err != nil {
+		t.Error(err)
+	} else if _, ok := k.New().(Watcher); !ok {
+		t.Error("systemd is no Watcher")
+	}
+	_, err := KindByName("htpp")
+	sameError(t, err, `no check kind "htpp" (known: dns, exec, http, systemd, tcp)`, "")
+}
