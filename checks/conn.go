@@ -44,6 +44,7 @@ type timeoutError struct{}
 
 func (timeoutError) Error() string { return "timed out" }
 
+// Is makes the error count as a deadline that passed (errors.Is).
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // explain turns what a library says about an exchange that ended too soon into

@@ -117,16 +117,16 @@ func nsid(reply *dns.Msg) (id string, ok bool) {
 
 // extended returns what a reply says about its error (RFC 8914).
 func extended(reply *dns.Msg) string {
-	var all string
+	var all strings.Builder
 	for _, o := range options(reply) {
 		if o, is := o.(*dns.EDNS0_EDE); is {
-			all += ": " + cmp.Or(dns.ExtendedErrorCodeToString[o.InfoCode], "extended error "+strconv.Itoa(int(o.InfoCode)))
+			all.WriteString(": " + cmp.Or(dns.ExtendedErrorCodeToString[o.InfoCode], "extended error "+strconv.Itoa(int(o.InfoCode))))
 			if o.ExtraText != "" {
-				all += " " + excerpt([]byte(o.ExtraText))
+				all.WriteString(" " + excerpt([]byte(o.ExtraText)))
 			}
 		}
 	}
-	return all
+	return all.String()
 }
 
 // RRType is a type of DNS record.

@@ -86,7 +86,7 @@ func (e *Exec) run(ctx context.Context) error {
 		}
 	}
 	var out head
-	cmd := exec.CommandContext(ctx, e.Command[0], e.Command[1:]...) //nolint:gosec // the operator's command
+	cmd := exec.CommandContext(ctx, e.Command[0], e.Command[1:]...)
 	cmd.Env = append(inherited(), e.Env...)
 	cmd.Dir = e.Dir
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -153,8 +153,7 @@ func (h *HTTP) via(u *url.URL) func(address string) string {
 
 // requestError words the error of an HTTP client, which names the request.
 func requestError(ctx context.Context, method string, err error) error {
-	var of *url.Error
-	if errors.As(err, &of) {
+	if of, ok := errors.AsType[*url.Error](err); ok {
 		return fmt.Errorf("%s %s: %w", method, of.URL, explain(ctx, of.Err))
 	}
 	return err

@@ -82,7 +82,7 @@ const grace = time.Second
 func (p *Probe) attempt(ctx context.Context) error {
 	if p.stuck != nil {
 		select {
-		case <-p.stuck:
+		case <-p.stuck: //nolint:errcheck // too late to be of use
 			p.stuck = nil
 		default:
 			return fmt.Errorf("the run before this one still hangs, though its timeout of %s is over", p.Schedule.Timeout)
@@ -126,7 +126,7 @@ func (p *Probe) leave() {
 	late := time.NewTimer(grace)
 	defer late.Stop()
 	select {
-	case <-p.stuck:
+	case <-p.stuck: //nolint:errcheck // nobody asks any more
 	case <-late.C:
 	}
 }

@@ -88,12 +88,18 @@ func TestBadChecks(t *testing.T) {
 		check checkFunc
 		want  []string
 	}{
-		"panics": {func(context.Context) error { panic("index out of range") },
-			[]string{"the check panicked: index out of range (a bug in keepcast: please report it)"}},
-		"times out": {func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
-			[]string{"timeout after 500ms: context deadline exceeded"}},
-		"does not end": {func(ctx context.Context) error { time.Sleep(10 * time.Second); return nil },
-			[]string{"timeout after 500ms, and the check does not end", "the run before this one still hangs, though its timeout of 500ms is over"}},
+		"panics": {
+			func(context.Context) error { panic("index out of range") },
+			[]string{"the check panicked: index out of range (a bug in keepcast: please report it)"},
+		},
+		"times out": {
+			func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+			[]string{"timeout after 500ms: context deadline exceeded"},
+		},
+		"does not end": {
+			func(ctx context.Context) error { time.Sleep(10 * time.Second); return nil },
+			[]string{"timeout after 500ms, and the check does not end", "the run before this one still hangs, though its timeout of 500ms is over"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -53,7 +53,7 @@ func (t TLS) config(host string, protocols ...string) (*tls.Config, error) {
 		ServerName:         host,
 		NextProtos:         protocols,
 		MinVersion:         version,
-		InsecureSkipVerify: t.SkipVerify, //nolint:gosec // the operator decides
+		InsecureSkipVerify: t.SkipVerify,
 	}
 	if t.ServerName != "" {
 		c.ServerName = t.ServerName
