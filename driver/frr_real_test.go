@@ -53,6 +53,7 @@ func TestFRRRealLife(t *testing.T) {
 	if slices.ContainsFunc(proxy.taken(), func(c string) bool { return strings.Contains(c, "redistribute") }) {
 		t.Error("isisd or ospfd had to look again for addresses that are not on the host")
 	}
+	check() // permitted, but nothing is there to announce
 	r.addr("add", frr4)
 	r.addr("add", frr4b)
 	r.addr("add", frr6+" nodad")

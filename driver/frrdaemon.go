@@ -139,7 +139,7 @@ func (d *frrDaemon) running(ctx context.Context) (frrConfig, error) {
 func (d *frrDaemon) configure(ctx context.Context, steps []frrStep) (refused, err error) {
 	for _, s := range steps {
 		for lines := range frrChunks(s.lines) {
-			commands := slices.Concat([]string{"end", "configure terminal"}, s.blocks, lines, []string{"end"})
+			commands := slices.Concat([]string{"configure terminal"}, s.blocks, lines, []string{"end"})
 			d.log.Debug("sending to frr", "commands", commands)
 			answers, err := d.vty.run(ctx, commands...)
 			refused = errors.Join(refused, refusals(d.vty.daemon, answers))
