@@ -104,6 +104,27 @@ func (k *Kernel) Grow(ctx context.Context, want State) error {
 	return errors.Join(append(errs, v.release(ctx, there))...)
 }
 
+// Remind has the kernel tell the routing daemons once more of the announced
+// addresses of want, which change nothing by that. A burst of changes can
+// overflow the netlink socket of a daemon, which then looks at the interfaces
+// anew in a minute only (BIRD: scan time of protocol device).
+func (k *Kernel) Remind(ctx context.Context, want State) error {
+	v, err := k.look(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.close()
+	var errs []error
+	for _, r := range want.Routes {
+		for _, a := range v.addrs[r.Prefix.Addr()] {
+			if r.Presence == Announced && usable(a) && prefixOf(a) == r.Prefix {
+				errs = append(errs, v.again(a))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Observe returns every address of the interface, the operator's own too, as
 // an Announced route with its length on the interface, if the interface is up;
 // and every other address that has keepcast's local delivery route as a

@@ -92,6 +92,17 @@ func (v *view) put(p netip.Prefix) error {
 	return v.remove(wrong)
 }
 
+// again sets an address as it is, which the kernel announces like a new one.
+func (v *view) again(a netlink.Addr) error {
+	if a.Broadcast == nil {
+		a.Broadcast = net.IPv4zero // or the library makes one up
+	}
+	if err := v.h.AddrReplace(v.link, &a); err != nil {
+		return fmt.Errorf("setting %s on %s again: %w%s", prefixOf(a), v.iface, err, hint(err, v.iface))
+	}
+	return nil
+}
+
 // release drops the local delivery routes of addresses that are on the
 // interface by now, each once the kernel delivers without it.
 func (v *view) release(ctx context.Context, addrs []netip.Addr) error {

@@ -229,6 +229,35 @@ func TestKernelIdempotent(t *testing.T) {
 	}
 }
 
+// A reminder is a notice of an address that stays as it is.
+func TestKernelRemind(t *testing.T) {
+	s := newSpace(t)
+	k := s.kernel()
+	rs := []Route{route(v4, Announced), route(v6, Announced), route("192.0.2.54/32", Delivered)}
+	apply(t, k, rs...)
+	s.ip("addr add 10.255.0.1/32 dev any0")
+	before := s.addrs()
+	sock, err := nl.SubscribeAt(s.ns, netns.None(), unix.NETLINK_ROUTE, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sock.Close()
+	if err := k.Remind(t.Context(), State{Routes: rs}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{v4, v6} {
+		notices, _, err := sock.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := netip.MustParsePrefix(want).Addr().AsSlice()
+		if n := notices[0]; n.Header.Type != unix.RTM_NEWADDR || !bytes.Contains(n.Data, addr) {
+			t.Errorf("notice of type %d, want one of %s", n.Header.Type, want)
+		}
+	}
+	same(t, "addresses", before, s.addrs())
+}
+
 func TestKernelApplyAfterCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -287,3 +287,25 @@ func TestRepair(t *testing.T) {
 		b.end()
 	})
 }
+
+// TestDeafDaemonIsTold again of an address that its netlink socket lost.
+func TestDeafDaemonIsTold(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	b.driver.deaf = true
+	b.kernel.reminded = func() { b.driver.set(func() { b.driver.deaf = false }) }
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.kernel.take()
+		later(5 * time.Second)
+		if diff := cmp.Diff([]string{"kernel reminds of " + address}, b.kernel.take()); diff != "" {
+			t.Error(diff)
+		}
+		later(time.Minute)
+		if again := b.kernel.take(); len(again) > 0 {
+			t.Errorf("told once more than needed: %v", again)
+		}
+		b.end()
+	})
+}

@@ -45,6 +45,8 @@ type fakeKernel struct {
 	have    map[netip.Prefix]driver.Presence
 	fail    error // of Shrink and Grow
 	changed func()
+
+	reminded func() // what a reminder leads to
 }
 
 func (k *fakeKernel) Observe(context.Context) (driver.State, error) {
@@ -76,6 +78,18 @@ func (k *fakeKernel) Shrink(_ context.Context, want driver.State) error { return
 
 func (k *fakeKernel) Grow(_ context.Context, want driver.State) error { return k.change(want, true) }
 
+func (k *fakeKernel) Remind(_ context.Context, want driver.State) error {
+	for _, r := range want.Routes {
+		k.add("kernel reminds of " + r.Prefix.String())
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.reminded != nil {
+		k.reminded()
+	}
+	return nil
+}
+
 func (k *fakeKernel) Watch(ctx context.Context, changed func()) error {
 	k.mu.Lock()
 	k.changed = changed
@@ -104,12 +118,16 @@ type fakeDriver struct {
 	have driver.State
 	fail error
 	hang bool
-	runs int // Apply calls that changed something
+	deaf bool // has the gate open, but has not heard of the address
+	runs int  // Apply calls that changed something
 }
 
 func (d *fakeDriver) Observe(context.Context) (driver.State, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.deaf {
+		return driver.State{}, nil
+	}
 	return d.have, nil
 }
 

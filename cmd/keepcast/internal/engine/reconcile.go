@@ -19,6 +19,7 @@ type Kernel interface {
 	Observe(ctx context.Context) (driver.State, error)
 	Shrink(ctx context.Context, want driver.State) error // what goes away
 	Grow(ctx context.Context, want driver.State) error   // what is new
+	Remind(ctx context.Context, want driver.State) error // what daemons may have missed
 	Watch(ctx context.Context, changed func()) error
 }
 
@@ -82,7 +83,7 @@ func (r *reconciler) run(ctx context.Context) {
 		case t := <-r.inbox:
 			r.take(ctx, t)
 		case d := <-r.tried:
-			r.heard(d)
+			r.heard(ctx, d)
 		case <-r.poked:
 			r.repair(ctx)
 		case <-timer.C:
@@ -127,11 +128,19 @@ func (r *reconciler) shrink(ctx context.Context) {
 }
 
 // heard takes a worker's report.
-func (r *reconciler) heard(d driverReport) {
+func (r *reconciler) heard(ctx context.Context, d driverReport) {
 	if w, ok := r.workers[d.name]; ok {
 		w.seen = d.gen
 	}
 	r.report(d)
+	if r.kernel == nil || !r.grown || len(d.missed) == 0 {
+		return
+	}
+	r.log.Warn("daemon does not know addresses that are on the host, telling it again", "driver", d.name, "addresses", len(d.missed))
+	r.metrics.repaired(d.name)
+	if err := r.kernel.Remind(ctx, driver.State{Interface: r.now.want.Interface, Routes: d.missed}); err != nil {
+		r.failed(ctx, err)
+	}
 }
 
 // gatesDone reports whether the addresses that are new may be added.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +21,12 @@ const (
 	spacing = 100 * time.Millisecond
 	// lookEvery is how often everything is compared without a reason.
 	lookEvery = 30 * time.Second
+	// patientLooks is how many looks may find that a daemon has not caught up,
+	// over some three seconds, until it is told again.
+	patientLooks = 5
+	// reminders is how often it is: one that does not carry the address at all,
+	// for want of its family say, will not do so for being told.
+	reminders = 3
 	// closeLimit bounds the last Apply of a driver that is removed.
 	closeLimit = 5 * time.Second
 	// applyLimit bounds one Apply; drivers bound each exchange themselves.
@@ -40,6 +47,7 @@ type driverReport struct {
 	err      error
 	since    time.Time // of err, or of being in step
 	observed map[netip.Prefix]bool
+	missed   []driver.Route // announced, and after several looks still not observed
 }
 
 // worker keeps one driver in step with the newest wanted state.
@@ -227,7 +235,17 @@ func (w *worker) observe(ctx context.Context) {
 	}
 	w.agreed = err == nil && agree(w.state.observed, w.now.want)
 	w.looks++
+	w.state.missed = nil
+	if err == nil && w.ok && w.looks > patientLooks && w.looks <= patientLooks+reminders {
+		w.state.missed = missed(w.state.observed, w.now.want)
+	}
 	w.report(w.state)
+	w.state.missed = nil
+}
+
+// missed returns the announced routes that are not among what is seen.
+func missed(seen map[netip.Prefix]bool, want driver.State) []driver.Route {
+	return slices.DeleteFunc(want.Announced(), func(r driver.Route) bool { return seen[r.Prefix.Masked()] })
 }
 
 // announcedBy returns the masked prefixes that a state announces.

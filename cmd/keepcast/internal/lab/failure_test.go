@@ -5,28 +5,47 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 )
+
+// crowd is a stand whose hosts have 100 services, two addresses each, behind one
+// server, which is not started yet.
+func crowd(t *testing.T) (s *stand, many *Process, addresses []netip.Prefix) {
+	t.Helper()
+	var all []netip.Addr
+	var list strings.Builder
+	for n := range 100 {
+		v4, v6 := Anycast(n)
+		all = append(all, v4, v6)
+		fmt.Fprintf(&list, "  - {name: s%d, addresses: [%s, \"%s\"], checks: [{kind: dns, server: %s, query: health.example.com}]}\n", n, v4, v6, v4)
+	}
+	s = newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
+		return "drivers: [" + driver + "]\ndefaults: {interval: 1s, timeout: 2s, rise: 1}\nservices:\n" + list.String()
+	})
+	many, err := s.Host("a").AddService("many", all...)
+	s.must(err)
+	return s, many, Prefixes(all...)
+}
+
+// TestDeafDaemon brings up 100 services while BIRD stands still, so that its
+// netlink socket overflows: it learns of all addresses nevertheless.
+func TestDeafDaemon(t *testing.T) {
+	s, many, prefixes := crowd(t)
+	bird := s.process("a", "bird")
+	s.must(bird.Signal(syscall.SIGSTOP))
+	s.must(many.Start(s.ctx))
+	s.onHost(s.Host("a"), prefixes...)
+	s.must(bird.Signal(syscall.SIGCONT))
+	s.must(s.Router().AwaitNextHops(s.ctx, prefixes, "a"))
+}
 
 // TestBurst lets 100 services of one host die at once: BIRD may be made to
 // configure twice at most.
 func TestBurst(t *testing.T) {
-	const services = 100
-	var addresses []netip.Addr
-	var list strings.Builder
-	for n := range services {
-		v4, v6 := Anycast(n)
-		addresses = append(addresses, v4, v6)
-		fmt.Fprintf(&list, "  - {name: s%d, addresses: [%s, \"%s\"], checks: [{kind: dns, server: %s, query: health.example.com}]}\n", n, v4, v6, v4)
-	}
-	s := newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
-		return "drivers: [" + driver + "]\ndefaults: {interval: 1s, timeout: 2s, rise: 1}\nservices:\n" + list.String()
-	})
+	s, many, prefixes := crowd(t)
 	a := s.Host("a")
-	many, err := a.AddService("many", addresses...)
-	s.must(err)
 	s.must(many.Start(s.ctx))
-	prefixes := Prefixes(addresses...)
 	s.must(s.Router().AwaitNextHops(s.ctx, prefixes, "a"))
 
 	before, err := a.BIRDReloads()
