@@ -65,8 +65,8 @@ func TestHTTP(t *testing.T) {
 	}{
 		"200":           {http: HTTP{URL: "http://ADDR/proto"}},
 		"body":          {http: HTTP{URL: "http://ADDR/proto", Body: re(`^HTTP/1.1 host=127`)}},
-		"body mismatch": {http: HTTP{URL: "http://ADDR/empty-page", Body: re(`ok`)}, err: `GET http://ADDR/empty-page: no match for "ok" in the body ""`},
-		"body too late": {http: HTTP{URL: "http://ADDR/late", Body: re(`ok`)}, err: `GET http://ADDR/late: no match for "ok" in the body ""`},
+		"body mismatch": {http: HTTP{URL: "http://ADDR/empty-page", Body: re(`ok`)}, err: `GET http://ADDR/empty-page: no match for 'ok' in the body ""`},
+		"body too late": {http: HTTP{URL: "http://ADDR/late", Body: re(`ok`)}, err: `GET http://ADDR/late: no match for 'ok' in the body ""`},
 		"body broken":   {http: HTTP{URL: "http://ADDR/broken", Body: re(`half`)}, err: `GET http://ADDR/broken: reading body: closed by the other side`},
 		"body stalls":   {http: HTTP{URL: "http://ADDR/stalls", Body: re(`half`)}, err: `GET http://ADDR/stalls: reading body: timed out`},
 		"body unread":   {http: HTTP{URL: "http://ADDR/stalls"}},
@@ -103,7 +103,6 @@ func TestHTTP(t *testing.T) {
 		"redirects without end": {http: HTTP{URL: "http://ADDR/round", Redirects: true}, err: `GET /round: stopped after 10 redirects`},
 		"connect":               {http: HTTP{URL: "http://www.example.com/proto", Connect: here, Body: re(`^HTTP/1.1 host=www.example.com sni=none$`)}},
 		"connect follows":       {http: HTTP{URL: "http://www.example.com/moved", Connect: here, Redirects: true, Body: re(`^HTTP/1.1 host=www.example.com sni=none$`)}},
-		"h2c":                   {http: HTTP{URL: "http://ADDR/proto", HTTP2: "require"}, err: `GET http://ADDR/proto: http2: failed reading the frame payload: http2: frame too large, note that the frame header looked like an HTTP/1.1 header`},
 		"no server":             {http: HTTP{URL: "http://127.0.0.1:1/"}, err: `GET http://127.0.0.1:1/: dial tcp 127.0.0.1:1: connect: connection refused`},
 		"no tls":                {http: HTTP{URL: "https://ADDR/"}, err: `GET https://ADDR/: tls handshake: tls: first record does not look like a TLS handshake`},
 	} {
@@ -175,7 +174,7 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// TestHTTP2Ignored meets a server that speaks TLS but knows no ALPN.
+// TestHTTP2Ignored meets servers that speak TLS but know no ALPN, or no TLS.
 func TestHTTP2Ignored(t *testing.T) {
 	s, ca := secureServer(t, http.HandlerFunc(website), func(s *httptest.Server) {
 		s.EnableHTTP2 = false
@@ -183,6 +182,12 @@ func TestHTTP2Ignored(t *testing.T) {
 	})
 	c := HTTP{URL: s.URL, Codes: codes(t, "200"), HTTP2: "require", TLS: TLS{CA: ca}}
 	sameError(t, c.Check(within(t)), "GET ADDR: the server does not offer HTTP/2", s.URL)
+
+	clear := httptest.NewServer(http.HandlerFunc(website))
+	t.Cleanup(clear.Close)
+	if err := (&HTTP{URL: clear.URL, Codes: codes(t, "200"), HTTP2: "require"}).Check(within(t)); err == nil {
+		t.Error("a server without HTTP/2 is fit")
+	}
 }
 
 // TestHTTPFresh proves that no connection is used twice.
