@@ -1,136 +1,13 @@
 package checks
 
 import (
-	"bytes"
-	"crypto/tls"
-	"encoding/hex"
-	"errors"
-	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
 )
-
-// zone answers queries by the first label of the name.
-func zone(w dns.ResponseWriter, q *dns.Msg) {
-	_, overUDP := w.RemoteAddr().(*net.UDPAddr)
-	m := new(dns.Msg).SetReply(q)
-	label, _, _ := strings.Cut(q.Question[0].Name, ".")
-	record := func(text string) {
-		rr, err := dns.NewRR(q.Question[0].Name + " " + text)
-		if err != nil {
-			panic(err)
-		}
-		m.Answer = append(m.Answer, rr)
-	}
-	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
-	switch strings.ToLower(label) {
-	case "www":
-		record("300 IN A 192.0.2.1")
-		record("300 IN A 192.0.2.2")
-	case "many":
-		for _, last := range []string{"1", "2", "3", "4", "5"} {
-			record("300 IN A 192.0.2." + last)
-		}
-	case "odd":
-		record(`300 CLASS32 TYPE65534 \# 2 abcd`)
-	case "chaos":
-		record(`0 CH TXT "host one"`)
-	case "flags":
-		m.Authoritative = true
-		m.AuthenticatedData = q.AuthenticatedData
-		m.RecursionAvailable = q.RecursionDesired
-	case "fails":
-		m.Rcode = dns.RcodeServerFailure
-		m.Extra = append(m.Extra, opt)
-		opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: dns.ExtendedErrorCodeSignatureExpired, ExtraText: "since Monday"})
-	case "badvers":
-		m.Extra = append(m.Extra, opt)
-		m.Rcode = dns.RcodeBadVers
-	case "none":
-		m.Rcode = dns.RcodeNameError
-	case "bare":
-		m.Rcode = dns.RcodeNotImplemented
-		m.Question = nil
-	case "long":
-		m.Truncated = overUDP
-		if !overUDP {
-			record("300 IN A 192.0.2.9")
-		}
-	case "longer":
-		m.Truncated = true
-	case "id":
-		m.Id++
-	case "late":
-		wrong := m.Copy()
-		wrong.Id++
-		w.WriteMsg(wrong)
-	case "other":
-		m.Question[0].Name = "www.example.net."
-	case "noquestion":
-		m.Question = nil
-	case "query":
-		m.Response = false
-	case "case":
-		m.Question[0].Name = strings.ToUpper(m.Question[0].Name)
-	case "silent":
-		return
-	case "short":
-		w.Write([]byte{1, 2, 3})
-		return
-	case "hangup":
-		w.Close()
-		return
-	}
-	for _, o := range options(q) {
-		if _, ok := o.(*dns.EDNS0_NSID); ok && label != "flags" {
-			opt.Option = append(opt.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: hex.EncodeToString([]byte("ams1"))})
-			m.Extra = append(m.Extra, opt)
-		}
-	}
-	w.WriteMsg(m)
-}
-
-// nameServer serves zone over UDP and TCP on one port of loopback, and over TLS.
-func nameServer(t *testing.T) (addr, overTLS, ca string) {
-	t.Helper()
-	start := func(s *dns.Server) {
-		ready, ended := make(chan struct{}), make(chan error, 1)
-		s.NotifyStartedFunc = func() { close(ready) }
-		s.Handler = dns.HandlerFunc(zone)
-		s.MsgAcceptFunc = func(dns.Header) dns.MsgAcceptAction { return dns.MsgAccept }
-		go func() { ended <- s.ActivateAndServe() }()
-		<-ready
-		t.Cleanup(func() { s.Shutdown(); <-ended })
-	}
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	udp, err := net.ListenPacket("udp", tcp.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(&dns.Server{Listener: tcp})
-	start(&dns.Server{PacketConn: udp})
-	donor, ca := secureServer(t, http.NotFoundHandler(), nil)
-	config := donor.TLS.Clone()
-	config.NextProtos = nil
-	secure, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	start(&dns.Server{Listener: tls.NewListener(secure, config)})
-	return tcp.Addr().String(), secure.Addr().String(), ca
-}
 
 func TestDNS(t *testing.T) {
 	addr, overTLS, ca := nameServer(t)
@@ -146,8 +23,8 @@ func TestDNS(t *testing.T) {
 		"tls, no trust": {dns: DNS{Server: overTLS, Query: "www.example.com", Transport: "tls"}, err: `asking ADDR over tls for www.example.com. IN A: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority`},
 		"odd":           {dns: DNS{Query: "odd.example.com", Type: 65534, Class: 32, Answers: []string{`^odd\.example\.com\. 300 CLASS32 TYPE65534 \\# 2 abcd$`}}},
 		"chaos":         {dns: DNS{Query: "chaos.example", Type: RRType(dns.TypeTXT), Class: RRClass(dns.ClassCHAOS), Answers: []string{`CH TXT "host one"`}}},
-		"other answers": {dns: DNS{Query: "www.example.com", Answers: []string{`2\.1$`, `2\.3$`}}, err: `asking ADDR over udp for www.example.com. IN A: no answer matches "2\\.3$": got "www.example.com. 300 IN A 192.0.2.1", "www.example.com. 300 IN A 192.0.2.2"`},
-		"no answer":     {dns: DNS{Query: "empty.example.com", Answers: []string{`.`}}, err: `asking ADDR over udp for empty.example.com. IN A: no answer matches ".": the answer is empty`},
+		"other answers": {dns: DNS{Query: "www.example.com", Answers: []string{`2\.1$`, `2\.3$`}}, err: `asking ADDR over udp for www.example.com. IN A: no answer matches '2\.3$': got "www.example.com. 300 IN A 192.0.2.1", "www.example.com. 300 IN A 192.0.2.2"`},
+		"no answer":     {dns: DNS{Query: "empty.example.com", Answers: []string{`.`}}, err: `asking ADDR over udp for empty.example.com. IN A: no answer matches '.': the answer is empty`},
 		"too few":       {dns: DNS{Query: "many.example.com", MinAnswers: 6}, err: `asking ADDR over udp for many.example.com. IN A: got 5 answers, expected at least 6: got "many.example.com. 300 IN A 192.0.2.1", "many.example.com. 300 IN A 192.0.2.2", "many.example.com. 300 IN A 192.0.2.3", and 2 more`},
 		"none":          {dns: DNS{Query: "none.example.com"}, err: `asking ADDR over udp for none.example.com. IN A: got NXDOMAIN, expected NOERROR`},
 		"none expected": {dns: DNS{Query: "none.example.com", Rcode: Rcode(dns.RcodeNameError)}},
@@ -159,10 +36,10 @@ func TestDNS(t *testing.T) {
 		"ad":            {dns: DNS{Query: "flags.example.com", AD: true}},
 		"no ad":         {dns: DNS{Query: "www.example.com", AD: true}, err: `asking ADDR over udp for www.example.com. IN A: the answer is not validated by DNSSEC (no AD)`},
 		"nsid":          {dns: DNS{Query: "www.example.com", NSID: re(`^ams\d$`)}},
-		"other nsid":    {dns: DNS{Query: "www.example.com", NSID: re(`^fra`)}, err: `asking ADDR over udp for www.example.com. IN A: the NSID is "ams1", expected a match for "^fra"`},
+		"other nsid":    {dns: DNS{Query: "www.example.com", NSID: re(`^fra`)}, err: `asking ADDR over udp for www.example.com. IN A: the NSID is "ams1", expected a match for '^fra'`},
 		"no nsid":       {dns: DNS{Query: "flags.example.com", NSID: re(`x`)}, err: `asking ADDR over udp for flags.example.com. IN A: the reply has no NSID`},
 		"truncated":     {dns: DNS{Query: "long.example.com", Answers: []string{`2\.9$`}}},
-		"truncated no":  {dns: DNS{Query: "long.example.com", Answers: []string{`2\.8$`}}, err: `asking ADDR over tcp for long.example.com. IN A: no answer matches "2\\.8$": got "long.example.com. 300 IN A 192.0.2.9"`},
+		"truncated no":  {dns: DNS{Query: "long.example.com", Answers: []string{`2\.8$`}}, err: `asking ADDR over tcp for long.example.com. IN A: no answer matches '2\.8$': got "long.example.com. 300 IN A 192.0.2.9"`},
 		"still cut":     {dns: DNS{Query: "longer.example.com"}, err: `asking ADDR over tcp for longer.example.com. IN A: the reply is truncated`},
 		"other id":      {dns: DNS{Query: "id.example.com"}, err: `asking ADDR over udp for id.example.com. IN A: timed out`},
 		"id over tcp":   {dns: DNS{Query: "id.example.com", Transport: "tcp"}, err: `asking ADDR over tcp for id.example.com. IN A: the reply has another id`},
@@ -211,99 +88,6 @@ func TestDNSRefused(t *testing.T) {
 	c := DNS{Server: l.LocalAddr().String(), Query: "example.com", Type: RRType(dns.TypeA), Class: RRClass(dns.ClassINET)}
 	if err := c.Check(within(t)); err == nil || !strings.HasSuffix(err.Error(), "read: connection refused") {
 		t.Errorf("got %v", err)
-	}
-}
-
-// dohWriter lets zone answer an HTTP request.
-type dohWriter struct {
-	dns.ResponseWriter
-	reply *dns.Msg
-}
-
-func (w *dohWriter) RemoteAddr() net.Addr          { return &net.TCPAddr{} }
-func (w *dohWriter) WriteMsg(m *dns.Msg) error     { w.reply = m; return nil }
-func (w *dohWriter) Write(raw []byte) (int, error) { return len(raw), nil }
-
-// doh answers DNS over HTTPS from zone, and refuses what RFC 8484 does not allow.
-func doh(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	q := new(dns.Msg)
-	media := "application/dns-message"
-	switch {
-	case r.URL.Path == "/web":
-		io.WriteString(w, "<html>welcome")
-		return
-	case r.URL.Path == "/garbage":
-		w.Header().Set("Content-Type", media)
-		io.WriteString(w, "garbage")
-		return
-	case r.URL.Path != "/dns-query", r.Method != http.MethodPost, r.Header.Get("Content-Type") != media:
-		http.Error(w, "no such thing here", http.StatusNotFound)
-		return
-	case q.Unpack(body) != nil, q.Id != 0, r.ProtoMajor != 2:
-		http.Error(w, "bad query", http.StatusBadRequest)
-		return
-	}
-	answer := new(dohWriter)
-	zone(answer, q)
-	if answer.reply == nil {
-		<-r.Context().Done()
-		return
-	}
-	raw, err := answer.reply.Pack()
-	if err != nil {
-		panic(err)
-	}
-	w.Header().Set("Content-Type", media)
-	io.Copy(w, bytes.NewReader(raw))
-}
-
-func TestDNSOverHTTPS(t *testing.T) {
-	noLeaks(t)
-	names := make(chan string, 100)
-	s, ca := secureServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		names <- r.TLS.ServerName + " " + r.Host
-		doh(w, r)
-	}), func(s *httptest.Server) {})
-	addr := s.Listener.Addr().String()
-	_, port, _ := net.SplitHostPort(addr)
-	trust := TLS{CA: ca}
-	for name, tt := range map[string]struct {
-		dns  DNS
-		name string
-		err  string
-	}{
-		"answers":    {dns: DNS{Query: "www.example.com", TLS: trust, Answers: []string{`2\.2$`}, NSID: regexp.MustCompile(`^ams1$`)}, name: " " + addr},
-		"name":       {dns: DNS{Query: "www.example.com", TLS: TLS{CA: ca, ServerName: "dns.example.com"}}, name: "dns.example.com dns.example.com:" + port},
-		"no trust":   {dns: DNS{Query: "www.example.com"}, err: `asking ADDR over https for www.example.com. IN A: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority`},
-		"fails":      {dns: DNS{Query: "fails.example.com", TLS: trust}, name: " " + addr, err: `asking ADDR over https for fails.example.com. IN A: got SERVFAIL, expected NOERROR: Signature Expired "since Monday"`},
-		"other id":   {dns: DNS{Query: "id.example.com", TLS: trust}, name: " " + addr, err: `asking ADDR over https for id.example.com. IN A: the reply has another id`},
-		"other name": {dns: DNS{Query: "other.example.com", TLS: trust}, name: " " + addr, err: `asking ADDR over https for other.example.com. IN A: the reply is to another question: www.example.net. IN A`},
-		"path":       {dns: DNS{Query: "www.example.com", Path: "/x", TLS: trust}, name: " " + addr, err: `asking ADDR over https for www.example.com. IN A: got 404 Not Found with "text/plain", expected 200 with application/dns-message: "no such thing here"`},
-		"web":        {dns: DNS{Query: "www.example.com", Path: "/web", TLS: trust}, name: " " + addr, err: `asking ADDR over https for www.example.com. IN A: got 200 OK with "text/html", expected 200 with application/dns-message: "<html>welcome"`},
-		"garbage":    {dns: DNS{Query: "www.example.com", Path: "/garbage", TLS: trust}, name: " " + addr, err: `asking ADDR over https for www.example.com. IN A: reading reply: bad header answer count: dns: overflow unpacking uint16`},
-		"silent":     {dns: DNS{Query: "silent.example.com", TLS: trust}, name: " " + addr, err: `asking ADDR over https for silent.example.com. IN A: timed out`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := tt.dns
-			c.Server, c.Transport, c.Type, c.Class = addr, "https", RRType(dns.TypeA), RRClass(dns.ClassINET)
-			if c.Path == "" {
-				c.Path = "/dns-query"
-			}
-			if err := c.Validate(); err != nil {
-				t.Fatal(err)
-			}
-			ctx := within(t)
-			if strings.Contains(tt.err, "timed out") {
-				ctx = shortly(t)
-			}
-			sameError(t, c.Check(ctx), tt.err, addr)
-			if tt.name != "" {
-				if got := <-names; got != tt.name {
-					t.Errorf("asked for %q, want %q", got, tt.name)
-				}
-			}
-		})
 	}
 }
 
@@ -388,94 +172,6 @@ func TestDNSNames(t *testing.T) {
 			if again, _ := tt.as.MarshalText(); err == nil && string(again) != tt.again {
 				t.Errorf("got %s, want %s", again, tt.again)
 			}
-		})
-	}
-}
-
-// TestDNSUnbound asks a real server for what only a real server does: NSID,
-// TLS, and an answer too long for UDP.
-func TestDNSUnbound(t *testing.T) {
-	if _, err := exec.LookPath("unbound"); err != nil {
-		if os.Getenv("KEEPCAST_REAL") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.Addr().String()
-	_, port, _ := net.SplitHostPort(addr)
-	free.Close()
-	conf := filepath.Join(t.TempDir(), "unbound.conf")
-	text := `server:
-  interface: 127.0.0.1@` + port + `
-  chroot: ""
-  username: ""
-  directory: "` + filepath.Dir(conf) + `"
-  pidfile: ""
-  use-syslog: no
-  do-daemonize: no
-  nsid: "ascii_ams1"
-  max-udp-size: 512
-  local-zone: "example.com." static
-  local-data: "www.example.com. 60 IN A 192.0.2.1"
-`
-	for _, c := range "abcdefg" {
-		text += `  local-data: 'long.example.com. 60 IN TXT "` + strings.Repeat(string(c), 200) + `"'` + "\n"
-	}
-	text += "remote-control:\n  control-enable: no\n"
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var log head
-	daemon := exec.Command("unbound", "-c", conf)
-	daemon.Stdout, daemon.Stderr = &log, &log
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		daemon.Process.Kill()
-		daemon.Wait()
-		if t.Failed() {
-			t.Log(log.kept.String())
-		}
-	})
-	ask := DNS{Server: addr, Query: "www.example.com", Type: RRType(dns.TypeA), Class: RRClass(dns.ClassINET)}
-	for ctx := within(t); ; {
-		err := ask.Check(ctx)
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			t.Fatalf("unbound does not start: %v", errors.Join(ctx.Err(), err))
-		}
-	}
-	for name, tt := range map[string]struct {
-		change func(*DNS)
-		err    string
-	}{
-		"all": {change: func(d *DNS) {
-			d.AA, d.NSID, d.Answers = true, regexp.MustCompile(`^ams1$`), []string{`60 IN A 192\.0\.2\.1$`}
-		}},
-		"tcp": {change: func(d *DNS) { d.Transport = "tcp" }},
-		"truncated": {change: func(d *DNS) {
-			d.Query, d.Type, d.MinAnswers, d.Answers = "long.example.com", RRType(dns.TypeTXT), 7, []string{"gggg"}
-		}},
-		"no such name": {
-			change: func(d *DNS) { d.Query = "none.example.com" },
-			err:    "asking ADDR over udp for none.example.com. IN A: got NXDOMAIN, expected NOERROR",
-		},
-		"not validated": {
-			change: func(d *DNS) { d.AD = true },
-			err:    "asking ADDR over udp for www.example.com. IN A: the answer is not validated by DNSSEC (no AD)",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := ask
-			tt.change(&c)
-			sameError(t, c.Check(within(t)), tt.err, addr)
 		})
 	}
 }

@@ -55,7 +55,7 @@ func (d *DNS) judge(reply *dns.Msg) error {
 	}
 	for _, re := range want {
 		if !anyMatches(reply.Answer, re) {
-			return fmt.Errorf("no answer matches %q: %s", re, records(reply))
+			return fmt.Errorf("no answer matches '%s': %s", re, records(reply))
 		}
 	}
 	if d.NSID == nil {
@@ -66,7 +66,7 @@ func (d *DNS) judge(reply *dns.Msg) error {
 		return errors.New("the reply has no NSID")
 	}
 	if !d.NSID.MatchString(id) {
-		return fmt.Errorf("the NSID is %s, expected a match for %q", excerpt([]byte(id)), d.NSID)
+		return fmt.Errorf("the NSID is %s, expected a match for '%s'", excerpt([]byte(id)), d.NSID)
 	}
 	return nil
 }

@@ -109,6 +109,21 @@ func TestExecLeavesNothing(t *testing.T) {
 	}
 }
 
+func TestHead(t *testing.T) {
+	var h head
+	for _, size := range []int{maxOutput - 1, 2, 5} {
+		if n, err := h.Write(make([]byte, size)); n != size || err != nil {
+			t.Errorf("wrote %d of %d, %v", n, size, err)
+		}
+		if h.cut != (size != maxOutput-1) {
+			t.Errorf("after %d more: cut is %v", size, h.cut)
+		}
+	}
+	if h.kept.Len() != maxOutput {
+		t.Errorf("kept %d bytes", h.kept.Len())
+	}
+}
+
 func TestExecCancelled(t *testing.T) {
 	noLeaks(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -131,7 +131,7 @@ func (h *HTTP) judge(ctx context.Context, resp *http.Response) error {
 		return fmt.Errorf("reading body: %w", explain(ctx, err))
 	}
 	if !h.Body.Match(body) {
-		return fmt.Errorf("no match for %q in the body %s", h.Body, excerpt(body))
+		return fmt.Errorf("no match for '%s' in the body %s", h.Body, excerpt(body))
 	}
 	return nil
 }

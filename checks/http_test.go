@@ -65,8 +65,8 @@ func TestHTTP(t *testing.T) {
 	}{
 		"200":           {http: HTTP{URL: "http://ADDR/proto"}},
 		"body":          {http: HTTP{URL: "http://ADDR/proto", Body: re(`^HTTP/1.1 host=127`)}},
-		"body mismatch": {http: HTTP{URL: "http://ADDR/empty-page", Body: re(`ok`)}, err: `GET http://ADDR/empty-page: no match for "ok" in the body ""`},
-		"body too late": {http: HTTP{URL: "http://ADDR/late", Body: re(`ok`)}, err: `GET http://ADDR/late: no match for "ok" in the body ""`},
+		"body mismatch": {http: HTTP{URL: "http://ADDR/empty-page", Body: re(`ok`)}, err: `GET http://ADDR/empty-page: no match for 'ok' in the body ""`},
+		"body too late": {http: HTTP{URL: "http://ADDR/late", Body: re(`ok`)}, err: `GET http://ADDR/late: no match for 'ok' in the body ""`},
 		"body broken":   {http: HTTP{URL: "http://ADDR/broken", Body: re(`half`)}, err: `GET http://ADDR/broken: reading body: closed by the other side`},
 		"body stalls":   {http: HTTP{URL: "http://ADDR/stalls", Body: re(`half`)}, err: `GET http://ADDR/stalls: reading body: timed out`},
 		"body unread":   {http: HTTP{URL: "http://ADDR/stalls"}},
@@ -186,7 +186,7 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// TestHTTP2Ignored meets a server that speaks TLS but knows no ALPN.
+// TestHTTP2Ignored meets servers that speak TLS but know no ALPN, or no TLS.
 func TestHTTP2Ignored(t *testing.T) {
 	s, ca := secureServer(t, http.HandlerFunc(website), func(s *httptest.Server) {
 		s.EnableHTTP2 = false
@@ -194,6 +194,12 @@ func TestHTTP2Ignored(t *testing.T) {
 	})
 	c := HTTP{URL: s.URL, Codes: codes(t, "200"), HTTP2: "require", TLS: TLS{CA: ca}}
 	sameError(t, c.Check(within(t)), "GET ADDR: the server does not offer HTTP/2", s.URL)
+
+	clear := httptest.NewServer(http.HandlerFunc(website))
+	t.Cleanup(clear.Close)
+	if err := (&HTTP{URL: clear.URL, Codes: codes(t, "200"), HTTP2: "require"}).Check(within(t)); err == nil {
+		t.Error("a server without HTTP/2 is fit")
+	}
 }
 
 // TestHTTPFresh proves that no connection is used twice.

@@ -229,6 +229,8 @@ func TestSystemdWatch(t *testing.T) {
 	if err := stranger.Emit(at, busProps+".PropertiesChanged", uint32(1)); err != nil {
 		t.Fatal(err)
 	}
+	(&fakeSystemd{conn: stranger}).signal(t, at, sdUnit, "ActiveState")
+	roundTrip(t, stranger) // the bus has passed on what it passes on
 	f.signal(t, other, sdUnit, "ActiveState")
 	f.signal(t, at, sdUnit, "Job")
 	f.signal(t, at, sdName+".Service", "MainPID")
@@ -247,6 +249,14 @@ func TestSystemdWatch(t *testing.T) {
 	ended = watch(within(t))
 	kill()
 	sameError(t, <-ended, "the connection to the system bus is lost", "")
+}
+
+// roundTrip asks the bus something and waits for the answer.
+func roundTrip(t *testing.T, conn *dbus.Conn) {
+	t.Helper()
+	if err := conn.BusObject().CallWithContext(within(t), "org.freedesktop.DBus.GetId", 0).Err; err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestChangesState meets signals as only a bad neighbour sends them.

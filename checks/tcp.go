@@ -82,7 +82,7 @@ func (t *TCP) talk(ctx context.Context) error {
 		return nil
 	}
 	if got, err := readUntil(conn, t.Expect, maxAnswer); err != nil {
-		return fmt.Errorf("waiting for %q: %w, got %s", t.Expect, explain(ctx, err), excerpt(got))
+		return fmt.Errorf("waiting for '%s': %w, got %s", t.Expect, explain(ctx, err), excerpt(got))
 	}
 	return nil
 }

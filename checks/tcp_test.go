@@ -32,15 +32,15 @@ func TestTCP(t *testing.T) {
 		"send alone": {serve: smtp, tcp: TCP{Send: "QUIT\r\n"}},
 		"other answer": {
 			serve: func(c net.Conn) { io.WriteString(c, "554 no\r\n"); c.Close() }, tcp: TCP{Expect: regexp.MustCompile(`^220 `)},
-			err: `ADDR: waiting for "^220 ": closed by the other side, got "554 no"`,
+			err: `ADDR: waiting for '^220 ': closed by the other side, got "554 no"`,
 		},
 		"says nothing": {
 			serve: func(net.Conn) {}, tcp: TCP{Expect: regexp.MustCompile(`^220 `)},
-			err: `ADDR: waiting for "^220 ": timed out, got ""`,
+			err: `ADDR: waiting for '^220 ': timed out, got ""`,
 		},
 		"stops in the middle": {
 			serve: func(c net.Conn) { io.WriteString(c, "22") }, tcp: TCP{Expect: regexp.MustCompile(`^220 `)},
-			err: `ADDR: waiting for "^220 ": timed out, got "22"`,
+			err: `ADDR: waiting for '^220 ': timed out, got "22"`,
 		},
 		"floods": {
 			serve: func(c net.Conn) {
@@ -50,7 +50,7 @@ func TestTCP(t *testing.T) {
 					}
 				}
 			}, tcp: TCP{Expect: regexp.MustCompile(`^220 `)},
-			err: `ADDR: waiting for "^220 ": no match in the first 16384 bytes, got "` + strings.Repeat("a", 120) + `"...`,
+			err: `ADDR: waiting for '^220 ': no match in the first 16384 bytes, got "` + strings.Repeat("a", 120) + `"...`,
 		},
 		"tls handshake without end": {
 			serve: func(net.Conn) {}, tcp: TCP{Transport: "tls"},
