@@ -249,13 +249,15 @@ func (f *FRR) all() []*frrDaemon {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.daemons == nil {
-		log := f.host.Log
-		if log == nil {
-			log = slog.New(slog.DiscardHandler)
+		host := f.host
+		if host.Log == nil {
+			host.Log = slog.New(slog.DiscardHandler)
 		}
 		for _, name := range f.Daemons {
 			role, _ := frrRoleOf(name)
-			f.daemons = append(f.daemons, &frrDaemon{role: role, vty: f.vtyOf(name), log: log.With("daemon", name)})
+			own := host
+			own.Log = host.Log.With("daemon", name)
+			f.daemons = append(f.daemons, &frrDaemon{role: role, vty: f.vtyOf(name), host: own})
 		}
 	}
 	return f.daemons

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,7 +17,7 @@ const frrBatch = 64
 // frrDaemon is one daemon of FRR and the connection to it.
 type frrDaemon struct {
 	role frrRole
-	log  *slog.Logger
+	host Host // whose log carries the daemon's name
 
 	mu  sync.Mutex // guards what is below
 	vty vty
@@ -69,6 +68,7 @@ func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost
 	if len(steps) == 0 && !d.pending {
 		return nil
 	}
+	d.host.loaded()
 	refused, err := d.configure(ctx, steps)
 	if err != nil {
 		return errors.Join(refused, err)
@@ -140,7 +140,7 @@ func (d *frrDaemon) configure(ctx context.Context, steps []frrStep) (refused, er
 	for _, s := range steps {
 		for lines := range frrChunks(s.lines) {
 			commands := slices.Concat([]string{"configure terminal"}, s.blocks, lines, []string{"end"})
-			d.log.Debug("sending to frr", "commands", commands)
+			d.host.Log.Debug("sending to frr", "commands", commands)
 			answers, err := d.vty.run(ctx, commands...)
 			refused = errors.Join(refused, refusals(d.vty.daemon, answers))
 			if err != nil {

@@ -41,6 +41,8 @@ type Template struct {
 	Verify   []string      `config:"observe" doc:"Command that prints the prefixes which the daemon really announces, one on a line; of others than keepcast's own nothing is made. With none, what was last reloaded counts."`
 	Timeout  time.Duration `config:"timeout" default:"10s" min:"100ms" doc:"How long each command may take. Then it is killed with all that it started."`
 
+	host Host
+
 	mu    sync.Mutex
 	asked []Route // what the last Apply asked for
 	// inForce is what the last reload made the daemon read, nil while that is
@@ -126,6 +128,9 @@ func (t *Template) Validate() error {
 	return errors.Join(errs...)
 }
 
+// SetHost implements Hoster.
+func (t *Template) SetHost(h Host) { t.host = h }
+
 // Render executes the template, which is read anew each time.
 func (t *Template) Render(want State) ([]byte, error) {
 	text, err := os.ReadFile(t.Template)
@@ -162,6 +167,7 @@ func (t *Template) Apply(ctx context.Context, want State) error {
 		}
 	}
 	t.inForce = nil
+	t.host.loaded()
 	if _, err := command(ctx, t.Timeout, t.Reload); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}

@@ -55,6 +55,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 		return err
 	}
 	log := newLogger(errOut, cfg.LogLevel)
+	slog.SetDefault(log) // for libraries that log by themselves, such as net/http
 	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("directory for the state: %w", err)

@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
-	"github.com/coreos/go-systemd/v22/dbus"
+	"github.com/godbus/dbus/v5"
 )
 
 // systemd tells the service manager how it goes. Without one (no NOTIFY_SOCKET)
@@ -58,26 +59,36 @@ func (systemd) withdraw(ctx context.Context, onStop string, log *slog.Logger) bo
 
 // ownJob returns the type of the job that systemd has queued for this unit:
 // while a unit stops it is stop or restart. Empty: none.
+//
+// It asks over a plain connection: go-systemd's also takes in the signals of
+// every unit, and a malformed one, which any local user may send, ends the program.
 func ownJob(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	c, err := dbus.NewSystemConnectionContext(ctx)
+	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("connecting to the system bus: %w", err)
 	}
-	defer c.Close()
-	unit, err := c.GetUnitNameByPID(ctx, uint32(os.Getpid()))
-	if err != nil {
-		return "", err
+	defer conn.Close()
+	const name = "org.freedesktop.systemd1"
+	var unit dbus.ObjectPath
+	manager := conn.Object(name, "/org/freedesktop/systemd1")
+	if err := manager.CallWithContext(ctx, name+".Manager.GetUnitByPID", 0, uint32(os.Getpid())).Store(&unit); err != nil {
+		return "", fmt.Errorf("own unit: %w", err)
 	}
-	jobs, err := c.ListJobsContext(ctx)
-	if err != nil {
-		return "", err
+	var job struct {
+		ID   uint32 // 0: none is queued
+		Path dbus.ObjectPath
 	}
-	for _, j := range jobs {
-		if j.Unit == unit {
-			return j.JobType, nil
-		}
+	if err := conn.Object(name, unit).StoreProperty(name+".Unit.Job", &job); err != nil {
+		return "", fmt.Errorf("job of %s: %w", unit, err)
 	}
-	return "", nil
+	if job.ID == 0 {
+		return "", nil
+	}
+	var kind string
+	if err := conn.Object(name, job.Path).StoreProperty(name+".Job.JobType", &kind); err != nil {
+		return "", fmt.Errorf("type of job %d: %w", job.ID, err)
+	}
+	return kind, nil
 }
