@@ -53,7 +53,7 @@ func TestRiseAndFall(t *testing.T) {
 			}
 			return nil
 		})
-		at, results := run(t, dies, schedule, 5*time.Second)
+		at, results := run(t, dies, schedule, 4900*time.Millisecond)
 		var verdicts []string
 		for _, r := range results {
 			verdicts = append(verdicts, r.Verdict.String())
