@@ -130,7 +130,11 @@ func table(out io.Writer, s engine.Status) error {
 	fmt.Fprintln(w, "\nDRIVER\tIN STEP\tSINCE\tERROR\t\t\t")
 	for _, d := range s.Drivers {
 		inStep := "yes"
-		if !d.InSync {
+		switch {
+		case d.InSync:
+		case d.Pending():
+			inStep = "pending"
+		default:
 			inStep = "NO"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", d.Name, inStep, ago(now, d.Since), strings.ReplaceAll(d.Error, "\n", "; "))

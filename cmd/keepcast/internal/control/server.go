@@ -99,7 +99,8 @@ func status(w http.ResponseWriter, e Engine) {
 	_ = enc.Encode(s) // the one who asked has gone: nobody to be told
 }
 
-// ready tells whether the kernel and every daemon follow.
+// ready tells whether the kernel and every daemon follow; a change that is on
+// its way does not make keepcast less ready.
 func ready(w http.ResponseWriter, e Engine) {
 	s, err := e.Status()
 	if err != nil {
@@ -107,7 +108,7 @@ func ready(w http.ResponseWriter, e Engine) {
 		return
 	}
 	for _, d := range s.Drivers {
-		if !d.InSync {
+		if !d.InSync && !d.Pending() {
 			problem(w, http.StatusServiceUnavailable, fmt.Errorf("%s is not in step: %s", d.Name, d.Error))
 			return
 		}

@@ -64,6 +64,10 @@ type DriverStatus struct {
 	Since  time.Time `json:"since,omitzero"` // of the error, or of being in step
 }
 
+// Pending reports whether nothing is wrong, but the newest change is still on
+// its way: a gate that only closes waits for others to close with it.
+func (d DriverStatus) Pending() bool { return !d.InSync && d.Error == "" && !d.Since.IsZero() }
+
 // status is taken by the engine's goroutine.
 func (e *Engine) status() Status {
 	now := time.Now()
