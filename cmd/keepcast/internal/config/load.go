@@ -131,14 +131,7 @@ func (l *loader) driver(path string, raw map[string]any) Driver {
 		return d
 	}
 	d.Driver = kind.New()
-	valid := l.clean(func() { l.decode(path, raw, &d, d.Driver) })
-	if d.Name == "" {
-		d.Name = d.Kind
-	}
-	l.name(path, d.Name)
-	if v, ok := d.Driver.(driver.Validator); ok && valid {
-		l.invalid(path, v.Validate())
-	}
+	l.kinded(path, raw, &d.Name, &d, d.Driver)
 	return d
 }
 
@@ -194,15 +187,23 @@ func (l *loader) check(path string, raw map[string]any) Check {
 		return c
 	}
 	c.Checker = kind.New()
-	valid := l.clean(func() { l.decode(path, raw, &c, c.Checker) })
-	if c.Name == "" {
-		c.Name = c.Kind
-	}
-	l.name(path, c.Name)
-	if v, ok := c.Checker.(checks.Validator); ok && valid {
-		l.invalid(path, v.Validate())
-	}
+	l.kinded(path, raw, &c.Name, &c, c.Checker)
 	return c
+}
+
+// kinded decodes an entry into what all kinds have in common and what its own
+// kind has, which may have rules between its settings.
+func (l *loader) kinded(path string, raw map[string]any, name *string, common, own any) {
+	valid := l.clean(func() { l.decode(path, raw, common, own) })
+	if *name == "" {
+		*name = kindOf(raw)
+	}
+	l.name(path, *name)
+	if v, ok := own.(interface{ Validate() error }); ok && valid {
+		if err := v.Validate(); err != nil {
+			l.fault(path, "%v", err)
+		}
+	}
 }
 
 func kindOf(raw map[string]any) string {
@@ -216,13 +217,6 @@ func (l *loader) unknownKind(path string, raw map[string]any, err error) {
 		return
 	}
 	l.fault(join(path, "kind"), "%v", err)
-}
-
-// invalid notes what a check or driver says of its own settings.
-func (l *loader) invalid(path string, err error) {
-	if err != nil {
-		l.fault(path, "%v", err)
-	}
 }
 
 // names are what may end up in a BIRD or FRR file.

@@ -270,37 +270,3 @@ func (e *Engine) inSync() bool {
 	}
 	return true
 }
-
-// stopLimit bounds what a stop waits for beyond linger.
-const stopLimit = 10 * time.Second
-
-// withdrawAll drains everything, waits for linger, and takes it off the host.
-func (e *Engine) withdrawAll() {
-	e.stopping = true
-	e.log.Info("withdrawing all services")
-	e.settle()
-	e.loop(nil, time.Time{}, func() bool {
-		return !slices.ContainsFunc(e.services, func(s *service) bool { return s.state == Draining })
-	})
-	e.finished = true
-	e.settle()
-	e.loop(nil, time.Now().Add(stopLimit), e.followed)
-	if !e.followed() {
-		e.log.Error("stopping although not everything is withdrawn: see the errors before")
-	}
-}
-
-// followed reports whether the kernel and every daemon have done what was
-// posted last.
-func (e *Engine) followed() bool {
-	expected := len(e.cfg.Drivers)
-	if e.opts.Kernel != nil {
-		expected++
-	}
-	for _, d := range e.hostView {
-		if d.inSync && d.gen >= e.posted.gen {
-			expected--
-		}
-	}
-	return expected <= 0
-}
