@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -78,6 +79,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d := &daemon{app: a, cfg: cfg, log: log, metrics: engine.NewMetrics(registry)}
 	d.equip(cfg)
+	d.warnOfBinding()
 	d.engine = engine.New(cfg, d.options())
 	registry.MustRegister(engine.Collector{Engine: d.engine})
 	return d.run(ctx, registry, control, web)
@@ -132,6 +134,28 @@ func (d *daemon) equip(cfg *config.Config) {
 				Log: d.log.With("driver", entry.Name), Templates: cfg.TemplateDir,
 				Reloaded: func() { d.metrics.Reloaded(entry.Name) },
 			})
+		}
+	}
+}
+
+// nonlocalBind is the sysctl that lets a socket bind to an IPv6 address that is
+// delivered locally, but on no interface. IPv4 needs no such leave.
+const nonlocalBind = "/proc/sys/net/ipv6/ip_nonlocal_bind"
+
+// warnOfBinding warns that a service bound to its IPv6 address could not start
+// again once it is withdrawn.
+func (d *daemon) warnOfBinding() {
+	text, err := os.ReadFile(nonlocalBind)
+	if err != nil || strings.TrimSpace(string(text)) != "0" {
+		return
+	}
+	for _, s := range d.cfg.Services {
+		for _, a := range s.Addresses {
+			if a.Addr().Is6() && !s.Absent() && d.cfg.ManageAddresses {
+				d.log.Warn("a service bound to its IPv6 address can't start again while it is withdrawn: set sysctl net.ipv6.ip_nonlocal_bind=1, or have it bind with IPV6_FREEBIND",
+					"service", s.Name, "address", a.Addr())
+				return
+			}
 		}
 	}
 }

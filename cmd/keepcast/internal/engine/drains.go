@@ -81,39 +81,39 @@ func saveJSON(path string, v any) error {
 // watchDrainDir tells the drains that the files in dir order, at once, whenever
 // the directory changes, and every lookEvery. The directory may be missing.
 func watchDrainDir(ctx context.Context, dir string, tell func(map[string]Drain, error)) {
-	changes, stop := dirChanges(dir)
-	defer func() { stop() }()
 	round := time.NewTicker(lookEvery)
 	defer round.Stop()
+	for ctx.Err() == nil {
+		notices, err := fsnotify.NewWatcher()
+		if err != nil { // there are no more to be had: the rounds must do
+			tell(readDrainDir(dir))
+			select {
+			case <-ctx.Done():
+			case <-round.C:
+			}
+			continue
+		}
+		_ = notices.Add(dir) // it fails where the directory is missing; tried again each round
+		followDrainDir(ctx, dir, notices, round.C, tell)
+		_ = notices.Close() // nothing to be done about it
+	}
+}
+
+// followDrainDir tells the drains until the watch has to be set up anew.
+func followDrainDir(ctx context.Context, dir string, notices *fsnotify.Watcher, round <-chan time.Time, tell func(map[string]Drain, error)) {
 	for {
 		tell(readDrainDir(dir))
 		select {
 		case <-ctx.Done():
 			return
-		case _, ok := <-changes:
-			if !ok { // the directory itself went away
-				changes = nil
-			}
-		case <-round.C:
-			if changes == nil {
-				stop()
-				changes, stop = dirChanges(dir)
+		case <-notices.Events:
+		case <-notices.Errors: //nolint:errcheck // notices were lost: look
+		case <-round:
+			if len(notices.WatchList()) == 0 { // missing until now, or gone
+				return
 			}
 		}
 	}
-}
-
-// dirChanges watches a directory; the channel is nil where that is not possible.
-func dirChanges(dir string) (<-chan fsnotify.Event, func()) {
-	w, err := fsnotify.NewWatcher()
-	if err != nil {
-		return nil, func() {}
-	}
-	stop := func() { _ = w.Close() } // nothing to be done about it
-	if err := w.Add(dir); err != nil {
-		return nil, stop
-	}
-	return w.Events, stop
 }
 
 // readDrainDir reads the directory. A file that can't be read still drains. No

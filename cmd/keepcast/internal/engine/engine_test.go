@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -172,20 +171,6 @@ func TestDrainErrors(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
-}
-
-func TestDrainDirectory(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "dns"), []byte("CHG-2\nmore"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got, err := readDrainDir(dir)
-	if err != nil || len(got) != 1 || got["dns"].Reason != "CHG-2" {
-		t.Errorf("got %v, %v", got, err)
-	}
-	if got, err := readDrainDir(filepath.Join(dir, "missing")); err != nil || len(got) != 0 {
-		t.Errorf("a missing directory orders nothing: %v, %v", got, err)
-	}
 }
 
 func TestBurstCostsTwoReloadsAtMost(t *testing.T) {

@@ -165,11 +165,12 @@ func lost(tallies map[Flow]Tally) (n int, which []string) {
 // and degraded.
 func TestService(t *testing.T) {
 	for name, o := range map[string]Options{
-		"bird bgp":  {Daemon: BIRD, Protocol: BGP, Extra: birdOperator},
-		"bird ospf": {Daemon: BIRD, Protocol: OSPF},
-		"frr bgp":   {Daemon: FRR, Protocol: BGP, Extra: frrOperator},
-		"frr ospf":  {Daemon: FRR, Protocol: OSPF, Extra: frrOperator},
-		"frr isis":  {Daemon: FRR, Protocol: ISIS},
+		"bird bgp":     {Daemon: BIRD, Protocol: BGP, Extra: birdOperator},
+		"bird ospf":    {Daemon: BIRD, Protocol: OSPF},
+		"frr bgp":      {Daemon: FRR, Protocol: BGP, Extra: frrOperator},
+		"frr ospf":     {Daemon: FRR, Protocol: OSPF, Extra: frrOperator},
+		"frr isis":     {Daemon: FRR, Protocol: ISIS},
+		"one each bgp": {Daemon: BIRD, Daemons: map[string]string{"b": FRR}, Protocol: BGP},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStand(t, o, func(_ *Host, driver string) string { return standard(driver) })
