@@ -121,6 +121,8 @@ func TestFaults(t *testing.T) {
 		"unknown key": {minimal + "lingre: 5s\n", `keepcast.yaml:2:1: lingre: no such setting (did you mean "linger"?)`},
 		"bare number": {minimal + "linger: 5\n", `keepcast.yaml:2:1: linger: duration with a unit expected, such as 500ms or 2s, got 5`},
 		"bound":       {minimal + "defaults: {interval: 1ms}\n", `keepcast.yaml:2:12: defaults.interval: 1ms is below the least value, 10ms`},
+		"greatest":    {minimal + "defaults: {interval: 2h}\n", `keepcast.yaml:2:12: defaults.interval: 2h0m0s is above the greatest value, 1h`},
+		"same name":   {minimal + "drivers: [{kind: bird}, {kind: bird, socket: /x}]\n", `keepcast.yaml:2:25: drivers[bird]: the name "bird" is taken (line 2): names must differ within a list`},
 		"type":        {minimal + "defaults: {rise: true}\n", `keepcast.yaml:2:12: defaults.rise: whole number expected, got true`},
 		"fraction":    {minimal + "defaults: {rise: 2.5}\n", `keepcast.yaml:2:12: defaults.rise: whole number expected, got 2.5`},
 		"enum":        {minimal + "on_stop: wait\n", `keepcast.yaml:2:1: on_stop: "wait" is none of auto, withdraw, keep`},

@@ -168,14 +168,25 @@ func (d *fakeDriver) set(f func()) {
 
 // fakeCheck is a check whose result the test sets.
 type fakeCheck struct {
-	mu  sync.Mutex
-	err error
+	mu   sync.Mutex
+	err  error
+	runs int
 }
 
 func (c *fakeCheck) Check(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.runs++
 	return c.err
+}
+
+// ran returns how often it ran since the last call.
+func (c *fakeCheck) ran() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.runs
+	c.runs = 0
+	return n
 }
 
 func (c *fakeCheck) set(err error) {

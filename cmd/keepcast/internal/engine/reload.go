@@ -86,12 +86,9 @@ func (e *Engine) replace(cfg *config.Config) {
 	e.reconciler.drivers.put(cfg.Drivers)
 }
 
-// renew returns the service for cfg: the old one as it is where nothing
-// changed, else one that carries on with the state and the unchanged checks.
+// renew returns the service for cfg, which carries on with the state and the
+// unchanged checks of the old one, if there is one.
 func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service {
-	if old != nil && reflect.DeepEqual(old.cfg.Raw, cfg.Raw) && sameChecks(old.cfg, cfg) {
-		return old
-	}
 	s := newService(cfg, now)
 	kept := map[string]*check{}
 	if old != nil {
@@ -114,19 +111,6 @@ func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service
 		old.stopChecks(s.has)
 	}
 	return s
-}
-
-// sameChecks compares the checks with what they inherit from defaults.
-func sameChecks(a, b config.Service) bool {
-	if len(a.Checks) != len(b.Checks) {
-		return false
-	}
-	for i := range a.Checks {
-		if !reflect.DeepEqual(a.Checks[i].Raw, b.Checks[i].Raw) {
-			return false
-		}
-	}
-	return true
 }
 
 func (s *service) has(c *check) bool {

@@ -25,7 +25,8 @@ func copied(old *config.Config) *config.Config {
 
 func TestReload(t *testing.T) {
 	b := newBench(t)
-	b.service("dns", address, &fakeCheck{})
+	kept := &fakeCheck{}
+	b.service("dns", address, kept)
 	b.service("ldap", "192.0.2.54/32", &fakeCheck{})
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
@@ -36,9 +37,13 @@ func TestReload(t *testing.T) {
 		if err := b.engine.Reload(same); err != nil {
 			t.Fatal(err)
 		}
+		kept.ran()
 		later(time.Minute)
 		if moves := b.kernel.take(); len(moves) != 0 {
 			t.Errorf("a reload without a change moved %v", moves)
+		}
+		if n := kept.ran(); n < 59 || n > 61 {
+			t.Errorf("an unchanged check ran %d times in a minute", n)
 		}
 
 		// A check is added, and fails: nothing moves until it has failed twice.
@@ -53,6 +58,7 @@ func TestReload(t *testing.T) {
 		b.want("dns", Announced, "all checks up")
 		later(time.Second)
 		b.want("dns", Withdrawn, "check new: connection refused")
+		gone := added.Checker.(*fakeCheck)
 
 		// A service is taken away: its address is drained, then gone.
 		fewer := copied(same)
@@ -65,6 +71,11 @@ func TestReload(t *testing.T) {
 		b.wantKernel("192.0.2.54/32", driver.Delivered)
 		later(10 * time.Second)
 		b.wantKernel("192.0.2.54/32", driver.Absent)
+		gone.ran()
+		later(time.Minute)
+		if n := gone.ran(); n > 0 {
+			t.Errorf("a check that was taken away ran %d times", n)
+		}
 		b.end()
 	})
 }

@@ -27,6 +27,15 @@ func TestDegrade(t *testing.T) {
 		if !b.driver.have.Announced()[0].Degraded {
 			t.Error("the daemon was not told")
 		}
+		b.keep = true // a restart moves nothing here either
+		b.end()
+		b.kernel.take()
+		b.start()
+		later(2 * time.Second)
+		b.want("dns", Degraded, "check checkb: 30 ms, more than 20 ms")
+		if moves := b.kernel.take(); len(moves) > 0 {
+			t.Errorf("the restart moved %v", moves)
+		}
 		slow.set(nil)
 		later(2 * time.Second)
 		b.want("dns", Announced, "all checks up")
