@@ -34,10 +34,39 @@ func onThread(f func() error) error {
 	return <-result
 }
 
+// shareNamespaces sets the directory of the names up as ip-netns(8) does when it
+// is first used, under the same lock. Left to it, it would mount the directory
+// over the names that a lab had made before, which then could not be removed.
+func shareNamespaces() error {
+	if err := os.MkdirAll(namespaces, 0o755); err != nil {
+		return err
+	}
+	dir, err := os.Open(namespaces)
+	if err != nil {
+		return err
+	}
+	defer dir.Close() // and the lock with it
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("locking %s: %w", namespaces, err)
+	}
+	share := func() error { return unix.Mount("", namespaces, "none", unix.MS_SHARED|unix.MS_REC, "") }
+	if err := share(); !errors.Is(err, unix.EINVAL) {
+		return wrap(err, "sharing "+namespaces)
+	}
+	// It is no mount point yet.
+	if err := unix.Mount(namespaces, namespaces, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("mounting %s on itself: %w", namespaces, err)
+	}
+	return wrap(share(), "sharing "+namespaces)
+}
+
 // newNetwork makes a named network namespace with its loopback up, which
 // forwards packets or not.
 func newNetwork(name string, forward bool) (netns.NsHandle, *netlink.Handle, error) {
 	ns := netns.None()
+	if err := shareNamespaces(); err != nil {
+		return ns, nil, fmt.Errorf("network namespace %s: %w", name, err)
+	}
 	err := onThread(func() (err error) {
 		if ns, err = netns.NewNamed(name); err != nil {
 			return err
