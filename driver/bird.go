@@ -65,6 +65,10 @@ func (b *BIRD) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Follows implements Follower: what the gate lets through comes from a direct
+// protocol, which has no route without the address.
+func (b *BIRD) Follows() {}
+
 // Close ends the control connection.
 func (b *BIRD) Close() error {
 	if b.ctl != nil {

@@ -87,6 +87,13 @@ type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
+// Follower is a Driver whose daemon withdraws a prefix by itself once its address
+// is off the interface, whatever the gate says. Closing its gate may then wait a
+// little for other gates to close with it.
+type Follower interface {
+	Follows()
+}
+
 // Renderer is a Driver that writes a snippet for its daemon.
 type Renderer interface {
 	// Render returns the snippet for want, byte for byte as Apply would write it.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
 )
 
 // employ brings the workers in line with the configured drivers. A driver whose
@@ -30,8 +31,9 @@ func (r *reconciler) employ(ctx context.Context, list []config.Driver) {
 // hire starts a worker.
 func (r *reconciler) hire(ctx context.Context, d config.Driver) {
 	ctx, stop := context.WithCancel(ctx)
+	_, follows := d.Driver.(driver.Follower)
 	w := &worker{
-		cfg: d, gated: r.kernel != nil, log: r.log.With("driver", d.Name), metrics: r.metrics,
+		cfg: d, gated: r.kernel != nil && follows, log: r.log.With("driver", d.Name), metrics: r.metrics,
 		inbox: newMailbox[task](), poked: newBell(), look: newBell(), stop: stop,
 		state: driverReport{name: d.Name},
 	}

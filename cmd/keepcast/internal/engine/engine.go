@@ -76,7 +76,7 @@ func New(cfg *config.Config, opts Options) *Engine {
 		hostView: map[string]driverReport{}, drains: drains{commanded: map[string]Drain{}, files: map[string]Drain{}},
 	}
 	e.reconciler = newReconciler(opts.Kernel, opts.Log, opts.Metrics, func(d driverReport) {
-		e.post(func() { e.hostView[d.name] = d })
+		e.post(func() { e.heard(d) })
 	})
 	return e
 }
@@ -249,15 +249,17 @@ func (e *Engine) settle() {
 	}
 }
 
-// forgetLeft drops the leaving addresses that are off the host.
+// forgetLeft drops the leaving addresses that are off the host for sure.
 func (e *Engine) forgetLeft(now time.Time) {
-	for _, r := range e.posted.want.Routes {
-		if r.Presence != driver.Absent {
-			continue
-		}
-		e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool {
-			return l.Prefix == r.Prefix && now.After(l.Until.Add(lookEvery)) && e.inSync()
-		})
+	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool {
+		return now.After(l.Until.Add(lookEvery)) && e.inSync()
+	})
+}
+
+// heard takes a report; one of a driver that was just removed is of no use.
+func (e *Engine) heard(d driverReport) {
+	if d.name == kernelName || slices.ContainsFunc(e.cfg.Drivers, func(c config.Driver) bool { return c.Name == d.name }) {
+		e.hostView[d.name] = d
 	}
 }
 

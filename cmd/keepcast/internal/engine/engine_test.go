@@ -228,6 +228,30 @@ func TestHungDriverHoldsNothingUp(t *testing.T) {
 	})
 }
 
+// TestHungDriverUnderChange has something change all the time while a driver
+// hangs: what is new is announced nevertheless.
+func TestHungDriverUnderChange(t *testing.T) {
+	b := newBench(t)
+	flapping, steady := &fakeCheck{}, &fakeCheck{err: errDead}
+	b.service("flapping", "192.0.2.54/32", flapping).Checks[0].Rise = 1
+	b.service("dns", address, steady)
+	b.driver.hang = true
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(3 * time.Second)
+		steady.set(nil)
+		for range 20 {
+			later(500 * time.Millisecond)
+			flapping.set(errDead)
+			later(500 * time.Millisecond)
+			flapping.set(nil)
+		}
+		b.wantKernel(address, driver.Announced)
+		b.driver.set(func() { b.driver.hang = false })
+		b.end()
+	})
+}
+
 func TestRefusingDriverIsRetried(t *testing.T) {
 	b := newBench(t)
 	b.service("dns", address, &fakeCheck{})

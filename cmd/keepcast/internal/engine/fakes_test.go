@@ -160,6 +160,11 @@ func (d *fakeDriver) Apply(ctx context.Context, want driver.State) error {
 	return nil
 }
 
+// followingDriver is one whose gate may close late, as BIRD's.
+type followingDriver struct{ *fakeDriver }
+
+func (followingDriver) Follows() {}
+
 func (d *fakeDriver) set(f func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -224,7 +229,7 @@ func newBench(t *testing.T) *bench {
 	b.cfg = &config.Config{}
 	b.cfg.Interface, b.cfg.ManageAddresses = "anycast0", true
 	b.cfg.RuntimeDir, b.cfg.StateDir = t.TempDir(), t.TempDir()
-	b.cfg.Drivers = []config.Driver{{Name: "bird", Kind: "bird", Driver: b.driver, Raw: map[string]any{"kind": "bird"}}}
+	b.cfg.Drivers = []config.Driver{{Name: "bird", Kind: "bird", Driver: followingDriver{b.driver}, Raw: map[string]any{"kind": "bird"}}}
 	return b
 }
 

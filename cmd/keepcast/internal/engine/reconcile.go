@@ -57,7 +57,7 @@ func newReconciler(kernel Kernel, log *slog.Logger, metrics *Metrics, report fun
 		kernel: kernel, log: log, metrics: metrics, report: report,
 		inbox: newMailbox[task](), drivers: newMailbox[[]config.Driver](),
 		poked: newBell(), tried: make(chan driverReport),
-		workers: map[string]*worker{}, state: driverReport{name: kernelName},
+		workers: map[string]*worker{}, state: driverReport{name: kernelName}, grown: true,
 	}
 }
 
@@ -108,8 +108,10 @@ func (r *reconciler) next() time.Duration {
 // take starts on a new wanted state.
 func (r *reconciler) take(ctx context.Context, t task) {
 	r.now = t
+	if r.grown { // else one that hangs could put off growing with every change
+		r.gatesBy = time.Now().Add(gateLimit)
+	}
 	r.grown, r.failures = false, 0
-	r.gatesBy = time.Now().Add(gateLimit)
 	if r.kernel != nil {
 		r.shrink(ctx)
 	}

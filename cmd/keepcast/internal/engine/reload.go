@@ -83,6 +83,11 @@ func (e *Engine) replace(cfg *config.Config) {
 	}
 	e.rejoin()
 	e.manage()
+	reports := e.hostView
+	e.hostView = map[string]driverReport{}
+	for _, d := range reports {
+		e.heard(d)
+	}
 	e.reconciler.drivers.put(cfg.Drivers)
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -120,6 +122,13 @@ func TestReloadDrivers(t *testing.T) {
 			t.Error("the gate of the removed driver stays open")
 		}
 		b.wantKernel(address, driver.Announced)
+		status, err := b.engine.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[string]bool{"kernel": true, "frr": true}, status.Services[0].Addresses[0].Observed); diff != "" {
+			t.Errorf("observed by:\n%s", diff)
+		}
 		b.end()
 	})
 }
@@ -140,9 +149,9 @@ func TestReloadLength(t *testing.T) {
 		later(0)
 		b.want("dns", Announced, "all checks up")
 		b.wantKernel("192.0.2.53/24", driver.Announced)
+		b.end()
 		if len(b.engine.leaving) != 0 {
 			t.Errorf("it leaves: %v", b.engine.leaving)
 		}
-		b.end()
 	})
 }

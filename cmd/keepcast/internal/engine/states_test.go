@@ -161,6 +161,24 @@ func TestStopWithdraws(t *testing.T) {
 	})
 }
 
+// TestGateThatIsNotFollowed closes at once: the daemon would go on announcing.
+func TestGateThatIsNotFollowed(t *testing.T) {
+	b := newBench(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	b.cfg.Drivers[0].Driver = b.driver
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		c.set(errDead)
+		later(1300 * time.Millisecond)
+		if len(b.driver.have.Announced()) != 0 {
+			t.Error("the gate is not closed")
+		}
+		b.end()
+	})
+}
+
 func TestUnmanagedAddresses(t *testing.T) {
 	b := newBench(t)
 	b.cfg.ManageAddresses = false

@@ -52,7 +52,7 @@ type driverReport struct {
 // worker keeps one driver in step with the newest wanted state.
 type worker struct {
 	cfg     config.Driver
-	gated   bool // the kernel removes the addresses first, so a closing gate may wait
+	gated   bool // the removed address alone withdraws, so a closing gate may wait
 	log     *slog.Logger
 	metrics *Metrics
 	report  func(driverReport)
