@@ -233,17 +233,18 @@ func TestHungDriverHoldsNothingUp(t *testing.T) {
 func TestHungDriverUnderChange(t *testing.T) {
 	b := newBench(t)
 	flapping, steady := &fakeCheck{}, &fakeCheck{err: errDead}
-	b.service("flapping", "192.0.2.54/32", flapping).Checks[0].Rise = 1
+	quick := b.service("flapping", "192.0.2.54/32", flapping)
+	quick.Checks[0].Interval, quick.Checks[0].Rise, quick.Checks[0].Fall = 250*time.Millisecond, 1, 1
 	b.service("dns", address, steady)
 	b.driver.hang = true
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(3 * time.Second)
 		steady.set(nil)
-		for range 20 {
-			later(500 * time.Millisecond)
+		for range 10 {
+			later(300 * time.Millisecond)
 			flapping.set(errDead)
-			later(500 * time.Millisecond)
+			later(300 * time.Millisecond)
 			flapping.set(nil)
 		}
 		b.wantKernel(address, driver.Announced)
