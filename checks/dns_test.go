@@ -53,7 +53,7 @@ func TestDNS(t *testing.T) {
 		"short":         {dns: DNS{Query: "short.example.com"}, err: `asking ADDR over udp for short.example.com. IN A: dns: short read`},
 		"hangup":        {dns: DNS{Query: "hangup.example.com", Transport: "tcp"}, err: `asking ADDR over tcp for hangup.example.com. IN A: closed by the other side`},
 		"root":          {dns: DNS{Query: ".", Type: RRType(dns.TypeNS)}},
-		"by host name":  {dns: DNS{Server: strings.Replace(addr, "127.0.0.1", "localhost", 1), Query: "www.example.com"}},
+		"by host name":  {dns: DNS{Server: strings.Replace(addr, "127.0.0.1", "localhost", 1), Transport: "tcp", Query: "www.example.com"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
