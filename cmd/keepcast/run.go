@@ -59,7 +59,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	slog.SetDefault(log) // for libraries that log by themselves, such as net/http
 	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("directory for the state: %w", err)
+			return fmt.Errorf("directory for the state: %w (run as root, or see runtime_directory and state_directory)", err)
 		}
 	}
 	socket := cfg.ControlSocket

@@ -96,7 +96,7 @@ func (c *Config) ServiceByName(name string) (*Service, error) {
 type Address struct{ netip.Prefix }
 
 // Syntax names the type in the reference.
-func (Address) Syntax() string { return "address, with or without a length" }
+func (Address) Syntax() string { return "address[/length]" }
 
 // UnmarshalText reads 192.0.2.53, 203.0.113.1/24 or 2001:db8:53::53.
 func (a *Address) UnmarshalText(text []byte) error {

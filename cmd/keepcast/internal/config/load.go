@@ -64,6 +64,9 @@ func (l *loader) config(raw map[string]any) *Config {
 		inherited = nil // what is wrong with them is said once, not for every check
 	}
 	drivers, services := l.entries(raw, "drivers"), l.entries(raw, "services")
+	if list, _ := raw["services"].([]any); raw["services"] == nil || list != nil && len(list) == 0 {
+		l.fault("services", "no service is configured")
+	}
 	for _, list := range []string{"defaults", "drivers", "services"} {
 		delete(raw, list)
 	}
@@ -241,9 +244,6 @@ func pick(raw map[string]any, settings []Setting) map[string]any {
 
 // across checks what can only be seen over the whole configuration.
 func (l *loader) across(c *Config) {
-	if len(c.Services) == 0 {
-		l.fault("services", "no service is configured")
-	}
 	if len(c.Drivers) == 0 && !c.ManageAddresses {
 		l.fault("drivers", "no driver, and manage_addresses is false: nothing would ever be announced or withdrawn")
 	}
