@@ -51,7 +51,7 @@ docs: ## write the generated reference pages anew
 .PHONY: fuzz
 fuzz: ## fuzz every parser for 20 s each
 	@set -e; for p in ./driver ./checks ./cmd/keepcast/internal/config; do \
-	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s $$p; done; done
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s -fuzzminimizetime 2s $$p; done; done
 
 .PHONY: clean
 clean: ## remove what was built

@@ -65,7 +65,6 @@ func (l *loader) read(path string) (file, error) {
 		l.faults = append(l.faults, Fault{At: Position{path, top.Line, top.Column}, Text: "settings (name: value) expected at the top level"})
 		return f, nil
 	}
-	l.walk(path, "", root.Content[0])
 	// Key names may contain dots, which viper would take for its delimiter.
 	v := viper.NewWithOptions(viper.KeyDelimiter("\x00"))
 	v.SetConfigType("yaml")
@@ -73,6 +72,8 @@ func (l *loader) read(path string) (file, error) {
 		l.syntaxFaults(path, err)
 		return f, nil
 	}
+	// Only now: an alias that contains itself is an error of the parser above.
+	l.walk(path, "", root.Content[0])
 	f.raw = v.AllSettings()
 	return f, nil
 }
@@ -87,7 +88,8 @@ func (l *loader) syntaxFaults(path string, err error) {
 		l.faults = append(l.faults, Fault{At: Position{path, line, 1}, Text: m[2]})
 	}
 	if len(found) == 0 {
-		l.faults = append(l.faults, Fault{At: Position{File: path}, Text: err.Error()})
+		text := strings.TrimPrefix(err.Error(), "While parsing config: ") // viper's
+		l.faults = append(l.faults, Fault{At: Position{File: path}, Text: text})
 	}
 }
 

@@ -131,6 +131,7 @@ func TestFaults(t *testing.T) {
 		"entries":        {minimal + "drivers: [bird]\n", `keepcast.yaml:2:11: drivers[0]: settings (name: value) expected, got "bird"`},
 		"twice":          {minimal + "linger: 1s\nLinger: 2s\n", `keepcast.yaml:3:1: Linger: written twice (first in line 2)`},
 		"syntax":         {minimal + "a: [\n", `keepcast.yaml:2:1: did not find expected node content`},
+		"endless":        {"a: &x {b: *x}\n", `keepcast.yaml: yaml: anchor 'x' value contains itself`},
 		"top level":      {"- a\n", "keepcast.yaml:1:1: settings (name: value) expected at the top level"},
 		"nothing":        {"", "keepcast.yaml: services: no service is configured"},
 		"no list":        {"services: {a: {b: 1}}\n", `keepcast.yaml:1:1: services: a list of settings (- name: ...) expected, got settings`},
@@ -234,6 +235,7 @@ func documented(t *testing.T, of string, settings []Setting) {
 func FuzzLoad(f *testing.F) {
 	f.Add(whole)
 	f.Add("a: &x {b: 1}\nc: *x\n<<: *x\n")
+	f.Add("a: &x {b: *x}\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		path := filepath.Join(t.TempDir(), "keepcast.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
