@@ -26,18 +26,22 @@ func place(path string, content []byte) (changed bool, restore func() error, err
 	if !isNew && bytes.Equal(old, content) {
 		return false, func() error { return nil }, nil
 	}
-	if err := replace(path, content); err != nil {
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return false, nil, fmt.Errorf("directory of the snippet: %w", err)
+	}
+	if err := Replace(path, content); err != nil {
 		return false, nil, err
 	}
-	restore = func() error { return replace(path, old) }
+	restore = func() error { return Replace(path, old) }
 	if isNew {
 		restore = func() error { return os.Remove(path) }
 	}
 	return true, restore, nil
 }
 
-// replace writes path by way of a temporary file beside it.
-func replace(path string, content []byte) error {
+// Replace writes the file path by way of a temporary file beside it, as place
+// does, and returns once that lasts through a power cut.
+func Replace(path string, content []byte) error {
 	dir := filepath.Dir(path)
 	mode, uid, gid, err := ownership(path, dir)
 	if err != nil {
@@ -73,7 +77,7 @@ func ownership(path, dir string) (mode fs.FileMode, uid, gid int, err error) {
 		mode = info.Mode().Perm()
 	case errors.Is(err, fs.ErrNotExist):
 		if info, err = os.Stat(dir); err != nil {
-			return 0, 0, 0, fmt.Errorf("directory of the snippet: %w", err)
+			return 0, 0, 0, err // it names the directory
 		}
 	default:
 		return 0, 0, 0, fmt.Errorf("%s: %w", path, err)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -88,19 +89,12 @@ func (e *Engine) order(names []string, change func(name string)) error {
 		all, dir = maps.Clone(e.drains.commanded), e.cfg.StateDir
 	})
 	if err != nil || unknown != nil {
-		return firstOf(err, unknown)
+		return cmp.Or(err, unknown)
 	}
 	if err := saveDrains(dir, all); err != nil {
 		return fmt.Errorf("done, but not saved, so that a restart forgets it: %w", err)
 	}
 	return nil
-}
-
-func firstOf(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // known returns the names, or all services for none, or an error naming the

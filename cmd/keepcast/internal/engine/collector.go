@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/driver"
 )
 
 // Collector exports the gauges from the engine's status at each scrape, so that
@@ -48,9 +49,9 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(checkUp, truth(check.Verdict == checks.Up), svc.Name, check.Name)
 		}
 		for prefix, a := range byPrefix(svc.Addresses) {
-			gauge(routeWanted, truth(a.Wanted == "announced"), svc.Name, prefix)
-			for driver, there := range a.Observed {
-				gauge(routeObserved, truth(there), svc.Name, prefix, driver)
+			gauge(routeWanted, truth(a.Wanted == driver.Announced.String()), svc.Name, prefix)
+			for name, there := range a.Observed {
+				gauge(routeObserved, truth(there), svc.Name, prefix, name)
 			}
 		}
 	}

@@ -3,7 +3,6 @@ package engine
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
-	"github.com/google/renameio/v2"
 )
 
 // drains are the orders to drain: those given by command, which survive a
@@ -41,16 +39,9 @@ func drainFile(stateDir string) string { return filepath.Join(stateDir, "drains.
 // loadDrains reads the commanded drains; there are none where there is no file.
 func loadDrains(stateDir string, now time.Time) (map[string]Drain, error) {
 	out := map[string]Drain{}
-	text, err := os.ReadFile(drainFile(stateDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return out, nil
-	}
-	if err != nil {
-		return out, fmt.Errorf("saved drains: %w", err)
-	}
 	var list []Drain
-	if err := json.Unmarshal(text, &list); err != nil {
-		return out, fmt.Errorf("saved drains: %s: %w", drainFile(stateDir), err)
+	if err := loadJSON(drainFile(stateDir), &list); err != nil {
+		return out, fmt.Errorf("saved drains: %w", err)
 	}
 	for _, d := range list {
 		if !d.over(now) {
@@ -67,15 +58,6 @@ func saveDrains(stateDir string, commanded map[string]Drain) error {
 		list = append(list, commanded[name])
 	}
 	return saveJSON(drainFile(stateDir), list)
-}
-
-// saveJSON replaces a file of ours in one step.
-func saveJSON(path string, v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	return renameio.WriteFile(path, append(text, '\n'), 0o640, renameio.WithTempDir(filepath.Dir(path)))
 }
 
 // watchDrainDir tells the drains that the files in dir order, at once, whenever
@@ -156,6 +138,6 @@ func firstLine(path string) string {
 	if !line.Scan() {
 		return ""
 	}
-	text := strings.ToValidUTF8(strings.TrimSpace(line.Text()), "?")
-	return text[:min(len(text), 200)]
+	text := strings.TrimSpace(line.Text())
+	return strings.ToValidUTF8(text[:min(len(text), 200)], "?")
 }

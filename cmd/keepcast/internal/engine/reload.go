@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -25,7 +26,7 @@ func (e *Engine) Reload(cfg *config.Config) error {
 		e.loaded, e.reloadError = time.Now(), ""
 		e.settle()
 	})
-	return firstOf(err, refused)
+	return cmp.Or(err, refused)
 }
 
 // ReloadFailed notes why a reload was refused before it came here.

@@ -44,31 +44,44 @@ func savedFile(runtimeDir string) string { return filepath.Join(runtimeDir, "sta
 // loadSaved reads what the last run left; nothing where there is no file.
 func loadSaved(runtimeDir string) (saved, error) {
 	var s saved
-	text, err := os.ReadFile(savedFile(runtimeDir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
-	}
-	if err != nil {
-		return s, fmt.Errorf("saved state: %w", err)
-	}
-	if err := json.Unmarshal(text, &s); err != nil {
-		return saved{}, fmt.Errorf("saved state: %s: %w", savedFile(runtimeDir), err)
+	if err := loadJSON(savedFile(runtimeDir), &s); err != nil {
+		return saved{}, fmt.Errorf("saved state: %w", err)
 	}
 	return s, nil
+}
+
+// loadJSON reads what saveJSON wrote; a missing file leaves v as it is.
+func loadJSON(path string, v any) error {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// saveJSON replaces a file of ours in one step that lasts through a power cut.
+func saveJSON(path string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return driver.Replace(path, append(text, '\n'))
 }
 
 // save writes the present state for the next start.
 func (e *Engine) save() {
 	s := saved{Leaving: e.leaving}
 	for _, svc := range e.services {
-		one := savedService{
+		s.Services = append(s.Services, savedService{
 			Name: svc.cfg.Name, State: svc.state, Since: svc.since, LingerUntil: svc.lingerUntil,
-			Failures: svc.hold.failures, LastFailure: svc.hold.last,
-		}
-		for _, a := range svc.cfg.Addresses {
-			one.Addresses = append(one.Addresses, a.Prefix)
-		}
-		s.Services = append(s.Services, one)
+			Failures: svc.hold.failures, LastFailure: svc.hold.last, Addresses: prefixes(svc.cfg),
+		})
 	}
 	err := saveJSON(savedFile(e.cfg.RuntimeDir), s)
 	if err != nil && e.saveError == nil {
@@ -81,10 +94,7 @@ func (e *Engine) save() {
 // a restart moves no route. A service counts as announced when the host has all
 // its addresses; the saved state adds what the host can't tell.
 func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
-	there := map[netip.Prefix]bool{}
-	for _, r := range host.Announced() {
-		there[r.Prefix.Masked()] = true
-	}
+	there := announcedBy(host)
 	before := map[string]savedService{}
 	for _, old := range s.Services {
 		before[old.Name] = old
