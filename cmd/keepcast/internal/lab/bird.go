@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -63,13 +64,13 @@ func (h *Host) SetSnippet(ctx context.Context, text string) error {
 // birdRoute matches the first line of a route that a session with a host taught.
 var birdRoute = regexp.MustCompile(`\bunicast \[([ab])[46] [^\]]*\]( \*)? \(`)
 
-// birdBGP parses `show route for PREFIX all` of a router whose protocols are
-// named after the host and the family.
+// birdRoutes parses `show route for PREFIX all` of a router whose protocols are
+// named after the host and the family: BGP and RIP.
 //
 //	192.0.2.53/32        unicast [a4 10:00:00.000] * (100) [AS65001i]
 //		via 10.99.1.1 on a
 //		BGP.med: 100
-func birdBGP(text string) []Path {
+func birdRoutes(text string) []Path {
 	var all []Path
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
@@ -86,8 +87,27 @@ func birdBGP(text string) []Path {
 			p.Metric, _ = strconv.ParseInt(f[1], 10, 64) // a number: BIRD wrote it
 		case "bgp_as_path:", "bgp_path:": // of BIRD 2 and 3
 			p.ASPath = f[1:]
+		case "bgp_local_pref:":
+			p.LocalPref, _ = strconv.ParseInt(f[1], 10, 64)
+		case "bgp_community:":
+			p.Communities = birdCommunities(line)
+		case "bgp_large_community:":
+			p.LargeCommunities = birdCommunities(line)
+		case "rip_metric:":
+			p.Metric, _ = strconv.ParseInt(f[1], 10, 64)
 		}
 	}
+	return all
+}
+
+// birdCommunities reads `(65001,100) (65535,0)` and `(65001, 1, 2)`.
+func birdCommunities(text string) []string {
+	var all []string
+	for _, c := range strings.Split(text, "(")[1:] {
+		c, _, _ = strings.Cut(c, ")")
+		all = append(all, strings.NewReplacer(",", ":", " ", "").Replace(c))
+	}
+	slices.Sort(all)
 	return all
 }
 
@@ -114,15 +134,25 @@ func birdOSPF(text string, prefix netip.Prefix) []Path {
 }
 
 func (r *Router) birdPaths(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
-	if r.lab.options.Protocol == BGP {
+	var all []Path
+	switch r.lab.options.Protocol {
+	case BGP, RIP:
 		out, err := r.Birdc(ctx, "show", "route", "for", prefix.String(), "all")
-		return birdBGP(out), notFound(err)
+		return birdRoutes(out), notFound(err)
+	case OSPF:
+		out, err := r.Birdc(ctx, "show", "ospf", "state", "all", "ospf"+family(prefix.Addr()))
+		if err != nil {
+			return nil, err
+		}
+		all = birdOSPF(out, prefix)
+	case Babel:
+		out, err := r.Birdc(ctx, "show", "babel", "routes")
+		if err != nil {
+			return nil, err
+		}
+		all = birdBabel(out, prefix)
 	}
-	out, err := r.Birdc(ctx, "show", "ospf", "state", "all", "ospf"+family(prefix.Addr()))
-	if err != nil {
-		return nil, err
-	}
-	return r.markBest(prefix, birdOSPF(out, prefix))
+	return r.markBest(prefix, all)
 }
 
 // notFound drops the error of birdc for a prefix that has no route.
@@ -134,19 +164,24 @@ func notFound(err error) error {
 }
 
 func (r *Router) birdConverged(ctx context.Context) error {
-	if r.lab.options.Protocol == BGP {
-		out, err := r.Birdc(ctx, "show", "protocols")
-		if err == nil && strings.Count(out, "Established") != 4 {
-			err = errors.New("sessions:\n" + out)
-		}
-		return err
+	type show struct { // what it is of, and what of its text stands for one neighbour
+		command []string
+		each    *regexp.Regexp
+		want    int
 	}
-	for _, name := range []string{"ospf4", "ospf6"} {
-		out, err := r.Birdc(ctx, "show", "ospf", "neighbors", name)
+	full := regexp.MustCompile(`Full/`)
+	shows := map[string][]show{
+		BGP:   {{[]string{"protocols"}, regexp.MustCompile(`Established`), 4}},
+		OSPF:  {{[]string{"ospf", "neighbors", "ospf4"}, full, 2}, {[]string{"ospf", "neighbors", "ospf6"}, full, 2}},
+		Babel: {{[]string{"babel", "neighbors"}, regexp.MustCompile(`(?m)^fe80::\S+ +[ab] +\d{1,4} `), 2}},
+		// RIP has no neighbours, only what they announce.
+	}[r.lab.options.Protocol]
+	for _, s := range shows {
+		out, err := r.Birdc(ctx, append([]string{"show"}, s.command...)...)
 		if err != nil {
 			return err
 		}
-		if strings.Count(out, "Full/") != 2 {
+		if len(s.each.FindAllString(out, -1)) != s.want {
 			return errors.New("neighbours:\n" + out)
 		}
 	}

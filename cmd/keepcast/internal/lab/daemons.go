@@ -25,7 +25,8 @@ type settings struct {
 	Snippet                  string // the file that keepcast writes for BIRD
 	Extra                    string
 	Number                   int // of the node, in its IS-IS system id
-	Host, Sticky             bool
+	HostAS, RouterAS         int
+	Host, Sticky, IBGP       bool
 }
 
 // configureDaemons writes the configuration of the node's routing daemon and
@@ -35,6 +36,10 @@ func (n *Node) configureDaemons() error {
 	s := settings{
 		Name: n.name, Protocol: o.Protocol, RouterID: n.routerID(), Links: n.links,
 		Snippet: filepath.Join(n.dir, "keepcast.conf"), Extra: o.Extra[n.name], Host: n.name != "r", Sticky: o.Sticky,
+		HostAS: 65001, RouterAS: 65002, IBGP: o.IBGP,
+	}
+	if o.IBGP {
+		s.RouterAS = s.HostAS
 	}
 	s.Number = int(s.RouterID[len(s.RouterID)-1] - '0')
 	if o.daemon(n.name) == BIRD {

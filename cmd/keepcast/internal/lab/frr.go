@@ -12,13 +12,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // frrDaemons are the processes of FRR for a protocol, in the order they start.
 func frrDaemons(protocol string) []string {
-	return append([]string{"zebra"}, map[string][]string{BGP: {"bgpd"}, OSPF: {"ospfd", "ospf6d"}, ISIS: {"isisd"}}[protocol]...)
+	return append([]string{"zebra"}, map[string][]string{BGP: {"bgpd"}, OSPF: {"ospfd", "ospf6d"}, ISIS: {"isisd"}, RIP: {"ripd", "ripngd"}, Babel: {"babeld"}}[protocol]...)
 }
 
 // configureFRR writes frr.conf, which vtysh gives to each daemon when it has
@@ -108,6 +109,9 @@ func frrBGP(text string) ([]Path, error) {
 			Metric   int64
 			Aspath   struct{ String string }
 			Peer     struct{ RouterID string }
+
+			LocPrf                    int64
+			Community, LargeCommunity struct{ String string }
 		}
 	}
 	if err := json.Unmarshal([]byte(text), &shown); err != nil {
@@ -118,12 +122,34 @@ func frrBGP(text string) ([]Path, error) {
 		if hostOf(p.Peer.RouterID) == "" {
 			continue // of the router itself
 		}
+		if p.Aspath.String == "Local" {
+			p.Aspath.String = "" // empty: of the router's own AS
+		}
 		all = append(all, Path{
 			Host: hostOf(p.Peer.RouterID), Best: p.Bestpath.Overall,
-			Metric: p.Metric, ASPath: strings.Fields(p.Aspath.String),
+			Metric: p.Metric, ASPath: strings.Fields(p.Aspath.String), LocalPref: p.LocPrf,
+			Communities:      frrCommunities(p.Community.String),
+			LargeCommunities: frrCommunities(p.LargeCommunity.String),
 		})
 	}
 	return all, nil
+}
+
+// frrCommunities are the communities of text, numbers for the names that FRR gives
+// to some (RFC 1997, RFC 7999, RFC 8326).
+func frrCommunities(text string) []string {
+	var all []string
+	for _, c := range strings.Fields(text) {
+		if number, ok := map[string]string{
+			"graceful-shutdown": "65535:0", "blackhole": "65535:666",
+			"no-export": "65535:65281", "no-advertise": "65535:65282", "local-AS": "65535:65283",
+		}[c]; ok {
+			c = number
+		}
+		all = append(all, c)
+	}
+	slices.Sort(all)
+	return all
 }
 
 func (r *Router) frrPaths(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
@@ -142,6 +168,20 @@ func (r *Router) frrPaths(ctx context.Context, prefix netip.Prefix) ([]Path, err
 		var out string
 		if out, err = r.show(ctx, "isisd", "show isis database detail"); err == nil {
 			all = frrISIS(out, prefix)
+		}
+	case RIP:
+		daemon, command := "ripd", "show ip rip"
+		if prefix.Addr().Is6() {
+			daemon, command = "ripngd", "show ipv6 ripng"
+		}
+		var out string
+		if out, err = r.show(ctx, daemon, command); err == nil {
+			all = frrRIP(out, prefix)
+		}
+	case Babel:
+		var out string
+		if out, err = r.show(ctx, "babeld", "show babel route"); err == nil {
+			all = frrBabel(out, prefix)
 		}
 	}
 	if err != nil {
@@ -217,6 +257,8 @@ func (r *Router) frrConverged(ctx context.Context) error {
 		BGP:  {{"bgpd", "show bgp ipv4 unicast summary"}, {"bgpd", "show bgp ipv6 unicast summary"}},
 		OSPF: {{"ospfd", "show ip ospf neighbor"}, {"ospf6d", "show ipv6 ospf6 neighbor"}},
 		ISIS: {{"isisd", "show isis neighbor"}},
+		// RIP has no neighbours, only what they announce.
+		Babel: {{"babeld", "show babel neighbor"}},
 	}[r.lab.options.Protocol]
 	for _, show := range shows {
 		out, err := r.show(ctx, show[0], show[1])
@@ -231,5 +273,6 @@ func (r *Router) frrConverged(ctx context.Context) error {
 }
 
 // frrUp matches the line of a neighbour that is there, in each of the shows: of
-// BGP the uptime and the number of prefixes, of OSPF the state, of IS-IS it too.
-var frrUp = regexp.MustCompile(`(?m) \d\d:\d\d:\d\d +\d+ +\d+ \S+$| Full/|^ \S+ +\S+ +\d +Up `)
+// BGP the uptime and the number of prefixes, of OSPF the state, of IS-IS it too, of Babel
+// a cost that is not infinite.
+var frrUp = regexp.MustCompile(`(?m) \d\d:\d\d:\d\d +\d+ +\d+ \S+$| Full/|^ \S+ +\S+ +\d +Up |^Neighbour .* txcost \d{1,4} `)

@@ -25,7 +25,7 @@ func (l *Lab) connect() error {
 			Local6: netip.MustParseAddr(net6 + "1"), Remote6: netip.MustParseAddr(net6 + "2"),
 		}
 		near := link{
-			Name: name, Peer: name, ToHost: name != "c", Cost: 10 * (i + 1),
+			Name: name, Peer: name, ToHost: name != "c", Cost: 10 * (i + 1), Hops: i + 1,
 			Local4: far.Remote4, Remote4: far.Local4, Local6: far.Remote6, Remote6: far.Local6,
 		}
 		if err := l.cable(l.nodes["r"], near, l.nodes[name], far); err != nil {
