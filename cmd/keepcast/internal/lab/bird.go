@@ -20,34 +20,53 @@ func (n *Node) configureBIRD(s settings) error {
 	name := "bird-router.conf.tmpl"
 	if s.Host {
 		name = "bird-host.conf.tmpl"
-		if _, err := n.write("keepcast.conf", "bird-snippet.conf.tmpl", nil); err != nil {
+		if _, err := n.write(filepath.Base(s.Snippet), "bird-snippet.conf.tmpl", s); err != nil {
 			return err
 		}
 	}
-	conf, err := n.write("bird.conf", name, s)
+	conf, err := n.write(suffixed("bird", s.Instance)+".conf", name, s)
 	if err != nil {
 		return err
 	}
-	run := filepath.Join(n.dir, "run", "bird")
+	socket := birdSocket(s.Instance)
+	run := filepath.Dir(n.outside(socket))
+	if err := os.MkdirAll(run, 0o755); err != nil {
+		return fmt.Errorf("bird's directory: %w", err)
+	}
 	if err := n.owner("bird", run); err != nil {
 		return err
 	}
-	_, err = n.Add(Program{
-		Name: "bird", Rooted: true,
-		Args:  []string{"bird", "-f", "-u", "bird", "-g", "bird", "-c", conf, "-s", "/run/bird/bird.ctl"},
-		Ready: func(ctx context.Context) error { return listens(ctx, filepath.Join(run, "bird.ctl")) },
+	return n.addDaemon(Program{
+		Name: suffixed("bird", s.Instance), Rooted: true,
+		Args:  []string{"bird", "-f", "-u", "bird", "-g", "bird", "-c", conf, "-s", socket},
+		Ready: func(ctx context.Context) error { return listens(ctx, n.outside(socket)) },
 	})
-	return err
 }
+
+// birdSocket is the control socket of an instance, as the node sees it.
+func birdSocket(instance string) string { return "/run/" + suffixed("bird", instance) + "/bird.ctl" }
 
 // Birdc asks the node's BIRD.
 func (n *Node) Birdc(ctx context.Context, words ...string) (string, error) {
-	argv := append([]string{"birdc", "-s", "/run/bird/bird.ctl"}, words...)
-	return n.output(ctx, n.lab.options.Root, argv)
+	return n.birdc(ctx, "", words)
 }
 
+// Birdc asks the host's BIRD.
+func (h *Host) Birdc(ctx context.Context, words ...string) (string, error) {
+	return h.birdc(ctx, h.instance, words)
+}
+
+func (n *Node) birdc(ctx context.Context, instance string, words []string) (string, error) {
+	return n.output(ctx, n.lab.options.Root, append([]string{"birdc", "-s", birdSocket(instance)}, words...))
+}
+
+// BIRDSocket is the control socket of the host's BIRD.
+func (h *Host) BIRDSocket() string { return birdSocket(h.instance) }
+
 // Snippet is the file that the host's bird.conf includes, for keepcast to write.
-func (h *Host) Snippet() string { return filepath.Join(h.dir, "keepcast.conf") }
+func (h *Host) Snippet() string {
+	return filepath.Join(h.dir, suffixed("keepcast", h.instance)+".conf")
+}
 
 // SetSnippet writes the snippet and has BIRD load it, where no keepcast does.
 func (h *Host) SetSnippet(ctx context.Context, text string) error {
@@ -62,7 +81,7 @@ func (h *Host) SetSnippet(ctx context.Context, text string) error {
 }
 
 // birdRoute matches the first line of a route that a session with a host taught.
-var birdRoute = regexp.MustCompile(`\bunicast \[([ab])[46] [^\]]*\]( \*)? \(`)
+var birdRoute = regexp.MustCompile(`\bunicast \[([ab]2?)[46] [^\]]*\]( \*)? \(`)
 
 // birdRoutes parses `show route for PREFIX all` of a router whose protocols are
 // named after the host and the family: BGP and RIP.
@@ -169,11 +188,11 @@ func (r *Router) birdConverged(ctx context.Context) error {
 		each    *regexp.Regexp
 		want    int
 	}
-	full := regexp.MustCompile(`Full/`)
+	n, full := r.neighbours(), regexp.MustCompile(`Full/`)
 	shows := map[string][]show{
-		BGP:   {{[]string{"protocols"}, regexp.MustCompile(`Established`), 4}},
-		OSPF:  {{[]string{"ospf", "neighbors", "ospf4"}, full, 2}, {[]string{"ospf", "neighbors", "ospf6"}, full, 2}},
-		Babel: {{[]string{"babel", "neighbors"}, regexp.MustCompile(`(?m)^fe80::\S+ +[ab] +\d{1,4} `), 2}},
+		BGP:   {{[]string{"protocols"}, regexp.MustCompile(`Established`), 2 * n}},
+		OSPF:  {{[]string{"ospf", "neighbors", "ospf4"}, full, n}, {[]string{"ospf", "neighbors", "ospf6"}, full, n}},
+		Babel: {{[]string{"babel", "neighbors"}, regexp.MustCompile(`(?m)^fe80::\S+ +[ab] +\d{1,4} `), n}},
 		// RIP has no neighbours, only what they announce.
 	}[r.lab.options.Protocol]
 	for _, s := range shows {
@@ -190,7 +209,7 @@ func (r *Router) birdConverged(ctx context.Context) error {
 
 // BIRDReloads counts how often the host's BIRD was told to configure, from its log.
 func (h *Host) BIRDReloads() (int, error) {
-	p, err := h.Process("bird")
+	p, err := h.Process(suffixed("bird", h.instance))
 	if err != nil {
 		return 0, err
 	}

@@ -61,6 +61,9 @@ type Options struct {
 	// IBGP puts hosts and router into one AS, so that the router sees local
 	// preferences.
 	IBGP bool
+	// Second gives host a a second daemon beside the first, as Host.Second has it.
+	// It speaks BGP.
+	Second bool
 	// Sticky makes the router stay with the older of two equal BGP paths, instead
 	// of taking host a's.
 	Sticky bool
@@ -120,6 +123,20 @@ func (o Options) validate() error {
 	if os.Geteuid() != 0 {
 		return errors.New("lab: not root: network namespaces cannot be made")
 	}
+	if err := o.validateProtocol(); err != nil {
+		return err
+	}
+	if o.Second && o.Protocol != BGP {
+		return fmt.Errorf("lab: a second daemon that speaks %s: not %s", o.Protocol, BGP)
+	}
+	if _, err := os.Stat(filepath.Join("/", o.Root, "etc/passwd")); err != nil {
+		return fmt.Errorf("lab: root %s: no Debian there: make it with MakeRoot: %w", o.Root, err)
+	}
+	return nil
+}
+
+// validateProtocol tells whether each daemon is one, and speaks the protocol.
+func (o Options) validateProtocol() error {
 	for _, node := range []string{"a", "b", "r"} {
 		d := o.daemon(node)
 		if d != BIRD && d != FRR {
@@ -131,9 +148,6 @@ func (o Options) validate() error {
 	}
 	if protocols := []string{BGP, OSPF, ISIS, RIP, Babel}; !slices.Contains(protocols, o.Protocol) {
 		return fmt.Errorf("lab: protocol %q: none of %s", o.Protocol, strings.Join(protocols, ", "))
-	}
-	if _, err := os.Stat(filepath.Join("/", o.Root, "etc/passwd")); err != nil {
-		return fmt.Errorf("lab: root %s: no Debian there: make it with MakeRoot: %w", o.Root, err)
 	}
 	return nil
 }

@@ -131,16 +131,16 @@ func knows(ctx context.Context, t *testing.T, l *Lab, hosts ...string) {
 
 func TestLab(t *testing.T) {
 	for name, o := range map[string]Options{
-		"bird bgp":    {Daemon: BIRD, Protocol: BGP},
-		"bird ospf":   {Daemon: BIRD, Protocol: OSPF},
-		"frr bgp":     {Daemon: FRR, Protocol: BGP},
-		"frr ospf":    {Daemon: FRR, Protocol: OSPF},
-		"frr isis":    {Daemon: FRR, Protocol: ISIS},
-		"bird rip":    {Daemon: BIRD, Protocol: RIP},
-		"bird babel":  {Daemon: BIRD, Protocol: Babel},
-		"frr rip":     {Daemon: FRR, Protocol: RIP},
+		"bird bgp":   {Daemon: BIRD, Protocol: BGP},
+		"bird ospf":  {Daemon: BIRD, Protocol: OSPF},
+		"frr bgp":    {Daemon: FRR, Protocol: BGP},
+		"frr ospf":   {Daemon: FRR, Protocol: OSPF},
+		"frr isis":   {Daemon: FRR, Protocol: ISIS},
+		"bird rip":   {Daemon: BIRD, Protocol: RIP},
+		"bird babel": {Daemon: BIRD, Protocol: Babel},
+		"frr rip":    {Daemon: FRR, Protocol: RIP},
 		// FRR's babeld withdraws nothing, and looks every 30 s for what has run out.
-		"frr babel": {Daemon: FRR, Daemons: map[string]string{"r": BIRD}, Protocol: Babel},
+		"frr babel":   {Daemon: FRR, Daemons: map[string]string{"r": BIRD}, Protocol: Babel},
 		"one of each": {Daemon: BIRD, Daemons: map[string]string{"b": FRR}, Protocol: BGP},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,6 +27,7 @@ type Node struct {
 	view      view
 	links     []link
 	processes map[string]*Process
+	daemons   []*Process // those of them that route, in the order they start
 }
 
 // link is one end of a cable.
