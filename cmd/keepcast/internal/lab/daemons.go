@@ -24,6 +24,7 @@ type settings struct {
 	Instance, Interface      string // of a host
 	Links                    []link
 	Snippet                  string // the file that keepcast writes for BIRD
+	Table                    string // the file that SetTable writes for a router with BIRD
 	Extra                    string
 	Number                   int // of the daemon, in its IS-IS system id
 	HostAS, RouterAS         int
@@ -38,6 +39,7 @@ func (n *Node) configureDaemons() error {
 	instances := n.instances()
 	for i, instance := range instances {
 		s := o.settings(n.name, n.number(instance), n.links)
+		s.Table = n.table()
 		s.Instance, s.Shared = instance, len(instances) > 1
 		if s.Host {
 			s.Links, s.Interface = n.links[i:i+1], anycastInterface(instance)
