@@ -27,7 +27,7 @@ const (
 // not look first: that the route is there already costs the kernel less to say
 // than a look, and changes nothing.
 func (v *view) deliver(addr netip.Addr) error {
-	if err := v.h.RouteAdd(localRoute(addr)); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := v.h.RouteAdd(v.localRoute(addr)); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("adding the local delivery route for %s: %w%s", addr, err, hint(err, "lo"))
 	}
 	return nil
@@ -35,18 +35,18 @@ func (v *view) deliver(addr netip.Addr) error {
 
 // undeliver takes back what deliver did, if it did.
 func (v *view) undeliver(addr netip.Addr) error {
-	if err := v.h.RouteDel(localRoute(addr)); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err := v.h.RouteDel(v.localRoute(addr)); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("removing the local delivery route for %s: %w%s", addr, err, hint(err, "lo"))
 	}
 	return nil
 }
 
-func localRoute(addr netip.Addr) *netlink.Route {
+func (v *view) localRoute(addr netip.Addr) *netlink.Route {
 	r := &netlink.Route{
 		Dst:       ipNet(netip.PrefixFrom(addr, addr.BitLen())),
-		LinkIndex: loopback,
+		LinkIndex: v.local.dev,
 		Type:      unix.RTN_LOCAL,
-		Table:     unix.RT_TABLE_LOCAL,
+		Table:     v.local.table,
 		Protocol:  LocalProtocol,
 		Priority:  LocalMetric,
 	}

@@ -29,11 +29,16 @@ type view struct {
 	iface    string
 	link     netlink.Link                  // nil: there is no such interface
 	addrs    map[netip.Addr][]netlink.Addr // on the interface; an IPv4 one can be there with several lengths
-	promoted bool                          // see promote
+	local    localTable
+	promoted bool // see promote
 }
 
-// look asks the kernel for the interface and its addresses.
-func (k *Kernel) look(ctx context.Context) (*view, error) {
+// localTable is where the kernel looks for the local routes of the packets that
+// arrive for an interface: its own table, or that of the interface's VRF.
+type localTable struct{ table, dev int }
+
+// look asks the kernel for an interface and its addresses.
+func (k *Kernel) look(ctx context.Context, iface string) (*view, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -41,7 +46,8 @@ func (k *Kernel) look(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{h: h, ns: k.ns, log: k.log, iface: k.iface, addrs: map[netip.Addr][]netlink.Addr{}}
+	v := &view{h: h, ns: k.ns, log: k.log, iface: iface, addrs: map[netip.Addr][]netlink.Addr{},
+		local: localTable{unix.RT_TABLE_LOCAL, loopback}}
 	if err := v.fill(); err != nil {
 		h.Close()
 		return nil, err
@@ -68,8 +74,47 @@ func (v *view) fill() error {
 			addr := prefixOf(a).Addr()
 			v.addrs[addr] = append(v.addrs[addr], a)
 		}
+		return v.vrf()
 	}
 	return nil
+}
+
+// vrf finds the table of the VRF that the interface is in, if it is in one.
+func (v *view) vrf() error {
+	master := v.link.Attrs().MasterIndex
+	if master == 0 {
+		return nil
+	}
+	link, err := v.h.LinkByIndex(master)
+	if err != nil {
+		return fmt.Errorf("master of interface %s: %w", v.iface, err)
+	}
+	if vrf, ok := link.(*netlink.Vrf); ok {
+		v.local = localTable{int(vrf.Table), master}
+	}
+	return nil
+}
+
+// announced returns the addresses on the interface as routes, if it is up; they
+// name it unless it is that of their state.
+func (v *view) announced(own string) []Route {
+	var out []Route
+	if v.link == nil || v.link.Attrs().Flags&net.FlagUp == 0 {
+		return nil
+	}
+	for _, on := range v.addrs {
+		for _, a := range on {
+			if !usable(a) {
+				continue
+			}
+			r := Route{Prefix: prefixOf(a), Presence: Announced}
+			if v.iface != own {
+				r.Interface = v.iface
+			}
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // delivered lists the addresses that have keepcast's local delivery route. Only
@@ -81,7 +126,7 @@ func (v *view) delivered() (map[netip.Addr]bool, error) {
 	// otherwise, for it refuses the library's form of route get.
 	_ = v.h.SetStrictCheck(true)
 	defer v.h.SetStrictCheck(false) //nolint:errcheck // as above
-	own := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Protocol: LocalProtocol, Type: unix.RTN_LOCAL}
+	own := &netlink.Route{Table: v.local.table, Protocol: LocalProtocol, Type: unix.RTN_LOCAL}
 	out := map[netip.Addr]bool{}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		found, err := dump(func() ([]netlink.Route, error) {

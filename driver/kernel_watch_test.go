@@ -80,7 +80,7 @@ func TestKernelWatchConcerns(t *testing.T) {
 	s := newSpace(t)
 	k := s.kernel()
 	apply(t, k)
-	own, err := k.index()
+	own, err := k.indexes()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,14 +111,14 @@ func TestKernelWatchConcerns(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := notices[0]
-		mine := k.concerns(n, &own)
+		mine := k.concerns(n, own)
 		if n.Header.Type == unix.RTM_NEWROUTE || n.Header.Type == unix.RTM_DELROUTE {
 			if !mine || !bytes.Contains(n.Data, []byte{198, 51, 100, 2}) {
 				t.Errorf("a notice of another route: %x", n.Data)
 			}
 			break
 		}
-		if other := ifindex(n) != own; other == mine {
+		if other := !own.index[ifindex(n)]; other == mine {
 			t.Errorf("notice of type %d for interface %d concerns: %t", n.Header.Type, ifindex(n), mine)
 		} else if other {
 			foreign++

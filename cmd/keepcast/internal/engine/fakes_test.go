@@ -6,7 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"slices"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -98,6 +98,8 @@ func (k *fakeKernel) Watch(ctx context.Context, changed func()) error {
 	return ctx.Err()
 }
 
+func (k *fakeKernel) Manage([]driver.Route) {}
+
 func (k *fakeKernel) set(f func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -144,7 +146,7 @@ func (d *fakeDriver) Apply(ctx context.Context, want driver.State) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if slices.Equal(d.have.Announced(), want.Announced()) {
+	if reflect.DeepEqual(d.have.Announced(), want.Announced()) {
 		return nil
 	}
 	d.have = want
@@ -237,6 +239,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) service(name, address string, checkers ...checks.Checker) *config.Service {
 	s := config.Service{Name: name, Addresses: []config.Address{{Prefix: netip.MustParsePrefix(address)}}, Raw: map[string]any{"name": name, "addresses": address}}
 	s.Linger, s.WhileWithdrawn, s.HoldDownMax = 10*time.Second, "deliver", 5*time.Minute
+	s.Degraded.Prepend = 2
 	for i, c := range checkers {
 		s.Checks = append(s.Checks, config.Check{
 			Name: "check" + string(rune('a'+i)), Kind: "fake", OnFailure: "withdraw", Checker: c, Raw: map[string]any{"i": i},

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/checks"
-	"github.com/keepcast/keepcast/driver"
 )
 
 // Status is what keepcast knows and wants at one moment. Its JSON form is the
@@ -124,29 +123,4 @@ func (e *Engine) driverStatus(name, kind string) DriverStatus {
 		out.Error = d.err.Error()
 	}
 	return out
-}
-
-// wanted returns the whole state that the host is to have.
-func (e *Engine) wanted(now time.Time) driver.State {
-	want := driver.State{Interface: e.cfg.Interface}
-	for _, s := range e.services {
-		presence := s.presence(now)
-		if e.finished {
-			presence = driver.Absent
-		}
-		for _, a := range s.cfg.Addresses {
-			want.Routes = append(want.Routes, driver.Route{
-				Prefix: a.Prefix, Service: s.cfg.Name, Presence: presence,
-				Degraded: presence == driver.Announced && s.state == Degraded,
-			})
-		}
-	}
-	for _, l := range e.leaving {
-		presence := driver.Absent
-		if now.Before(l.Until) && !e.finished {
-			presence = driver.Delivered
-		}
-		want.Routes = append(want.Routes, driver.Route{Prefix: l.Prefix, Service: l.Service, Presence: presence})
-	}
-	return want
 }

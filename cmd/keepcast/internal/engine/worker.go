@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,8 +35,22 @@ const (
 
 // task is a wanted state and its number.
 type task struct {
-	want driver.State
-	gen  int
+	want    driver.State
+	drivers map[string][]string // services that name their drivers, and which
+	gen     int
+}
+
+// of returns the task of one driver: the routes of services that it does not
+// announce are absent there, so that it lets go of those it once had.
+func (t task) of(name string) task {
+	routes := slices.Clone(t.want.Routes)
+	for i, r := range routes {
+		if only := t.drivers[r.Service]; len(only) > 0 && !slices.Contains(only, name) {
+			routes[i].Presence, routes[i].Degraded, routes[i].Attributes = driver.Absent, false, driver.Attributes{}
+		}
+	}
+	t.want.Routes = routes
+	return t
 }
 
 // driverReport is what a worker tells of its driver after each attempt or look.
@@ -186,7 +201,7 @@ func (w *worker) close(ctx context.Context, last driver.State) {
 	defer w.disconnect()
 	shut := driver.State{Interface: last.Interface}
 	for _, route := range last.Routes {
-		route.Presence, route.Degraded = driver.Absent, false
+		route.Presence, route.Degraded, route.Attributes = driver.Absent, false, driver.Attributes{}
 		shut.Routes = append(shut.Routes, route)
 	}
 	if err := w.cfg.Driver.Apply(ctx, shut); err != nil {
