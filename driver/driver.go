@@ -75,8 +75,8 @@ func (n Neighbour) Takes(p netip.Prefix) bool {
 type State struct {
 	Interface string // the interface that carries the addresses of routes that name none
 	Routes    []Route
-	// Neighbours and Findings are told by Observe: to whom the daemon can announce,
-	// none where it does not say, and what stands in the way of it.
+	// Neighbours and Findings are told by Observe: to whom the daemon can announce
+	// (nil where it does not say), and what stands in the way of it.
 	Neighbours []Neighbour
 	Findings   []Finding
 }

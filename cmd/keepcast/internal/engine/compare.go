@@ -17,17 +17,6 @@ func announcedBy(s driver.State) map[netip.Prefix]bool {
 	return out
 }
 
-// agree reports whether what is seen is what is wanted, as to want's prefixes.
-func agree(seen map[netip.Prefix]bool, want driver.State) bool {
-	wanted := announcedBy(want)
-	for _, r := range want.Routes {
-		if p := r.Prefix.Masked(); seen[p] != wanted[p] {
-			return false
-		}
-	}
-	return true
-}
-
 // gates returns with which attributes each prefix passes the gate.
 func gates(s driver.State) map[netip.Prefix]driver.Attributes {
 	out := map[netip.Prefix]driver.Attributes{}
@@ -59,11 +48,6 @@ func urgent(applied, want driver.State, gated bool) bool {
 // same reports whether two states mean the same to a routing daemon.
 func same(a, b driver.State) bool {
 	return maps.EqualFunc(gates(a), gates(b), driver.Attributes.Equal)
-}
-
-// missed returns the announced addresses that are not among what is seen.
-func missed(seen map[netip.Prefix]bool, want driver.State) []driver.Route {
-	return slices.DeleteFunc(want.Announced(), func(r driver.Route) bool { return r.GateOnly || seen[r.Prefix.Masked()] })
 }
 
 // fulfilled reports whether every address that want names is there as wanted.

@@ -231,7 +231,7 @@ func (r *reconciler) see(ctx context.Context) (missing, ok bool) {
 		r.failed(ctx, err)
 		return false, false
 	}
-	r.state.observed = announcedBy(seen)
+	r.state.sight = sightOf(seen)
 	r.report(r.state)
 	return !fulfilled(seen, r.now.want), true
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -55,13 +54,13 @@ func (t task) of(name string) task {
 
 // driverReport is what a worker tells of its driver after each attempt or look.
 type driverReport struct {
-	name     string
-	gen      int // the newest task that was tried, or that need not be tried now
-	inSync   bool
-	err      error
-	since    time.Time // of err, or of being in step
-	observed map[netip.Prefix]bool
-	missed   []driver.Route // announced, and after several looks still not observed
+	name   string
+	gen    int // the newest task that was tried, or that need not be tried now
+	inSync bool
+	err    error
+	since  time.Time // of err, or of being in step
+	sight  sight
+	missed []driver.Route // announced, and after several looks still not observed
 }
 
 // worker keeps one driver in step with the newest wanted state.
@@ -87,6 +86,7 @@ type worker struct {
 	looks    int  // looks in a row that did not
 	tried    time.Time
 	state    driverReport
+	found    map[string]driver.Finding // of the last look, by name and subject
 }
 
 // run is the worker's goroutine.
@@ -223,7 +223,7 @@ func (w *worker) countRepair(ctx context.Context, t task) {
 	if !w.agreed || !w.ok || !same(w.applied, t.want) {
 		return
 	}
-	if seen, err := w.cfg.Driver.Observe(ctx); err == nil && !agree(announcedBy(seen), t.want) {
+	if seen, err := w.cfg.Driver.Observe(ctx); err == nil && !sightOf(seen).agree(t.want) {
 		w.metrics.repaired(w.cfg.Name)
 		w.log.Warn("daemon changed by itself, putting it right")
 	}
@@ -243,16 +243,38 @@ func (w *worker) observe(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	w.state.observed = nil
+	w.state.sight = sight{}
 	if err == nil {
-		w.state.observed = announcedBy(seen)
+		w.state.sight = sightOf(seen)
+		w.tellFindings(w.state.sight.findings)
 	}
-	w.agreed = err == nil && agree(w.state.observed, w.now.want)
+	w.agreed = err == nil && w.state.sight.agree(w.now.want)
 	w.looks++
 	w.state.missed = nil
 	if err == nil && w.ok && w.looks > patientLooks && w.looks <= patientLooks+reminders {
-		w.state.missed = missed(w.state.observed, w.now.want)
+		w.state.missed = w.state.sight.missed(w.now.want)
 	}
 	w.report(w.state)
 	w.state.missed = nil
+}
+
+// tellFindings logs what is new since the last look, and what is no longer so. What
+// the last Apply failed with is logged already.
+func (w *worker) tellFindings(now []driver.Finding) {
+	var failed driver.Finding
+	_ = errors.As(w.state.err, &failed)
+	was := w.found
+	w.found = map[string]driver.Finding{}
+	for _, f := range now {
+		id := f.Name + " " + f.Subject
+		w.found[id] = f
+		if _, known := was[id]; !known && f.Level != driver.Note && f.Name != failed.Name {
+			w.log.Warn("finding", "finding", f.Name, "level", f.Level, "subject", f.Subject, "text", f.Text, "fix", f.Fix)
+		}
+	}
+	for id, f := range was {
+		if _, stays := w.found[id]; !stays && f.Level != driver.Note {
+			w.log.Info("finding is over", "finding", f.Name, "subject", f.Subject)
+		}
+	}
 }
