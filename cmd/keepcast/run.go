@@ -112,7 +112,7 @@ func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, 
 func (d *daemon) options() engine.Options {
 	kernel := driver.NewKernel(d.cfg.Interface, d.log.With("driver", "kernel"))
 	o := engine.Options{
-		Version: version(), Local: kernel.Local, Log: d.log, Metrics: d.metrics,
+		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics,
 		Withdraw: func(ctx context.Context) bool { return d.systemd.withdraw(ctx, d.cfg.OnStop, d.log) },
 		Ready: func() {
 			d.log.Info("ready", "version", version(), "services", len(d.cfg.Services), "drivers", len(d.cfg.Drivers))
