@@ -50,10 +50,10 @@ type Running struct {
 
 // Examine looks over the host and the routing daemons that cfg names.
 func Examine(ctx context.Context, cfg *config.Config, h Host) Report {
-	r := Report{Services: []Service{}, Findings: slices.Concat(
-		[]driver.Finding{}, h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), overrides(cfg),
-	)}
-	r.Findings = append(r.Findings, daemons(ctx, cfg, h)...)
+	r := Report{Services: []Service{}, Findings: []driver.Finding{}}
+	r.Findings = append(r.Findings, slices.Concat(
+		h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), overrides(cfg),
+		daemons(ctx, cfg, h))...)
 	for _, s := range cfg.Services {
 		one, slow := timing(s)
 		r.Services = append(r.Services, one)
