@@ -28,6 +28,9 @@ func daemons(ctx context.Context, cfg *config.Config, h Host) []driver.Finding {
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			found[i] = daemon(ctx, d, h.wanted(cfg, d.Name))
+			for j := range found[i] {
+				found[i][j].Subject = subject(cfg, d, found[i][j].Subject)
+			}
 		})
 	}
 	all.Wait()
@@ -44,19 +47,26 @@ func daemon(ctx context.Context, d config.Driver, want driver.State) []driver.Fi
 		out = e.Examine(ctx, want)
 	} else if seen, err := d.Driver.Observe(ctx); err != nil {
 		out = []driver.Finding{{
-			Name: "daemon-unanswered", Level: driver.Breaks, Subject: d.Name,
+			Name: "daemon-unreachable", Level: driver.Breaks, Subject: d.Name,
 			Text: "can't be asked what it announces: " + err.Error(),
 			Fix:  "see that the daemon runs, and that the settings of the driver name it",
 		}}
 	} else {
 		out = seen.Findings
 	}
-	for i := range out {
-		if out[i].Subject == "" {
-			out[i].Subject = d.Name
-		}
-	}
 	return out
+}
+
+// subject names the driver with a subject that could be of several.
+func subject(cfg *config.Config, d config.Driver, of string) string {
+	others := slices.ContainsFunc(cfg.Drivers, func(o config.Driver) bool { return o.Kind == d.Kind && o.Name != d.Name })
+	switch {
+	case of == "":
+		return d.Name
+	case others && of != d.Name:
+		return d.Name + ": " + of
+	}
+	return of
 }
 
 // wanted is what the driver is meant to have now: announced is what the kernel

@@ -78,9 +78,10 @@ drivers: [{name: one, kind: bird}, {name: two, kind: bird}, {name: three, kind: 
 		}
 	})
 	expect(t, got, []string{
-		"breaks daemon-unanswered three: can't be asked what it announces: context deadline exceeded",
-		"breaks daemon-unanswered two: can't be asked what it announces: connection refused",
-		"breaks gate-unused up4: y", "risks session-down one: x",
+		"breaks gate-unused one: up4: y",
+		"breaks daemon-unreachable three: can't be asked what it announces: context deadline exceeded",
+		"breaks daemon-unreachable two: can't be asked what it announces: connection refused",
+		"risks session-down one: x",
 	})
 	if !closed {
 		t.Error("the connection stays open")
