@@ -103,19 +103,18 @@ func begin(d starter.Daemon, others []starter.Daemon, dir string, out, notes io.
 
 // origin says for which daemon, and what gave it away.
 func origin(d starter.Daemon, others []starter.Daemon) string {
-	text := "For " + d.Title()
+	how := "which was not found here, with its usual places."
 	switch {
 	case d.Running:
-		text += ", which runs here (" + d.Found + ")."
+		how = "which runs here (" + d.Found + ")."
 	case d.Found != "":
-		text += ", which is installed here (" + d.Found + "), but does not run."
-	default:
-		text += ", which was not found here, with its usual places."
+		how = "which is installed here (" + d.Found + "), but does not run."
 	}
+	words := []string{"For " + d.Title() + ",", how}
 	for _, o := range others {
-		text += fmt.Sprintf(" %s is here too (%s): for that, --daemon %s.", o.Title(), o.Found, o.Kind)
+		words = append(words, fmt.Sprintf("%s is here too (%s): for that, --daemon %s.", o.Title(), o.Found, o.Kind))
 	}
-	return text
+	return strings.Join(words, " ")
 }
 
 // writeNew writes a file that must not be there yet.

@@ -115,7 +115,8 @@ func variants(t *testing.T) map[string]Daemon {
 	running := all["bird"]
 	running.Running, running.Found = true, running.Socket
 	running.Protocols = []driver.BIRDProtocol{
-		{Name: "upstream", Kind: "bgp", AS: 65001, NeighbourAS: 65002}, {Name: "mirror", Kind: "bgp", AS: 65001, NeighbourAS: 65001},
+		{Name: "upstream", Kind: "bgp", AS: 65001, NeighbourAS: 65002},
+		{Name: "mirror", Kind: "bgp", AS: 65001, NeighbourAS: 65001},
 		{Name: "core", Kind: "ospf"},
 	}
 	all["bird that runs"] = running
@@ -152,7 +153,7 @@ func TestConfigurationIsValid(t *testing.T) {
 // uncommented has the lines that are settings in comments as settings.
 func uncommented(text string) string {
 	var out []string
-	for _, line := range strings.Split(text, "\n") {
+	for _, line := range strings.SplitSeq(text, "\n") {
 		bare, comment := strings.CutPrefix(strings.TrimLeft(line, " "), "# ")
 		for _, begin := range []string{"- {name", "- name: web", "  addresses", "  checks:", "    - {name", "degraded:", "as: "} {
 			if comment && strings.HasPrefix(bare, begin) {
