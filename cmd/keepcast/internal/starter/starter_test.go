@@ -153,7 +153,7 @@ func TestConfigurationIsValid(t *testing.T) {
 // uncommented has the lines that are settings in comments as settings.
 func uncommented(text string) string {
 	var out []string
-	for _, line := range strings.SplitSeq(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		bare, comment := strings.CutPrefix(strings.TrimLeft(line, " "), "# ")
 		for _, begin := range []string{"- {name", "- name: web", "  addresses", "  checks:", "    - {name", "degraded:", "as: "} {
 			if comment && strings.HasPrefix(bare, begin) {
@@ -172,9 +172,9 @@ func TestBIRDLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"in protocol bgp upstream (neighbour in AS 65002), channels ipv4 and ipv6:  export filter keepcast_ebgp;\n",
-		"in protocol bgp mirror (neighbour in AS 65001), channels ipv4 and ipv6:  export filter keepcast_ibgp;\n",
-		"in protocol ospf core, channels ipv4 and ipv6:  export filter keepcast_igp;\n",
+		"  protocol bgp upstream (neighbour in AS 65002):  export filter keepcast_ebgp;\n",
+		"  protocol bgp mirror (neighbour in AS 65001):  export filter keepcast_ibgp;\n",
+		"  protocol ospf core:  export filter keepcast_igp;\n",
 	} {
 		if !strings.Contains(string(lines), want) {
 			t.Errorf("no %q in\n%s", want, lines)
