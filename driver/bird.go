@@ -33,11 +33,7 @@ type BIRD struct {
 	Snippet string        `config:"snippet" default:"/etc/bird/keepcast.conf" doc:"The file that keepcast writes and that bird.conf includes. BIRD must be able to read it, and keepcast to write into its directory."`
 	Timeout time.Duration `config:"timeout" default:"5s" min:"10ms" doc:"How long BIRD may take for one command. Reading a very long bird.conf is one command."`
 
-	AS        int `config:"as" default:"0" min:"0" max:"4294967295" doc:"The own AS number. With it the ready-made eBGP filter prepends it to the path of degraded prefixes; 0 prepends nothing."`
-	Prepend   int `config:"prepend" default:"2" min:"0" max:"3" doc:"How often the own AS is prepended for degraded prefixes. It needs the setting as."`
-	MED       int `config:"med" default:"1000" min:"0" max:"4294967295" doc:"MED of degraded prefixes, in eBGP and iBGP. Others have none, which counts as 0."`
-	LocalPref int `config:"local_pref" default:"50" min:"0" max:"4294967295" doc:"Local preference of degraded prefixes in iBGP. The usual one is 100."`
-	Metric    int `config:"metric" default:"20000" min:"1" max:"16777214" doc:"OSPF metric (external, type 2) of degraded prefixes. The usual one is 10000."`
+	AS uint32 `config:"as" default:"0" min:"0" max:"4294967295" doc:"The own AS number, which the ready-made eBGP filter prepends to the path where prepend says so; 0 prepends nothing."`
 
 	host   Host
 	ctl    *birdControl

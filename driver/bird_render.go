@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/keepcast/keepcast/templates"
@@ -17,8 +18,8 @@ type birdSnippet struct {
 	Path      string // where the snippet is put
 	State     string // fingerprint of all the rest
 	Interface string
-	AS        int   // 0: not known, nothing is prepended
-	Prepends  []int // 1, 2, ... up to the most that Prepend may be
+	AS        uint32 // 0: not known, nothing is prepended
+	Prepends  []int  // 1, 2, ... up to the most that any group prepends
 	Groups    []birdGroup
 }
 
@@ -26,13 +27,9 @@ type birdSnippet struct {
 // BIRD takes both families in one filter, but not in one set, and no set that is
 // empty (before 2.0.11), so there is none without routes.
 type birdGroup struct {
-	Degraded *birdAttributes // nil: announced as they are
-	Routes   []Route
-}
-
-// birdAttributes are those that make a degraded prefix the second choice.
-type birdAttributes struct {
-	MED, LocalPref, Metric, Prepend int
+	Attributes
+	RIP, Babel uint32 // the metric in their scales
+	Routes     []Route
 }
 
 // Render returns the snippet for want, byte for byte as Apply would write it.
@@ -47,7 +44,10 @@ func (b *BIRD) render(want State) (text []byte, state string, err error) {
 	if want.Interface == "" || strings.ContainsAny(want.Interface, "\"\n*?") {
 		return nil, "", fmt.Errorf("interface %q: BIRD's configuration cannot name it", want.Interface)
 	}
-	s := birdSnippet{Path: b.Snippet, Interface: want.Interface, AS: b.AS, Prepends: []int{1, 2, 3}, Groups: b.groups(want)}
+	s := birdSnippet{Path: b.Snippet, Interface: want.Interface, AS: b.AS, Groups: b.groups(want)}
+	for n := range prependMost {
+		s.Prepends = append(s.Prepends, n+1)
+	}
 	bare, err := templates.Render(b.host.Templates, birdTemplate, s)
 	if err != nil {
 		return nil, "", err
@@ -65,24 +65,18 @@ func (b *BIRD) render(want State) (text []byte, state string, err error) {
 
 // groups sorts the announced routes into groups, in the order of their first routes.
 func (b *BIRD) groups(want State) []birdGroup {
-	type key struct {
-		v4    bool
-		worse birdAttributes // zero: none, as the metric is at least 1
-	}
 	var groups []birdGroup
-	index := map[key]int{}
 	for _, r := range want.Announced() {
-		k := key{v4: r.Prefix.Addr().Is4()}
-		var worse *birdAttributes
-		if r.Degraded {
-			worse = &birdAttributes{MED: b.MED, LocalPref: b.LocalPref, Metric: b.Metric, Prepend: b.Prepend}
-			k.worse = *worse
-		}
-		i, ok := index[k]
-		if !ok {
+		i := slices.IndexFunc(groups, func(g birdGroup) bool {
+			return g.Equal(r.Attributes) && g.Routes[0].Prefix.Addr().Is4() == r.Prefix.Addr().Is4()
+		})
+		if i < 0 {
 			i = len(groups)
-			index[k] = i
-			groups = append(groups, birdGroup{Degraded: worse})
+			g := birdGroup{Attributes: r.Attributes}
+			if g.Metric != nil {
+				g.RIP, g.Babel = min(*g.Metric, ripMost), min(*g.Metric, babelMost)
+			}
+			groups = append(groups, g)
 		}
 		groups[i].Routes = append(groups[i].Routes, r)
 	}

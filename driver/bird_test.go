@@ -18,7 +18,7 @@ import (
 func testBIRD(dir string) *BIRD {
 	return &BIRD{
 		Socket: filepath.Join(dir, "bird.ctl"), Snippet: filepath.Join(dir, "keepcast.conf"), Timeout: 5 * time.Second,
-		AS: 65001, Prepend: 2, MED: 1000, LocalPref: 50, Metric: 20000, host: Host{Log: slog.New(slog.DiscardHandler)},
+		AS: 65001, host: Host{Log: slog.New(slog.DiscardHandler)},
 	}
 }
 
@@ -30,14 +30,14 @@ func birdRouteOf(prefix string, p Presence) Route {
 
 func birdDegraded(prefix string) Route {
 	r := birdRouteOf(prefix, Announced)
-	r.Degraded = true
+	r.Degraded, r.Attributes = true, worse()
 	return r
 }
 
 // birdGoldens are the snippets that are compared byte for byte and then read by
 // the real bird.
 var birdGoldens = map[string]struct {
-	as   int
+	as   uint32
 	want State
 }{
 	"bird-none.golden": {65001, birdRoutes()},

@@ -8,6 +8,7 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -43,14 +44,57 @@ type Route struct {
 	Service  string // the service it belongs to, for logs and comments
 	Presence Presence
 	Degraded bool // announced with worse attributes, so that other hosts are preferred
+	// Attributes are those to announce it with now, whether degraded or not.
+	Attributes Attributes
+	// Interface carries the address; empty: that of the state.
+	Interface string
+	// GateOnly is a network that the daemon originates itself: its gate opens and
+	// closes, but the kernel has no address for it.
+	GateOnly bool
+	// ExportedTo is told by Observe: the names of the neighbours that are sent it.
+	ExportedTo []string
+}
+
+// Neighbour is one to whom a routing daemon can announce.
+type Neighbour struct {
+	Name       string `json:"name"`     // as the daemon's operator knows it
+	Protocol   string `json:"protocol"` // bgp, ospf, isis, rip or babel
+	IPv4, IPv6 bool   `json:"-"`        // the families that it can be sent
+	Up         bool   `json:"up"`
+	Detail     string `json:"detail,omitempty"` // why it is not up, as far as the daemon tells
+}
+
+// Takes reports whether the neighbour can be sent prefixes of the family of p.
+func (n Neighbour) Takes(p netip.Prefix) bool {
+	return p.Addr().Is4() && n.IPv4 || p.Addr().Is6() && n.IPv6
 }
 
 // State is the whole of what keepcast manages, never a change to it. A wanted
 // state names every configured address, also the absent ones: what it does not
 // name is not keepcast's and is left alone.
 type State struct {
-	Interface string // the interface that carries the addresses
+	Interface string // the interface that carries the addresses of routes that name none
 	Routes    []Route
+	// Neighbours and Findings are told by Observe: to whom the daemon can announce
+	// (nil where it does not say), and what stands in the way of it.
+	Neighbours []Neighbour
+	Findings   []Finding
+}
+
+// On returns the interface that carries the address of r.
+func (s State) On(r Route) string { return cmp.Or(r.Interface, s.Interface) }
+
+// Interfaces returns every interface that carries addresses, the state's own
+// first, the others sorted.
+func (s State) Interfaces() []string {
+	all := []string{}
+	for _, r := range s.Routes {
+		if on := s.On(r); on != s.Interface && !r.GateOnly {
+			all = append(all, on)
+		}
+	}
+	slices.Sort(all)
+	return append([]string{s.Interface}, slices.Compact(all)...)
 }
 
 // Announced returns the announced routes, once for each masked prefix, sorted by
@@ -69,8 +113,8 @@ func (s State) Announced() []Route {
 // Driver keeps one routing daemon, or the kernel, in step.
 type Driver interface {
 	// Observe returns what the kernel or the daemon has, by asking it, never by
-	// remembering: of the routes it was last asked to apply, those it announces
-	// have Presence Announced.
+	// remembering: of the routes it was last asked to apply, those it has have
+	// Presence Announced, and name the neighbours that they are exported to.
 	Observe(ctx context.Context) (State, error)
 	// Apply brings it in step with want. It is idempotent, does nothing where
 	// nothing is to be done, and returns nil only once want is in force. A
@@ -106,6 +150,15 @@ type Validator interface {
 	Validate() error
 }
 
+// Examiner is a Driver that can look its daemon over for keepcast doctor: versions,
+// permissions, whether the gate is used, timers that slow failover down. It
+// changes nothing.
+type Examiner interface {
+	// Examine returns what is found about the daemon for the routes of want,
+	// also that it can't be reached.
+	Examine(ctx context.Context, want State) []Finding
+}
+
 // Closer is a Driver that holds something open, such as a control connection.
 type Closer interface {
 	Close() error
@@ -116,6 +169,11 @@ type Host struct {
 	Log       *slog.Logger // already carries the driver's name
 	Templates string       // directory of templates that replace the embedded ones; may be missing
 	Reloaded  func()       // to be called whenever the daemon was made to load something new
+}
+
+// log returns the logger, or one that drops everything.
+func (h Host) log() *slog.Logger {
+	return cmp.Or(h.Log, slog.New(slog.DiscardHandler))
 }
 
 // loaded tells that the daemon was made to load something new.

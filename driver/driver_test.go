@@ -3,6 +3,7 @@ package driver
 import (
 	"encoding/binary"
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -55,7 +56,7 @@ func FuzzStateAnnounced(f *testing.F) {
 		}
 		before := slices.Clone(s.Routes)
 		got := s.Announced()
-		if !slices.Equal(before, s.Routes) {
+		if !reflect.DeepEqual(before, s.Routes) {
 			t.Error("the state changed")
 		}
 		for i, r := range got {
@@ -73,4 +74,10 @@ func TestKindByName(t *testing.T) {
 	if _, err := KindByName("rip"); err == nil {
 		t.Error("an unknown kind is known")
 	}
+}
+
+// worse are the attributes that the configuration gives a degraded service.
+func worse() Attributes {
+	med, localPref, metric := uint32(1000), uint32(50), uint32(20000)
+	return Attributes{MED: &med, LocalPref: &localPref, Metric: &metric, Prepend: 2}
 }

@@ -38,11 +38,7 @@ type FRR struct {
 	Snippet   string        `config:"snippet" default:"/etc/keepcast/frr.conf" doc:"File that shows what keepcast wants of FRR now. No daemon reads it."`
 	Daemons   []string      `config:"daemons" default:"bgpd" doc:"The daemons to drive: bgpd, ospfd (IPv4), ospf6d (IPv6), isisd. An address counts as announced once each of them that carries its family has it."`
 	Timeout   time.Duration `config:"timeout" default:"5s" min:"100ms" max:"1m" doc:"How long a daemon may take to answer."`
-	MED       int           `config:"med" default:"1000" min:"0" max:"2147483647" doc:"MED of a degraded address in BGP. Routers prefer the lowest; addresses that are not degraded have 0."`
-	LocalPref int           `config:"local_pref" default:"50" min:"0" max:"2147483647" doc:"Local preference of a degraded address towards iBGP peers. Routers prefer the highest; 100 is usual."`
-	Metric    int           `config:"metric" default:"20000" min:"1" max:"16777214" doc:"Metric of a degraded address in OSPF (external) and IS-IS (wide metrics)."`
-
-	host Host
+	host      Host
 
 	mu      sync.Mutex // guards what is below
 	daemons []*frrDaemon
@@ -125,7 +121,7 @@ func (f *FRR) Render(want State) ([]byte, error) {
 		Daemons                []string
 		IPv4, IPv6             []frrRoute
 		MED, LocalPref, Metric int
-	}{Daemons: f.Daemons, MED: f.MED, LocalPref: f.LocalPref, Metric: f.Metric}
+	}{Daemons: f.Daemons, MED: 1000, LocalPref: 50, Metric: 20000}
 	announced := map[netip.Prefix]Route{}
 	for _, r := range want.Announced() {
 		announced[r.Prefix.Masked()] = r

@@ -16,7 +16,6 @@ import (
 func testFRR(dir string, daemons ...string) *FRR {
 	return &FRR{
 		Directory: dir, Snippet: filepath.Join(dir, "keepcast-frr.conf"), Daemons: daemons, Timeout: 10 * time.Second,
-		MED: 1000, LocalPref: 50, Metric: 20000,
 	}
 }
 

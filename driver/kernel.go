@@ -1,12 +1,15 @@
 package driver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"maps"
 	"net/netip"
+	"slices"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -35,12 +38,52 @@ type Kernel struct {
 	iface string
 	log   *slog.Logger
 	ns    netns.NsHandle // None: the namespace keepcast runs in
+
+	mu     sync.Mutex
+	others []string // interfaces that routes named, now or before, beside iface
 }
 
-// NewKernel returns a Kernel for the interface of that name. It manages that
-// one interface, whatever State.Interface says.
+// NewKernel returns a Kernel that manages the interface of that name, whatever
+// State.Interface says, and those that routes name themselves.
 func NewKernel(iface string, log *slog.Logger) *Kernel {
 	return &Kernel{iface: iface, log: log, ns: netns.None()}
+}
+
+// on returns the interface that carries the address of r.
+func (k *Kernel) on(r Route) string { return cmp.Or(r.Interface, k.iface) }
+
+// Manage adds the interfaces that routes name to those that are looked at. One
+// that no route names any more stays: what is left there has to go.
+func (k *Kernel) Manage(routes []Route) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, r := range routes {
+		if on := k.on(r); on != k.iface && !r.GateOnly && !slices.Contains(k.others, on) {
+			k.others = append(k.others, on)
+		}
+	}
+}
+
+// interfaces returns the names of all that are managed.
+func (k *Kernel) interfaces() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return append([]string{k.iface}, k.others...)
+}
+
+// each calls work with what each interface has, and joins the errors.
+func (k *Kernel) each(ctx context.Context, work func(*view) error) error {
+	var errs []error
+	for _, name := range k.interfaces() {
+		v, err := k.look(ctx, name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		errs = append(errs, work(v))
+		v.close()
+	}
+	return errors.Join(errs...)
 }
 
 // Apply is Shrink, then Grow.
@@ -54,54 +97,59 @@ func (k *Kernel) Apply(ctx context.Context, want State) error {
 // loses that route too. A fault with one address does not hold up the others.
 // It needs no interface.
 func (k *Kernel) Shrink(ctx context.Context, want State) error {
-	v, err := k.look(ctx)
-	if err != nil {
-		return err
-	}
-	defer v.close()
-	var errs []error
-	for _, r := range want.Routes {
-		addr := r.Prefix.Addr()
-		switch r.Presence {
-		case Delivered:
-			// Without the route a drain loses packets; without the removal the
-			// network goes on sending them. So the removal comes in any case.
-			errs = append(errs, v.deliver(addr), v.remove(v.addrs[addr]))
-		case Absent:
-			errs = append(errs, v.remove(v.addrs[addr]), v.undeliver(addr))
-		case Announced:
+	k.Manage(want.Routes)
+	return k.each(ctx, func(v *view) error {
+		var errs []error
+		for _, r := range want.Routes {
+			addr := r.Prefix.Addr()
+			switch {
+			case r.GateOnly:
+			case k.on(r) != v.iface:
+				// It belongs to another interface, and is delivered on its way there.
+				if on := v.addrs[addr]; len(on) > 0 {
+					errs = append(errs, v.deliver(addr), v.remove(on))
+				}
+			case r.Presence == Delivered:
+				// Without the route a drain loses packets; without the removal the
+				// network goes on sending them. So the removal comes in any case.
+				errs = append(errs, v.deliver(addr), v.remove(v.addrs[addr]))
+			case r.Presence == Absent:
+				errs = append(errs, v.remove(v.addrs[addr]), v.undeliver(addr))
+			}
 		}
-	}
-	return errors.Join(errs...)
+		return errors.Join(errs...)
+	})
 }
 
 // Grow makes the interface if it is missing (of type dummy; one of any type is
 // accepted), brings it up, puts the announced addresses on it and then drops
 // their local delivery routes.
 func (k *Kernel) Grow(ctx context.Context, want State) error {
-	v, err := k.look(ctx)
-	if err != nil {
-		return err
-	}
-	defer v.close()
-	// A link that was down has lost its IPv6 addresses, but its IPv4 ones are
-	// as they were: what look saw still holds.
-	if err := v.ensureLink(); err != nil {
-		return err
-	}
-	var errs []error
-	var there []netip.Addr
-	for _, r := range want.Routes {
-		if r.Presence != Announced {
-			continue
+	k.Manage(want.Routes)
+	return k.each(ctx, func(v *view) error {
+		own := slices.DeleteFunc(slices.Clone(want.Routes), func(r Route) bool { return r.GateOnly || k.on(r) != v.iface })
+		if len(own) == 0 && v.iface != k.iface {
+			return nil // no service has this interface any more
 		}
-		if err := v.put(r.Prefix); err != nil {
-			errs = append(errs, err)
-			continue
+		// A link that was down has lost its IPv6 addresses, but its IPv4 ones are
+		// as they were: what look saw still holds.
+		if err := v.ensureLink(); err != nil {
+			return err
 		}
-		there = append(there, r.Prefix.Addr())
-	}
-	return errors.Join(append(errs, v.release(ctx, there))...)
+		var errs []error
+		var there []netip.Addr
+		for _, r := range own {
+			if r.Presence != Announced {
+				continue
+			}
+			if err := v.put(r.Prefix); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			there = append(there, r.Prefix.Addr())
+		}
+		return errors.Join(append(errs, v.release(ctx, there))...)
+	})
 }
 
 // Remind has the kernel tell the routing daemons once more of the announced
@@ -109,85 +157,54 @@ func (k *Kernel) Grow(ctx context.Context, want State) error {
 // overflow the netlink socket of a daemon, which then looks at the interfaces
 // anew in a minute only (BIRD: scan time of protocol device).
 func (k *Kernel) Remind(ctx context.Context, want State) error {
-	v, err := k.look(ctx)
-	if err != nil {
-		return err
-	}
-	defer v.close()
-	var errs []error
-	for _, r := range want.Routes {
-		for _, a := range v.addrs[r.Prefix.Addr()] {
-			if r.Presence == Announced && usable(a) && prefixOf(a) == r.Prefix {
-				errs = append(errs, v.again(a))
+	return k.each(ctx, func(v *view) error {
+		var errs []error
+		for _, r := range want.Routes {
+			if r.Presence != Announced || r.GateOnly || k.on(r) != v.iface {
+				continue
+			}
+			for _, a := range v.addrs[r.Prefix.Addr()] {
+				if usable(a) && prefixOf(a) == r.Prefix {
+					errs = append(errs, v.again(a))
+				}
 			}
 		}
-	}
-	return errors.Join(errs...)
+		return errors.Join(errs...)
+	})
 }
 
-// Observe returns every address of the interface, the operator's own too, as
-// an Announced route with its length on the interface, if the interface is up;
+// Observe returns every address of the managed interfaces, the operator's own
+// too, as an Announced route with its length on the interface, if that is up;
 // and every other address that has keepcast's local delivery route as a
 // Delivered one, with the full length (/32, /128). The caller picks its own by
-// address.
+// address. A route on another interface than the first names it.
 func (k *Kernel) Observe(ctx context.Context) (State, error) {
-	v, err := k.look(ctx)
-	if err != nil {
-		return State{}, err
-	}
-	defer v.close()
-	delivered, err := v.delivered()
-	if err != nil {
-		return State{}, err
-	}
 	s := State{Interface: k.iface}
-	up := v.link != nil && v.link.Attrs().Flags&net.FlagUp != 0
-	for addr, on := range v.addrs {
-		for _, a := range on {
-			if up && usable(a) {
-				s.Routes = append(s.Routes, Route{Prefix: prefixOf(a), Presence: Announced})
-				delete(delivered, addr)
+	delivered := map[netip.Addr]bool{}
+	asked := map[int]bool{} // the tables of local routes
+	err := k.each(ctx, func(v *view) error {
+		if table := v.tables(netip.Addr{})[0].table; !asked[table] {
+			asked[table] = true
+			found, err := v.delivered(table)
+			if err != nil {
+				return err
 			}
+			maps.Copy(delivered, found)
 		}
+		s.Routes = append(s.Routes, v.announced(k.iface)...)
+		return nil
+	})
+	if err != nil {
+		return State{}, err
+	}
+	for _, r := range s.Routes {
+		delete(delivered, r.Prefix.Addr())
 	}
 	for addr := range delivered {
 		s.Routes = append(s.Routes, Route{Prefix: netip.PrefixFrom(addr, addr.BitLen()), Presence: Delivered})
 	}
 	sortRoutes(s.Routes)
 	return s, nil
-}
-
-// Local returns nil when the kernel would deliver packets for addr on this
-// host, else an error that says where they would go. It is what keeps a check
-// from asking another host's service behind the same anycast address.
-func (k *Kernel) Local(addr netip.Addr) error {
-	h, err := k.dial()
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	addr = addr.Unmap().WithZone("")
-	found, err := h.RouteGet(net.IP(addr.AsSlice()))
-	if err != nil {
-		return fmt.Errorf("%s is not on this host, and there is no route to it: %w", addr, err)
-	}
-	// The type decides, not the table: without policy rules the kernel answers
-	// table main for IPv4 local routes as well.
-	if len(found) == 0 {
-		return fmt.Errorf("%s is not on this host, and there is no route to it", addr)
-	}
-	r := found[0]
-	if r.Type == unix.RTN_LOCAL {
-		return nil
-	}
-	where := fmt.Sprintf("interface %d", r.LinkIndex)
-	if link, err := h.LinkByIndex(r.LinkIndex); err == nil {
-		where = link.Attrs().Name
-	}
-	if r.Gw != nil {
-		where = fmt.Sprintf("%s on %s", r.Gw, where)
-	}
-	return fmt.Errorf("%s is not on this host: it would be sent to %s", addr, where)
 }
 
 // dial opens a netlink socket for one operation. A new one each time costs some

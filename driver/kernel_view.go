@@ -29,11 +29,30 @@ type view struct {
 	iface    string
 	link     netlink.Link                  // nil: there is no such interface
 	addrs    map[netip.Addr][]netlink.Addr // on the interface; an IPv4 one can be there with several lengths
+	vrf      *netlink.Vrf                  // that the interface is in; nil for none
 	promoted bool                          // see promote
 }
 
-// look asks the kernel for the interface and its addresses.
-func (k *Kernel) look(ctx context.Context) (*view, error) {
+// localTable is a place of local delivery routes, and the device that they name.
+type localTable struct{ table, dev int }
+
+// tables returns where local delivery routes for addr belong. The first is where
+// packets that arrive find them.
+func (v *view) tables(addr netip.Addr) []localTable {
+	switch {
+	case v.vrf == nil:
+		return []localTable{{unix.RT_TABLE_LOCAL, loopback}}
+	case addr.Is6():
+		return []localTable{{int(v.vrf.Table), v.vrf.Index}}
+	}
+	// Before it answers from an IPv4 address, the kernel looks it up in the table
+	// local, whatever the VRF, and takes the route's device for where it is
+	// (__ip_dev_find).
+	return []localTable{{int(v.vrf.Table), v.vrf.Index}, {unix.RT_TABLE_LOCAL, v.vrf.Index}}
+}
+
+// look asks the kernel for an interface and its addresses.
+func (k *Kernel) look(ctx context.Context, iface string) (*view, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -41,7 +60,7 @@ func (k *Kernel) look(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{h: h, ns: k.ns, log: k.log, iface: k.iface, addrs: map[netip.Addr][]netlink.Addr{}}
+	v := &view{h: h, ns: k.ns, log: k.log, iface: iface, addrs: map[netip.Addr][]netlink.Addr{}}
 	if err := v.fill(); err != nil {
 		h.Close()
 		return nil, err
@@ -68,20 +87,43 @@ func (v *view) fill() error {
 			addr := prefixOf(a).Addr()
 			v.addrs[addr] = append(v.addrs[addr], a)
 		}
+		v.vrf = vrfOf(v.h, v.iface)
 	}
 	return nil
 }
 
-// delivered lists the addresses that have keepcast's local delivery route. Only
+// announced returns the addresses on the interface as routes, if it is up; they
+// name it unless it is that of their state.
+func (v *view) announced(own string) []Route {
+	var out []Route
+	if v.link == nil || v.link.Attrs().Flags&net.FlagUp == 0 {
+		return nil
+	}
+	for _, on := range v.addrs {
+		for _, a := range on {
+			if !usable(a) {
+				continue
+			}
+			r := Route{Prefix: prefixOf(a), Presence: Announced}
+			if v.iface != own {
+				r.Interface = v.iface
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// delivered lists the addresses that have keepcast's local delivery route in a table. Only
 // Observe asks: with a full BGP table the kernel takes 10 ms and more to answer,
 // as IPv4 keeps all tables in one, and a withdrawal must not wait for that.
-func (v *view) delivered() (map[netip.Addr]bool, error) {
+func (v *view) delivered(table int) (map[netip.Addr]bool, error) {
 	// With strict checking the kernel itself picks our routes out of that
 	// table. Kernels before 4.20 do not know it: then we pick. It is off
 	// otherwise, for it refuses the library's form of route get.
 	_ = v.h.SetStrictCheck(true)
 	defer v.h.SetStrictCheck(false) //nolint:errcheck // as above
-	own := &netlink.Route{Table: unix.RT_TABLE_LOCAL, Protocol: LocalProtocol, Type: unix.RTN_LOCAL}
+	own := &netlink.Route{Table: table, Protocol: LocalProtocol, Type: unix.RTN_LOCAL}
 	out := map[netip.Addr]bool{}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		found, err := dump(func() ([]netlink.Route, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -19,7 +20,7 @@ const (
 	watchSettle = 20 * time.Millisecond // how long changes are gathered after the first was told
 )
 
-// Watch calls changed when the interface, lo, an address of the interface or a
+// Watch calls changed when a managed interface, lo, an address of such an interface or a
 // local delivery route of keepcast changes, by whomever. The first change is
 // told at once, those that follow on its heels together. It starts by calling
 // changed, and calls it when the kernel had to drop notices, so that nothing is
@@ -74,18 +75,23 @@ func (k *Kernel) receive(s *nl.NetlinkSocket, dirty chan<- struct{}) error {
 		default: // marked already
 		}
 	}
-	own, err := k.index()
+	own, err := k.indexes()
 	if err != nil {
 		return err
 	}
 	for {
 		notices, from, err := s.Receive()
+		if names := k.interfaces(); err == nil && len(names) != own.managed {
+			if own, err = k.indexes(); err != nil {
+				return err
+			}
+		}
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
 			// The socket goes on, only the notices are lost.
 			k.log.Warn("netlink notices lost, comparing everything")
 			mark()
-			if own, err = k.index(); err != nil {
+			if own, err = k.indexes(); err != nil {
 				return err
 			}
 		case err != nil:
@@ -93,7 +99,7 @@ func (k *Kernel) receive(s *nl.NetlinkSocket, dirty chan<- struct{}) error {
 		case from.Pid != nl.PidKernel:
 		default:
 			for _, n := range notices {
-				if k.concerns(n, &own) {
+				if k.concerns(n, own) {
 					mark()
 				}
 			}
@@ -101,42 +107,51 @@ func (k *Kernel) receive(s *nl.NetlinkSocket, dirty chan<- struct{}) error {
 	}
 }
 
-// index returns the index of the interface, 0 if there is none.
-func (k *Kernel) index() (int, error) {
-	h, err := k.dial()
-	if err != nil {
-		return 0, err
-	}
-	defer h.Close()
-	link, err := h.LinkByName(k.iface)
-	var missing netlink.LinkNotFoundError
-	switch {
-	case errors.As(err, &missing):
-		return 0, nil
-	case err != nil:
-		return 0, fmt.Errorf("interface %s: %w", k.iface, err)
-	default:
-		return link.Attrs().Index, nil
-	}
+// ownLinks are the indexes of the managed interfaces that there are.
+type ownLinks struct {
+	managed int // how many interfaces were managed when this was made
+	index   map[int]bool
 }
 
-// concerns tells whether a notice is about what keepcast manages; own is the
-// index of the interface, kept right from the notices as it is deleted, made
-// anew or renamed.
-func (k *Kernel) concerns(n syscall.NetlinkMessage, own *int) bool {
+// indexes looks up the managed interfaces.
+func (k *Kernel) indexes() (ownLinks, error) {
+	h, err := k.dial()
+	if err != nil {
+		return ownLinks{}, err
+	}
+	defer h.Close()
+	names := k.interfaces()
+	own := ownLinks{managed: len(names), index: map[int]bool{}}
+	for _, name := range names {
+		link, err := h.LinkByName(name)
+		var missing netlink.LinkNotFoundError
+		switch {
+		case errors.As(err, &missing):
+		case err != nil:
+			return own, fmt.Errorf("interface %s: %w", name, err)
+		default:
+			own.index[link.Attrs().Index] = true
+		}
+	}
+	return own, nil
+}
+
+// concerns tells whether a notice is about what keepcast manages; own is kept
+// right from the notices as interfaces are made anew or renamed.
+func (k *Kernel) concerns(n syscall.NetlinkMessage, own ownLinks) bool {
 	switch n.Header.Type {
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
-		return int(nl.DeserializeIfAddrmsg(n.Data).Index) == *own
+		return own.index[int(nl.DeserializeIfAddrmsg(n.Data).Index)]
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		return true // the filter let only our own pass
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 		msg := nl.DeserializeIfInfomsg(n.Data)
 		index := int(msg.Index)
-		if n.Header.Type == unix.RTM_NEWLINK && linkName(n.Data[msg.Len():]) == k.iface {
-			*own = index
+		if n.Header.Type == unix.RTM_NEWLINK && slices.Contains(k.interfaces(), linkName(n.Data[msg.Len():])) {
+			own.index[index] = true
 		}
 		// IPv6 local routes go with lo, and can come back only once it is up.
-		return index == *own || index == loopback
+		return own.index[index] || index == loopback
 	default:
 		return false
 	}

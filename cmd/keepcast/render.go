@@ -50,15 +50,9 @@ keepcast ever ran. With --announced it shows all services announced.`,
 }
 
 func render(cfg *config.Config, name string, announced bool) ([]byte, error) {
-	want := driver.State{Interface: cfg.Interface}
-	for _, s := range cfg.Services {
-		for _, address := range s.Addresses {
-			r := driver.Route{Prefix: address.Prefix, Service: s.Name, Presence: driver.Delivered}
-			if announced {
-				r.Presence = driver.Announced
-			}
-			want.Routes = append(want.Routes, r)
-		}
+	presence := driver.Delivered
+	if announced {
+		presence = driver.Announced
 	}
 	var names []string
 	for _, d := range cfg.Drivers {
@@ -73,7 +67,7 @@ func render(cfg *config.Config, name string, announced bool) ([]byte, error) {
 		if !ok {
 			return nil, fmt.Errorf("driver %s writes no snippet", name)
 		}
-		return r.Render(want)
+		return r.Render(cfg.State(name, presence))
 	}
 	if len(names) == 0 {
 		return nil, errors.New("no driver is configured")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,7 +28,12 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "show the services, their addresses and checks, and the daemons",
 		Long: `Status shows what the running keepcast knows: each service with its state and the
 reason for it, each address with who has it (the kernel, the routing daemons, when
-asked last), each check, and whether the kernel and the daemons are in step.`,
+asked last) and to how many of its neighbours a daemon exported it, the checks, whether
+the kernel and the daemons are in step, and what stands in the way of announcing.
+
+A service is announced (or degraded) only once the daemons have told a neighbour;
+until then it is announcing. It is withdrawn only once nobody has it any more; until
+then it is withdrawing.`,
 		Example: `  keepcast status
   keepcast status -o json | jq '.services[] | select(.state != "announced")'`,
 		Args: cobra.NoArgs,
@@ -117,30 +123,32 @@ func plainStyle(n *yaml.Node) {
 func table(out io.Writer, s engine.Status) error {
 	now := time.Now()
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SERVICE\tSTATE\tSINCE\tCHECKS\tADDRESS\tANNOUNCED IN\tREASON")
+	fmt.Fprintln(w, "SERVICE\tSTATE\tSINCE\tCHECKS\tADDRESS\tWANTED\tIN\tEXPORTED TO\tREASON")
 	for _, svc := range s.Services {
-		for i, address := range svc.Addresses {
+		for i, a := range svc.Addresses {
+			shown := fmt.Sprintf("%s\t%s\t%s\t%s", a.Address, a.Wanted, in(a), exported(a))
 			if i == 0 {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", svc.Name, svc.State, ago(now, svc.Since), up(svc.Checks), address.Address, seen(address), svc.Reason)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", svc.Name, svc.State, ago(now, svc.Since), up(svc.Checks), shown, svc.Reason)
 			} else {
-				fmt.Fprintf(w, "\t\t\t\t%s\t%s\t\n", address.Address, seen(address))
+				fmt.Fprintf(w, "\t\t\t\t%s\t\n", shown)
 			}
 		}
 	}
-	fmt.Fprintln(w, "\nDRIVER\tIN STEP\tSINCE\tERROR\t\t\t")
+	fmt.Fprintln(w, "\nDRIVER\tIN STEP\tSINCE\tNEIGHBOURS\tERROR\t\t\t\t")
 	for _, d := range s.Drivers {
-		inStep := "yes"
-		switch {
-		case d.InSync:
-		case d.Pending():
-			inStep = "pending"
-		default:
-			inStep = "NO"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", d.Name, inStep, ago(now, d.Since), strings.ReplaceAll(d.Error, "\n", "; "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Name, inStep(d), ago(now, d.Since), neighbours(d), strings.ReplaceAll(d.Error, "\n", "; "))
 	}
 	if err := w.Flush(); err != nil {
 		return err
+	}
+	for _, d := range s.Drivers {
+		for _, f := range d.Findings {
+			fmt.Fprintf(out, "\n%s %s (%s)\n", f.Level, f.Subject, f.Name)
+			fmt.Fprintf(out, "  %s\n", f.Text)
+			if f.Fix != "" {
+				fmt.Fprintf(out, "  fix: %s\n", strings.ReplaceAll(f.Fix, "\n", "\n       "))
+			}
+		}
 	}
 	if s.Config.Error != "" {
 		fmt.Fprintf(out, "\nThe last reload was refused; the configuration of %s is in force:\n%s\n", s.Config.Loaded.Format(time.DateTime), s.Config.Error)
@@ -151,18 +159,50 @@ func table(out io.Writer, s engine.Status) error {
 	return nil
 }
 
-// seen names those that had the prefix when asked last.
-func seen(a engine.AddressStatus) string {
+func inStep(d engine.DriverStatus) string {
+	switch {
+	case d.InSync:
+		return "yes"
+	case d.Pending():
+		return "pending"
+	}
+	return "NO"
+}
+
+// neighbours counts those of a daemon that are up.
+func neighbours(d engine.DriverStatus) string {
+	if len(d.Neighbours) == 0 {
+		return "-"
+	}
+	n := 0
+	for _, neighbour := range d.Neighbours {
+		if neighbour.Up {
+			n++
+		}
+	}
+	return fmt.Sprintf("%d/%d up", n, len(d.Neighbours))
+}
+
+// in names those that had the prefix when asked last.
+func in(a engine.AddressStatus) string {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(a.Observed)) {
-		if a.Observed[name] {
+	for _, name := range slices.Sorted(maps.Keys(a.Seen)) {
+		if a.Seen[name].Present {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
-		return "-"
+	return cmp.Or(strings.Join(names, ", "), "-")
+}
+
+// exported says to how many of its neighbours each daemon had exported the prefix.
+func exported(a engine.AddressStatus) string {
+	var counts []string
+	for _, name := range slices.Sorted(maps.Keys(a.Seen)) {
+		if seen := a.Seen[name]; seen.Neighbours != nil {
+			counts = append(counts, fmt.Sprintf("%s %d/%d", name, len(seen.ExportedTo), *seen.Neighbours))
+		}
 	}
-	return strings.Join(names, ", ")
+	return cmp.Or(strings.Join(counts, ", "), "-")
 }
 
 // up counts the checks that are up.

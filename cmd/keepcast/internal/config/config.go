@@ -44,6 +44,9 @@ type Policy struct {
 	WhileWithdrawn string        `config:"while_withdrawn" default:"deliver" enum:"deliver|absent" doc:"Whether packets for a withdrawn address that reach this host are still delivered locally. A service that binds to the address needs deliver to be able to restart; absent ends it after linger, for hosts whose own clients should then reach another host."`
 	HoldDown       time.Duration `config:"hold_down" default:"0s" min:"0s" max:"1h" doc:"How long a service that failed stays withdrawn at least. It doubles with every failure that follows within hold_down_max, so that no flap damping upstream hits."`
 	HoldDownMax    time.Duration `config:"hold_down_max" default:"5m" min:"0s" max:"24h" doc:"The longest hold-down; and after so much time without a failure the next one counts as the first."`
+
+	Announce driver.Attributes `config:"announce" doc:"What an address is announced with while its service is fit; a backup site announces with prepend, for example. What is not set here is left to the daemon."`
+	Degraded driver.Attributes `config:"degraded" default:"{med: 1000, local_pref: 50, prepend: 2, metric: 20000}" doc:"What an address is announced with while its service is degraded, so that other hosts are preferred. Each default holds as long as that very setting is not written."`
 }
 
 // Driver is one entry of the list drivers.
@@ -58,6 +61,9 @@ type Driver struct {
 type Service struct {
 	Name      string    `config:"name" required:"true" doc:"Name of the service: letters, digits, dots, dashes and underscores."`
 	Addresses []Address `config:"addresses" required:"true" doc:"The anycast addresses. With a length, such as 203.0.113.1/24, that address is put on the interface and its network, 203.0.113.0/24, is announced; without, a /32 or /128."`
+	Prefixes  []Network `config:"prefixes" doc:"Networks that the routing daemon originates itself and that are to be announced as long as the service is, such as a covering /24 or /48. Only the gate of the daemon opens and closes for them; no address is put on the interface."`
+	Interface string    `config:"interface" doc:"The interface that carries the addresses of this service; that of the top level unless given."`
+	Drivers   []string  `config:"drivers" doc:"The names of the drivers that announce this service; all unless given."`
 	Require   Require   `config:"require" default:"all" doc:"How many of the checks with on_failure: withdraw must be up: all, any, or a number."`
 	Policy
 	Checks []Check
@@ -115,6 +121,28 @@ func (a *Address) UnmarshalText(text []byte) error {
 	}
 	a.Prefix = prefix
 	return announceable(prefix.Addr(), prefix.Bits())
+}
+
+// Network is a prefix without host bits.
+type Network struct{ netip.Prefix }
+
+// Syntax names the type in the reference.
+func (Network) Syntax() string { return "network/length" }
+
+// UnmarshalText reads 203.0.113.0/24 or 2001:db8::/48.
+func (n *Network) UnmarshalText(text []byte) error {
+	p, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no network with a length, such as 203.0.113.0/24", text)
+	}
+	if p != p.Masked() {
+		return fmt.Errorf("%s has host bits: the network is %s", p, p.Masked())
+	}
+	n.Prefix = p
+	if p.IsSingleIP() {
+		return announceable(p.Addr(), p.Bits())
+	}
+	return announceable(p.Addr().Next(), p.Bits()) // any address of it tells
 }
 
 // Require is how many checks must be up: a number, or all of them.

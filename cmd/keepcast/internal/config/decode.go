@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/go-viper/mapstructure/v2"
+	"go.yaml.in/yaml/v3"
 )
 
 // decode fills targets, pointers to structs, with what raw holds. Together they
@@ -41,7 +43,7 @@ func (l *loader) set(path string, s Setting, value any, field reflect.Value) {
 			l.fault(path, "a group of settings expected, got %s", show(value))
 			return
 		}
-		l.decode(path, group, field.Addr().Interface())
+		l.decode(path, merge(s.groupDefault(), group), field.Addr().Interface())
 		return
 	}
 	if value == nil {
@@ -65,6 +67,15 @@ func (l *loader) setDefault(s Setting, field reflect.Value) {
 	if err := parse(s.Default, field); err != nil {
 		panic(fmt.Sprintf("config: default of %s: %v", s.Name, err))
 	}
+}
+
+// groupDefault returns what a group holds where it says nothing else.
+func (s Setting) groupDefault() map[string]any {
+	var group map[string]any
+	if err := yaml.Unmarshal([]byte(s.Default), &group); err != nil {
+		panic(fmt.Sprintf("config: default of %s: %v", s.Name, err))
+	}
+	return group
 }
 
 // parse reads a value in the syntax of the tags: a text.
@@ -170,6 +181,14 @@ func strict(_ reflect.Type, to reflect.Type, value any) (any, error) {
 		if n, ok := value.(int); ok {
 			return float64(n), nil
 		}
+	case to.Kind() == reflect.Uint32:
+		// mapstructure would take what does not fit modulo 2^32.
+		if n, ok := value.(int); ok && (n < 0 || uint64(n) > math.MaxUint32) {
+			return nil, &valueError{fmt.Errorf("%d is not between 0 and %d", n, uint32(math.MaxUint32))}
+		}
+		if f, ok := value.(float64); ok {
+			return nil, &valueError{fmt.Errorf("whole number expected, got %v", f)}
+		}
 	case to.Kind() == reflect.Int:
 		// mapstructure would cut 2.5 down to 2.
 		if f, ok := value.(float64); ok {
@@ -181,6 +200,7 @@ func strict(_ reflect.Type, to reflect.Type, value any) (any, error) {
 
 // bounds checks min, max and enum.
 func (l *loader) bounds(path string, s Setting, field reflect.Value) {
+	field = reflect.Indirect(field)
 	if len(s.Enum) > 0 {
 		l.enum(path, s, field)
 	}
@@ -212,6 +232,9 @@ func (l *loader) enum(path string, s Setting, field reflect.Value) {
 
 // bound reads a min or max tag.
 func bound(text string, t reflect.Type) reflect.Value {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	v := reflect.New(t).Elem()
 	if err := parse(text, v); err != nil {
 		panic(fmt.Sprintf("config: bound %q: %v", text, err))
@@ -221,8 +244,11 @@ func bound(text string, t reflect.Type) reflect.Value {
 
 // less compares two numbers of one type.
 func less(a, b reflect.Value) bool {
-	if a.Kind() == reflect.Float64 {
+	switch a.Kind() {
+	case reflect.Float64:
 		return a.Float() < b.Float()
+	case reflect.Uint32:
+		return a.Uint() < b.Uint()
 	}
 	return a.Int() < b.Int()
 }

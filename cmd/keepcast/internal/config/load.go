@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"regexp"
-	"slices"
 
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/driver"
@@ -240,29 +239,4 @@ func pick(raw map[string]any, settings []Setting) map[string]any {
 		}
 	}
 	return out
-}
-
-// across checks what can only be seen over the whole configuration.
-func (l *loader) across(c *Config) {
-	if len(c.Drivers) == 0 && !c.ManageAddresses {
-		l.fault("drivers", "no driver, and manage_addresses is false: nothing would ever be announced or withdrawn")
-	}
-	type owner struct{ service, path string }
-	taken := map[string]owner{}
-	for _, s := range c.Services {
-		for i, a := range s.Addresses {
-			path := fmt.Sprintf("services[%s].addresses[%d]", s.Name, i)
-			if !a.IsValid() {
-				continue
-			}
-			// Two services with one announced prefix could not be told apart by a router.
-			for _, key := range slices.Compact([]string{a.Masked().String(), a.Addr().String()}) {
-				if o, ok := taken[key]; ok && (o.service != s.Name || key == a.Addr().String()) {
-					l.fault(path, "%s is taken by services[%s]: an address belongs to one service", key, o.service)
-					break
-				}
-				taken[key] = owner{s.Name, path}
-			}
-		}
-	}
 }

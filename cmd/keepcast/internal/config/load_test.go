@@ -221,6 +221,10 @@ func documented(t *testing.T, of string, settings []Setting) {
 	t.Helper()
 	for _, s := range settings {
 		documented(t, of, s.Settings)
+		if s.Settings != nil {
+			s.groupDefault() // panics where it is no YAML
+			continue
+		}
 		if !strings.HasSuffix(s.Doc, ".") {
 			t.Errorf("%s: %s: doc %q is no sentence", of, s.Name, s.Doc)
 		}

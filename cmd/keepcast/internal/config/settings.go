@@ -13,7 +13,8 @@ import (
 //
 // The tags are `config:"name"`, `default`, `required:"true"`, `min`, `max` (both
 // in the field's own syntax), `enum:"a|b"` and `doc` (Markdown). A field without
-// a config tag is no setting; an embedded struct lends its settings.
+// a config tag is no setting; an embedded struct lends its settings. The default
+// of a group is YAML, and each of its entries holds by itself.
 type Setting struct {
 	Name     string
 	Type     string // for people: "duration", "list of text", ...
@@ -99,11 +100,13 @@ func typeName(t reflect.Type) string {
 		return "text"
 	}
 	switch t.Kind() {
+	case reflect.Pointer: // one that can be left out
+		return typeName(t.Elem())
 	case reflect.String:
 		return "text"
 	case reflect.Bool:
 		return "true or false"
-	case reflect.Int:
+	case reflect.Int, reflect.Uint32:
 		return "whole number"
 	case reflect.Float64:
 		return "number"

@@ -39,6 +39,14 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(configReloadTime, float64(s.Config.Loaded.UnixMilli())/1000)
 	for _, d := range s.Drivers {
 		gauge(driverInSync, truth(d.InSync), d.Name)
+		if d.Neighbours != nil {
+			up := d.up()
+			gauge(neighbours, float64(up), d.Name, "up")
+			gauge(neighbours, float64(len(d.Neighbours)-up), d.Name, "down")
+		}
+		for _, f := range d.Findings {
+			gauge(findings, 1, d.Name, f.Name, string(f.Level), f.Subject)
+		}
 	}
 	for _, svc := range s.Services {
 		gauge(serviceDrained, truth(svc.Drain != nil), svc.Name)
@@ -50,8 +58,11 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		for prefix, a := range byPrefix(svc.Addresses) {
 			gauge(routeWanted, truth(a.Wanted == driver.Announced.String()), svc.Name, prefix)
-			for name, there := range a.Observed {
-				gauge(routeObserved, truth(there), svc.Name, prefix, name)
+			for name, seen := range a.Seen {
+				gauge(routeObserved, truth(seen.Present), svc.Name, prefix, name)
+				if seen.Neighbours != nil {
+					gauge(routeExported, float64(len(seen.ExportedTo)), svc.Name, prefix, name)
+				}
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -16,76 +17,64 @@ func announcedBy(s driver.State) map[netip.Prefix]bool {
 	return out
 }
 
-// agree reports whether what is seen is what is wanted, as to want's prefixes.
-func agree(seen map[netip.Prefix]bool, want driver.State) bool {
-	wanted := announcedBy(want)
-	for _, r := range want.Routes {
-		if p := r.Prefix.Masked(); seen[p] != wanted[p] {
-			return false
-		}
-	}
-	return true
-}
-
-// gate is what a daemon's gate does with a prefix.
-type gate struct{ open, degraded bool }
-
-func gates(s driver.State) map[netip.Prefix]gate {
-	out := map[netip.Prefix]gate{}
+// gates returns with which attributes each prefix passes the gate.
+func gates(s driver.State) map[netip.Prefix]driver.Attributes {
+	out := map[netip.Prefix]driver.Attributes{}
 	for _, r := range s.Announced() {
-		out[r.Prefix.Masked()] = gate{true, r.Degraded}
+		out[r.Prefix.Masked()] = r.Attributes
 	}
 	return out
 }
 
 // urgent reports whether the way from applied to want has a step that must not
 // wait: a gate that opens, attributes that change, or a closing gate that is
-// the only one.
+// the only one, as it always is for a network that has no address.
 func urgent(applied, want driver.State, gated bool) bool {
 	before, after := gates(applied), gates(want)
-	for p, g := range after {
-		if before[p] != g {
+	for p, attributes := range after {
+		if was, open := before[p]; !open || !was.Equal(attributes) {
 			return true
 		}
 	}
-	return !gated && len(before) != len(after)
+	if !gated {
+		return len(before) != len(after)
+	}
+	return slices.ContainsFunc(applied.Announced(), func(r driver.Route) bool {
+		_, stays := after[r.Prefix.Masked()]
+		return r.GateOnly && !stays
+	})
 }
 
 // same reports whether two states mean the same to a routing daemon.
 func same(a, b driver.State) bool {
-	before, after := gates(a), gates(b)
-	if len(before) != len(after) {
-		return false
-	}
-	for p, g := range after {
-		if before[p] != g {
-			return false
-		}
-	}
-	return true
-}
-
-// missed returns the announced routes that are not among what is seen.
-func missed(seen map[netip.Prefix]bool, want driver.State) []driver.Route {
-	return slices.DeleteFunc(want.Announced(), func(r driver.Route) bool { return seen[r.Prefix.Masked()] })
+	return maps.EqualFunc(gates(a), gates(b), driver.Attributes.Equal)
 }
 
 // fulfilled reports whether every address that want names is there as wanted.
 func fulfilled(seen, want driver.State) bool {
-	have := map[netip.Prefix]driver.Presence{}
-	for _, route := range seen.Routes {
-		p := route.Prefix
-		if route.Presence == driver.Delivered { // local delivery is of the address alone
-			p = netip.PrefixFrom(p.Addr(), p.Addr().BitLen())
-		}
-		have[p] = max(have[p], route.Presence)
+	type place struct {
+		on string
+		p  netip.Prefix
 	}
-	for _, route := range want.Routes {
-		there := have[route.Prefix]
-		if there != driver.Announced {
-			there = max(there, have[netip.PrefixFrom(route.Prefix.Addr(), route.Prefix.Addr().BitLen())])
+	have := map[place]driver.Presence{}
+	delivered := map[netip.Addr]bool{} // local delivery is of the address alone, wherever it was
+	for _, r := range seen.Routes {
+		if r.Presence == driver.Delivered {
+			delivered[r.Prefix.Addr()] = true
+			continue
 		}
-		if there != route.Presence {
+		at := place{seen.On(r), r.Prefix}
+		have[at] = max(have[at], r.Presence)
+	}
+	for _, r := range want.Routes {
+		if r.GateOnly {
+			continue
+		}
+		there := have[place{want.On(r), r.Prefix}]
+		if there == driver.Absent && delivered[r.Prefix.Addr()] {
+			there = driver.Delivered
+		}
+		if there != r.Presence {
 			return false
 		}
 	}

@@ -18,7 +18,7 @@ func (r *reconciler) employ(ctx context.Context, list []config.Driver) {
 	gone := r.retire(func(d config.Driver) bool { return !reflect.DeepEqual(d.Raw, wanted[d.Name].Raw) })
 	for _, w := range gone {
 		if _, changed := wanted[w.cfg.Name]; !changed {
-			w.close(ctx, r.now.want)
+			w.close(ctx, r.now.of(w.cfg.Name).want)
 		}
 	}
 	for _, d := range list {
@@ -44,7 +44,7 @@ func (r *reconciler) hire(ctx context.Context, d config.Driver) {
 		}
 	}
 	if r.now.gen > 0 {
-		w.inbox.put(r.now)
+		w.inbox.put(r.now.of(d.Name))
 	}
 	r.workers[d.Name] = w
 	w.done.Go(func() { w.run(ctx) })

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,7 +24,9 @@ type Options struct {
 	Version string
 	Kernel  Kernel // nil with manage_addresses: false
 	// Local says why the kernel would not deliver an address on this host, or nil.
-	Local   func(netip.Addr) error
+	Local func(netip.Addr) error
+	// VRF names the VRF that an interface is in, in which its services are probed.
+	VRF     func(iface string) string
 	Log     *slog.Logger
 	Metrics *Metrics
 	// Withdraw is asked when the daemon stops: true withdraws everything,
@@ -137,7 +140,7 @@ func (e *Engine) start(ctx context.Context) error {
 	} else {
 		e.drains.files = files
 	}
-	host, err := e.observe(ctx)
+	host, err := e.observe(ctx, last)
 	if err != nil {
 		return err
 	}
@@ -147,7 +150,7 @@ func (e *Engine) start(ctx context.Context) error {
 
 // observe asks the kernel, or where somebody else manages the addresses the
 // daemons, what is announced now.
-func (e *Engine) observe(ctx context.Context) (driver.State, error) {
+func (e *Engine) observe(ctx context.Context, last saved) (driver.State, error) {
 	if e.opts.Kernel == nil {
 		var all driver.State
 		for _, d := range e.cfg.Drivers {
@@ -156,6 +159,10 @@ func (e *Engine) observe(ctx context.Context) (driver.State, error) {
 			}
 		}
 		return all, nil
+	}
+	e.opts.Kernel.Manage(e.wanted(e.started).Routes)
+	for _, old := range last.Services { // it may have had another interface
+		e.opts.Kernel.Manage([]driver.Route{{Interface: old.Interface}})
 	}
 	for failures := 1; ; failures++ {
 		seen, err := e.opts.Kernel.Observe(ctx)
@@ -239,10 +246,11 @@ func (e *Engine) settle() {
 		}
 	}
 	e.forgetLeft(now)
-	want := e.wanted(now)
-	if want.Interface != e.posted.want.Interface || !slices.Equal(want.Routes, e.posted.want.Routes) {
-		e.posted, moved = task{want, e.posted.gen + 1}, true
-		e.reconciler.inbox.put(e.posted)
+	next := task{want: e.wanted(now), drivers: e.drivers(), gen: e.posted.gen}
+	if !reflect.DeepEqual(next, e.posted) {
+		next.gen++
+		e.posted, moved = next, true
+		e.reconciler.inbox.put(next)
 	}
 	if moved {
 		e.save()

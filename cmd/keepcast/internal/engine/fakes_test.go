@@ -1,20 +1,13 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
-	"testing"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/keepcast/keepcast/checks"
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -98,6 +91,8 @@ func (k *fakeKernel) Watch(ctx context.Context, changed func()) error {
 	return ctx.Err()
 }
 
+func (k *fakeKernel) Manage([]driver.Route) {}
+
 func (k *fakeKernel) set(f func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -120,6 +115,10 @@ type fakeDriver struct {
 	hang bool
 	deaf bool // has the gate open, but has not heard of the address
 	runs int  // Apply calls that changed something
+
+	neighbours []driver.Neighbour
+	filtered   bool // the neighbours that are up are sent nothing
+	findings   []driver.Finding
 }
 
 func (d *fakeDriver) Observe(context.Context) (driver.State, error) {
@@ -128,7 +127,17 @@ func (d *fakeDriver) Observe(context.Context) (driver.State, error) {
 	if d.deaf {
 		return driver.State{}, nil
 	}
-	return d.have, nil
+	seen := d.have
+	seen.Routes = slices.Clone(seen.Routes)
+	seen.Neighbours, seen.Findings = d.neighbours, d.findings
+	for i := range seen.Routes {
+		for _, n := range d.neighbours {
+			if n.Up && n.Takes(seen.Routes[i].Prefix) && !d.filtered {
+				seen.Routes[i].ExportedTo = append(seen.Routes[i].ExportedTo, n.Name)
+			}
+		}
+	}
+	return seen, nil
 }
 
 func (d *fakeDriver) Apply(ctx context.Context, want driver.State) error {
@@ -144,7 +153,7 @@ func (d *fakeDriver) Apply(ctx context.Context, want driver.State) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if slices.Equal(d.have.Announced(), want.Announced()) {
+	if reflect.DeepEqual(d.have.Announced(), want.Announced()) {
 		return nil
 	}
 	d.have = want
@@ -201,109 +210,3 @@ func (c *fakeCheck) set(err error) {
 }
 
 var errDead = errors.New("connection refused")
-
-// bench is an engine with everything around it faked.
-type bench struct {
-	t      *testing.T
-	log    bytes.Buffer
-	kernel *fakeKernel
-	driver *fakeDriver
-	cfg    *config.Config
-	engine *Engine
-	stop   func()
-	done   chan error
-	keep   bool // what a stop does
-	ready  bool
-
-	registry prometheus.Registerer // nil: one that nobody looks at
-}
-
-func newBench(t *testing.T) *bench {
-	t.Helper()
-	j := &journal{}
-	b := &bench{
-		t:      t,
-		kernel: &fakeKernel{journal: j, have: map[netip.Prefix]driver.Presence{}},
-		driver: &fakeDriver{journal: j, name: "bird"},
-	}
-	b.cfg = &config.Config{}
-	b.cfg.Interface, b.cfg.ManageAddresses = "anycast0", true
-	b.cfg.RuntimeDir, b.cfg.StateDir = t.TempDir(), t.TempDir()
-	b.cfg.Drivers = []config.Driver{{Name: "bird", Kind: "bird", Driver: followingDriver{b.driver}, Raw: map[string]any{"kind": "bird"}}}
-	return b
-}
-
-// service adds a service with one check per given checker, rise 3, fall 2.
-func (b *bench) service(name, address string, checkers ...checks.Checker) *config.Service {
-	s := config.Service{Name: name, Addresses: []config.Address{{Prefix: netip.MustParsePrefix(address)}}, Raw: map[string]any{"name": name, "addresses": address}}
-	s.Linger, s.WhileWithdrawn, s.HoldDownMax = 10*time.Second, "deliver", 5*time.Minute
-	for i, c := range checkers {
-		s.Checks = append(s.Checks, config.Check{
-			Name: "check" + string(rune('a'+i)), Kind: "fake", OnFailure: "withdraw", Checker: c, Raw: map[string]any{"i": i},
-			Schedule: checks.Schedule{Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Rise: 3, Fall: 2},
-		})
-	}
-	b.cfg.Services = append(b.cfg.Services, s)
-	return &b.cfg.Services[len(b.cfg.Services)-1]
-}
-
-// start runs a new engine; call it in a synctest bubble.
-func (b *bench) start() {
-	var kernel Kernel
-	if b.cfg.ManageAddresses {
-		kernel = b.kernel
-	}
-	if b.registry == nil {
-		b.registry = prometheus.NewRegistry()
-	}
-	b.engine = New(b.cfg, Options{
-		Version: "test", Kernel: kernel, Local: func(netip.Addr) error { return nil },
-		Log:      slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
-		Metrics:  NewMetrics(b.registry),
-		Withdraw: func(context.Context) bool { return !b.keep },
-		Ready:    func() { b.ready = true }, Alive: func() {},
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	b.registry = nil
-	b.stop, b.done = stop, make(chan error, 1)
-	go func() { b.done <- b.engine.Run(ctx) }()
-}
-
-// end stops the engine and waits for it.
-func (b *bench) end() {
-	b.t.Helper()
-	b.stop()
-	if err := <-b.done; err != nil {
-		b.t.Errorf("run: %v", err)
-	}
-}
-
-// state returns the state and the reason of a service.
-func (b *bench) state(name string) (State, string) {
-	b.t.Helper()
-	s, err := b.engine.Status()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	for _, svc := range s.Services {
-		if svc.Name == name {
-			return svc.State, svc.Reason
-		}
-	}
-	b.t.Fatalf("no service %s", name)
-	return "", ""
-}
-
-func (b *bench) want(name string, state State, reason string) {
-	b.t.Helper()
-	if s, r := b.state(name); s != state || r != reason {
-		b.t.Errorf("%s is %s (%s), want %s (%s)", name, s, r, state, reason)
-	}
-}
-
-func (b *bench) wantKernel(prefix string, want driver.Presence) {
-	b.t.Helper()
-	if got := b.kernel.is(prefix); got != want {
-		b.t.Errorf("kernel has %s %s, want %s", prefix, got, want)
-	}
-}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/keepcast/keepcast/driver"
 )
 
 // TestMetrics holds what is exported to the declarations and to the conventions
@@ -16,6 +18,8 @@ func TestMetrics(t *testing.T) {
 	b := newBench(t)
 	c := &fakeCheck{}
 	b.service("dns", address, c)
+	b.driver.neighbours = []driver.Neighbour{{Name: "r1", IPv4: true, Up: true}, {Name: "r2", IPv4: true}}
+	b.driver.findings = []driver.Finding{{Name: "session-down", Level: driver.Risks, Subject: "bird: r2"}}
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewPedanticRegistry()
 		b.registry = registry
@@ -56,13 +60,23 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is exported, but not declared", name)
 		}
 		want := `
-# HELP keepcast_announcement_observed 1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbour took it.
+# HELP keepcast_announcement_exported_neighbours Neighbours to whom the daemon, asked last, exported the prefix.
+# TYPE keepcast_announcement_exported_neighbours gauge
+keepcast_announcement_exported_neighbours{driver="bird",prefix="192.0.2.53/32",service="dns"} 1
+# HELP keepcast_announcement_observed 1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbour was told.
 # TYPE keepcast_announcement_observed gauge
 keepcast_announcement_observed{driver="bird",prefix="192.0.2.53/32",service="dns"} 1
 keepcast_announcement_observed{driver="kernel",prefix="192.0.2.53/32",service="dns"} 1
 # HELP keepcast_announcement_wanted 1 when keepcast wants the prefix announced. Says nothing of the network.
 # TYPE keepcast_announcement_wanted gauge
 keepcast_announcement_wanted{prefix="192.0.2.53/32",service="dns"} 1
+# HELP keepcast_driver_finding 1 for each thing that stands in the way of announcing, or makes it slow; keepcast status says what to do about it.
+# TYPE keepcast_driver_finding gauge
+keepcast_driver_finding{driver="bird",finding="session-down",level="risks",subject="bird: r2"} 1
+# HELP keepcast_driver_neighbours Neighbours to whom the daemon can announce, by state, up or down.
+# TYPE keepcast_driver_neighbours gauge
+keepcast_driver_neighbours{driver="bird",state="down"} 1
+keepcast_driver_neighbours{driver="bird",state="up"} 1
 # HELP keepcast_repairs_total Times something was put right that somebody else had changed.
 # TYPE keepcast_repairs_total counter
 keepcast_repairs_total{driver="kernel"} 1
@@ -72,6 +86,7 @@ keepcast_service_transitions_total{service="dns",state="announced"} 2
 keepcast_service_transitions_total{service="dns",state="withdrawn"} 1
 `
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "keepcast_announcement_observed",
+			"keepcast_announcement_exported_neighbours", "keepcast_driver_neighbours", "keepcast_driver_finding",
 			"keepcast_announcement_wanted", "keepcast_repairs_total", "keepcast_service_transitions_total"); err != nil {
 			t.Error(err)
 		}

@@ -14,6 +14,7 @@ import (
 // Kernel is the kernel's side of a change: addresses, and the local delivery
 // of those that are not announced. *driver.Kernel is one.
 type Kernel interface {
+	Manage(routes []driver.Route) // look at the interfaces of these from now on
 	Observe(ctx context.Context) (driver.State, error)
 	Shrink(ctx context.Context, want driver.State) error // what goes away
 	Grow(ctx context.Context, want driver.State) error   // what is new
@@ -115,8 +116,8 @@ func (r *reconciler) take(ctx context.Context, t task) {
 	if r.kernel != nil {
 		r.shrink(ctx)
 	}
-	for _, w := range r.workers {
-		w.inbox.put(r.now)
+	for name, w := range r.workers {
+		w.inbox.put(r.now.of(name))
 	}
 }
 
@@ -230,7 +231,7 @@ func (r *reconciler) see(ctx context.Context) (missing, ok bool) {
 		r.failed(ctx, err)
 		return false, false
 	}
-	r.state.observed = announcedBy(seen)
+	r.state.sight = sightOf(seen)
 	r.report(r.state)
 	return !fulfilled(seen, r.now.want), true
 }

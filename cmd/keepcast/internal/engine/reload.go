@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net/netip"
 	"reflect"
 	"slices"
 	"time"
@@ -75,7 +74,7 @@ func (e *Engine) replace(cfg *config.Config) {
 		if s.state.up() {
 			until = now.Add(s.cfg.Linger)
 		}
-		e.leave(s.cfg.Name, prefixes(s.cfg), until)
+		e.leave(savedOf(s), until)
 	}
 	for _, gone := range old {
 		gone.stopChecks(func(*check) bool { return false })
@@ -130,12 +129,4 @@ func (s *service) stopChecks(keep func(*check) bool) {
 			c.stop()
 		}
 	}
-}
-
-func prefixes(s config.Service) []netip.Prefix {
-	var out []netip.Prefix
-	for _, a := range s.Addresses {
-		out = append(out, a.Prefix)
-	}
-	return out
 }

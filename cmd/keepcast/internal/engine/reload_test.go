@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
@@ -126,8 +127,9 @@ func TestReloadDrivers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(map[string]bool{"kernel": true, "frr": true}, status.Services[0].Addresses[0].Observed); diff != "" {
-			t.Errorf("observed by:\n%s", diff)
+		want := map[string]Sight{"kernel": {Present: true}, "frr": {Present: true}}
+		if diff := cmp.Diff(want, status.Services[0].Addresses[0].Seen, cmpopts.IgnoreUnexported(Sight{})); diff != "" {
+			t.Errorf("seen by:\n%s", diff)
 		}
 		b.end()
 	})

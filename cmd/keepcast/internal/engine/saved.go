@@ -29,14 +29,18 @@ type savedService struct {
 	Failures    int            `json:"failures,omitempty"`
 	LastFailure time.Time      `json:"last_failure,omitzero"`
 	Addresses   []netip.Prefix `json:"addresses"`
+	Interface   string         `json:"interface,omitempty"`
+	Prefixes    []netip.Prefix `json:"prefixes,omitempty"` // networks without an address
 }
 
 // leaving is an address that left the configuration: it is delivered locally
 // until its linger is over, then taken off the host, then forgotten.
 type leaving struct {
-	Service string       `json:"service"`
-	Prefix  netip.Prefix `json:"prefix"`
-	Until   time.Time    `json:"until"`
+	Service   string       `json:"service"`
+	Prefix    netip.Prefix `json:"prefix"`
+	Interface string       `json:"interface,omitempty"`
+	GateOnly  bool         `json:"gate_only,omitempty"` // a network without an address
+	Until     time.Time    `json:"until"`
 }
 
 func savedFile(runtimeDir string) string { return filepath.Join(runtimeDir, "state.json") }
@@ -74,14 +78,26 @@ func saveJSON(path string, v any) error {
 	return driver.Replace(path, append(text, '\n'))
 }
 
+// savedOf returns what is kept of a service.
+func savedOf(s *service) savedService {
+	out := savedService{
+		Name: s.cfg.Name, State: s.state, Since: s.since, LingerUntil: s.lingerUntil,
+		Failures: s.hold.failures, LastFailure: s.hold.last, Interface: s.cfg.Interface,
+	}
+	for _, a := range s.cfg.Addresses {
+		out.Addresses = append(out.Addresses, a.Prefix)
+	}
+	for _, n := range s.cfg.Prefixes {
+		out.Prefixes = append(out.Prefixes, n.Prefix)
+	}
+	return out
+}
+
 // save writes the present state for the next start.
 func (e *Engine) save() {
 	s := saved{Leaving: e.leaving}
 	for _, svc := range e.services {
-		s.Services = append(s.Services, savedService{
-			Name: svc.cfg.Name, State: svc.state, Since: svc.since, LingerUntil: svc.lingerUntil,
-			Failures: svc.hold.failures, LastFailure: svc.hold.last, Addresses: prefixes(svc.cfg),
-		})
+		s.Services = append(s.Services, savedOf(svc))
 	}
 	err := saveJSON(savedFile(e.cfg.RuntimeDir), s)
 	if err != nil && e.saveError == nil {
@@ -122,7 +138,7 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 		if old.State.up() {
 			linger = e.cfg.Linger
 		}
-		e.leave(old.Name, old.Addresses, now.Add(linger))
+		e.leave(old, now.Add(linger))
 	}
 }
 
@@ -136,21 +152,29 @@ func (s *service) onHost(there map[netip.Prefix]bool) bool {
 	return true
 }
 
-// leave notes the addresses that no configured service has any more, with
-// whatever length; they are delivered locally until the time until.
-func (e *Engine) leave(service string, addresses []netip.Prefix, until time.Time) {
+// leave notes what no configured service has any more of what a service had,
+// addresses with whatever length; they are delivered locally until the time until.
+func (e *Engine) leave(old savedService, until time.Time) {
 	kept := e.configured()
-	for _, p := range addresses {
+	networks := e.networks()
+	for _, p := range old.Addresses {
 		if !kept[p.Addr()] {
-			e.leaving = append(e.leaving, leaving{service, p, until})
+			e.leaving = append(e.leaving, leaving{Service: old.Name, Prefix: p, Interface: old.Interface, Until: until})
+		}
+	}
+	for _, p := range old.Prefixes {
+		if !networks[p] {
+			e.leaving = append(e.leaving, leaving{Service: old.Name, Prefix: p, GateOnly: true, Until: until})
 		}
 	}
 }
 
-// rejoin forgets the leaving addresses that a service has again.
+// rejoin forgets what leaves and a service has again.
 func (e *Engine) rejoin() {
-	kept := e.configured()
-	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool { return kept[l.Prefix.Addr()] })
+	kept, networks := e.configured(), e.networks()
+	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool {
+		return l.GateOnly && networks[l.Prefix] || !l.GateOnly && kept[l.Prefix.Addr()]
+	})
 }
 
 // configured returns the addresses of all services.
@@ -159,6 +183,17 @@ func (e *Engine) configured() map[netip.Addr]bool {
 	for _, s := range e.services {
 		for _, a := range s.cfg.Addresses {
 			out[a.Addr()] = true
+		}
+	}
+	return out
+}
+
+// networks returns the prefixes without an address of all services.
+func (e *Engine) networks() map[netip.Prefix]bool {
+	out := map[netip.Prefix]bool{}
+	for _, s := range e.services {
+		for _, n := range s.cfg.Prefixes {
+			out[n.Prefix] = true
 		}
 	}
 	return out

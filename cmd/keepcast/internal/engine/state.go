@@ -18,8 +18,14 @@ const (
 	Withdrawn State = "withdrawn" // not fit, drained, or never yet fit
 )
 
+// What is shown of a service that is on its way: nothing is decided by these.
+const (
+	Announcing  State = "announcing"  // to be announced or degraded, but no neighbour of a daemon has it yet
+	Withdrawing State = "withdrawing" // to be withdrawn, but the kernel or a daemon still has it
+)
+
 // States lists every state, from the most to the least announced.
-var States = [...]State{Announced, Degraded, Draining, Withdrawn}
+var States = [...]State{Announced, Degraded, Announcing, Draining, Withdrawing, Withdrawn}
 
 // up reports whether the state is one that announces.
 func (s State) up() bool { return s == Announced || s == Degraded }

@@ -28,7 +28,8 @@ type ConfigStatus struct {
 // ServiceStatus is one service.
 type ServiceStatus struct {
 	Name      string          `json:"name"`
-	State     State           `json:"state"`
+	State     State           `json:"state"`  // what is so, as far as the kernel and the daemons tell
+	Wanted    State           `json:"wanted"` // what keepcast has decided
 	Reason    string          `json:"reason"`
 	Since     time.Time       `json:"since"`
 	Drain     *Drain          `json:"drain,omitempty"`
@@ -38,10 +39,11 @@ type ServiceStatus struct {
 
 // AddressStatus is one address of a service.
 type AddressStatus struct {
-	Address  string          `json:"address"`  // as configured, with its length
-	Prefix   string          `json:"prefix"`   // what is announced
-	Wanted   string          `json:"wanted"`   // announced, delivered (locally only) or absent
-	Observed map[string]bool `json:"observed"` // by driver: whether it had the prefix when last asked
+	Address  string           `json:"address"`             // as configured, with its length
+	Prefix   string           `json:"prefix"`              // what is announced
+	GateOnly bool             `json:"gate_only,omitempty"` // a network that the daemon originates itself
+	Wanted   string           `json:"wanted"`              // announced, delivered (locally only) or absent
+	Seen     map[string]Sight `json:"seen"`                // by driver: what it had when last asked
 }
 
 // CheckStatus is one check and its last result.
@@ -57,16 +59,29 @@ type CheckStatus struct {
 
 // DriverStatus is the kernel or one routing daemon.
 type DriverStatus struct {
-	Name   string    `json:"name"`
-	Kind   string    `json:"kind"`
-	InSync bool      `json:"in_sync"`
-	Error  string    `json:"error,omitempty"`
-	Since  time.Time `json:"since,omitzero"` // of the error, or of being in step
+	Name       string             `json:"name"`
+	Kind       string             `json:"kind"`
+	InSync     bool               `json:"in_sync"`
+	Error      string             `json:"error,omitempty"`
+	Since      time.Time          `json:"since,omitzero"`       // of the error, or of being in step
+	Neighbours []driver.Neighbour `json:"neighbours,omitempty"` // to whom the daemon can announce
+	Findings   []driver.Finding   `json:"findings,omitempty"`   // what stands in the way of it
 }
 
 // Pending reports whether nothing is wrong, but the newest change is still on
 // its way: a gate that only closes waits for others to close with it.
 func (d DriverStatus) Pending() bool { return !d.InSync && d.Error == "" && !d.Since.IsZero() }
+
+// up counts the neighbours that are there.
+func (d DriverStatus) up() int {
+	n := 0
+	for _, neighbour := range d.Neighbours {
+		if neighbour.Up {
+			n++
+		}
+	}
+	return n
+}
 
 // status is taken by the engine's goroutine.
 func (e *Engine) status() Status {
@@ -90,20 +105,13 @@ func (e *Engine) status() Status {
 
 func (e *Engine) serviceStatus(s *service, now time.Time) ServiceStatus {
 	out := ServiceStatus{
-		Name: s.cfg.Name, State: s.state, Reason: s.reason, Since: s.since,
+		Name: s.cfg.Name, Wanted: s.state, Reason: s.reason, Since: s.since,
 		Drain: e.drains.of(s.cfg.Name, now), Checks: []CheckStatus{},
 	}
-	for _, a := range s.cfg.Addresses {
-		address := AddressStatus{
-			Address: a.String(), Prefix: a.Masked().String(), Wanted: s.presence(now).String(),
-			Observed: map[string]bool{},
-		}
-		for name, d := range e.hostView {
-			// The kernel has addresses, a daemon has prefixes: both are masked here.
-			address.Observed[name] = d.observed[a.Masked()]
-		}
-		out.Addresses = append(out.Addresses, address)
+	for _, r := range s.cfg.Routes(s.presence(now), false) {
+		out.Addresses = append(out.Addresses, e.addressStatus(s, r))
 	}
+	out.State = shown(s.state, out.Addresses)
 	for _, c := range s.checks {
 		status := CheckStatus{
 			Name: c.cfg.Name, Kind: c.cfg.Kind, OnFailure: c.cfg.OnFailure, Verdict: c.result.Verdict,
@@ -117,36 +125,76 @@ func (e *Engine) serviceStatus(s *service, now time.Time) ServiceStatus {
 	return out
 }
 
-func (e *Engine) driverStatus(name, kind string) DriverStatus {
-	d := e.hostView[name]
-	out := DriverStatus{Name: name, Kind: kind, InSync: d.inSync, Since: d.since}
-	if d.err != nil {
-		out.Error = d.err.Error()
+func (e *Engine) addressStatus(s *service, r driver.Route) AddressStatus {
+	out := AddressStatus{
+		Address: r.Prefix.String(), Prefix: r.Prefix.Masked().String(), GateOnly: r.GateOnly,
+		Wanted: r.Presence.String(), Seen: map[string]Sight{},
+	}
+	// The kernel has addresses, a daemon has prefixes: both are masked here.
+	if e.opts.Kernel != nil && !r.GateOnly {
+		out.Seen[kernelName] = e.hostView[kernelName].sight.of(r.Prefix.Masked())
+	}
+	for _, d := range e.cfg.Drivers {
+		if s.cfg.Uses(d.Name) {
+			out.Seen[d.Name] = e.hostView[d.Name].sight.of(r.Prefix.Masked())
+		}
 	}
 	return out
 }
 
-// wanted returns the whole state that the host is to have.
-func (e *Engine) wanted(now time.Time) driver.State {
-	want := driver.State{Interface: e.cfg.Interface}
-	for _, s := range e.services {
-		presence := s.presence(now)
-		if e.finished {
-			presence = driver.Absent
-		}
-		for _, a := range s.cfg.Addresses {
-			want.Routes = append(want.Routes, driver.Route{
-				Prefix: a.Prefix, Service: s.cfg.Name, Presence: presence,
-				Degraded: presence == driver.Announced && s.state == Degraded,
-			})
+// shown is the state that is really so: announced only once every daemon that
+// could has told a neighbour, and withdrawn only once none has it any more.
+func shown(wanted State, addresses []AddressStatus) State {
+	for _, a := range addresses {
+		switch {
+		case wanted == Withdrawn && a.left():
+			return Withdrawing
+		case wanted.up() && !a.announced():
+			return Announcing
 		}
 	}
-	for _, l := range e.leaving {
-		presence := driver.Absent
-		if now.Before(l.Until) && !e.finished {
-			presence = driver.Delivered
+	return wanted
+}
+
+// left reports whether anything of the announcement is still there.
+func (a AddressStatus) left() bool {
+	for _, seen := range a.Seen {
+		if seen.Present {
+			return true
 		}
-		want.Routes = append(want.Routes, driver.Route{Prefix: l.Prefix, Service: l.Service, Presence: presence})
 	}
-	return want
+	return false
+}
+
+// announced reports whether everything that could announce it does. A daemon
+// without a neighbour for its family could not, but one that could there must be.
+func (a AddressStatus) announced() bool {
+	daemons, telling := 0, 0
+	for name, seen := range a.Seen {
+		if name != kernelName {
+			daemons++
+		}
+		if !seen.counts() {
+			continue
+		}
+		if !seen.announced() {
+			return false
+		}
+		if name != kernelName {
+			telling++
+		}
+	}
+	return daemons == 0 || telling > 0
+}
+
+func (e *Engine) driverStatus(name, kind string) DriverStatus {
+	d := e.hostView[name]
+	out := DriverStatus{
+		Name: name, Kind: kind, InSync: d.inSync, Since: d.since,
+		Neighbours: d.sight.neighbours, Findings: d.sight.findings,
+	}
+	if d.err != nil {
+		out.Error = d.err.Error()
+	}
+	return out
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,19 +34,33 @@ const (
 
 // task is a wanted state and its number.
 type task struct {
-	want driver.State
-	gen  int
+	want    driver.State
+	drivers map[string][]string // services that name their drivers, and which
+	gen     int
+}
+
+// of returns the task of one driver: the routes of services that it does not
+// announce are absent there, so that it lets go of those it once had.
+func (t task) of(name string) task {
+	routes := slices.Clone(t.want.Routes)
+	for i, r := range routes {
+		if only := t.drivers[r.Service]; len(only) > 0 && !slices.Contains(only, name) {
+			routes[i].Presence, routes[i].Degraded, routes[i].Attributes = driver.Absent, false, driver.Attributes{}
+		}
+	}
+	t.want.Routes = routes
+	return t
 }
 
 // driverReport is what a worker tells of its driver after each attempt or look.
 type driverReport struct {
-	name     string
-	gen      int // the newest task that was tried, or that need not be tried now
-	inSync   bool
-	err      error
-	since    time.Time // of err, or of being in step
-	observed map[netip.Prefix]bool
-	missed   []driver.Route // announced, and after several looks still not observed
+	name   string
+	gen    int // the newest task that was tried, or that need not be tried now
+	inSync bool
+	err    error
+	since  time.Time // of err, or of being in step
+	sight  sight
+	missed []driver.Route // announced, and after several looks still not observed
 }
 
 // worker keeps one driver in step with the newest wanted state.
@@ -72,6 +86,7 @@ type worker struct {
 	looks    int  // looks in a row that did not
 	tried    time.Time
 	state    driverReport
+	found    map[string]driver.Finding // of the last look, by name and subject
 }
 
 // run is the worker's goroutine.
@@ -186,7 +201,7 @@ func (w *worker) close(ctx context.Context, last driver.State) {
 	defer w.disconnect()
 	shut := driver.State{Interface: last.Interface}
 	for _, route := range last.Routes {
-		route.Presence, route.Degraded = driver.Absent, false
+		route.Presence, route.Degraded, route.Attributes = driver.Absent, false, driver.Attributes{}
 		shut.Routes = append(shut.Routes, route)
 	}
 	if err := w.cfg.Driver.Apply(ctx, shut); err != nil {
@@ -208,7 +223,7 @@ func (w *worker) countRepair(ctx context.Context, t task) {
 	if !w.agreed || !w.ok || !same(w.applied, t.want) {
 		return
 	}
-	if seen, err := w.cfg.Driver.Observe(ctx); err == nil && !agree(announcedBy(seen), t.want) {
+	if seen, err := w.cfg.Driver.Observe(ctx); err == nil && !sightOf(seen).agree(t.want) {
 		w.metrics.repaired(w.cfg.Name)
 		w.log.Warn("daemon changed by itself, putting it right")
 	}
@@ -228,16 +243,38 @@ func (w *worker) observe(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	w.state.observed = nil
+	w.state.sight = sight{}
 	if err == nil {
-		w.state.observed = announcedBy(seen)
+		w.state.sight = sightOf(seen)
+		w.tellFindings(w.state.sight.findings)
 	}
-	w.agreed = err == nil && agree(w.state.observed, w.now.want)
+	w.agreed = err == nil && w.state.sight.agree(w.now.want)
 	w.looks++
 	w.state.missed = nil
 	if err == nil && w.ok && w.looks > patientLooks && w.looks <= patientLooks+reminders {
-		w.state.missed = missed(w.state.observed, w.now.want)
+		w.state.missed = w.state.sight.missed(w.now.want)
 	}
 	w.report(w.state)
 	w.state.missed = nil
+}
+
+// tellFindings logs what is new since the last look, and what is no longer so. What
+// the last Apply failed with is logged already.
+func (w *worker) tellFindings(now []driver.Finding) {
+	var failed driver.Finding
+	_ = errors.As(w.state.err, &failed)
+	was := w.found
+	w.found = map[string]driver.Finding{}
+	for _, f := range now {
+		id := f.Name + " " + f.Subject
+		w.found[id] = f
+		if _, known := was[id]; !known && f.Level != driver.Note && f.Name != failed.Name {
+			w.log.Warn("finding", "finding", f.Name, "level", f.Level, "subject", f.Subject, "text", f.Text, "fix", f.Fix)
+		}
+	}
+	for id, f := range was {
+		if _, stays := w.found[id]; !stays && f.Level != driver.Note {
+			w.log.Info("finding is over", "finding", f.Name, "subject", f.Subject)
+		}
+	}
 }

@@ -1,0 +1,65 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+)
+
+// across checks what can only be seen over the whole configuration.
+func (l *loader) across(c *Config) {
+	if len(c.Drivers) == 0 && !c.ManageAddresses {
+		l.fault("drivers", "no driver, and manage_addresses is false: nothing would ever be announced or withdrawn")
+	}
+	l.uses(c)
+	taken := map[string]string{} // prefixes and addresses by their service
+	for _, s := range c.Services {
+		for i, a := range s.Addresses {
+			if !a.IsValid() {
+				continue
+			}
+			// Two services with one announced prefix could not be told apart by a router.
+			for _, key := range slices.Compact([]string{a.Masked().String(), a.Addr().String()}) {
+				if o, ok := taken[key]; ok && (o != s.Name || key == a.Addr().String()) {
+					l.fault(fmt.Sprintf("services[%s].addresses[%d]", s.Name, i), "%s is taken by services[%s]: an address belongs to one service", key, o)
+					break
+				}
+				taken[key] = s.Name
+			}
+		}
+	}
+	for _, s := range c.Services {
+		for i, p := range s.Prefixes {
+			if o, ok := taken[p.String()]; ok && p.IsValid() {
+				l.fault(fmt.Sprintf("services[%s].prefixes[%d]", s.Name, i), "%s is announced for services[%s] already: a prefix is announced for one service, once", p, o)
+			}
+			taken[p.String()] = s.Name
+		}
+	}
+}
+
+// uses checks that what services name is there.
+func (l *loader) uses(c *Config) {
+	var known []string
+	for _, d := range c.Drivers {
+		known = append(known, d.Name)
+	}
+	for _, s := range c.Services {
+		path := "services[" + s.Name + "]"
+		for i, name := range s.Drivers {
+			if !slices.Contains(known, name) {
+				l.fault(fmt.Sprintf("%s.drivers[%d]", path, i), "no driver %q%s", name, suggest(name, known))
+			}
+		}
+		if len(s.Prefixes) > 0 && len(c.Drivers) == 0 {
+			l.fault(path+".prefixes", "no driver is configured, and the kernel alone announces no prefix of a daemon")
+		}
+		if s.Interface != "" && !interfaceName.MatchString(s.Interface) {
+			l.fault(path+".interface", "%q is no name of an interface: up to 15 letters, digits, '.', '-', '_' and ':'", s.Interface)
+		}
+	}
+}
+
+// interfaceName is what the kernel takes (at most IFNAMSIZ-1 bytes), less what
+// would need quoting in a daemon's configuration.
+var interfaceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,14}$`)

@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+// shows checks the state that is shown of a service.
+func (b *bench) shows(name string, want State) {
+	b.t.Helper()
+	s, err := b.engine.Status()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, svc := range s.Services {
+		if svc.Name == name && svc.State != want {
+			b.t.Errorf("%s is shown as %s, want %s: %+v", name, svc.State, want, svc.Addresses)
+		}
+	}
+}
+
+// Announced means that a neighbour was told, not that somebody was asked to.
+func TestShownState(t *testing.T) {
+	up := driver.Neighbour{Name: "r1", IPv4: true, Up: true}
+	down := driver.Neighbour{Name: "r2", IPv4: true}
+	other := driver.Neighbour{Name: "r6", IPv6: true, Up: true}
+	for name, tc := range map[string]struct {
+		neighbours []driver.Neighbour
+		filtered   bool
+		deaf       bool
+		want       State
+	}{
+		"told a neighbour":       {neighbours: []driver.Neighbour{up, down}, want: Announced},
+		"does not tell":          {want: Announced},
+		"all are down":           {neighbours: []driver.Neighbour{down}, want: Announcing},
+		"filtered":               {neighbours: []driver.Neighbour{up}, filtered: true, want: Announcing},
+		"none":                   {neighbours: []driver.Neighbour{}, want: Announcing},
+		"of another family only": {neighbours: []driver.Neighbour{other}, want: Announcing},
+		"not in the daemon":      {deaf: true, want: Announcing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			c := &fakeCheck{}
+			b.service("dns", address, c)
+			b.driver.neighbours, b.driver.filtered, b.driver.deaf = tc.neighbours, tc.filtered, tc.deaf
+			synctest.Test(t, func(*testing.T) {
+				b.start()
+				later(2 * time.Second)
+				b.want("dns", Announced, "all checks up")
+				b.shows("dns", tc.want)
+				c.set(errDead)
+				later(5 * time.Second)
+				b.shows("dns", Withdrawn)
+				b.end()
+			})
+		})
+	}
+}
+
+// A daemon that still has a withdrawn prefix keeps its service from being shown
+// as withdrawn.
+func TestShownWithdrawing(t *testing.T) {
+	b := newBench(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	synctest.Test(t, func(*testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.driver.set(func() { b.driver.fail = errDead })
+		c.set(errDead)
+		later(5 * time.Second)
+		b.want("dns", Withdrawn, "check checka: connection refused")
+		b.shows("dns", Withdrawing)
+		b.driver.set(func() { b.driver.fail = nil })
+		later(time.Minute)
+		b.shows("dns", Withdrawn)
+		b.end()
+	})
+}
+
+// A neighbour that comes up later is noticed without anything else happening.
+func TestNeighbourComesUp(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	b.driver.neighbours = []driver.Neighbour{{Name: "r1", IPv4: true}}
+	synctest.Test(t, func(*testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.shows("dns", Announcing)
+		b.driver.set(func() { b.driver.neighbours = []driver.Neighbour{{Name: "r1", IPv4: true, Up: true}} })
+		later(lookEvery + time.Second)
+		b.shows("dns", Announced)
+		b.end()
+	})
+}
+
+// A finding is logged when it comes and when it goes, not at every look.
+func TestFindingsAreLoggedOnce(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	b.driver.findings = []driver.Finding{{Name: "session-down", Level: driver.Risks, Subject: "r2", Text: "is down", Fix: "look at r2"}}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(5 * time.Minute)
+		b.driver.set(func() { b.driver.findings = nil })
+		later(time.Minute)
+		b.end()
+		for text, want := range map[string]int{
+			`msg=finding driver=bird finding=session-down level=risks subject=r2 text="is down" fix="look at r2"`: 1,
+			`msg="finding is over" driver=bird finding=session-down subject=r2`:                                   1,
+		} {
+			if got := strings.Count(b.log.String(), text); got != want {
+				t.Errorf("%d times %s in\n%s", got, text, b.log.String())
+			}
+		}
+	})
+}
+
+// Two drivers: each has the services that name it, and lets go of a service that
+// does not name it any more.
+func TestServiceNamesDriver(t *testing.T) {
+	b := newBench(t)
+	b.service("dns", address, &fakeCheck{})
+	b.service("ldap", "192.0.2.54/32", &fakeCheck{})
+	second := &fakeDriver{journal: b.kernel.journal, name: "second"}
+	b.addDriver("second", second)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		if len(b.driver.have.Announced()) != 2 || len(second.have.Announced()) != 2 {
+			t.Error("not both have both")
+		}
+		changed := copied(b.cfg)
+		changed.Services[0].Drivers = []string{"second"}
+		if err := b.engine.Reload(changed); err != nil {
+			t.Fatal(err)
+		}
+		later(5 * time.Second)
+		if got := b.driver.have.Announced(); len(got) != 1 || got[0].Service != "ldap" {
+			t.Errorf("bird has %v", got)
+		}
+		if len(second.have.Announced()) != 2 {
+			t.Error("second does not have both")
+		}
+		b.wantKernel(address, driver.Announced)
+		b.shows("dns", Announced)
+		b.end()
+	})
+}
