@@ -59,11 +59,12 @@ services:
 
 // driverOf is the driver's line in the configuration of a host.
 func driverOf(h *Host, o Options) string {
+	name := suffixed(o.daemon(h.name), h.instance)
 	if o.daemon(h.name) == BIRD {
-		return "{kind: bird, as: 65001, snippet: " + h.Snippet() + "}"
+		return "{name: " + name + ", kind: bird, as: 65001, socket: " + h.BIRDSocket() + ", snippet: " + h.Snippet() + "}"
 	}
-	daemons := map[string]string{BGP: "bgpd", OSPF: "ospfd, ospf6d", ISIS: "isisd"}[o.Protocol]
-	return "{kind: frr, daemons: [" + daemons + "], snippet: " + filepath.Join(h.Dir(), "frr-snippet.conf") + "}"
+	return "{name: " + name + ", kind: frr, directory: " + h.FRRDirectory() + ", daemons: [" + strings.Join(frrDaemons(o.Protocol)[1:], ", ") +
+		"], snippet: " + filepath.Join(h.Dir(), suffixed("frr-snippet", h.instance)+".conf") + "}"
 }
 
 // newStand starts a lab, with keepcast running on both hosts. The services are
