@@ -46,10 +46,9 @@ func (n *Node) configureDaemons() error {
 		if instance == "" {
 			s.Extra = o.Extra[n.name]
 		}
-		configure := n.configureFRR
-		if o.daemon(n.name) == BIRD {
-			configure = n.configureBIRD
-		}
+		configure := map[string]func(settings) error{
+			BIRD: n.configureBIRD, FRR: n.configureFRR, OpenBGPD: n.configureOpenBGPD, GoBGP: n.configureGoBGP,
+		}[o.daemon(n.name)]
 		if err := configure(s); err != nil {
 			return err
 		}
@@ -69,8 +68,8 @@ func (o Options) settings(name string, number int, links []link) settings {
 	return s
 }
 
-// HostConfig is the configuration of an anycast host's routing daemon, BIRD or
-// FRR, for a protocol: what the hosts of a lab run, with the snippet at its usual
+// HostConfig is the configuration of an anycast host's routing daemon for a
+// protocol: what the hosts of a lab run, with the snippet at its usual
 // place. The documentation shows it.
 func HostConfig(daemon, protocol string) (string, error) {
 	o := Options{Daemon: daemon, Protocol: protocol}
@@ -79,7 +78,7 @@ func HostConfig(daemon, protocol string) (string, error) {
 	}
 	_, far := ends(1, "a", uplink)
 	s := o.settings("a", 1, []link{far})
-	s.Snippet = "/etc/bird/keepcast.conf"
+	s.Snippet = map[string]string{BIRD: "/etc/bird/keepcast.conf", OpenBGPD: "/etc/keepcast/openbgpd.conf"}[daemon]
 	text, err := render(daemon+"-host.conf.tmpl", s)
 	return string(text), err
 }
