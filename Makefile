@@ -45,8 +45,8 @@ $(GOLANGCI):
 	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
 .PHONY: docs
-docs: ## write the generated reference pages anew
-	$(GO) test ./cmd/keepcast -run 'TestReference' -update
+docs: ## write the generated reference pages, and what the how-tos show, anew
+	$(GO) test ./cmd/keepcast -run 'TestReference|TestShown' -update
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for 20 s each

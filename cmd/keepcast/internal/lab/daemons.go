@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/template"
 	"time"
 )
@@ -72,7 +73,7 @@ func (o Options) settings(name string, number int, links []link) settings {
 // protocol: what the hosts of a lab run, with the snippet at its usual
 // place. The documentation shows it.
 func HostConfig(daemon, protocol string) (string, error) {
-	o := Options{Daemon: daemon, Protocol: protocol}
+	o := Options{Daemon: FRR, Daemons: map[string]string{"a": daemon}, Protocol: protocol}
 	if err := o.validateProtocol(); err != nil {
 		return "", err
 	}
@@ -81,6 +82,16 @@ func HostConfig(daemon, protocol string) (string, error) {
 	s.Snippet = map[string]string{BIRD: "/etc/bird/keepcast.conf", OpenBGPD: "/etc/keepcast/openbgpd.conf"}[daemon]
 	text, err := render(daemon+"-host.conf.tmpl", s)
 	return string(text), err
+}
+
+// DriverConfig is keepcast's side of HostConfig for BIRD and FRR: the entry of
+// drivers in keepcast.yaml, with the daemon's snippet at its usual place.
+func DriverConfig(daemon, protocol string) string {
+	if daemon == BIRD {
+		return "{kind: bird, as: 65001, snippet: /etc/bird/keepcast.conf}"
+	}
+	daemons := strings.Join(frrDaemons(protocol)[1:], ", ") // without zebra
+	return "{kind: frr, daemons: [" + daemons + "], snippet: /etc/keepcast/frr.conf}"
 }
 
 // render executes a template.
