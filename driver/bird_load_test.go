@@ -47,7 +47,7 @@ func TestBIRDLoad(t *testing.T) {
 			"configure", "0005 Reconfiguration already in progress, queueing new config\n",
 			"show status", up,
 			"eval keepcast_state", "0023 old\n",
-		}, `bird runs another snippet (keepcast_state "old") than SNIPPET ("STATE"): correct the include line in bird.conf, then run birdc configure`},
+		}, `bird: runs another snippet (keepcast_state "old") than SNIPPET ("STATE"): correct the include line in bird.conf, then run birdc configure`},
 		"shutting down": {[]string{
 			"eval keepcast_state", "0023 old\n",
 			"configure check", "0020 Configuration OK\n",
@@ -71,7 +71,7 @@ func TestBIRDLoad(t *testing.T) {
 		"down": {[]string{
 			"eval keepcast_state", "0023 STATE\n",
 			`show protocols "keepcast*"`, "2002-Name Proto\n1002-keepcast   Direct     ---        down     18:58:12.725  \n0000 \n",
-		}, "protocol keepcast is down in bird, so nothing is announced: if that is not meant, run birdc enable keepcast"},
+		}, "bird protocol keepcast: is down, so what it carries is not announced: if that is not meant, run birdc enable keepcast"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked []string
@@ -134,7 +134,7 @@ func TestBIRDRoutes(t *testing.T) {
 		"none":            {"8001 Network not found\n", "", ""},
 		"none of a table": {"1007-Table master4:\n0000 \n", "", ""},
 		"none, 3.x":       {"0000 \n", "", ""},
-		"no such table":   {"9001 syntax error, unexpected CF_SYM_UNDEFINED\n", "", `bird refuses "show route x primary where proto = \"keepcast\"": syntax error, unexpected CF_SYM_UNDEFINED (code 9001)`},
+		"no such table":   {"9001 syntax error, unexpected CF_SYM_UNDEFINED\n", "", `bird refuses "show route x where defined(keepcast_announced)": syntax error, unexpected CF_SYM_UNDEFINED (code 9001)`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, c := newFakeBIRD(t, func(_ int, command string) string {

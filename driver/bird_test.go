@@ -135,13 +135,17 @@ func TestBIRDFingerprint(t *testing.T) {
 func TestBIRDRenderErrors(t *testing.T) {
 	dir := t.TempDir()
 	birdWrite(t, filepath.Join(dir, birdTemplate), "filter keepcast_gate { reject; }\n")
+	unmarked := t.TempDir()
+	birdWrite(t, filepath.Join(unmarked, birdTemplate), "define keepcast_state = \"{{.State}}\";\n")
 	for name, tc := range map[string]struct {
 		iface, templates, err string
 	}{
 		"no interface":        {"", "", `interface "": BIRD's configuration cannot name it`},
 		"quote in interface":  {`any"0`, "", `interface "any\"0": BIRD's configuration cannot name it`},
 		"interface pattern":   {"any*", "", `interface "any*": BIRD's configuration cannot name it`},
+		"quote in another":    {"any'0", "", `interface "any'0": BIRD's configuration cannot name it`},
 		"template with no id": {"any0", dir, `template bird.conf.tmpl: it must have the line 'define keepcast_state = "{{.State}}";'`},
+		"template, no mark":   {"any0", unmarked, `template bird.conf.tmpl: it must have the line 'attribute int keepcast_announced;', and its gate set that`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := testBIRD("/etc/bird")

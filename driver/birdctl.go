@@ -25,6 +25,7 @@ const (
 	birdStatus       = 13   // the line of "show status" that says what BIRD does
 	birdValue        = 23   // the value that "eval" found
 	birdProtocol     = 1002 // a protocol of "show protocols"
+	birdDetails      = 1006 // of a protocol, of "show protocols all"
 	birdRoute        = 1007 // a route of "show route"
 	birdNoRoute      = 8001
 	birdConfigError  = 8002
