@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -98,14 +99,14 @@ func TestBIRDRealFindingsInclude(t *testing.T) {
 	r.say("configure")
 	err := b.Apply(t.Context(), birdRoutes(dns))
 	var f Finding
-	if f, _ = err.(Finding); f.Name != "snippet-differs" { //nolint:errorlint // it is not wrapped
+	if !errors.As(err, &f) || f.Name != "snippet-differs" {
 		t.Fatal(err)
 	}
 	r.finds(b, f.Name+": "+f.Error())
 	r.config("")
 	r.say("configure")
 	err = b.Apply(t.Context(), birdRoutes(dns))
-	if f, _ = err.(Finding); f.Name != "include-missing" { //nolint:errorlint // it is not wrapped
+	if !errors.As(err, &f) || f.Name != "include-missing" {
 		t.Fatal(err)
 	}
 	r.finds(b, f.Name+": "+f.Error())

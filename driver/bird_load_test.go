@@ -41,6 +41,17 @@ func TestBIRDLoad(t *testing.T) {
 			"eval keepcast_state", "0023 STATE\n",
 			`show protocols "keepcast*"`, protocols,
 		}, ""},
+		"queued, in force after the second": {[]string{
+			"eval keepcast_state", "9001 syntax error, unexpected CF_SYM_UNDEFINED\n",
+			"configure check", "0002-Reading configuration from x\n0020 Configuration OK\n",
+			"configure", "0002-Reading configuration from x\n0005 Reconfiguration already in progress, queueing new config\n",
+			"show status", "1000-BIRD 2.0.12\n0013 Reconfiguration in progress\n",
+			"show status", "+Reconfigured\n1000-BIRD 2.0.12\n+Reconfiguring\n0013 Reconfiguration in progress\n",
+			"show status", "1000-BIRD 2.0.12\n0013 Reconfiguration in progress\n",
+			"show status", "+Reconfigured\n" + up,
+			"eval keepcast_state", "0023 STATE\n",
+			`show protocols "keepcast*"`, protocols,
+		}, ""},
 		"queued, then undone": {[]string{
 			"eval keepcast_state", "0023 old\n",
 			"configure check", "0020 Configuration OK\n",
@@ -73,7 +84,7 @@ func TestBIRDLoad(t *testing.T) {
 			`show protocols "keepcast*"`, "2002-Name Proto\n1002-keepcast   Direct     ---        down     18:58:12.725  \n0000 \n",
 		}, "bird protocol keepcast: is down, so what it carries is not announced: if that is not meant, run birdc enable keepcast"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		load := func(t *testing.T, bytes bool) {
 			var asked []string
 			var b *BIRD
 			want := birdRoutes(birdRouteOf("192.0.2.53/32", Announced))
@@ -91,6 +102,7 @@ func TestBIRDLoad(t *testing.T) {
 				}
 				return "9001 asked too much\n"
 			})
+			f.bytes.Store(bytes)
 			b = testBIRD(strings.TrimSuffix(c.socket, "/bird.ctl"))
 			const old = "the old snippet"
 			birdWrite(t, b.Snippet, old)
@@ -111,7 +123,9 @@ func TestBIRDLoad(t *testing.T) {
 			if back := birdDisk(t, b) == old; back != (birdCode(err) == birdConfigError) {
 				t.Errorf("the old snippet is back: %v", back)
 			}
-		})
+		}
+		t.Run(name, func(t *testing.T) { load(t, false) })
+		t.Run(name+", byte by byte", func(t *testing.T) { load(t, true) })
 	}
 }
 
