@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,5 +64,51 @@ func (s *stand) sees(want Path) {
 			}
 			return err
 		}))
+	}
+}
+
+// TestPrefixes is a covering network that the daemon originates itself: it is
+// announced as long as the service is, without an address on the host.
+func TestPrefixes(t *testing.T) {
+	networks := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8:aa::/48")}
+	for name, o := range map[string]Options{
+		"bird bgp": {Daemon: BIRD, Protocol: BGP, Extra: map[string]string{"a": `
+protocol static covering4 { ipv4 { table keepcast4; }; route 203.0.113.0/24 blackhole; }
+protocol static covering6 { ipv6 { table keepcast6; }; route 2001:db8:aa::/48 blackhole; }
+`}},
+		"frr bgp": {Daemon: FRR, Protocol: BGP},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t, o, func(h *Host, driver string) string {
+				text := standard(driver)
+				if h.Name() == "a" {
+					text += fmt.Sprintf("    prefixes: [%s, \"%s\"]\n", networks[0], networks[1])
+				}
+				return text
+			})
+			if o.Daemon == FRR { // by the kernel here, by staticd of an operator
+				for _, p := range networks {
+					_, err := s.Host("a").Output(s.ctx, "ip", "route", "add", "blackhole", p.String())
+					s.must(err)
+				}
+			}
+			s.must(s.process("b", "dns").Start(s.ctx))
+			s.routed("b")
+			s.must(s.process("a", "dns").Start(s.ctx))
+			s.routed("a")
+			s.must(s.Router().AwaitNextHops(s.ctx, networks, "a"))
+			s.good(s.Host("a"), false)
+			s.must(Until(s.ctx, "degraded networks", func(ctx context.Context) error {
+				for _, p := range networks {
+					if paths, err := s.Router().Paths(ctx, p); err != nil || len(paths) != 1 || paths[0].Metric == 0 {
+						return errors.Join(err, fmt.Errorf("the paths of %s are %+v", p, paths))
+					}
+				}
+				return nil
+			}))
+			s.must(s.process("a", "dns").Kill(s.ctx))
+			s.must(s.Router().AwaitNextHops(s.ctx, networks))
+			s.routed("b")
+		})
 	}
 }

@@ -216,7 +216,11 @@ func (s *table) heard(what string) (after time.Duration) {
 			after = m.At.Sub(s.decided)
 		}
 		slices.Sort(got)
-		if diff := cmp.Diff(want, got); diff != "" {
+		diff := cmp.Diff(want, got)
+		if len(got) > len(want) { // no use in waiting
+			s.t.Fatalf("said on %s (-want +got):\n%s", what, diff)
+		}
+		if diff != "" {
 			return errors.New(diff)
 		}
 		s.said = nil
