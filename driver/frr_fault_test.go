@@ -51,7 +51,7 @@ func TestFRRRealRestart(t *testing.T) {
 	told.Store(0)
 	r.start("bgpd")
 	frrUntil(t, "told that bgpd is back", func() bool { return told.Load() > 0 })
-	if err := f.Apply(t.Context(), frrState(frrRouteOf(frr4, Announced, true))); !strings.HasPrefix(errText(err), "bgpd has no router bgp: ") {
+	if err := f.Apply(t.Context(), frrState(frrRouteOf(frr4, Announced, true))); !strings.HasPrefix(errText(err), "bgpd: it has no router bgp ") {
 		t.Errorf("before frr.conf is loaded into the new bgpd: %v", err)
 	}
 	r.load("bgpd")
@@ -95,10 +95,10 @@ func TestFRRRealOperatorForgot(t *testing.T) {
 	r.ask("isisd", "configure terminal", "router isis A", "no redistribute ipv6 connected level-2", "end")
 	want := frrState(frrRouteOf(frr4, Announced, false), frrRouteOf(frr6, Announced, false))
 	text := strings.Join([]string{
-		"bgpd has no router bgp: add 'router bgp ASN' with its neighbors to frr.conf",
-		"ospfd does not announce " + frr4 + ": add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf",
-		"ospf6d does not announce " + frr6 + ": add 'redistribute connected route-map KEEPCAST6' under 'router ospf6' to frr.conf",
-		"isisd does not announce " + frr6 + ": add 'redistribute ipv6 connected level-2 route-map KEEPCAST6' under 'router isis NAME' to frr.conf",
+		"bgpd: it has no router bgp to announce " + frr4 + " in: add 'router bgp ASN' with its neighbors to frr.conf",
+		"ospfd: it does not announce " + frr4 + " by the gate KEEPCAST: add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf",
+		"ospf6d: it does not announce " + frr6 + " by the gate KEEPCAST6: add 'redistribute connected route-map KEEPCAST6' under 'router ospf6' to frr.conf",
+		"isisd: it does not announce " + frr6 + " by the gate KEEPCAST6: add 'redistribute ipv6 connected level-2 route-map KEEPCAST6' under 'router isis NAME' to frr.conf",
 	}, "\n")
 	if err := f.Apply(t.Context(), want); errText(err) != text {
 		t.Errorf("got\n%v\nwant\n%s", err, text)
@@ -166,14 +166,10 @@ func TestFRRRealDenies(t *testing.T) {
 	defer f.Close()
 	frrApply(t, f, frrRouteOf(frr4, Announced, false), frrRouteOf(frr6, Announced, false))
 	frrSees(t, f, frr4, frr6)
-	for _, c := range []string{"no ip prefix-list KEEPCAST", "no ip prefix-list KEEPCAST-DEGRADED"} {
-		r.ask("ospfd", "configure terminal", c, "end")
-		r.ask("isisd", "configure terminal", c, "end")
-	}
-	for _, c := range []string{"no ipv6 prefix-list KEEPCAST6", "no ipv6 prefix-list KEEPCAST6-DEGRADED"} {
-		r.ask("ospf6d", "configure terminal", c, "end")
-		r.ask("isisd", "configure terminal", c, "end")
-	}
+	r.ask("ospfd", "configure terminal", "no ip prefix-list KEEPCAST", "end")
+	r.ask("isisd", "configure terminal", "no ip prefix-list KEEPCAST", "end")
+	r.ask("ospf6d", "configure terminal", "no ipv6 prefix-list KEEPCAST6", "end")
+	r.ask("isisd", "configure terminal", "no ipv6 prefix-list KEEPCAST6", "end")
 	r.ask("isisd", "configure terminal", "router isis A",
 		"no redistribute ipv4 connected level-2 metric 20 route-map KEEPCAST", "redistribute ipv4 connected level-2 metric 20 route-map KEEPCAST",
 		"no redistribute ipv6 connected level-2 route-map KEEPCAST6", "redistribute ipv6 connected level-2 route-map KEEPCAST6", "end")

@@ -99,16 +99,6 @@ func diffNetworks(run, want frrConfig, owned map[netip.Prefix]bool) []frrStep {
 	return networkSteps(run.router, lines)
 }
 
-// againNetworks enters the wanted network lines once more: bgpd then applies a
-// changed route-map at once instead of after its delay-timer of 5 s.
-func againNetworks(run, want frrConfig) []frrStep {
-	lines := map[string][]string{}
-	for _, p := range sortedPrefixes(want.networks) {
-		lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], frrNetwork(p, want.networks[p]))
-	}
-	return networkSteps(run.router, lines)
-}
-
 func networkSteps(router string, lines map[string][]string) []frrStep {
 	var steps []frrStep
 	for _, family := range slices.Sorted(maps.Keys(lines)) {
