@@ -66,7 +66,7 @@ func diffRouteMaps(run, want frrConfig) []frrStep {
 		var lines []string
 		for _, l := range old.lines {
 			if !slices.Contains(e.lines, l) {
-				lines = append(lines, "no "+l)
+				lines = append(lines, frrNo(l))
 			}
 		}
 		for _, l := range e.lines {
@@ -80,6 +80,15 @@ func diffRouteMaps(run, want frrConfig) []frrStep {
 		}
 	}
 	return steps
+}
+
+// frrNo returns the command that takes a line of a route-map away. Of a path, FRR
+// 8.4 takes no more than one number there.
+func frrNo(line string) string {
+	if strings.HasPrefix(line, "set as-path prepend ") {
+		line = "set as-path prepend"
+	}
+	return "no " + line
 }
 
 // diffNetworks takes away and makes the network lines of BGP.
