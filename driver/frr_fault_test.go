@@ -3,7 +3,9 @@ package driver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -210,4 +212,43 @@ func TestFRRRealHangs(t *testing.T) {
 	}
 	f.all()[1].vty.timeout = 10 * time.Second
 	frrApply(t, f, frrRouteOf(frr4, Announced, false))
+}
+
+// A second FRR beside the first, as `-N NAME` starts it: its directory is all that
+// its driver needs.
+func TestFRRRealPathspace(t *testing.T) {
+	r := newRealFRR(t, "bgpd")
+	name := fmt.Sprintf("kc-frr-%d", os.Getpid())
+	dir := filepath.Join(r.root, "/run/frr", name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	frrOwns(t, r.root, dir)
+	cmd := exec.Command("/usr/lib/frr/bgpd", "-N", name, "-u", "frr", "-g", "frr", "-A", "127.0.0.1", "-P", "0", "-p", "1179")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.root}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	second := &realFRR{t: t, root: r.root, dir: dir}
+	frrUntil(t, "the second bgpd answers", func() bool {
+		_, err := second.tell("bgpd", "show version")
+		return err == nil
+	})
+	second.enter("bgpd", "router bgp 65009\n")
+	f, g := testFRR(r.dir, "bgpd"), testFRR(dir, "bgpd")
+	defer f.Close()
+	defer g.Close()
+	frrApply(t, f, frrRouteOf(frr4, Announced, false))
+	frrApply(t, g, frrRouteOf(frr4b, Announced, true))
+	if one, two := r.networks(frr4, "203.0.113.0/24"), second.networks(frr4, "203.0.113.0/24"); one != frr4+" route-map KEEPCAST-ANNOUNCED" || !strings.HasPrefix(two, "203.0.113.0/24 route-map KEEPCAST-") {
+		t.Errorf("the first has %q, the second %q", one, two)
+	}
+	if text := second.ask("bgpd", "show running-config"); !strings.Contains(text, "set as-path prepend 65009 65009\n") {
+		t.Errorf("the second prepends otherwise:\n%s", text)
+	}
 }

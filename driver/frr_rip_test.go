@@ -2,6 +2,8 @@ package driver
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -108,40 +110,50 @@ func TestFRRRealBabel(t *testing.T) {
 	hears(false)
 }
 
-// mgmtd lets one session configure at a time: keepcast waits for the other's end,
-// and names the reason if that does not come.
-func TestFRRRealLocked(t *testing.T) {
-	r := newRealFRR(t, "ripd")
-	if r.procs[frrMgmtd] == nil {
-		t.Skip("FRR before 10 has no mgmtd")
-	}
-	f := testFRR(r.dir, "ripd")
-	defer f.Close()
-	frrApply(t, f, frrRouteOf(frr4, Delivered, false))
-	other := f.vtyOf(frrMgmtd)
-	defer other.close()
-	if _, err := other.open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := other.run(t.Context(), "configure terminal"); err != nil {
-		t.Fatal(err)
-	}
-	f.all()[0].mgmtd.timeout = 300 * time.Millisecond
-	err := f.Apply(t.Context(), frrState(frrRouteOf(frr4, Announced, false)))
-	if !strings.Contains(errText(err), "could not lock") || !strings.HasPrefix(errText(err), "mgmtd refused ") {
-		t.Errorf("got %v", err)
-	}
-	f.all()[0].mgmtd.timeout = 10 * time.Second
-	done := make(chan error)
-	go func() { done <- f.Apply(t.Context(), frrState(frrRouteOf(frr4, Announced, false))) }()
-	if _, err := other.run(t.Context(), "end"); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if !frrRunning(r.ask(frrMgmtd, "show running-config")).allows(frr4) {
-		t.Error("the list is not right")
+// mgmtd refuses what comes while it commits for another: keepcast says it again, and
+// gives the reason if that goes on.
+func TestFRRLocked(t *testing.T) {
+	const line = "ip prefix-list KEEPCAST seq 5 permit 192.0.2.53/32"
+	for name, tc := range map[string]struct {
+		refuse int
+		want   string
+	}{
+		"not":      {0, ""},
+		"a while":  {3, ""},
+		"for ever": {1 << 30, `mgmtd refused "` + line + `": % command failed, could not lock candidate DS (status 255)`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			newFakeDaemon(t, filepath.Join(dir, "ripd.vty"), func(command string) string {
+				return map[string]string{"show version": "FRRouting 10.3 (vm) on Linux.\n"}[command] + "\x00\x00\x00\x00"
+			})
+			refuse, has := tc.refuse, ""
+			mgmtd := newFakeDaemon(t, filepath.Join(dir, "mgmtd.vty"), func(command string) string {
+				switch command {
+				case "show running-config":
+					return has + "\x00\x00\x00\x00"
+				case line:
+					if refuse--; refuse >= 0 {
+						return "% command failed, could not lock candidate DS\n\x00\x00\x00\xff"
+					}
+					has = line + "\n"
+				}
+				return "\x00\x00\x00\x00"
+			})
+			if err := os.WriteFile(filepath.Join(dir, "frr.conf.tmpl"), []byte("! daemon: ripd\n"+line+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			f := testFRR(dir, "ripd")
+			defer f.Close()
+			f.SetHost(Host{Templates: dir})
+			f.Timeout = 500 * time.Millisecond
+			if err := f.Apply(t.Context(), frrState()); errText(err) != tc.want {
+				t.Errorf("got  %v\nwant %s", err, tc.want)
+			}
+			if n := strings.Count(mgmtd.seen(), line); tc.refuse < 10 && n != tc.refuse+1 {
+				t.Errorf("said %d times: %s", n, mgmtd.seen())
+			}
+		})
 	}
 }
 

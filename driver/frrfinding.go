@@ -59,7 +59,7 @@ func (d *frrDaemon) findingsBGP(run frrConfig, announced []Route) []Finding {
 // through keepcast's list or route-map, so that it would not be announced. In isisd
 // an interface that runs IS-IS is as good, for an address.
 func (d *frrDaemon) unused(run frrConfig, want State, r Route) *Finding {
-	gate, family, babel := gateOf(r.Prefix.Addr()), "ip", "ipv4"
+	gate, family, babel := frrGateOf(r.Prefix.Addr()), "ip", "ipv4"
 	if r.Prefix.Addr().Is6() {
 		family, babel = "ipv6", "ipv6"
 	}

@@ -130,7 +130,7 @@ func frrMapOf(r Route) frrMap {
 	a.Metric = nil // is none of BGP's
 	switch {
 	case !a.IsZero():
-		m.Name += fmt.Sprintf("-%08X", hash(m.Tag, text(m.MED), text(m.LocalPref), m.Communities, m.LargeCommunities))
+		m.Name += fmt.Sprintf("-%08X", frrHash(m.Tag, frrNumber(m.MED), frrNumber(m.LocalPref), m.Communities, m.LargeCommunities))
 	case !r.Degraded:
 		m.Name += "-ANNOUNCED"
 	}
@@ -175,7 +175,7 @@ func (f *frrLists) groups(scale func(uint32) uint32) []frrGroup {
 	taken := map[int]bool{}
 	for _, name := range slices.Sorted(maps.Keys(byList)) {
 		g := byList[name]
-		for g.Seq = frrSeqGroup + int(hash(name)%60000); taken[g.Seq]; g.Seq++ {
+		for g.Seq = frrSeqGroup + int(frrHash(name)%60000); taken[g.Seq]; g.Seq++ {
 		}
 		taken[g.Seq] = true
 		groups = append(groups, g)
@@ -183,15 +183,15 @@ func (f *frrLists) groups(scale func(uint32) uint32) []frrGroup {
 	return groups
 }
 
-// hash returns a number that is the same for the same words, always.
-func hash(words ...any) uint32 {
+// frrHash returns a number that is the same for the same words, always.
+func frrHash(words ...any) uint32 {
 	h := fnv.New32a()
 	fmt.Fprintln(h, words...)
 	return h.Sum32()
 }
 
-// text returns the number in decimal, or "" for none.
-func text(n *uint32) string {
+// frrNumber returns the number in decimal, or "" for none.
+func frrNumber(n *uint32) string {
 	if n == nil {
 		return ""
 	}

@@ -67,8 +67,8 @@ func (r frrRole) owns(name string) bool {
 	return r.ipv4
 }
 
-// gateOf returns the name of the list and route-map for the family of a.
-func gateOf(a netip.Addr) string {
+// frrGateOf returns the name of the list and route-map for the family of a.
+func frrGateOf(a netip.Addr) string {
 	if a.Is6() {
 		return frrMark + "6"
 	}
