@@ -18,7 +18,7 @@ func bgpNotInRIB(p netip.Prefix, gateOnly bool) Finding {
 	f := Finding{
 		Name: "import-check", Level: Breaks, Subject: "bgpd " + p.String(),
 		Text: "has its network line, but is not announced: zebra has no route for it, which bgpd wants to see first (bgp network import-check)",
-		Fix:  fmt.Sprintf("look at 'show %s route %s' in vtysh: the interface must be up, and the address without noprefixroute", command, p),
+		Fix:  fmt.Sprintf("look at 'show %s route %s' in vtysh: the address must be there, on an interface that is up", command, p),
 	}
 	if gateOnly {
 		f.Fix = fmt.Sprintf("add '%s route %s blackhole' to frr.conf", command, p)

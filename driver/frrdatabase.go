@@ -13,47 +13,51 @@ const ospfMaxAge = 3600
 // ripInfinity is the metric of a prefix that is being withdrawn (RFC 2453, 3.6).
 const ripInfinity = 16
 
-// frrQuestions are what to ask a daemon of an IGP about what it floods, and to whom.
+// frrQuestions are what to ask a daemon about itself, what it floods, and to whom.
 type frrQuestions struct {
+	state                  string // JSON with the router id and the timers, if there is one
 	originated, neighbours string
 	readOriginated         func(text string) map[netip.Prefix]bool
 	readNeighbours         func(text string) []frrNeighbour
 	neighbourFix           string // what to do without any neighbour
 }
 
-// frrQuestionsOf returns the questions for a daemon; none for bgpd.
+// frrQuestionsOf returns the questions for a daemon. bgpd is asked for each prefix
+// by itself.
 func frrQuestionsOf(daemon string) frrQuestions {
 	switch daemon {
+	case "bgpd":
+		return frrQuestions{state: "show bgp summary json", neighbours: "show bgp neighbors json"}
 	case "ospfd":
 		return frrQuestions{
-			"show ip ospf database external self-originate json", "show ip ospf neighbor json", ospfOriginates, ospfNeighbours,
+			"show ip ospf json", "show ip ospf database external self-originate json", "show ip ospf neighbor json", ospfOriginates, ospfNeighbours,
 			"check 'ip ospf area' on the interface towards the router, its hello and dead intervals, and that multicast to 224.0.0.5 passes",
 		}
 	case "ospf6d":
 		return frrQuestions{
-			"show ipv6 ospf6 database as-external self-originated json", "show ipv6 ospf6 neighbor json", ospf6Originates, ospf6Neighbours,
+			"show ipv6 ospf6 json", "show ipv6 ospf6 database as-external self-originated json", "show ipv6 ospf6 neighbor json", ospf6Originates, ospf6Neighbours,
 			"check 'ipv6 ospf6 area' on the interface towards the router, its hello and dead intervals, and that multicast to ff02::5 passes",
 		}
 	case "isisd":
 		// Both as text: the JSON of FRR 8.4 repeats keys, so that prefixes and all
 		// but one neighbour of an interface get lost.
 		return frrQuestions{
-			"show isis database detail", "show isis neighbor detail", isisOriginates, isisNeighbours,
+			"", "show isis database detail", "show isis neighbor detail", isisOriginates, isisNeighbours,
 			"check 'ip router isis NAME' on the interface towards the router, and level and area of both",
 		}
 	case "ripd":
 		return frrQuestions{
-			"show ip rip", "show ip rip status", ripOriginates, ripNeighbours,
+			"", "show ip rip", "show ip rip status", ripOriginates, ripNeighbours,
 			"check 'network IFACE' under 'router rip', and that UDP port 520 passes (a router that only listens is not seen)",
 		}
 	case "ripngd":
 		return frrQuestions{
-			"show ipv6 ripng", "show ipv6 ripng status", ripngOriginates, ripngNeighbours,
+			"", "show ipv6 ripng", "show ipv6 ripng status", ripngOriginates, ripngNeighbours,
 			"check 'network IFACE' under 'router ripng', and that UDP port 521 passes (a router that only listens is not seen)",
 		}
 	case "babeld":
 		return frrQuestions{
-			"show babel route", "show babel neighbor", babelOriginates, babelNeighbours,
+			"", "show babel route", "show babel neighbor", babelOriginates, babelNeighbours,
 			"check 'network IFACE' under 'router babel', and that UDP port 6696 passes",
 		}
 	}

@@ -55,7 +55,7 @@ func ospfNeighbour(kind, id, iface, state string) []frrNeighbour {
 	if id == "" || iface == "" || short == "" || short == "2-Way" || short == "Twoway" {
 		return nil
 	}
-	n := frrNeighbour{Neighbour: Neighbour{Name: kind + " " + id + " on " + iface, Protocol: "ospf", Up: short == "Full"}}
+	n := frrNeighbour{Neighbour: Neighbour{Name: kind + " " + id + " on " + iface, Protocol: "ospf", Up: short == "Full"}, iface: iface}
 	if n.Up {
 		return []frrNeighbour{n}
 	}
@@ -95,7 +95,7 @@ func isisNeighbours(text string) []frrNeighbour {
 }
 
 func isisNeighbour(name, iface, state string) frrNeighbour {
-	n := frrNeighbour{Neighbour: Neighbour{Name: "isis " + name + " on " + iface, Protocol: "isis", Up: state == "Up"}}
+	n := frrNeighbour{Neighbour: Neighbour{Name: "isis " + name + " on " + iface, Protocol: "isis", Up: state == "Up"}, iface: iface}
 	if !n.Up {
 		// An adjacency that is not up has not told its families yet.
 		n.IPv4, n.IPv6 = true, true

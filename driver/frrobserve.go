@@ -200,8 +200,9 @@ func eachObject(text string, visit func(map[string]any)) {
 // frrNeighbour is a neighbour, and what an operator can do about one that is down.
 type frrNeighbour struct {
 	Neighbour
-	shut bool // the operator took it down
-	fix  string
+	iface string // of an adjacency
+	shut  bool   // the operator took it down
+	fix   string
 }
 
 // down returns a finding for each neighbour that is down. It is the worse if none
