@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Guard says why an address must not be probed now, or nil.
@@ -22,22 +24,50 @@ func WithGuard(ctx context.Context, g Guard) context.Context {
 	return context.WithValue(ctx, guardKey{}, g)
 }
 
+type deviceKey struct{}
+
+// WithDevice returns a context under which Dialer binds each connection to the
+// network device that device names at that moment, a VRF; an empty name: to none.
+func WithDevice(ctx context.Context, device func() string) context.Context {
+	return context.WithValue(ctx, deviceKey{}, device)
+}
+
 // Dialer is what every check connects with. The guard sees the address that is
 // really connected to, after name resolution and redirects.
 func Dialer() *net.Dialer {
-	return &net.Dialer{ControlContext: guarded}
+	return &net.Dialer{ControlContext: control}
 }
 
-func guarded(ctx context.Context, _, address string, _ syscall.RawConn) error {
-	g, ok := ctx.Value(guardKey{}).(Guard)
-	if !ok || g == nil {
-		return nil
-	}
+// control is called with each new socket, before it is connected.
+func control(ctx context.Context, _, address string, conn syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return nil // a unix socket: always local
+		return nil // a unix socket: always local, and in no VRF
 	}
-	return g(to.Addr().Unmap())
+	if device, ok := ctx.Value(deviceKey{}).(func() string); ok {
+		if err := bind(conn, device()); err != nil {
+			return err
+		}
+	}
+	if g, ok := ctx.Value(guardKey{}).(Guard); ok && g != nil {
+		return g(to.Addr().Unmap())
+	}
+	return nil
+}
+
+// bind binds a socket to a network device. Since Linux 5.7 that takes no privilege.
+func bind(conn syscall.RawConn, device string) error {
+	if device == "" {
+		return nil
+	}
+	var refused error
+	if err := conn.Control(func(fd uintptr) { refused = unix.BindToDevice(int(fd), device) }); err != nil {
+		return err
+	}
+	if refused != nil {
+		return fmt.Errorf("binding to %s, the VRF of the service's interface: %w", device, refused)
+	}
+	return nil
 }
 
 // OnlyLocal returns the Guard that lets a managed address be probed only while

@@ -171,6 +171,11 @@ type Host struct {
 	Reloaded  func()       // to be called whenever the daemon was made to load something new
 }
 
+// log returns the logger, or one that drops everything.
+func (h Host) log() *slog.Logger {
+	return cmp.Or(h.Log, slog.New(slog.DiscardHandler))
+}
+
 // loaded tells that the daemon was made to load something new.
 func (h Host) loaded() {
 	if h.Reloaded != nil {

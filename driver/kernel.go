@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -184,9 +183,9 @@ func (k *Kernel) Observe(ctx context.Context) (State, error) {
 	delivered := map[netip.Addr]bool{}
 	asked := map[int]bool{} // the tables of local routes
 	err := k.each(ctx, func(v *view) error {
-		if !asked[v.local.table] {
-			asked[v.local.table] = true
-			found, err := v.delivered()
+		if table := v.tables(netip.Addr{})[0].table; !asked[table] {
+			asked[table] = true
+			found, err := v.delivered(table)
 			if err != nil {
 				return err
 			}
@@ -206,39 +205,6 @@ func (k *Kernel) Observe(ctx context.Context) (State, error) {
 	}
 	sortRoutes(s.Routes)
 	return s, nil
-}
-
-// Local returns nil when the kernel would deliver packets for addr on this
-// host, else an error that says where they would go. It is what keeps a check
-// from asking another host's service behind the same anycast address.
-func (k *Kernel) Local(addr netip.Addr) error {
-	h, err := k.dial()
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	addr = addr.Unmap().WithZone("")
-	found, err := h.RouteGet(net.IP(addr.AsSlice()))
-	if err != nil {
-		return fmt.Errorf("%s is not on this host, and there is no route to it: %w", addr, err)
-	}
-	// The type decides, not the table: without policy rules the kernel answers
-	// table main for IPv4 local routes as well.
-	if len(found) == 0 {
-		return fmt.Errorf("%s is not on this host, and there is no route to it", addr)
-	}
-	r := found[0]
-	if r.Type == unix.RTN_LOCAL {
-		return nil
-	}
-	where := fmt.Sprintf("interface %d", r.LinkIndex)
-	if link, err := h.LinkByIndex(r.LinkIndex); err == nil {
-		where = link.Attrs().Name
-	}
-	if r.Gw != nil {
-		where = fmt.Sprintf("%s on %s", r.Gw, where)
-	}
-	return fmt.Errorf("%s is not on this host: it would be sent to %s", addr, where)
 }
 
 // dial opens a netlink socket for one operation. A new one each time costs some

@@ -27,26 +27,33 @@ const (
 // not look first: that the route is there already costs the kernel less to say
 // than a look, and changes nothing.
 func (v *view) deliver(addr netip.Addr) error {
-	if err := v.h.RouteAdd(v.localRoute(addr)); err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("adding the local delivery route for %s: %w%s", addr, err, hint(err, "lo"))
+	var errs []error
+	for _, t := range v.tables(addr) {
+		if err := v.h.RouteAdd(t.route(addr)); err != nil && !errors.Is(err, unix.EEXIST) {
+			errs = append(errs, fmt.Errorf("adding the local delivery route for %s: %w%s", addr, err, hint(err, "lo")))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // undeliver takes back what deliver did, if it did.
 func (v *view) undeliver(addr netip.Addr) error {
-	if err := v.h.RouteDel(v.localRoute(addr)); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("removing the local delivery route for %s: %w%s", addr, err, hint(err, "lo"))
+	var errs []error
+	for _, t := range v.tables(addr) {
+		if err := v.h.RouteDel(t.route(addr)); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("removing the local delivery route for %s: %w%s", addr, err, hint(err, "lo")))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-func (v *view) localRoute(addr netip.Addr) *netlink.Route {
+// route is the local delivery route for addr in the table.
+func (t localTable) route(addr netip.Addr) *netlink.Route {
 	r := &netlink.Route{
 		Dst:       ipNet(netip.PrefixFrom(addr, addr.BitLen())),
-		LinkIndex: v.local.dev,
+		LinkIndex: t.dev,
 		Type:      unix.RTN_LOCAL,
-		Table:     v.local.table,
+		Table:     t.table,
 		Protocol:  LocalProtocol,
 		Priority:  LocalMetric,
 	}
@@ -127,8 +134,12 @@ func (v *view) release(ctx context.Context, addrs []netip.Addr) error {
 func (v *view) settle(ctx context.Context, addr netip.Addr) error {
 	tick := time.NewTicker(settlePoll)
 	defer tick.Stop()
+	ask := netlink.RouteGetOptions{FIBMatch: true}
+	if v.vrf != nil {
+		ask.VrfName = v.vrf.Name
+	}
 	for {
-		found, err := v.h.RouteGetWithOptions(net.IP(addr.AsSlice()), &netlink.RouteGetOptions{FIBMatch: true})
+		found, err := v.h.RouteGetWithOptions(net.IP(addr.AsSlice()), &ask)
 		if err == nil && len(found) > 0 && found[0].Type == unix.RTN_LOCAL && found[0].Protocol != LocalProtocol {
 			return nil
 		}

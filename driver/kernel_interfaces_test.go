@@ -2,10 +2,15 @@ package driver
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // on is a route whose address is on another interface than the kernel's first.
@@ -90,31 +95,59 @@ func TestKernelWatchesNewInterface(t *testing.T) {
 	}
 }
 
-// In a VRF the kernel looks for local routes in the table of the VRF.
+// In a VRF too a withdrawn service is served and can be probed, and an announced
+// one as well.
 func TestKernelVRF(t *testing.T) {
 	s := newSpace(t)
 	if out, err := s.run("ip link add red type vrf table 100"); err != nil {
 		t.Skipf("this kernel has no VRFs (the VM test has them): %s", out)
 	}
+	if out, err := s.run("sysctl -q net.ipv6.ip_nonlocal_bind=1"); err != nil {
+		t.Fatal(out)
+	}
 	k := s.kernel()
 	s.ip("link set red up")
 	s.ip("link set any0 master red")
-	apply(t, k, route(v4, Delivered))
-	if got := s.ip("route show table 100 proto 250"); !strings.Contains(got, "local 192.0.2.53 dev red") {
-		t.Errorf("table 100 has %q", got)
-	}
-	observed(t, k, route(v4, Delivered))
-	apply(t, k, route(v4, Announced))
-	if got := s.ip("route show table 100 proto 250"); got != "" {
-		t.Errorf("table 100 still has %q", got)
+	// The VRF's own address: without one the kernel has no source for a probe.
+	s.ip("link add eth7 type ifb")
+	s.ip("link set eth7 master red up")
+	s.ip("addr add 2001:db8:9::1/64 dev eth7 nodad")
+	for _, p := range []Presence{Delivered, Announced, Delivered, Absent} {
+		apply(t, k, route(v4, p), route(v6, p))
+		observed(t, k, route(v4, p), route(v6, p))
+		routes := s.ip("route show table 100 proto 250") + s.ip("route show table local proto 250") +
+			s.ip("-6 route show table 100 proto 250") + s.ip("-6 route show table local proto 250")
+		if got, want := strings.Count(routes, "dev red"), map[Presence]int{Delivered: 3}[p]; got != want {
+			t.Errorf("%s: %d local delivery routes, want %d:\n%s", p, got, want, routes)
+		}
+		if p == Absent {
+			break
+		}
+		for _, addr := range []string{"192.0.2.53", "2001:db8:53::53"} {
+			if err := k.Local(netip.MustParseAddr(addr)); err != nil {
+				t.Error(err)
+			}
+			if err := s.do(func() error { return served(t.Context(), k.VRF("any0"), addr) }); err != nil {
+				t.Errorf("%s: %v", p, err)
+			}
+		}
 	}
 }
 
-// The table is that of the VRF the interface is in.
-func TestKernelVRFTable(t *testing.T) {
-	v := &view{local: localTable{table: 100, dev: 7}}
-	r := v.localRoute(netip.MustParseAddr("192.0.2.53"))
-	if r.Table != 100 || r.LinkIndex != 7 {
-		t.Errorf("got %v", r)
+// served binds a service to an address in a VRF and reaches it from within, as a
+// check does it.
+func served(ctx context.Context, vrf, addr string) error {
+	control := func(_, _ string, c syscall.RawConn) (err error) {
+		return errors.Join(c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), vrf) }), err)
 	}
+	l, err := (&net.ListenConfig{Control: control}).Listen(ctx, "tcp", net.JoinHostPort(addr, "0"))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second, Control: control}).DialContext(ctx, "tcp", l.Addr().String())
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }

@@ -29,13 +29,27 @@ type view struct {
 	iface    string
 	link     netlink.Link                  // nil: there is no such interface
 	addrs    map[netip.Addr][]netlink.Addr // on the interface; an IPv4 one can be there with several lengths
-	local    localTable
-	promoted bool // see promote
+	vrf      *netlink.Vrf                  // that the interface is in; nil for none
+	promoted bool                          // see promote
 }
 
-// localTable is where the kernel looks for the local routes of the packets that
-// arrive for an interface: its own table, or that of the interface's VRF.
+// localTable is a place of local delivery routes, and the device that they name.
 type localTable struct{ table, dev int }
+
+// tables returns where local delivery routes for addr belong. The first is where
+// packets that arrive find them.
+func (v *view) tables(addr netip.Addr) []localTable {
+	switch {
+	case v.vrf == nil:
+		return []localTable{{unix.RT_TABLE_LOCAL, loopback}}
+	case addr.Is6():
+		return []localTable{{int(v.vrf.Table), v.vrf.Index}}
+	}
+	// Before it answers from an IPv4 address, the kernel looks it up in the table
+	// local, whatever the VRF, and takes the route's device for where it is
+	// (__ip_dev_find).
+	return []localTable{{int(v.vrf.Table), v.vrf.Index}, {unix.RT_TABLE_LOCAL, v.vrf.Index}}
+}
 
 // look asks the kernel for an interface and its addresses.
 func (k *Kernel) look(ctx context.Context, iface string) (*view, error) {
@@ -46,8 +60,7 @@ func (k *Kernel) look(ctx context.Context, iface string) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &view{h: h, ns: k.ns, log: k.log, iface: iface, addrs: map[netip.Addr][]netlink.Addr{},
-		local: localTable{unix.RT_TABLE_LOCAL, loopback}}
+	v := &view{h: h, ns: k.ns, log: k.log, iface: iface, addrs: map[netip.Addr][]netlink.Addr{}}
 	if err := v.fill(); err != nil {
 		h.Close()
 		return nil, err
@@ -74,23 +87,7 @@ func (v *view) fill() error {
 			addr := prefixOf(a).Addr()
 			v.addrs[addr] = append(v.addrs[addr], a)
 		}
-		return v.vrf()
-	}
-	return nil
-}
-
-// vrf finds the table of the VRF that the interface is in, if it is in one.
-func (v *view) vrf() error {
-	master := v.link.Attrs().MasterIndex
-	if master == 0 {
-		return nil
-	}
-	link, err := v.h.LinkByIndex(master)
-	if err != nil {
-		return fmt.Errorf("master of interface %s: %w", v.iface, err)
-	}
-	if vrf, ok := link.(*netlink.Vrf); ok {
-		v.local = localTable{int(vrf.Table), master}
+		v.vrf = vrfOf(v.h, v.iface)
 	}
 	return nil
 }
@@ -117,16 +114,16 @@ func (v *view) announced(own string) []Route {
 	return out
 }
 
-// delivered lists the addresses that have keepcast's local delivery route. Only
+// delivered lists the addresses that have keepcast's local delivery route in a table. Only
 // Observe asks: with a full BGP table the kernel takes 10 ms and more to answer,
 // as IPv4 keeps all tables in one, and a withdrawal must not wait for that.
-func (v *view) delivered() (map[netip.Addr]bool, error) {
+func (v *view) delivered(table int) (map[netip.Addr]bool, error) {
 	// With strict checking the kernel itself picks our routes out of that
 	// table. Kernels before 4.20 do not know it: then we pick. It is off
 	// otherwise, for it refuses the library's form of route get.
 	_ = v.h.SetStrictCheck(true)
 	defer v.h.SetStrictCheck(false) //nolint:errcheck // as above
-	own := &netlink.Route{Table: v.local.table, Protocol: LocalProtocol, Type: unix.RTN_LOCAL}
+	own := &netlink.Route{Table: table, Protocol: LocalProtocol, Type: unix.RTN_LOCAL}
 	out := map[netip.Addr]bool{}
 	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
 		found, err := dump(func() ([]netlink.Route, error) {

@@ -34,11 +34,11 @@ reload: [systemctl, reload, exabgp.service]
 // Template is the driver for a daemon that keepcast does not know: a file from
 // a template, and commands to have it checked and read.
 type Template struct {
-	Template string        `config:"template" required:"true" doc:"Path of the template, in the language of Go's text/template. It is given .Interface, .Announced (sorted, each announced prefix once) and .Routes (every managed address); each of these has .Prefix (as announced), .Address, .Service, .Presence (announced, delivered or absent) and .Degraded."`
+	Template string        `config:"template" required:"true" doc:"Path of the template, in the language of Go's text/template. What it is given is in the template reference."`
 	Output   string        `config:"output" required:"true" doc:"Path of the file that is written. Its mode and owner are kept; its directory must exist and be writable."`
 	Check    []string      `config:"check" doc:"Command that says whether the file, already in its place, is good: exit code 0. Otherwise the file that was there before is put back. An argument list, no shell; with none, nothing is checked."`
 	Reload   []string      `config:"reload" required:"true" doc:"Command that makes the daemon read the file: exit code 0 once it did. It is run after each change, again and again while it fails, and once after keepcast started. An argument list, no shell."`
-	Verify   []string      `config:"observe" doc:"Command that prints the prefixes which the daemon really announces, one on a line; of others than keepcast's own nothing is made. With none, what was last reloaded counts."`
+	Verify   []string      `config:"observe" doc:"Command that prints the prefixes which the daemon really announces, one on a line; of others than keepcast's own nothing is made. With none, what was last reloaded counts. A daemon that lost what it had, by a restart say, is reloaded once it is seen."`
 	Timeout  time.Duration `config:"timeout" default:"10s" min:"100ms" doc:"How long each command may take. Then it is killed with all that it started."`
 
 	host Host
@@ -56,23 +56,29 @@ type Template struct {
 type rendered struct {
 	text      []byte
 	announced []Route
+	// futile is what the daemon lacked or had too much when it was reloaded for
+	// that alone: once for each such difference, not for ever.
+	futile string
 }
 
 // TemplateData is what a template is executed on. Fields are added to it, but
 // none is changed or removed.
 type TemplateData struct {
-	Interface string          // that carries the addresses
-	Announced []TemplateRoute // to be announced: sorted, each prefix once
-	Routes    []TemplateRoute // every address that keepcast manages, sorted
+	Interface string          `doc:"The interface that carries the addresses of services that name none."`
+	Announced []TemplateRoute `doc:"What is to be announced: sorted by prefix, each prefix once."`
+	Routes    []TemplateRoute `doc:"Every address and network that keepcast manages for this driver, sorted by prefix."`
 }
 
 // TemplateRoute is one route of TemplateData.
 type TemplateRoute struct {
-	Prefix   netip.Prefix // as it is announced: host bits are zero
-	Address  netip.Addr   // as it is on the interface
-	Service  string
-	Presence string // announced, delivered or absent
-	Degraded bool   // to be announced with worse attributes
+	Prefix     netip.Prefix `doc:"The prefix as it is announced, host bits zero: 192.0.2.53/32."`
+	Address    netip.Addr   `doc:"The address as it is on the interface; it has methods such as .Is4 and .Is6."`
+	Interface  string       `doc:"The interface that carries the address."`
+	Service    string       `doc:"The name of the service."`
+	Presence   string       `doc:"announced, delivered (served, but not announced) or absent."`
+	Degraded   bool         `doc:"Whether the service is degraded."`
+	GateOnly   bool         `doc:"Whether it is a network of the service's prefixes, which has no address."`
+	Attributes              // .MED, .LocalPref, .Prepend, .Communities, .LargeCommunities and .Metric
 }
 
 func templateData(s State) TemplateData {
@@ -80,18 +86,19 @@ func templateData(s State) TemplateData {
 	all := slices.Clone(s.Routes)
 	sortRoutes(all)
 	for _, r := range all {
-		d.Routes = append(d.Routes, templateRoute(r))
+		d.Routes = append(d.Routes, s.templateRoute(r))
 	}
 	for _, r := range s.Announced() {
-		d.Announced = append(d.Announced, templateRoute(r))
+		d.Announced = append(d.Announced, s.templateRoute(r))
 	}
 	return d
 }
 
-func templateRoute(r Route) TemplateRoute {
+func (s State) templateRoute(r Route) TemplateRoute {
 	return TemplateRoute{
-		Prefix: r.Prefix.Masked(), Address: r.Prefix.Addr(),
+		Prefix: r.Prefix.Masked(), Address: r.Prefix.Addr(), Interface: s.On(r),
 		Service: r.Service, Presence: r.Presence.String(), Degraded: r.Degraded,
+		GateOnly: r.GateOnly, Attributes: r.Attributes,
 	}
 }
 
@@ -157,9 +164,14 @@ func (t *Template) Apply(ctx context.Context, want State) error {
 	if err != nil {
 		return err
 	}
+	lost := ""
 	if !changed && t.holds(text) {
 		t.inForce.announced = want.Announced()
-		return nil
+		if lost = t.lost(ctx, want); lost == "" || lost == t.inForce.futile {
+			t.inForce.futile = lost
+			return nil
+		}
+		t.host.log().Warn("daemon announces something else than it was given, reloading it", "difference", lost)
 	}
 	if len(t.Check) > 0 {
 		if _, err := command(ctx, t.Timeout, t.Check); err != nil {
@@ -171,8 +183,32 @@ func (t *Template) Apply(ctx context.Context, want State) error {
 	if _, err := command(ctx, t.Timeout, t.Reload); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	t.inForce = &rendered{text, want.Announced()}
+	t.inForce = &rendered{text, want.Announced(), lost}
 	return nil
+}
+
+// lost says which of the wanted prefixes the daemon lacks, or has although they
+// are not wanted; "" where it is right or cannot be asked.
+func (t *Template) lost(ctx context.Context, want State) string {
+	if len(t.Verify) == 0 {
+		return ""
+	}
+	seen, err := t.observe(ctx)
+	if err != nil {
+		return "" // Observe tells
+	}
+	has := managed(seen)
+	var out []string
+	wanted := managed(State{Routes: want.Announced()})
+	for _, p := range sortedPrefixes(managed(want)) {
+		switch {
+		case wanted[p] && !has[p]:
+			out = append(out, "lacks "+p.String())
+		case !wanted[p] && has[p]:
+			out = append(out, "has "+p.String())
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // refused words the error of a check, and what has become of the file.
@@ -207,6 +243,11 @@ func (t *Template) Observe(ctx context.Context) (State, error) {
 		}
 		return State{Routes: slices.Clone(t.inForce.announced)}, nil
 	}
+	return t.observe(ctx)
+}
+
+// observe asks the daemon by the command.
+func (t *Template) observe(ctx context.Context) (State, error) {
 	out, err := command(ctx, t.Timeout, t.Verify)
 	if err != nil {
 		return State{}, fmt.Errorf("observe: %w", err)

@@ -38,6 +38,36 @@ func TestTemplateObserveCommand(t *testing.T) {
 	}
 }
 
+// A daemon that lost what it had is reloaded, once for the same difference: one
+// that a reload does not mend is not reloaded for ever.
+func TestTemplateDaemonLostIt(t *testing.T) {
+	tm, dir := daemon(t)
+	shown := filepath.Join(dir, "shown")
+	tm.Verify = []string{"cat", shown}
+	want := state(route(v4, Announced), route(v6, Delivered))
+	for i, step := range []struct {
+		shows   string
+		reloads int
+	}{
+		{v4 + "\n", 1},          // the first Apply always does
+		{v4 + "\n", 1},          // all is well
+		{"", 2},                 // it restarted
+		{"", 2},                 // and has it still not: no use
+		{v4 + "\n", 2},          // now it has
+		{"", 3},                 // it restarted once more
+		{v4 + "\n" + v6, 4},     // it has more than it should
+		{"no prefix at all", 4}, // it can't be asked
+	} {
+		write(t, shown, step.shows)
+		if err := tm.Apply(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		if got := reloads(t, dir); got != step.reloads {
+			t.Errorf("step %d: %d reloads, want %d", i, got, step.reloads)
+		}
+	}
+}
+
 func FuzzParsePrefixes(f *testing.F) {
 	f.Add("192.0.2.53\n# x\n\n2001:db8::/32 via x\n")
 	f.Add("::ffff:192.0.2.1/96\n0/0")

@@ -71,18 +71,19 @@ func announces(t *testing.T, tm *Template, want ...string) {
 func TestTemplateRender(t *testing.T) {
 	tm, _ := daemon(t)
 	write(t, tm.Template, `interface {{.Interface}}
-{{range .Announced}}announce {{.Prefix}} bits={{.Prefix.Bits}} v4={{.Address.Is4}} {{.Service}} {{.Degraded}}
+{{range .Announced}}announce {{.Prefix}} bits={{.Prefix.Bits}} v4={{.Address.Is4}} {{.Service}} {{.Degraded}}{{with .MED}} med={{.}}{{end}}{{range .Communities}} {{.}}{{end}} on {{.Interface}}
 {{end}}{{range .Routes}}{{.Address}} {{.Presence}}{{if eq .Presence "delivered"}}!{{end}}
 {{end}}`)
 	worse := route("203.0.113.1/24", Announced)
-	worse.Degraded = true
+	worse.Degraded, worse.Interface = true, "any1"
+	worse.Attributes = Attributes{MED: new(uint32), Communities: []Community{{65535, 0}}}
 	got, err := tm.Render(state(route(v6, Announced), worse, route("203.0.113.2/24", Announced), route(v4, Delivered), route("192.0.2.1/32", Absent)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `interface any0
-announce 203.0.113.0/24 bits=24 v4=true dns true
-announce 2001:db8:53::53/128 bits=128 v4=false dns false
+announce 203.0.113.0/24 bits=24 v4=true dns true med=0 65535:0 on any1
+announce 2001:db8:53::53/128 bits=128 v4=false dns false on any0
 192.0.2.1 absent
 192.0.2.53 delivered!
 203.0.113.1 announced

@@ -27,6 +27,12 @@ func Render(dir, name string, data any) ([]byte, error) {
 	return Execute(from, text, data)
 }
 
+// Has reports whether there is an embedded template of that name.
+func Has(name string) bool {
+	_, err := embedded.ReadFile(name)
+	return err == nil
+}
+
 // Execute parses text as a template and executes it on data; from names the
 // file in errors. A key or method that data does not have is an error.
 func Execute(from, text string, data any) ([]byte, error) {

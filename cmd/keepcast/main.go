@@ -30,7 +30,7 @@ const (
 // exitCodes is what `keepcast --help` says of them.
 const exitCodes = `Exit codes:
   0  done
-  1  it failed, or a probed check did
+  1  it failed, a probed check did, or doctor found what breaks announcing
   2  wrong usage
   3  the configuration is not valid
   4  keepcast is not running here`
@@ -107,8 +107,8 @@ service behind it works.
 	}
 	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "/etc/keepcast/keepcast.yaml", "main configuration file; drop-ins are in conf.d beside it")
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "control socket (default: as configured)")
-	root.AddCommand(a.runCommand(), a.validateCommand(), a.statusCommand(), a.probeCommand(), a.drainCommand(),
-		a.resumeCommand(), a.renderCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
+	root.AddCommand(a.runCommand(), a.validateCommand(), a.doctorCommand(), a.statusCommand(), a.probeCommand(),
+		a.drainCommand(), a.resumeCommand(), a.renderCommand(), a.initCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	markUsage(root)
 	return root

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
@@ -35,9 +37,12 @@ and changes nothing. Without a name it runs all. Exit code 1 when one fails.`,
 			if err != nil {
 				return usageError{err}
 			}
+			kernel := kernelOf(cfg)
+			ctx := guarded(c.Context(), cfg, kernel)
 			failed := 0
 			for _, one := range chosen {
-				if !one.probe(guarded(c.Context(), cfg), c.OutOrStdout()) {
+				inVRF := checks.WithDevice(ctx, func() string { return kernel.VRF(one.on) })
+				if !one.probe(inVRF, c.OutOrStdout()) {
 					failed++
 				}
 			}
@@ -52,6 +57,7 @@ and changes nothing. Without a name it runs all. Exit code 1 when one fails.`,
 // chosenCheck is a check that is to be probed.
 type chosenCheck struct {
 	service string
+	on      string // the interface of the service
 	check   config.Check
 }
 
@@ -74,7 +80,7 @@ func choose(cfg *config.Config, names []string) ([]chosenCheck, error) {
 		for _, c := range s.Checks {
 			known = append(known, c.Name)
 			if !one || c.Name == check {
-				out = append(out, chosenCheck{service, c})
+				out = append(out, chosenCheck{service, cmp.Or(s.Interface, cfg.Interface), c})
 			}
 		}
 		if len(out) == before {
@@ -86,16 +92,23 @@ func choose(cfg *config.Config, names []string) ([]chosenCheck, error) {
 
 // guarded refuses to probe a managed address that is not on this host, as the
 // daemon does.
-func guarded(ctx context.Context, cfg *config.Config) context.Context {
+func guarded(ctx context.Context, cfg *config.Config, kernel *driver.Kernel) context.Context {
 	managed := map[netip.Addr]bool{}
 	for _, s := range cfg.Services {
 		for _, address := range s.Addresses {
 			managed[address.Addr()] = true
 		}
 	}
-	return checks.WithGuard(ctx, checks.OnlyLocal(
-		func(a netip.Addr) bool { return managed[a] },
-		driver.NewKernel(cfg.Interface, nil).Local))
+	return checks.WithGuard(ctx, checks.OnlyLocal(func(a netip.Addr) bool { return managed[a] }, kernel.Local))
+}
+
+// kernelOf returns the kernel's side of a configuration, to be asked only.
+func kernelOf(cfg *config.Config) *driver.Kernel {
+	k := driver.NewKernel(cfg.Interface, slog.New(slog.DiscardHandler))
+	for i := range cfg.Services {
+		k.Manage(cfg.Services[i].Routes(driver.Absent, false))
+	}
+	return k
 }
 
 // probe runs the check once, prints what came of it, and returns whether it is up.

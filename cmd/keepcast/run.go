@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -19,6 +18,7 @@ import (
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -78,7 +78,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d := &daemon{app: a, cfg: cfg, log: log, metrics: engine.NewMetrics(registry)}
-	d.equip(cfg)
+	equip(cfg, d.log, d.metrics.Reloaded)
 	d.warnOfBinding()
 	d.engine = engine.New(cfg, d.options())
 	registry.MustRegister(engine.Collector{Engine: d.engine})
@@ -112,7 +112,7 @@ func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, 
 func (d *daemon) options() engine.Options {
 	kernel := driver.NewKernel(d.cfg.Interface, d.log.With("driver", "kernel"))
 	o := engine.Options{
-		Version: version(), Local: kernel.Local, Log: d.log, Metrics: d.metrics,
+		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics,
 		Withdraw: func(ctx context.Context) bool { return d.systemd.withdraw(ctx, d.cfg.OnStop, d.log) },
 		Ready: func() {
 			d.log.Info("ready", "version", version(), "services", len(d.cfg.Services), "drivers", len(d.cfg.Drivers))
@@ -126,37 +126,11 @@ func (d *daemon) options() engine.Options {
 	return o
 }
 
-// equip gives the drivers of a configuration their surroundings.
-func (d *daemon) equip(cfg *config.Config) {
-	for _, entry := range cfg.Drivers {
-		if h, ok := entry.Driver.(driver.Hoster); ok {
-			h.SetHost(driver.Host{
-				Log: d.log.With("driver", entry.Name), Templates: cfg.TemplateDir,
-				Reloaded: func() { d.metrics.Reloaded(entry.Name) },
-			})
-		}
-	}
-}
-
-// nonlocalBind is the sysctl that lets a socket bind to an IPv6 address that is
-// delivered locally, but on no interface. IPv4 needs no such leave.
-const nonlocalBind = "/proc/sys/net/ipv6/ip_nonlocal_bind"
-
 // warnOfBinding warns that a service bound to its IPv6 address could not start
 // again once it is withdrawn.
 func (d *daemon) warnOfBinding() {
-	text, err := os.ReadFile(nonlocalBind)
-	if err != nil || strings.TrimSpace(string(text)) != "0" {
-		return
-	}
-	for _, s := range d.cfg.Services {
-		for _, a := range s.Addresses {
-			if a.Addr().Is6() && !s.Absent() && d.cfg.ManageAddresses {
-				d.log.Warn("a service bound to its IPv6 address can't start again while it is withdrawn: set sysctl net.ipv6.ip_nonlocal_bind=1, or have it bind with IPV6_FREEBIND",
-					"service", s.Name, "address", a.Addr())
-				return
-			}
-		}
+	if f, ok := doctor.NonlocalBind(d.cfg, os.DirFS(procSys)); ok {
+		d.log.Warn(f.Text, "service", f.Subject, "fix", f.Fix)
 	}
 }
 
@@ -186,7 +160,7 @@ func (d *daemon) reload() {
 		}
 		return
 	}
-	d.equip(cfg)
+	equip(cfg, d.log, d.metrics.Reloaded)
 	if err := d.engine.Reload(cfg); err != nil {
 		d.log.Error("reload refused, the old configuration stays in force", "err", err)
 		return

@@ -24,7 +24,9 @@ type Options struct {
 	Version string
 	Kernel  Kernel // nil with manage_addresses: false
 	// Local says why the kernel would not deliver an address on this host, or nil.
-	Local   func(netip.Addr) error
+	Local func(netip.Addr) error
+	// VRF names the VRF that an interface is in, in which its services are probed.
+	VRF     func(iface string) string
 	Log     *slog.Logger
 	Metrics *Metrics
 	// Withdraw is asked when the daemon stops: true withdraws everything,

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,34 +20,53 @@ func (n *Node) configureBIRD(s settings) error {
 	name := "bird-router.conf.tmpl"
 	if s.Host {
 		name = "bird-host.conf.tmpl"
-		if _, err := n.write("keepcast.conf", "bird-snippet.conf.tmpl", nil); err != nil {
+		if _, err := n.write(filepath.Base(s.Snippet), "bird-snippet.conf.tmpl", s); err != nil {
 			return err
 		}
 	}
-	conf, err := n.write("bird.conf", name, s)
+	conf, err := n.write(suffixed("bird", s.Instance)+".conf", name, s)
 	if err != nil {
 		return err
 	}
-	run := filepath.Join(n.dir, "run", "bird")
+	socket := birdSocket(s.Instance)
+	run := filepath.Dir(n.outside(socket))
+	if err := os.MkdirAll(run, 0o755); err != nil {
+		return fmt.Errorf("bird's directory: %w", err)
+	}
 	if err := n.owner("bird", run); err != nil {
 		return err
 	}
-	_, err = n.Add(Program{
-		Name: "bird", Rooted: true,
-		Args:  []string{"bird", "-f", "-u", "bird", "-g", "bird", "-c", conf, "-s", "/run/bird/bird.ctl"},
-		Ready: func(ctx context.Context) error { return listens(ctx, filepath.Join(run, "bird.ctl")) },
+	return n.addDaemon(Program{
+		Name: suffixed("bird", s.Instance), Rooted: true,
+		Args:  []string{"bird", "-f", "-u", "bird", "-g", "bird", "-c", conf, "-s", socket},
+		Ready: func(ctx context.Context) error { return listens(ctx, n.outside(socket)) },
 	})
-	return err
 }
+
+// birdSocket is the control socket of an instance, as the node sees it.
+func birdSocket(instance string) string { return "/run/" + suffixed("bird", instance) + "/bird.ctl" }
 
 // Birdc asks the node's BIRD.
 func (n *Node) Birdc(ctx context.Context, words ...string) (string, error) {
-	argv := append([]string{"birdc", "-s", "/run/bird/bird.ctl"}, words...)
-	return n.output(ctx, n.lab.options.Root, argv)
+	return n.birdc(ctx, "", words)
 }
 
+// Birdc asks the host's BIRD.
+func (h *Host) Birdc(ctx context.Context, words ...string) (string, error) {
+	return h.birdc(ctx, h.instance, words)
+}
+
+func (n *Node) birdc(ctx context.Context, instance string, words []string) (string, error) {
+	return n.output(ctx, n.lab.options.Root, append([]string{"birdc", "-s", birdSocket(instance)}, words...))
+}
+
+// BIRDSocket is the control socket of the host's BIRD.
+func (h *Host) BIRDSocket() string { return birdSocket(h.instance) }
+
 // Snippet is the file that the host's bird.conf includes, for keepcast to write.
-func (h *Host) Snippet() string { return filepath.Join(h.dir, "keepcast.conf") }
+func (h *Host) Snippet() string {
+	return filepath.Join(h.dir, suffixed("keepcast", h.instance)+".conf")
+}
 
 // SetSnippet writes the snippet and has BIRD load it, where no keepcast does.
 func (h *Host) SetSnippet(ctx context.Context, text string) error {
@@ -61,15 +81,15 @@ func (h *Host) SetSnippet(ctx context.Context, text string) error {
 }
 
 // birdRoute matches the first line of a route that a session with a host taught.
-var birdRoute = regexp.MustCompile(`\bunicast \[([ab])[46] [^\]]*\]( \*)? \(`)
+var birdRoute = regexp.MustCompile(`\bunicast \[([ab]2?)[46] [^\]]*\]( \*)? \(`)
 
-// birdBGP parses `show route for PREFIX all` of a router whose protocols are
-// named after the host and the family.
+// birdRoutes parses `show route for PREFIX all` of a router whose protocols are
+// named after the host and the family: BGP and RIP.
 //
 //	192.0.2.53/32        unicast [a4 10:00:00.000] * (100) [AS65001i]
 //		via 10.99.1.1 on a
 //		BGP.med: 100
-func birdBGP(text string) []Path {
+func birdRoutes(text string) []Path {
 	var all []Path
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
@@ -86,8 +106,27 @@ func birdBGP(text string) []Path {
 			p.Metric, _ = strconv.ParseInt(f[1], 10, 64) // a number: BIRD wrote it
 		case "bgp_as_path:", "bgp_path:": // of BIRD 2 and 3
 			p.ASPath = f[1:]
+		case "bgp_local_pref:":
+			p.LocalPref, _ = strconv.ParseInt(f[1], 10, 64)
+		case "bgp_community:":
+			p.Communities = birdCommunities(line)
+		case "bgp_large_community:":
+			p.LargeCommunities = birdCommunities(line)
+		case "rip_metric:":
+			p.Metric, _ = strconv.ParseInt(f[1], 10, 64)
 		}
 	}
+	return all
+}
+
+// birdCommunities reads `(65001,100) (65535,0)` and `(65001, 1, 2)`.
+func birdCommunities(text string) []string {
+	var all []string
+	for _, c := range strings.Split(text, "(")[1:] {
+		c, _, _ = strings.Cut(c, ")")
+		all = append(all, strings.NewReplacer(",", ":", " ", "").Replace(c))
+	}
+	slices.Sort(all)
 	return all
 }
 
@@ -114,15 +153,25 @@ func birdOSPF(text string, prefix netip.Prefix) []Path {
 }
 
 func (r *Router) birdPaths(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
-	if r.lab.options.Protocol == BGP {
+	var all []Path
+	switch r.lab.options.Protocol {
+	case BGP, RIP:
 		out, err := r.Birdc(ctx, "show", "route", "for", prefix.String(), "all")
-		return birdBGP(out), notFound(err)
+		return birdRoutes(out), notFound(err)
+	case OSPF:
+		out, err := r.Birdc(ctx, "show", "ospf", "state", "all", "ospf"+family(prefix.Addr()))
+		if err != nil {
+			return nil, err
+		}
+		all = birdOSPF(out, prefix)
+	case Babel:
+		out, err := r.Birdc(ctx, "show", "babel", "routes")
+		if err != nil {
+			return nil, err
+		}
+		all = birdBabel(out, prefix)
 	}
-	out, err := r.Birdc(ctx, "show", "ospf", "state", "all", "ospf"+family(prefix.Addr()))
-	if err != nil {
-		return nil, err
-	}
-	return r.markBest(prefix, birdOSPF(out, prefix))
+	return r.markBest(prefix, all)
 }
 
 // notFound drops the error of birdc for a prefix that has no route.
@@ -134,19 +183,24 @@ func notFound(err error) error {
 }
 
 func (r *Router) birdConverged(ctx context.Context) error {
-	if r.lab.options.Protocol == BGP {
-		out, err := r.Birdc(ctx, "show", "protocols")
-		if err == nil && strings.Count(out, "Established") != 4 {
-			err = errors.New("sessions:\n" + out)
-		}
-		return err
+	type show struct { // what it is of, and what of its text stands for one neighbour
+		command []string
+		each    *regexp.Regexp
+		want    int
 	}
-	for _, name := range []string{"ospf4", "ospf6"} {
-		out, err := r.Birdc(ctx, "show", "ospf", "neighbors", name)
+	n, full := r.neighbours(), regexp.MustCompile(`Full/`)
+	shows := map[string][]show{
+		BGP:   {{[]string{"protocols"}, regexp.MustCompile(`Established`), 2 * n}},
+		OSPF:  {{[]string{"ospf", "neighbors", "ospf4"}, full, n}, {[]string{"ospf", "neighbors", "ospf6"}, full, n}},
+		Babel: {{[]string{"babel", "neighbors"}, regexp.MustCompile(`(?m)^fe80::\S+ +[ab] +\d{1,4} `), n}},
+		// RIP has no neighbours, only what they announce.
+	}[r.lab.options.Protocol]
+	for _, s := range shows {
+		out, err := r.Birdc(ctx, append([]string{"show"}, s.command...)...)
 		if err != nil {
 			return err
 		}
-		if strings.Count(out, "Full/") != 2 {
+		if len(s.each.FindAllString(out, -1)) != s.want {
 			return errors.New("neighbours:\n" + out)
 		}
 	}
@@ -155,7 +209,7 @@ func (r *Router) birdConverged(ctx context.Context) error {
 
 // BIRDReloads counts how often the host's BIRD was told to configure, from its log.
 func (h *Host) BIRDReloads() (int, error) {
-	p, err := h.Process("bird")
+	p, err := h.Process(suffixed("bird", h.instance))
 	if err != nil {
 		return 0, err
 	}

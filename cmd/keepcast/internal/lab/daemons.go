@@ -21,60 +21,107 @@ var templates embed.FS
 // settings is what the templates of the routing daemons are executed on.
 type settings struct {
 	Name, Protocol, RouterID string
+	Instance, Interface      string // of a host
 	Links                    []link
 	Snippet                  string // the file that keepcast writes for BIRD
 	Extra                    string
-	Number                   int // of the node, in its IS-IS system id
-	Host, Sticky             bool
+	Number                   int // of the daemon, in its IS-IS system id
+	HostAS, RouterAS         int
+	Host, Sticky, IBGP       bool
+	Shared                   bool // the host has another such daemon
 }
 
-// configureDaemons writes the configuration of the node's routing daemon and
-// adds its processes.
+// configureDaemons writes the configuration of the node's routing daemons and
+// adds their processes.
 func (n *Node) configureDaemons() error {
 	o := n.lab.options
+	instances := n.instances()
+	for i, instance := range instances {
+		s := o.settings(n.name, n.number(instance), n.links)
+		s.Instance, s.Shared = instance, len(instances) > 1
+		if s.Host {
+			s.Links, s.Interface = n.links[i:i+1], anycastInterface(instance)
+			s.Snippet = (&Host{n, instance}).Snippet()
+		}
+		if instance == "" {
+			s.Extra = o.Extra[n.name]
+		}
+		configure := n.configureFRR
+		if o.daemon(n.name) == BIRD {
+			configure = n.configureBIRD
+		}
+		if err := configure(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settings are those of a node's daemon, with what does not depend on a lab that runs.
+func (o Options) settings(name string, number int, links []link) settings {
 	s := settings{
-		Name: n.name, Protocol: o.Protocol, RouterID: n.routerID(), Links: n.links,
-		Snippet: filepath.Join(n.dir, "keepcast.conf"), Extra: o.Extra[n.name], Host: n.name != "r", Sticky: o.Sticky,
+		Name: name, Protocol: o.Protocol, RouterID: routerID(number), Number: number, Links: links,
+		Host: name != "r", HostAS: 65001, RouterAS: 65002, Sticky: o.Sticky, IBGP: o.IBGP,
 	}
-	s.Number = int(s.RouterID[len(s.RouterID)-1] - '0')
-	if o.daemon(n.name) == BIRD {
-		return n.configureBIRD(s)
+	if o.IBGP {
+		s.RouterAS = s.HostAS
 	}
-	return n.configureFRR(s)
+	return s
+}
+
+// HostConfig is the configuration of an anycast host's routing daemon, BIRD or
+// FRR, for a protocol: what the hosts of a lab run, with the snippet at its usual
+// place. The documentation shows it.
+func HostConfig(daemon, protocol string) (string, error) {
+	o := Options{Daemon: daemon, Protocol: protocol}
+	if err := o.validateProtocol(); err != nil {
+		return "", err
+	}
+	_, far := ends(1, "a", uplink)
+	s := o.settings("a", 1, []link{far})
+	s.Snippet = "/etc/bird/keepcast.conf"
+	text, err := render(daemon+"-host.conf.tmpl", s)
+	return string(text), err
+}
+
+// render executes a template.
+func render(name string, data any) ([]byte, error) {
+	t, err := template.ParseFS(templates, name)
+	if err != nil {
+		return nil, fmt.Errorf("template: %w", err)
+	}
+	var text bytes.Buffer
+	if err := t.Execute(&text, data); err != nil {
+		return nil, fmt.Errorf("template: %w", err)
+	}
+	return text.Bytes(), nil
 }
 
 // write executes a template into a file of the node's directory.
 func (n *Node) write(file, name string, data any) (string, error) {
-	t, err := template.ParseFS(templates, name)
+	text, err := render(name, data)
 	if err != nil {
-		return "", fmt.Errorf("template: %w", err)
-	}
-	var text bytes.Buffer
-	if err := t.Execute(&text, data); err != nil {
-		return "", fmt.Errorf("template: %w", err)
+		return "", err
 	}
 	path := filepath.Join(n.dir, file)
-	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(path, text, 0o644); err != nil {
 		return "", fmt.Errorf("configuration: %w", err)
 	}
 	return path, nil
 }
 
+// addDaemon is Add for a process of a routing daemon.
+func (n *Node) addDaemon(p Program) error {
+	process, err := n.Add(p)
+	if err == nil {
+		n.daemons = append(n.daemons, process)
+	}
+	return err
+}
+
 // Daemons are the processes of the node's routing daemon in the order they start:
 // bird, or zebra and one for each protocol.
-func (n *Node) Daemons() []*Process {
-	names := []string{"bird"}
-	if n.lab.options.daemon(n.name) == FRR {
-		names = frrDaemons(n.lab.options.Protocol)
-	}
-	var all []*Process
-	for _, name := range append([]string{"mgmtd"}, names...) {
-		if p, ok := n.processes[name]; ok {
-			all = append(all, p)
-		}
-	}
-	return all
-}
+func (n *Node) Daemons() []*Process { return n.daemons }
 
 // StartDaemons starts those processes of the routing daemon that do not run.
 func (n *Node) StartDaemons(ctx context.Context) error {

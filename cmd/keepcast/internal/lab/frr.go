@@ -4,21 +4,16 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 )
 
 // frrDaemons are the processes of FRR for a protocol, in the order they start.
 func frrDaemons(protocol string) []string {
-	return append([]string{"zebra"}, map[string][]string{BGP: {"bgpd"}, OSPF: {"ospfd", "ospf6d"}, ISIS: {"isisd"}}[protocol]...)
+	return append([]string{"zebra"}, map[string][]string{BGP: {"bgpd"}, OSPF: {"ospfd", "ospf6d"}, ISIS: {"isisd"}, RIP: {"ripd", "ripngd"}, Babel: {"babeld"}}[protocol]...)
 }
 
 // configureFRR writes frr.conf, which vtysh gives to each daemon when it has
@@ -28,15 +23,21 @@ func (n *Node) configureFRR(s settings) error {
 	if s.Host {
 		name = "frr-host.conf.tmpl"
 	}
-	if _, err := n.write("frr/frr.conf", name, s); err != nil {
+	etc, run := filepath.Join("frr", s.Instance), n.outside(frrDirectory(s.Instance))
+	owned := []string{run, filepath.Join(n.dir, etc), filepath.Join(n.dir, "lib", "frr")}
+	for _, dir := range owned {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("frr's directory: %w", err)
+		}
+	}
+	if _, err := n.write(filepath.Join(etc, "frr.conf"), name, s); err != nil {
 		return err
 	}
-	vtysh := filepath.Join(n.dir, "frr", "vtysh.conf")
+	vtysh := filepath.Join(n.dir, etc, "vtysh.conf")
 	if err := os.WriteFile(vtysh, []byte("service integrated-vtysh-config\n"), 0o644); err != nil {
 		return fmt.Errorf("configuration: %w", err)
 	}
-	run := filepath.Join(n.dir, "run", "frr")
-	if err := n.owner("frr", run, filepath.Join(n.dir, "frr"), filepath.Join(n.dir, "lib", "frr")); err != nil {
+	if err := n.owner("frr", owned...); err != nil {
 		return err
 	}
 	daemons := frrDaemons(s.Protocol)
@@ -44,11 +45,11 @@ func (n *Node) configureFRR(s settings) error {
 		daemons = append([]string{"mgmtd"}, daemons...) // since FRR 8.5
 	}
 	for _, name := range daemons {
-		_, err := n.Add(Program{
-			Name: name, Rooted: true, Args: []string{name, "-P", "0", "--log", "stdout"},
+		err := n.addDaemon(Program{
+			Name: suffixed(name, s.Instance), Rooted: true, Args: frrArgs(name, s.Instance),
 			Ready: func(ctx context.Context) error { return listens(ctx, filepath.Join(run, name+".vty")) },
 			Started: func(ctx context.Context) error {
-				_, err := n.output(ctx, n.lab.options.Root, []string{"vtysh", "-b", "-d", name})
+				_, err := n.vtysh(ctx, s.Instance, "-b", "-d", name)
 				return err
 			},
 		})
@@ -59,14 +60,51 @@ func (n *Node) configureFRR(s settings) error {
 	return nil
 }
 
+// frrArgs are the command line of a daemon. A second bgpd leaves the BGP port and
+// the kernel's routes to the first.
+func frrArgs(daemon, instance string) []string {
+	args := []string{daemon, "-P", "0", "--log", "stdout"}
+	if instance == "" {
+		return args
+	}
+	if daemon == "bgpd" {
+		args = append(args, "-p", "0", "-n")
+	}
+	return append(args, "-N", instance)
+}
+
+// frrDirectory is where the sockets of an instance are, as the node sees it.
+func frrDirectory(instance string) string { return filepath.Join("/run/frr", instance) }
+
+// FRRDirectory is where the sockets of the host's FRR are.
+func (h *Host) FRRDirectory() string { return frrDirectory(h.instance) }
+
 // Vtysh runs commands in the node's FRR. What it says is not to be trusted where
 // a daemon is down: it then returns nothing and no error.
 func (n *Node) Vtysh(ctx context.Context, commands ...string) (string, error) {
+	return n.vtysh(ctx, "", each("-c", commands)...)
+}
+
+// Vtysh runs commands in the host's FRR, see Node.Vtysh.
+func (h *Host) Vtysh(ctx context.Context, commands ...string) (string, error) {
+	return h.vtysh(ctx, h.instance, each("-c", commands)...)
+}
+
+func (n *Node) vtysh(ctx context.Context, instance string, args ...string) (string, error) {
 	argv := []string{"vtysh"}
-	for _, c := range commands {
-		argv = append(argv, "-c", c)
+	if instance != "" {
+		argv = append(argv, "-N", instance)
 	}
-	return n.output(ctx, n.lab.options.Root, argv)
+	return n.output(ctx, n.lab.options.Root, append(argv, args...))
+}
+
+// each puts the flag before each of the words.
+func each(flag string, words []string) []string {
+	var all []string
+	for _, w := range words {
+		all = append(all, flag, w)
+	}
+	return all
 }
 
 // show asks one FRR daemon over its own vty socket, which costs a hundredth of
@@ -99,137 +137,3 @@ func (n *Node) show(ctx context.Context, daemon, command string) (string, error)
 	}
 	return text, nil
 }
-
-// frrBGP decodes `show bgp FAMILY unicast PREFIX json`.
-func frrBGP(text string) ([]Path, error) {
-	var shown struct {
-		Paths []struct {
-			Bestpath struct{ Overall bool }
-			Metric   int64
-			Aspath   struct{ String string }
-			Peer     struct{ RouterID string }
-		}
-	}
-	if err := json.Unmarshal([]byte(text), &shown); err != nil {
-		return nil, err
-	}
-	var all []Path
-	for _, p := range shown.Paths {
-		if hostOf(p.Peer.RouterID) == "" {
-			continue // of the router itself
-		}
-		all = append(all, Path{
-			Host: hostOf(p.Peer.RouterID), Best: p.Bestpath.Overall,
-			Metric: p.Metric, ASPath: strings.Fields(p.Aspath.String),
-		})
-	}
-	return all, nil
-}
-
-func (r *Router) frrPaths(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
-	var all []Path
-	var err error
-	switch r.lab.options.Protocol {
-	case BGP:
-		out, err := r.show(ctx, "bgpd", "show bgp ipv"+family(prefix.Addr())+" unicast "+prefix.String()+" json")
-		if err != nil {
-			return nil, err
-		}
-		return frrBGP(out)
-	case OSPF:
-		all, err = r.frrOSPF(ctx, prefix)
-	case ISIS:
-		var out string
-		if out, err = r.show(ctx, "isisd", "show isis database detail"); err == nil {
-			all = frrISIS(out, prefix)
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return r.markBest(prefix, all)
-}
-
-var (
-	ospfRouter = regexp.MustCompile(`(?m)^\s*Advertising Router: (\S+)`)
-	ospfMetric = regexp.MustCompile(`(?m)^\s*Metric: +(\d+)`)
-	ospfAge    = regexp.MustCompile(`(?m)^\s*(?:LS age|Age): +(\d+)`)
-)
-
-// maxAge is the age in seconds of an LSA that is being withdrawn (RFC 2328, B).
-const maxAge = 3600
-
-// frrOSPF reads the external LSAs for the prefix. Text, because the JSON of
-// ospf6d 8.4 leaves the metric out.
-func (r *Router) frrOSPF(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
-	daemon, command, start := "ospfd", "show ip ospf database external "+prefix.Addr().String(), "LS age:"
-	if prefix.Addr().Is6() {
-		daemon, command, start = "ospf6d", "show ipv6 ospf6 database as-external detail", "Age:"
-	}
-	out, err := r.show(ctx, daemon, command)
-	if err != nil {
-		return nil, err
-	}
-	return ospfLSAs(out, start, prefix), nil
-}
-
-// ospfLSAs takes the text apart where an LSA starts.
-func ospfLSAs(text, start string, prefix netip.Prefix) []Path {
-	var all []Path
-	for _, lsa := range strings.Split(text, start)[1:] {
-		lsa = start + lsa
-		router, metric, age := ospfRouter.FindStringSubmatch(lsa), ospfMetric.FindStringSubmatch(lsa), ospfAge.FindStringSubmatch(lsa)
-		if prefix.Addr().Is6() && !strings.Contains(lsa, "Prefix: "+prefix.String()+"\n") {
-			continue
-		}
-		if router == nil || metric == nil || age == nil || age[1] == strconv.Itoa(maxAge) || hostOf(router[1]) == "" {
-			continue
-		}
-		m, _ := strconv.ParseInt(metric[1], 10, 64)
-		all = append(all, Path{Host: hostOf(router[1]), Metric: m})
-	}
-	return all
-}
-
-// frrISIS reads `show isis database detail`, in which the LSPs carry the names
-// of their routers. (The JSON of 8.4 repeats its keys, so prefixes get lost.)
-//
-//	a.00-00              *    152   0x00000005  0xbbcf    1190    0/0/0
-//	  Extended IP Reachability: 192.0.2.53/32 (Metric: 0)
-func frrISIS(text string, prefix netip.Prefix) []Path {
-	var all []Path
-	var host string
-	lsp := regexp.MustCompile(`^(\S+)\.\d\d-\d\d\s`)
-	reach := regexp.MustCompile(`Reachability: ` + regexp.QuoteMeta(prefix.String()) + ` \(Metric: (\d+)\)`)
-	for line := range strings.Lines(text) {
-		if m := lsp.FindStringSubmatch(line); m != nil {
-			host = m[1]
-		} else if m := reach.FindStringSubmatch(line); m != nil && (host == "a" || host == "b") {
-			metric, _ := strconv.ParseInt(m[1], 10, 64)
-			all = append(all, Path{Host: host, Metric: metric})
-		}
-	}
-	return all
-}
-
-func (r *Router) frrConverged(ctx context.Context) error {
-	shows := map[string][][2]string{
-		BGP:  {{"bgpd", "show bgp ipv4 unicast summary"}, {"bgpd", "show bgp ipv6 unicast summary"}},
-		OSPF: {{"ospfd", "show ip ospf neighbor"}, {"ospf6d", "show ipv6 ospf6 neighbor"}},
-		ISIS: {{"isisd", "show isis neighbor"}},
-	}[r.lab.options.Protocol]
-	for _, show := range shows {
-		out, err := r.show(ctx, show[0], show[1])
-		if err != nil {
-			return err
-		}
-		if len(frrUp.FindAllString(out, -1)) != 2 {
-			return errors.New(show[1] + ":\n" + out)
-		}
-	}
-	return nil
-}
-
-// frrUp matches the line of a neighbour that is there, in each of the shows: of
-// BGP the uptime and the number of prefixes, of OSPF the state, of IS-IS it too.
-var frrUp = regexp.MustCompile(`(?m) \d\d:\d\d:\d\d +\d+ +\d+ \S+$| Full/|^ \S+ +\S+ +\d +Up `)

@@ -11,8 +11,11 @@ import (
 	"time"
 )
 
-// Host is an anycast host: a or b.
-type Host struct{ *Node }
+// Host is an anycast host, a or b, with one of its routing daemons.
+type Host struct {
+	*Node
+	instance string // "" or Second
+}
 
 // Question is the name that the services of the lab answer, with TXT "ok", an A
 // and an AAAA record.
@@ -79,8 +82,8 @@ func (h *Host) SetConfig(text string) error {
 	return nil
 }
 
-// outside is where a file of the host's /run is for the rest of the machine.
-func (h *Host) outside(path string) string { return filepath.Join(h.dir, path) }
+// outside is where a file of the node's /run is for the rest of the machine.
+func (n *Node) outside(path string) string { return filepath.Join(n.dir, path) }
 
 // Keepcast runs a keepcast command on the host: status, drain, resume.
 func (h *Host) Keepcast(ctx context.Context, args ...string) (string, error) {

@@ -23,6 +23,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -41,9 +42,11 @@ const (
 	BIRD = "bird"
 	FRR  = "frr"
 
-	BGP  = "bgp"
-	OSPF = "ospf" // OSPFv2 for IPv4 and OSPFv3 for IPv6
-	ISIS = "isis" // FRR only
+	BGP   = "bgp"
+	OSPF  = "ospf"  // OSPFv2 for IPv4 and OSPFv3 for IPv6
+	ISIS  = "isis"  // FRR only
+	RIP   = "rip"   // RIPv2 for IPv4 and RIPng for IPv6
+	Babel = "babel" // for both
 )
 
 // Options say what a lab is made of.
@@ -53,8 +56,14 @@ type Options struct {
 	Daemon string
 	// Daemons are the daemons of single nodes: a, b or r.
 	Daemons map[string]string
-	// Protocol is what the hosts speak with the router: BGP, OSPF or ISIS.
+	// Protocol is what the hosts speak with the router.
 	Protocol string
+	// IBGP puts hosts and router into one AS, so that the router sees local
+	// preferences.
+	IBGP bool
+	// Second gives host a a second daemon beside the first, as Host.Second has it.
+	// It speaks BGP.
+	Second bool
 	// Sticky makes the router stay with the older of two equal BGP paths, instead
 	// of taking host a's.
 	Sticky bool
@@ -114,6 +123,20 @@ func (o Options) validate() error {
 	if os.Geteuid() != 0 {
 		return errors.New("lab: not root: network namespaces cannot be made")
 	}
+	if err := o.validateProtocol(); err != nil {
+		return err
+	}
+	if o.Second && o.Protocol != BGP {
+		return fmt.Errorf("lab: a second daemon that speaks %s: not %s", o.Protocol, BGP)
+	}
+	if _, err := os.Stat(filepath.Join("/", o.Root, "etc/passwd")); err != nil {
+		return fmt.Errorf("lab: root %s: no Debian there: make it with MakeRoot: %w", o.Root, err)
+	}
+	return nil
+}
+
+// validateProtocol tells whether each daemon is one, and speaks the protocol.
+func (o Options) validateProtocol() error {
 	for _, node := range []string{"a", "b", "r"} {
 		d := o.daemon(node)
 		if d != BIRD && d != FRR {
@@ -123,11 +146,8 @@ func (o Options) validate() error {
 			return fmt.Errorf("lab: node %s: bird does not speak IS-IS", node)
 		}
 	}
-	if !slices.Contains([]string{BGP, OSPF, ISIS}, o.Protocol) {
-		return fmt.Errorf("lab: protocol %q: not %s, %s or %s", o.Protocol, BGP, OSPF, ISIS)
-	}
-	if _, err := os.Stat(filepath.Join("/", o.Root, "etc/passwd")); err != nil {
-		return fmt.Errorf("lab: root %s: no Debian there: make it with MakeRoot: %w", o.Root, err)
+	if protocols := []string{BGP, OSPF, ISIS, RIP, Babel}; !slices.Contains(protocols, o.Protocol) {
+		return fmt.Errorf("lab: protocol %q: none of %s", o.Protocol, strings.Join(protocols, ", "))
 	}
 	return nil
 }
@@ -254,12 +274,13 @@ func Until(ctx context.Context, what string, cond func(ctx context.Context) erro
 	}
 }
 
-// program returns the path of a program in root, as seen from inside root.
+// program returns the path of a program in root, as seen from inside root. FRR's
+// directory comes first: other routing suites have a bgpd in /usr/sbin.
 func program(root, name string) (string, error) {
 	if filepath.IsAbs(name) {
 		return name, nil
 	}
-	for _, dir := range []string{"/usr/sbin", "/usr/bin", "/usr/lib/frr", "/sbin", "/bin"} {
+	for _, dir := range []string{"/usr/lib/frr", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
 		if _, err := exec.LookPath(filepath.Join(root, dir, name)); err == nil {
 			return filepath.Join(dir, name), nil
 		}

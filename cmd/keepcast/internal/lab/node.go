@@ -27,6 +27,7 @@ type Node struct {
 	view      view
 	links     []link
 	processes map[string]*Process
+	daemons   []*Process // those of them that route, in the order they start
 }
 
 // link is one end of a cable.
@@ -35,7 +36,8 @@ type link struct {
 	Peer             string // the node at the far end
 	Local4, Remote4  netip.Addr
 	Local6, Remote6  netip.Addr
-	Cost             int  // for the IGPs
+	Cost             int  // for the link-state protocols
+	Hops             int  // for RIP
 	ToHost, ToRouter bool // what the far end is
 }
 

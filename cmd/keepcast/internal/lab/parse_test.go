@@ -8,46 +8,68 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // parser is one of the readers of daemon output, with the endings of the names
 // of the files in testdata that real daemons wrote for it.
 type parser struct {
-	files  []string
-	metric int64 // of both hosts' paths
-	as     []string
-	parse  func(text string, prefix netip.Prefix) ([]Path, error)
+	files []string
+	want  []Path // of both hosts
+	parse func(text string, prefix netip.Prefix) ([]Path, error)
+}
+
+// both are the paths of both hosts, alike but for the host and being the best.
+func both(p Path) []Path {
+	a, b := p, p
+	a.Host, b.Host, b.Best = "a", "b", false
+	return []Path{a, b}
+}
+
+var marked = Path{
+	Best: true, Metric: 100,
+	Communities: []string{"65001:100", "65535:0"}, LargeCommunities: []string{"65001:1:2", "65001:3:4"},
+}
+
+// with is marked with another local preference and AS path.
+func with(localPref int64, as ...string) Path {
+	p := marked
+	p.LocalPref, p.ASPath = localPref, as
+	return p
+}
+
+func parseBIRD(text string, _ netip.Prefix) ([]Path, error) { return birdRoutes(text), nil }
+func parseFRR(text string, _ netip.Prefix) ([]Path, error)  { return frrBGP(text) }
+
+// plain is a parser that knows no errors.
+func plain(parse func(string, netip.Prefix) []Path) func(string, netip.Prefix) ([]Path, error) {
+	return func(text string, p netip.Prefix) ([]Path, error) { return parse(text, p), nil }
+}
+
+func parseLSAs(start string) func(string, netip.Prefix) ([]Path, error) {
+	return func(text string, p netip.Prefix) ([]Path, error) { return ospfLSAs(text, start, p), nil }
 }
 
 var parsers = map[string]parser{
-	"bird bgp": {
-		files: []string{"bird-bgp4.txt", "bird-bgp6.txt"}, as: []string{"65001"},
-		parse: func(text string, _ netip.Prefix) ([]Path, error) { return birdBGP(text), nil },
-	},
-	"bird ospf": {
-		files: []string{"bird-ospf4.txt", "bird-ospf6.txt"}, metric: 10000,
-		parse: func(text string, p netip.Prefix) ([]Path, error) { return birdOSPF(text, p), nil },
-	},
-	"frr bgp": {
-		files: []string{"frr-bgp4.json", "frr-bgp6.json"}, as: []string{"65001"},
-		parse: func(text string, _ netip.Prefix) ([]Path, error) { return frrBGP(text) },
-	},
-	"frr ospf": {
-		files: []string{"frr-ospf4.txt"}, metric: 20,
-		parse: func(text string, p netip.Prefix) ([]Path, error) { return ospfLSAs(text, "LS age:", p), nil },
-	},
-	"frr ospf6": {
-		files: []string{"frr-ospf6.txt"}, metric: 20,
-		parse: func(text string, p netip.Prefix) ([]Path, error) { return ospfLSAs(text, "Age:", p), nil },
-	},
-	"frr isis": {
-		files: []string{"frr-isis.txt"},
-		parse: func(text string, p netip.Prefix) ([]Path, error) { return frrISIS(text, p), nil },
-	},
+	"bird bgp":        {[]string{"bird-bgp4.txt", "bird-bgp6.txt"}, both(Path{Best: true, ASPath: []string{"65001"}, LocalPref: 100}), parseBIRD},
+	"bird attributes": {[]string{"bird-attributes.txt"}, both(with(100, "65001")), parseBIRD},
+	"bird ibgp":       {[]string{"bird-attributes-ibgp.txt"}, both(with(50)), parseBIRD},
+	"bird ospf":       {[]string{"bird-ospf4.txt", "bird-ospf6.txt"}, both(Path{Metric: 10000}), plain(birdOSPF)},
+	"bird rip":        {[]string{"bird-rip4.txt", "bird-rip6.txt"}, []Path{{Host: "a", Best: true, Metric: 2}, {Host: "b", Metric: 3}}, parseBIRD},
+	"bird babel":      {[]string{"bird-babel.txt"}, []Path{{Host: "a", Metric: 96}, {Host: "b", Metric: 192}}, plain(birdBabel)},
+	"frr bgp":         {[]string{"frr-bgp4.json", "frr-bgp6.json"}, both(Path{Best: true, ASPath: []string{"65001"}}), parseFRR},
+	// FRR honours graceful-shutdown (RFC 8326, 4.1) of another AS by itself.
+	"frr attributes": {[]string{"frr-attributes.json"}, both(with(0, "65001")), parseFRR},
+	"frr ibgp":       {[]string{"frr-attributes-ibgp.json"}, both(with(50)), parseFRR},
+	"frr ospf":       {[]string{"frr-ospf4.txt"}, both(Path{Metric: 20}), parseLSAs("LS age:")},
+	"frr ospf6":      {[]string{"frr-ospf6.txt"}, both(Path{Metric: 20}), parseLSAs("Age:")},
+	"frr isis":       {[]string{"frr-isis.txt"}, both(Path{}), plain(frrISIS)},
+	"frr rip":        {[]string{"frr-rip4.txt", "frr-rip6.txt"}, []Path{{Host: "a", Metric: 2}}, plain(frrRIP)},
+	"frr babel":      {[]string{"frr-babel.txt"}, []Path{{Host: "a", Metric: 96}, {Host: "b", Metric: 192}}, plain(frrBabel)},
 }
 
 func TestParsers(t *testing.T) {
-	for name, p := range parsers {
+	for _, p := range parsers {
 		for _, system := range []string{"debian12-", "debian13-"} {
 			for _, file := range p.files {
 				t.Run(system+file, func(t *testing.T) {
@@ -63,14 +85,26 @@ func TestParsers(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					knowsBest := strings.HasSuffix(name, "bgp") // the others leave it to the kernel
-					want := []Path{{Host: "a", Best: knowsBest, Metric: p.metric, ASPath: p.as}, {Host: "b", Metric: p.metric, ASPath: p.as}}
 					sortPaths(got)
-					if diff := cmp.Diff(want, got); diff != "" {
+					if diff := cmp.Diff(p.want, got, cmpopts.EquateEmpty()); diff != "" {
 						t.Errorf("paths (-want +got):\n%s", diff)
 					}
 				})
 			}
+		}
+	}
+}
+
+// What cannot be reached is no path.
+func TestUnreachable(t *testing.T) {
+	p := anycast[0].String()
+	for name, got := range map[string][]Path{
+		"bird babel": birdBabel(p+" 10.99.1.1 a inf * 1 2.838\n", anycast[0]),
+		"frr babel":  frrBabel(p+" metric 65535 refmetric 0 via a neigh fe80::1 (installed)\n", anycast[0]),
+		"frr rip":    frrRIP("R(n) "+p+" 10.99.1.1 16 10.99.1.1 0 00:14\n", anycast[0]),
+	} {
+		if len(got) > 0 {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }
@@ -93,11 +127,11 @@ func TestDegradedBIRD(t *testing.T) {
 	const text = "192.0.2.53/32        unicast [b4 10:00:00.000] * (100) [AS65001i]\n\tvia 10.99.2.1 on b\n" +
 		"                     unicast [a4 10:00:00.000] (100) [AS65001i]\n\tBGP.as_path: 65001 65001\n\tBGP.med: 100\n"
 	want := []Path{{Host: "b", Best: true}, {Host: "a", Metric: 100, ASPath: []string{"65001", "65001"}}}
-	if diff := cmp.Diff(want, birdBGP(text)); diff != "" {
+	if diff := cmp.Diff(want, birdRoutes(text)); diff != "" {
 		t.Errorf("paths (-want +got):\n%s", diff)
 	}
 	three := strings.NewReplacer("BGP.as_path", "bgp_path", "BGP.med", "bgp_med").Replace(text) // BIRD 3
-	if diff := cmp.Diff(want, birdBGP(three)); diff != "" {
+	if diff := cmp.Diff(want, birdRoutes(three)); diff != "" {
 		t.Errorf("paths of BIRD 3 (-want +got):\n%s", diff)
 	}
 }

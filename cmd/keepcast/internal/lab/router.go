@@ -17,14 +17,19 @@ type Router struct{ *Node }
 
 // Path is what the router's daemon knows of one host's announcement of a prefix.
 type Path struct {
-	Host   string   // a or b
+	Host   string   // a or b, or a2: the second daemon of a
 	Best   bool     // chosen by the router
 	Metric int64    // MED of BGP, metric of the IGP's external route
-	ASPath []string // of BGP
+	ASPath []string // of BGP, as are the others below
+	// LocalPref is what the router goes by, its own choice on a session with
+	// another AS; FRR has 0 where there is none.
+	LocalPref        int64
+	Communities      []string // as numbers, "65535:0" for graceful-shutdown, sorted
+	LargeCommunities []string // "65001:1:2"
 }
 
 // Paths asks the router's daemon for every host's announcement of prefix,
-// sorted by host; none is not an error.
+// sorted by host; none is not an error. FRR's ripd and ripngd know the best only.
 func (r *Router) Paths(ctx context.Context, prefix netip.Prefix) ([]Path, error) {
 	paths := r.frrPaths
 	if r.lab.options.daemon(r.name) == BIRD {
@@ -36,6 +41,16 @@ func (r *Router) Paths(ctx context.Context, prefix netip.Prefix) ([]Path, error)
 	}
 	sortPaths(all)
 	return all, nil
+}
+
+// neighbours is with how many daemons of hosts it speaks.
+func (r *Router) neighbours() (n int) {
+	for _, k := range r.links {
+		if k.ToHost {
+			n++
+		}
+	}
+	return n
 }
 
 func sortPaths(all []Path) {
@@ -186,7 +201,7 @@ func Prefixes(addrs ...netip.Addr) []netip.Prefix {
 
 // hostOf is the host with that router ID, or with that address on its link.
 func hostOf(id string) string {
-	return map[string]string{"10.99.0.1": "a", "10.99.0.2": "b"}[id]
+	return map[string]string{"10.99.0.1": "a", "10.99.1.1": "a", "10.99.0.2": "b", "10.99.2.1": "b", "10.99.0.4": "a2"}[id]
 }
 
 func family(a netip.Addr) string {

@@ -14,33 +14,47 @@ import (
 // named after the node at the far end.
 const uplink = "eth0"
 
-// connect lays a cable from each other node to the router and makes the hosts'
-// anycast interfaces.
+// connect lays a cable from each other node to the router, two from a host with a
+// second daemon, and makes the hosts' anycast interfaces.
 func (l *Lab) connect() error {
 	for i, name := range []string{"a", "b", "c"} {
-		net4, net6 := fmt.Sprintf("10.99.%d.", i+1), fmt.Sprintf("fd99:%d::", i+1)
-		far := link{
-			Name: uplink, Peer: "r", ToRouter: true, Cost: 10,
-			Local4: netip.MustParseAddr(net4 + "1"), Remote4: netip.MustParseAddr(net4 + "2"),
-			Local6: netip.MustParseAddr(net6 + "1"), Remote6: netip.MustParseAddr(net6 + "2"),
-		}
-		near := link{
-			Name: name, Peer: name, ToHost: name != "c", Cost: 10 * (i + 1),
-			Local4: far.Remote4, Remote4: far.Local4, Local6: far.Remote6, Remote6: far.Local6,
-		}
+		near, far := ends(i+1, name, uplink)
 		if err := l.cable(l.nodes["r"], near, l.nodes[name], far); err != nil {
 			return fmt.Errorf("link r to %s: %w", name, err)
 		}
 		if err := l.nodes[name].defaultRoutes(far); err != nil {
 			return fmt.Errorf("default route of %s: %w", name, err)
 		}
-		if near.ToHost {
-			if err := l.nodes[name].addAnycastInterface(); err != nil {
-				return fmt.Errorf("%s on %s: %w", Interface, name, err)
-			}
+		if !near.ToHost {
+			continue
+		}
+		if err := l.nodes[name].addAnycastInterface(Interface); err != nil {
+			return fmt.Errorf("%s on %s: %w", Interface, name, err)
 		}
 	}
-	return nil
+	if !l.options.Second {
+		return nil
+	}
+	near, far := ends(secondNumber, "a"+secondMark, secondUplink)
+	if err := l.cable(l.nodes["r"], near, l.nodes["a"], far); err != nil {
+		return fmt.Errorf("second link r to a: %w", err)
+	}
+	return wrap(l.nodes["a"].addAnycastInterface(SecondInterface), "%s on a", SecondInterface)
+}
+
+// ends are the router's end and the far end of the cable with that number.
+func ends(number int, name, farName string) (near, far link) {
+	net4, net6 := fmt.Sprintf("10.99.%d.", number), fmt.Sprintf("fd99:%d::", number)
+	far = link{
+		Name: farName, Peer: "r", ToRouter: true, Cost: 10,
+		Local4: netip.MustParseAddr(net4 + "1"), Remote4: netip.MustParseAddr(net4 + "2"),
+		Local6: netip.MustParseAddr(net6 + "1"), Remote6: netip.MustParseAddr(net6 + "2"),
+	}
+	near = link{
+		Name: name, Peer: name, ToHost: name != "c", Cost: 10 * number, Hops: number,
+		Local4: far.Remote4, Remote4: far.Local4, Local6: far.Remote6, Remote6: far.Local6,
+	}
+	return near, far
 }
 
 func (l *Lab) cable(r *Node, near link, n *Node, far link) error {
@@ -84,16 +98,16 @@ func (n *Node) defaultRoutes(k link) error {
 
 // addAnycastInterface makes a dummy, or an ifb on a kernel without dummies: that
 // too passes nothing on and never asks for neighbours.
-func (n *Node) addAnycastInterface() error {
+func (n *Node) addAnycastInterface(name string) error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = Interface
+	attrs.Name = name
 	err := n.nl.LinkAdd(&netlink.Dummy{LinkAttrs: attrs})
 	if err != nil {
 		if second := n.nl.LinkAdd(&netlink.Ifb{LinkAttrs: attrs}); second != nil {
 			return fmt.Errorf("dummy: %w; ifb: %w", err, second)
 		}
 	}
-	dev, err := n.nl.LinkByName(Interface)
+	dev, err := n.nl.LinkByName(name)
 	if err != nil {
 		return err
 	}
@@ -107,7 +121,7 @@ func (h *Host) AddAddress(a netip.Addr) error {
 	if a.Is6() {
 		addr.ValidLft, addr.PreferedLft = 1<<32-1, 0
 	}
-	dev, err := h.nl.LinkByName(Interface)
+	dev, err := h.nl.LinkByName(h.Interface())
 	if err == nil {
 		err = h.nl.AddrAdd(dev, addr)
 	}
@@ -116,7 +130,7 @@ func (h *Host) AddAddress(a netip.Addr) error {
 
 // RemoveAddress takes an anycast address off the host's interface.
 func (h *Host) RemoveAddress(a netip.Addr) error {
-	dev, err := h.nl.LinkByName(Interface)
+	dev, err := h.nl.LinkByName(h.Interface())
 	if err == nil {
 		err = h.nl.AddrDel(dev, &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(a, a.BitLen()))})
 	}
@@ -126,13 +140,13 @@ func (h *Host) RemoveAddress(a netip.Addr) error {
 // Addresses returns the addresses on the host's anycast interface, without
 // link-local ones.
 func (h *Host) Addresses() ([]netip.Prefix, error) {
-	dev, err := h.nl.LinkByName(Interface)
+	dev, err := h.nl.LinkByName(h.Interface())
 	if err != nil {
-		return nil, fmt.Errorf("%s on %s: %w", Interface, h.name, err)
+		return nil, fmt.Errorf("%s on %s: %w", h.Interface(), h.name, err)
 	}
 	list, err := h.nl.AddrList(dev, netlink.FAMILY_ALL)
 	if err != nil {
-		return nil, fmt.Errorf("%s on %s: %w", Interface, h.name, err)
+		return nil, fmt.Errorf("%s on %s: %w", h.Interface(), h.name, err)
 	}
 	var all []netip.Prefix
 	for _, a := range list {
@@ -170,7 +184,13 @@ func prefixOf(n *net.IPNet) netip.Prefix {
 	return netip.PrefixFrom(addr.Unmap(), bits)
 }
 
-// routerID is the node's number in the routing protocols, as an IPv4 address.
-func (n *Node) routerID() string {
-	return "10.99.0." + fmt.Sprint(1+strings.Index("abr", n.name))
+// number is that of a daemon of the node in the routing protocols.
+func (n *Node) number(instance string) int {
+	if instance == Second {
+		return secondNumber
+	}
+	return 1 + strings.Index("abr", n.name)
 }
+
+// routerID is the router ID of the daemon with that number.
+func routerID(number int) string { return fmt.Sprintf("10.99.0.%d", number) }

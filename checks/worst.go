@@ -1,0 +1,36 @@
+package checks
+
+import "time"
+
+// WorstCase returns the longest time from the moment when a service stops to
+// answer, or to answer well, until the check is down. It is a bound that really
+// occurs: the run before has just seen the service fit and is slow to end, the
+// next one starts as late as the jitter has it, and every failure takes the
+// whole timeout. A check that is told of the failure (see Watcher) does not wait
+// for the next run. One that does not end with its timeout takes a second more.
+func (s Schedule) WorstCase(told bool) time.Duration {
+	if told {
+		return s.Timeout + s.Settling() // a run may be under way
+	}
+	return s.Unseen() + s.Settling()
+}
+
+// Unseen returns the longest time from the start of a run that finds the service
+// fit to the start of the next one: interval and jitter, and what slot leaves
+// out when the run is slow.
+func (s Schedule) Unseen() time.Duration {
+	jitter := time.Duration(s.Jitter * float64(s.Interval))
+	slots := s.Timeout / s.Interval // that a slow run misses
+	late := s.Timeout % s.Interval
+	if late > 0 && s.Interval-late < jitter {
+		// With its own jitter the run reaches into one slot more.
+		return s.Interval + jitter + s.Timeout
+	}
+	return (slots+1)*s.Interval + jitter
+}
+
+// Settling returns the longest time from the start of the first run that fails
+// to the end of the one that makes the check down.
+func (s Schedule) Settling() time.Duration {
+	return time.Duration(s.Fall-1)*max(s.fast(), s.Timeout) + s.Timeout
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// procSys is where the kernel's settings are.
+const procSys = "/proc/sys"
+
+func (a *app) doctorCommand() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "look the host over for what breaks announcing or slows failover",
+		Long: `Doctor looks at the configuration, the interfaces, the kernel's settings, the
+permissions and the routing daemons, and prints what it finds, the worst first, each
+with its fix. Then it shows how long a failure of each service may last, at the worst,
+until it is withdrawn, computed from its checks.
+
+It changes nothing and needs no running keepcast. Run it as root, so that it can see
+everything. Exit code 1 when something breaks announcing, or the configuration is bad.`,
+		Example: `  keepcast doctor
+  keepcast doctor -o json | jq '.findings[] | select(.level != "note")'`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			show, ok := map[string]func(io.Writer, doctor.Report) error{"table": reportTable, "json": reportJSON}[format]
+			if !ok {
+				return usageError{fmt.Errorf("no output format %q (known: table, json)", format)}
+			}
+			report, err := a.examine(c.Context())
+			if err != nil {
+				return err
+			}
+			if err := show(c.OutOrStdout(), report); err != nil {
+				return err
+			}
+			if n := report.Breaking(); n > 0 {
+				return fmt.Errorf("%s announcing", count(n, "finding breaks", "findings break"))
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVarP(&format, "output", "o", "table", "table or json")
+	if err := c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // the flag stands above
+	}
+	return c
+}
+
+// examine looks at everything. Its error is that the host can't be looked at.
+func (a *app) examine(ctx context.Context) (doctor.Report, error) {
+	cfg, err := config.Load(a.configFile)
+	if err != nil {
+		return doctor.Invalid(err), nil
+	}
+	equip(cfg, slog.New(slog.DiscardHandler), nil)
+	client := a.client()
+	h := doctor.Host{Sysctls: os.DirFS(procSys)}
+	if h.Network, err = doctor.ReadNetwork(); err != nil {
+		return doctor.Report{}, err
+	}
+	if h.Account, err = doctor.RunsAs(ctx, client.Socket); err != nil {
+		return doctor.Report{}, err
+	}
+	status, err := client.Status(ctx)
+	switch {
+	case err == nil:
+		h.Running = &doctor.Running{ConfigError: status.Config.Error, Degraded: map[string]bool{}}
+		for _, s := range status.Services {
+			h.Running.Degraded[s.Name] = s.State == engine.Degraded
+		}
+	case !errors.Is(err, control.ErrNotRunning):
+		h.Running = &doctor.Running{Mute: err}
+	}
+	return doctor.Examine(ctx, cfg, h), nil
+}
+
+func reportJSON(out io.Writer, r doctor.Report) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(r)
+}
+
+// reportTable is for people.
+func reportTable(out io.Writer, r doctor.Report) error {
+	if len(r.Findings) == 0 {
+		fmt.Fprintln(out, "nothing found")
+	}
+	for _, f := range r.Findings {
+		fmt.Fprintf(out, "%s: %s: %s [%s]\n", f.Level, f.Subject, indent(f.Text), f.Name)
+		if f.Fix != "" {
+			fmt.Fprintf(out, "    fix: %s\n", indent(f.Fix))
+		}
+	}
+	if len(r.Services) == 0 {
+		return nil
+	}
+	fmt.Fprintln(out, "\nFrom failure to withdrawal at the worst; until the network has converged is to be added:")
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SERVICE\tCHECK\tWORST CASE\tHOW IT COMES ABOUT")
+	for _, s := range r.Services {
+		how := fmt.Sprintf("require %s; %s if every check fails", s.Require, s.AllFail)
+		fmt.Fprintf(w, "%s\t\t%s\t%s\n", s.Name, s.WorstCase, how)
+		for _, c := range s.Checks {
+			how := c.Makeup
+			if c.OnFailure == "degrade" {
+				how += " (degrades, does not withdraw)"
+			}
+			fmt.Fprintf(w, "\t%s\t%s\t%s\n", c.Name, c.WorstCase, how)
+		}
+	}
+	return w.Flush()
+}
+
+// indent keeps the lines of a text below its first one, such as lines to paste,
+// apart from what follows.
+func indent(text string) string {
+	return strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n        ")
+}
+
+// count is such as "1 finding breaks".
+func count(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
+// equip gives the drivers of a configuration their surroundings. Reloaded, which
+// may be nil, is called with the name of a driver that had its daemon load something.
+func equip(cfg *config.Config, log *slog.Logger, reloaded func(name string)) {
+	for _, entry := range cfg.Drivers {
+		h, ok := entry.Driver.(driver.Hoster)
+		if !ok {
+			continue
+		}
+		host := driver.Host{Log: log.With("driver", entry.Name), Templates: cfg.TemplateDir}
+		if reloaded != nil {
+			host.Reloaded = func() { reloaded(entry.Name) }
+		}
+		h.SetHost(host)
+	}
+}

@@ -1,0 +1,150 @@
+package doctor
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+func TestProcess(t *testing.T) {
+	proc := fstest.MapFS{"7/status": {Data: []byte("Name:\tkeepcast\nUid:\t1\t64001\t1\t1\nGid:\t1\t64002\t1\t1\nGroups:\t64003 64004 \nCapEff:\t0000000000001000\n")}}
+	got, err := process(proc, "7")
+	want := Account{Name: "64001", UID: 64001, Groups: []uint32{64002, 64003, 64004}, Caps: 1 << capNetAdmin, KnowsCaps: true}
+	if d := cmp.Diff(want, got); d != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+	if got.lacks(capNetAdmin) || !got.lacks(capDACOverride) {
+		t.Error("capabilities are read wrongly")
+	}
+	if _, err := process(proc, "8"); err == nil {
+		t.Error("no error without the process")
+	}
+}
+
+// The process at the socket tells, if there is one.
+func TestRunsAs(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pid := peer(t.Context(), socket); pid != os.Getpid() {
+		t.Errorf("process %d, want %d", pid, os.Getpid())
+	}
+	a, err := RunsAs(t.Context(), socket)
+	if err != nil || a.UID != uint32(os.Getuid()) || !a.KnowsCaps {
+		t.Errorf("%+v, %v", a, err)
+	}
+	l.Close()
+	if pid := peer(t.Context(), socket); pid != 0 {
+		t.Errorf("process %d without a listener", pid)
+	}
+}
+
+// tree makes directories and files owned by root, of a group and with a mode.
+func tree(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to give files away")
+	}
+	dir, err := os.MkdirTemp("/tmp", "kc-doctor-") // others may enter down to here
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	for _, f := range []struct {
+		name string
+		mode os.FileMode
+		uid  int
+		gid  int
+	}{{"", 0o755, 0, 0}, {"open", 0o777, 0, 0}, {"group", 0o770, 0, 64002}, {"read", 0o750, 64003, 64002}, {"shut", 0o700, 0, 0}, {"shut/open", 0o777, 0, 0}} {
+		path := filepath.Join(dir, f.name)
+		if f.name != "" {
+			err = os.Mkdir(path, 0o700)
+		}
+		for _, err := range []error{err, os.Chown(path, f.uid, f.gid), os.Chmod(path, f.mode)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return dir
+}
+
+func TestPermissions(t *testing.T) {
+	dir := tree(t)
+	member := Account{Name: "keepcast", UID: 64001, Groups: []uint32{64001, 64002}}
+	stranger := Account{Name: "keepcast", UID: 64001, Groups: []uint32{64001}}
+	for name, tc := range map[string]struct {
+		account Account
+		snippet string
+		want    []string
+	}{
+		"root":            {Account{Name: "root"}, "shut/open/k.conf", nil},
+		"root, confined":  {Account{Name: "root", UID: 0, KnowsCaps: true, Caps: 1 << capNetAdmin}, "read/k.conf", []string{"breaks snippet-unwritable bird: usermod -aG 64002 root; chmod g+w DIR/read; restart keepcast"}},
+		"open":            {stranger, "open/k.conf", nil},
+		"member":          {member, "group/k.conf", nil},
+		"stranger":        {stranger, "group/k.conf", []string{"breaks snippet-unwritable bird: usermod -aG 64002 keepcast; restart keepcast"}},
+		"member may read": {member, "read/k.conf", []string{"breaks snippet-unwritable bird: \nchmod g+w DIR/read; restart keepcast"}},
+		"way is shut":     {stranger, "shut/open/k.conf", []string{"breaks snippet-unwritable bird: \nchgrp 64001 DIR/shut; chmod g+x DIR/shut; restart keepcast"}},
+		"no directory":    {stranger, "none/k.conf", []string{"breaks snippet-directory-missing bird: mkdir DIR/none"}},
+		"overrides":       {Account{UID: 64001, KnowsCaps: true, Caps: 1<<capNetAdmin | 1<<capDACOverride}, "shut/k.conf", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := load(t, "drivers: [{kind: bird, snippet: "+dir+"/"+tc.snippet+", socket: "+dir+"/none.ctl}]\n")
+			cfg.RuntimeDir, cfg.StateDir = dir+"/open", dir+"/open"
+			h := healthy()
+			h.Account = tc.account
+			for i := range tc.want {
+				tc.want[i] = strings.ReplaceAll(tc.want[i], "DIR", dir)
+			}
+			expect(t, h.permissions(cfg), tc.want)
+		})
+	}
+}
+
+func TestSocketPermissions(t *testing.T) {
+	dir := tree(t)
+	l, err := net.Listen("unix", dir+"/bgpd.vty")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, err := range []error{os.Chmod(dir+"/bgpd.vty", 0o660), os.Chown(dir+"/bgpd.vty", 0, 64002)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg := load(t, "drivers: [{kind: frr, snippet: "+dir+"/open/k.conf, directory: "+dir+"}]\n")
+	cfg.StateDir = dir + "/read"
+	h := healthy()
+	h.Account = Account{Name: "keepcast", UID: 64001, Groups: []uint32{64001}}
+	expect(t, h.permissions(cfg), []string{
+		"breaks socket-forbidden frr: usermod -aG 64002 keepcast; restart keepcast",
+		"breaks directory-unwritable keepcast: chown keepcast /",
+		"breaks directory-unwritable keepcast: user keepcast may not write into " + dir + "/read, where it keeps its state",
+	})
+}
+
+func TestOverrides(t *testing.T) {
+	cfg := load(t, "")
+	cfg.TemplateDir = t.TempDir()
+	for _, name := range []string{"bird.conf.tmpl", "bird.tmpl", "README", "bgpd.tmpl"} {
+		if err := os.WriteFile(filepath.Join(cfg.TemplateDir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg.Drivers = []config.Driver{{Name: "openbgpd", Driver: &driver.Template{Template: cfg.TemplateDir + "/bgpd.tmpl"}}}
+	expect(t, overrides(cfg), []string{
+		"note template-override " + cfg.TemplateDir + "/bird.conf.tmpl: after an upgrade",
+		"risks template-unused " + cfg.TemplateDir + "/bird.tmpl: is used by no driver",
+	})
+}

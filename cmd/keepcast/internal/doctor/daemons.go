@@ -1,0 +1,96 @@
+package doctor
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// patience is how long one routing daemon may take to be looked over.
+const patience = 15 * time.Second
+
+// daemons has every driver look over its daemon, all at once.
+func daemons(ctx context.Context, cfg *config.Config, h Host) []driver.Finding {
+	if len(cfg.Drivers) == 0 {
+		return []driver.Finding{{
+			Name: "no-driver", Level: driver.Note, Subject: "drivers",
+			Text: "none is configured: a routing daemon on this host has to announce whatever is on the interface, and nothing checks that it does",
+		}}
+	}
+	found := make([][]driver.Finding, len(cfg.Drivers))
+	var all sync.WaitGroup
+	for i, d := range cfg.Drivers {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, patience)
+			defer cancel()
+			found[i] = daemon(ctx, d, h.wanted(cfg, d.Name))
+			for j := range found[i] {
+				found[i][j].Subject = subject(cfg, d, found[i][j].Subject)
+			}
+		})
+	}
+	all.Wait()
+	return slices.Concat(found...)
+}
+
+// daemon looks one over. A driver that can't do more is asked what is announced.
+func daemon(ctx context.Context, d config.Driver, want driver.State) []driver.Finding {
+	if c, ok := d.Driver.(driver.Closer); ok {
+		defer c.Close() //nolint:errcheck // it was only read from
+	}
+	var out []driver.Finding
+	if e, ok := d.Driver.(driver.Examiner); ok {
+		out = e.Examine(ctx, want)
+	} else if seen, err := d.Driver.Observe(ctx); err != nil {
+		out = []driver.Finding{{
+			Name: "daemon-unreachable", Level: driver.Breaks, Subject: d.Name,
+			Text: "can't be asked what it announces: " + err.Error(),
+			Fix:  "see that the daemon runs, and that the settings of the driver name it",
+		}}
+	} else {
+		out = seen.Findings
+	}
+	return out
+}
+
+// subject names the driver with a subject that could be of several.
+func subject(cfg *config.Config, d config.Driver, of string) string {
+	others := slices.ContainsFunc(cfg.Drivers, func(o config.Driver) bool { return o.Kind == d.Kind && o.Name != d.Name })
+	switch {
+	case of == "":
+		return d.Name
+	case others && of != d.Name:
+		return d.Name + ": " + of
+	}
+	return of
+}
+
+// wanted is what the driver is meant to have now: announced is what the kernel
+// has on the interfaces, and degraded what the running keepcast says is.
+func (h Host) wanted(cfg *config.Config, of string) driver.State {
+	state := cfg.State(of, driver.Announced)
+	announced := map[string]bool{} // services
+	for i, r := range state.Routes {
+		link, _ := h.Network.link(state.On(r))
+		if _, on := link.has(r.Prefix.Addr()); on && link.Up && !r.GateOnly {
+			announced[r.Service] = true
+		} else if r.Presence == driver.Announced && !r.GateOnly {
+			state.Routes[i].Presence, state.Routes[i].Attributes = driver.Delivered, driver.Attributes{}
+		}
+	}
+	for i, r := range state.Routes {
+		switch {
+		case r.GateOnly && !announced[r.Service]:
+			state.Routes[i].Presence, state.Routes[i].Attributes = driver.Absent, driver.Attributes{}
+		case r.Presence == driver.Announced && h.Running != nil && h.Running.Degraded[r.Service]:
+			if s, err := cfg.ServiceByName(r.Service); err == nil {
+				state.Routes[i].Degraded, state.Routes[i].Attributes = true, s.Degraded
+			}
+		}
+	}
+	return state
+}

@@ -1,0 +1,100 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+// quiet is a daemon of which there is nothing to say.
+type quiet struct{}
+
+func (quiet) Observe(context.Context) (driver.State, error) { return driver.State{}, nil }
+func (quiet) Apply(context.Context, driver.State) error     { panic("doctor changes nothing") }
+
+// broken can't be asked.
+type broken struct{ quiet }
+
+func (broken) Observe(context.Context) (driver.State, error) {
+	return driver.State{}, errors.New("connection refused")
+}
+
+// examiner tells what it was asked about, after a while.
+type examiner struct {
+	quiet
+	asked  *driver.State
+	closed *bool
+}
+
+func (e examiner) Examine(ctx context.Context, want driver.State) []driver.Finding {
+	*e.asked = want
+	select {
+	case <-time.After(10 * time.Second):
+		return []driver.Finding{{Name: "session-down", Level: driver.Risks, Text: "x"}, {Name: "gate-unused", Level: driver.Breaks, Subject: "up4", Text: "y"}}
+	case <-ctx.Done():
+		return []driver.Finding{{Name: "late", Level: driver.Breaks, Text: ctx.Err().Error()}}
+	}
+}
+
+func (e examiner) Close() error {
+	*e.closed = true
+	return nil
+}
+
+// stuck answers only when its time is over.
+type stuck struct{ quiet }
+
+func (stuck) Observe(ctx context.Context) (driver.State, error) {
+	<-ctx.Done()
+	return driver.State{}, ctx.Err()
+}
+
+func TestDaemons(t *testing.T) {
+	cfg := load(t, `
+services:
+- {name: up, addresses: [192.0.2.53], prefixes: [192.0.2.0/24], checks: [{kind: tcp, address: 'x:1'}]}
+- {name: bad, addresses: ['2001:db8:53::53'], checks: [{kind: tcp, address: 'x:1'}]}
+- {name: down, addresses: [192.0.2.54], prefixes: [198.51.100.0/24], checks: [{kind: tcp, address: 'x:1'}]}
+drivers: [{name: one, kind: bird}, {name: two, kind: bird}, {name: three, kind: bird}]
+`)
+	var asked driver.State
+	var closed bool
+	cfg.Drivers[0].Driver, cfg.Drivers[1].Driver, cfg.Drivers[2].Driver = examiner{asked: &asked, closed: &closed}, broken{}, stuck{}
+	h := healthy()
+	h.Running.Degraded = map[string]bool{"bad": true}
+	var got []driver.Finding
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		got = Examine(t.Context(), cfg, h).Findings
+		if took := time.Since(start); took != patience {
+			t.Errorf("took %s: one after the other, or for ever", took)
+		}
+	})
+	expect(t, got, []string{
+		"breaks gate-unused one: up4: y",
+		"breaks daemon-unreachable three: can't be asked what it announces: context deadline exceeded",
+		"breaks daemon-unreachable two: can't be asked what it announces: connection refused",
+		"risks session-down one: x",
+	})
+	if !closed {
+		t.Error("the connection stays open")
+	}
+	worse := cfg.Services[1].Degraded
+	want := []driver.Route{
+		{Prefix: netip.MustParsePrefix("192.0.2.53/32"), Service: "up", Presence: driver.Announced},
+		{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Service: "up", Presence: driver.Announced, GateOnly: true},
+		{Prefix: netip.MustParsePrefix("2001:db8:53::53/128"), Service: "bad", Presence: driver.Announced, Degraded: true, Attributes: worse},
+		{Prefix: netip.MustParsePrefix("192.0.2.54/32"), Service: "down", Presence: driver.Delivered},
+		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Service: "down", Presence: driver.Absent, GateOnly: true},
+	}
+	if d := cmp.Diff(want, asked.Routes, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
+		t.Errorf("asked about (-want +got):\n%s", d)
+	}
+}

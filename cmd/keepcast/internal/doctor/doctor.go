@@ -1,0 +1,118 @@
+// Package doctor looks a host over for what stands in the way of announcing, or
+// of failing over fast: interfaces, sysctls, permissions, the routing daemons,
+// and how long a failure of each service may go unseen. It changes nothing.
+//
+// Every finding has a stable name, which docs/doctor.md explains.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// Report is what keepcast doctor says; its JSON form is for scripts.
+type Report struct {
+	Findings []driver.Finding `json:"findings"` // the worst first
+	Services []Service        `json:"services"`
+}
+
+// Breaking returns the number of findings that break announcing.
+func (r Report) Breaking() int {
+	n := 0
+	for _, f := range r.Findings {
+		if f.Level == driver.Breaks {
+			n++
+		}
+	}
+	return n
+}
+
+// Host is what is looked at, beside the daemons.
+type Host struct {
+	Sysctls fs.FS   // /proc/sys
+	Network Network // what the kernel has
+	Account Account // whom keepcast runs as
+	// Running is what the running keepcast tells, nil without one.
+	Running *Running
+}
+
+// Running is what a running keepcast tells of itself.
+type Running struct {
+	Degraded    map[string]bool // the services that are degraded now
+	ConfigError string          // why it refused the last reload
+	Mute        error           // it is there, but does not tell
+}
+
+// Examine looks over the host and the routing daemons that cfg names.
+func Examine(ctx context.Context, cfg *config.Config, h Host) Report {
+	r := Report{Services: []Service{}, Findings: []driver.Finding{}}
+	r.Findings = append(r.Findings, slices.Concat(
+		h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), overrides(cfg),
+		daemons(ctx, cfg, h))...)
+	for _, s := range cfg.Services {
+		one, slow := timing(s)
+		r.Services = append(r.Services, one)
+		r.Findings = append(r.Findings, slow...)
+	}
+	slices.SortStableFunc(r.Findings, driver.CompareFindings)
+	return r
+}
+
+// Invalid returns the report on a configuration that can't be loaded.
+func Invalid(err error) Report {
+	r := Report{Services: []Service{}}
+	add := func(subject, text string) {
+		r.Findings = append(r.Findings, driver.Finding{
+			Name: "configuration", Level: driver.Breaks, Subject: subject, Text: text,
+			Fix: "correct it; a running keepcast goes on with what it has, but could not start with this",
+		})
+	}
+	faults, ok := errors.AsType[config.Faults](err)
+	if !ok {
+		add("keepcast", err.Error())
+	}
+	for _, f := range faults {
+		subject := f.At.String()
+		f.At = config.Position{}
+		add(subject, trimPosition(f))
+	}
+	return r
+}
+
+// trimPosition is a fault without its place.
+func trimPosition(f config.Fault) string {
+	if f.Path == "" {
+		return f.Text
+	}
+	return f.Path + ": " + f.Text
+}
+
+// running says whether keepcast is there, and of one mind with the files.
+func (h Host) running() []driver.Finding {
+	switch {
+	case h.Running == nil:
+		return []driver.Finding{{
+			Name: "not-running", Level: driver.Note, Subject: "keepcast",
+			Text: "does not answer on its control socket, so nothing is probed, announced or withdrawn on this host",
+			Fix:  "start it: systemctl start keepcast",
+		}}
+	case h.Running.Mute != nil:
+		return []driver.Finding{{
+			Name: "not-asked", Level: driver.Note, Subject: "keepcast",
+			Text: "runs, but does not tell what it knows: " + h.Running.Mute.Error(),
+			Fix:  "run doctor as root, or as a member of group keepcast",
+		}}
+	case h.Running.ConfigError != "":
+		return []driver.Finding{{
+			Name: "reload-refused", Level: driver.Risks, Subject: "keepcast",
+			Text: "runs with an older configuration, since it refused the last reload: " + h.Running.ConfigError,
+			Fix:  "correct what it names, then reload: systemctl reload keepcast",
+		}}
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// anycast is one configured address and where it belongs.
+type anycast struct {
+	service, iface string
+	prefix         netip.Prefix
+}
+
+func (a anycast) is6() bool { return a.prefix.Addr().Is6() }
+
+// anycasts lists the configured addresses.
+func anycasts(cfg *config.Config) []anycast {
+	var out []anycast
+	state := driver.State{Interface: cfg.Interface}
+	for _, s := range cfg.Services {
+		for _, r := range s.Routes(driver.Announced, false) {
+			if !r.GateOnly {
+				out = append(out, anycast{s.Name, state.On(r), r.Prefix})
+			}
+		}
+	}
+	return out
+}
+
+// interfaces says what is wrong with the interfaces that carry the addresses.
+func (h Host) interfaces(cfg *config.Config) []driver.Finding {
+	var out []driver.Finding
+	for _, name := range cfg.State("", driver.Announced).Interfaces() {
+		link, there := h.Network.link(name)
+		switch {
+		case !there:
+			out = append(out, h.missing(cfg, name))
+			continue
+		case !link.Up && cfg.ManageAddresses:
+			out = append(out, driver.Finding{
+				Name: "interface-down", Level: driver.Note, Subject: name,
+				Text: "is down; keepcast brings it up before it announces anything",
+			})
+		case !link.Up:
+			out = append(out, driver.Finding{
+				Name: "interface-down", Level: driver.Breaks, Subject: name,
+				Text: "is down, so that no routing daemon announces what is on it, and with manage_addresses: false keepcast does not bring it up",
+				Fix:  "ip link set " + name + " up",
+			})
+		}
+		if link.ARP {
+			out = append(out, driver.Finding{
+				Name: "interface-answers-arp", Level: driver.Risks, Subject: name,
+				Text: fmt.Sprintf("is of type %s and answers ARP and neighbour solicitations for the anycast addresses, so hosts of its segment reach this host whatever the routing says", link.Type),
+				Fix:  "name an interface in the configuration that does not exist yet: keepcast makes one of type dummy, which has no segment",
+			})
+		}
+	}
+	return out
+}
+
+// missing says what becomes of an interface that is not there.
+func (h Host) missing(cfg *config.Config, name string) driver.Finding {
+	f := driver.Finding{Name: "interface-missing", Level: driver.Breaks, Subject: name}
+	switch {
+	case !cfg.ManageAddresses:
+		f.Text = "does not exist, and with manage_addresses: false keepcast does not make it"
+		f.Fix = "make it where you put the addresses on it: ip link add " + name + " type dummy"
+	case !h.Network.Dummy:
+		f.Text = "does not exist, and keepcast can't make it, since this kernel has no dummy interfaces (no module dummy in /lib/modules)"
+		f.Fix = "install the kernel's extra modules, or make an interface of any other type: ip link add " + name + " type ifb"
+	case h.Account.lacks(capNetAdmin):
+		f.Text = "does not exist, and keepcast can't make it, since it runs without the capability CAP_NET_ADMIN"
+		f.Fix = "give it that: AmbientCapabilities=CAP_NET_ADMIN in its unit"
+	default:
+		f.Level, f.Text = driver.Note, "does not exist; keepcast makes it, of type dummy, before it announces anything"
+	}
+	return f
+}
+
+// addresses says what is wrong with the addresses that are there, wherever.
+func (h Host) addresses(cfg *config.Config) []driver.Finding {
+	var out []driver.Finding
+	for _, a := range anycasts(cfg) {
+		for _, link := range h.Network.Links {
+			on, ok := link.has(a.prefix.Addr())
+			switch {
+			case ok && link.Name != a.iface:
+				out = append(out, elsewhere(cfg, a, link.Name))
+			case ok && on.Failed:
+				out = append(out, driver.Finding{
+					Name: "address-duplicate", Level: driver.Breaks, Subject: a.service,
+					Text: fmt.Sprintf("%s on %s is dead: duplicate address detection found another host with it on that segment", on.Addr(), link.Name),
+					Fix:  fmt.Sprintf("add it without detection (ip address add %s dev %s nodad), or better use a dummy interface", a.prefix, link.Name),
+				})
+			case ok && on.NoPrefixRoute:
+				out = append(out, driver.Finding{
+					Name: "noprefixroute", Level: driver.Risks, Subject: a.service,
+					Text: fmt.Sprintf("%s is on %s with noprefixroute: FRR 10 and later do not take such an address for connected, and redistribute nothing", on.Addr(), link.Name),
+					Fix:  fmt.Sprintf("take it off, so that it is added anew without that: ip address del %s dev %s", on.Prefix, link.Name),
+				})
+			}
+		}
+	}
+	return append(out, h.wayOut(cfg)...)
+}
+
+// elsewhere says that an address is on an interface where keepcast leaves it alone.
+func elsewhere(cfg *config.Config, a anycast, name string) driver.Finding {
+	f := driver.Finding{
+		Name: "address-elsewhere", Level: driver.Risks, Subject: a.service,
+		Text: fmt.Sprintf("%s is also on %s, where keepcast does not remove it: a daemon that announces what is connected there goes on announcing it while the service is withdrawn",
+			a.prefix.Addr(), name),
+		Fix: fmt.Sprintf("ip address del %s dev %s, and take it out of the network configuration that puts it there", a.prefix, name),
+	}
+	if len(cfg.Drivers) == 0 { // no gate either
+		f.Level = driver.Breaks
+	}
+	return f
+}
+
+// wayOut notes that there is no route to clients far away.
+func (h Host) wayOut(cfg *config.Config) []driver.Finding {
+	var out []driver.Finding
+	missing := map[string]bool{}
+	for _, a := range anycasts(cfg) {
+		switch {
+		case a.is6() && !h.Network.IPv6:
+			missing["IPv6"] = true
+		case !a.is6() && !h.Network.IPv4:
+			missing["IPv4"] = true
+		}
+	}
+	for _, family := range []string{"IPv4", "IPv6"} {
+		if missing[family] {
+			out = append(out, driver.Finding{
+				Name: "no-default-route", Level: driver.Note, Subject: family,
+				Text: "this host has no default route, so answers of the services reach only clients in networks that it has routes to",
+				Fix:  "add one, or have the routing daemon learn and install one, unless all clients are in such networks",
+			})
+		}
+	}
+	return out
+}

@@ -1,0 +1,130 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/templates"
+)
+
+// place is a path that keepcast needs, and for whom.
+type place struct{ subject, path string }
+
+// places returns the files that keepcast replaces, and the sockets that it
+// speaks to. Whether the sockets are there is up to the drivers.
+func places(cfg *config.Config) (files, sockets []place) {
+	for _, d := range cfg.Drivers {
+		switch own := d.Driver.(type) {
+		case *driver.BIRD:
+			files = append(files, place{d.Name, own.Snippet})
+			sockets = append(sockets, place{d.Name, own.Socket})
+		case *driver.FRR:
+			files = append(files, place{d.Name, own.Snippet})
+			for _, name := range own.Daemons {
+				sockets = append(sockets, place{d.Name, filepath.Join(own.Directory, name+".vty")})
+			}
+		case *driver.Template:
+			files = append(files, place{d.Name, own.Output})
+		}
+	}
+	return files, sockets
+}
+
+// permissions says what the account that keepcast runs as may not do, but has to.
+func (h Host) permissions(cfg *config.Config) []driver.Finding {
+	var out []driver.Finding
+	if h.Account.lacks(capNetAdmin) && cfg.ManageAddresses && h.Running != nil {
+		out = append(out, driver.Finding{
+			Name: "no-net-admin", Level: driver.Breaks, Subject: "keepcast",
+			Text: "runs without the capability CAP_NET_ADMIN, so it can neither add nor remove addresses",
+			Fix:  "give it that: AmbientCapabilities=CAP_NET_ADMIN in its unit, then systemctl daemon-reload and restart it",
+		})
+	}
+	files, sockets := places(cfg)
+	for _, f := range files {
+		out = append(out, h.writable(f)...)
+	}
+	for _, s := range sockets {
+		if d := h.Account.may(s.path, mayWrite); d != nil {
+			out = append(out, driver.Finding{
+				Name: "socket-forbidden", Level: driver.Breaks, Subject: s.subject,
+				Text: fmt.Sprintf("user %s may not connect to %s: %s", h.Account.Name, s.path, d), Fix: d.fix(),
+			})
+		}
+	}
+	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
+		if d := h.Account.may(dir, mayWrite|mayEnter); d != nil {
+			out = append(out, driver.Finding{
+				Name: "directory-unwritable", Level: driver.Breaks, Subject: "keepcast",
+				Text: fmt.Sprintf("user %s may not write into %s, where it keeps its state: %s", h.Account.Name, dir, d),
+				Fix:  fmt.Sprintf("chown %s %s; restart keepcast", h.Account.Name, d.path),
+			})
+		}
+	}
+	return out
+}
+
+// writable says why keepcast could not replace a file: by a new one beside it.
+func (h Host) writable(f place) []driver.Finding {
+	dir := filepath.Dir(f.path)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return []driver.Finding{{
+			Name: "snippet-directory-missing", Level: driver.Breaks, Subject: f.subject,
+			Text: fmt.Sprintf("%s does not exist, so keepcast can't write %s", dir, filepath.Base(f.path)),
+			Fix:  "make it, or name another place in the configuration: mkdir " + dir,
+		}}
+	}
+	if d := h.Account.may(dir, mayWrite|mayEnter); d != nil {
+		return []driver.Finding{{
+			Name: "snippet-unwritable", Level: driver.Breaks, Subject: f.subject,
+			Text: fmt.Sprintf("user %s can't replace %s: %s", h.Account.Name, f.path, d), Fix: d.fix(),
+		}}
+	}
+	return nil
+}
+
+// overrides notes the templates of the operator's own, and warns of files that
+// no driver reads.
+func overrides(cfg *config.Config) []driver.Finding {
+	if cfg.TemplateDir == "" {
+		return nil
+	}
+	entries, err := os.ReadDir(cfg.TemplateDir)
+	if err != nil {
+		return nil // mostly there is none
+	}
+	var out []driver.Finding
+	for _, e := range entries {
+		path := filepath.Join(cfg.TemplateDir, e.Name())
+		switch {
+		case filepath.Ext(path) != ".tmpl":
+		case templates.Has(e.Name()):
+			out = append(out, driver.Finding{
+				Name: "template-override", Level: driver.Note, Subject: path,
+				Text: "is used in place of the template that came with keepcast: after an upgrade, compare the two",
+			})
+		case !used(cfg, path):
+			out = append(out, driver.Finding{
+				Name: "template-unused", Level: driver.Risks, Subject: path,
+				Text: "is used by no driver: there is no template of that name",
+				Fix:  "name it like the template that it is to replace: bird.conf.tmpl, frr.conf.tmpl",
+			})
+		}
+	}
+	return out
+}
+
+// used reports whether a template driver names the file.
+func used(cfg *config.Config, path string) bool {
+	for _, d := range cfg.Drivers {
+		if t, ok := d.Driver.(*driver.Template); ok && t.Template == path {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,129 @@
+package doctor
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// Seconds is a length of time that JSON shows as a number of seconds.
+type Seconds time.Duration
+
+// MarshalJSON writes a number of seconds.
+func (s Seconds) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(s).Seconds()) }
+
+// String is the time as a configuration has it, to the millisecond.
+func (s Seconds) String() string { return time.Duration(s).Round(time.Millisecond).String() }
+
+// Service tells how long a failure of a service may last until it is withdrawn.
+// The routing's own convergence comes on top.
+type Service struct {
+	Name    string `json:"name"`
+	Require string `json:"require"`
+	// WorstCase holds for every failure that withdraws the service, also one
+	// that its slowest check alone finds.
+	WorstCase Seconds `json:"worst_case_seconds"`
+	// AllFail holds for a failure that every check finds, such as a crash.
+	AllFail Seconds `json:"all_fail_seconds"`
+	Checks  []Check `json:"checks"`
+}
+
+// Check tells how long a failure may last until one check is down.
+type Check struct {
+	Name      string  `json:"name"`
+	Kind      string  `json:"kind"`
+	OnFailure string  `json:"on_failure"`
+	WorstCase Seconds `json:"worst_case_seconds"`
+	Told      bool    `json:"told"`               // it learns at once, by itself: see Polled
+	Polled    Seconds `json:"polled_seconds"`     // as long as it is not told
+	Makeup    string  `json:"how_it_comes_about"` // for people
+}
+
+// slow is from where on a worst case is worth a warning: BGP's own hold time is
+// of that order, so the checks would then be what failover waits for.
+const slow = 30 * time.Second
+
+// timing computes the times of a service, and warns of slow checks.
+func timing(s config.Service) (Service, []driver.Finding) {
+	require, err := s.Require.MarshalText()
+	if err != nil {
+		require = []byte(err.Error())
+	}
+	out := Service{Name: s.Name, Require: string(require), Checks: []Check{}}
+	var withdrawing []Seconds
+	var found []driver.Finding
+	for _, c := range s.Checks {
+		one := timingOf(c)
+		out.Checks = append(out.Checks, one)
+		if c.Degrades() {
+			continue
+		}
+		withdrawing = append(withdrawing, one.WorstCase)
+		if time.Duration(one.WorstCase) > slow {
+			found = append(found, slowCheck(s.Name, c, one))
+		}
+	}
+	if len(withdrawing) == 0 {
+		return out, found
+	}
+	slices.Sort(withdrawing)
+	// So many have to be down. Which ones is up to the failure: the slowest is
+	// among them at the worst, and the quickest ones if all are to fail.
+	down := len(withdrawing) - s.Require.Of(len(withdrawing)) + 1
+	out.WorstCase, out.AllFail = withdrawing[len(withdrawing)-1], withdrawing[down-1]
+	return out, found
+}
+
+func timingOf(c config.Check) Check {
+	_, told := c.Checker.(checks.Watcher)
+	out := Check{
+		Name: c.Name, Kind: c.Kind, OnFailure: c.OnFailure, Told: told,
+		WorstCase: Seconds(c.WorstCase(told)), Polled: Seconds(c.WorstCase(false)),
+	}
+	parts := []string{fmt.Sprintf("%s until the next run", Seconds(c.Unseen()))}
+	if told {
+		parts = []string{fmt.Sprintf("told at once; %s of a run under way", c.Timeout)}
+	}
+	parts = append(parts, fmt.Sprintf("%s timeout", c.Timeout))
+	if more := c.Fall - 1; more > 0 {
+		each, why := c.Timeout, "timeout"
+		if fast := min(c.FastInterval, c.Interval); fast > c.Timeout {
+			each, why = fast, "fast_interval"
+		}
+		parts = append(parts, fmt.Sprintf("%d more × %s %s", more, each, why))
+	}
+	out.Makeup = strings.Join(parts, " + ")
+	return out
+}
+
+// slowCheck warns of a check, and says what to lower.
+func slowCheck(service string, c config.Check, t Check) driver.Finding {
+	longest, setting := c.Unseen(), fmt.Sprintf("interval (%s)", c.Interval)
+	if t.Told {
+		longest, setting = c.Timeout, fmt.Sprintf("timeout (%s)", c.Timeout)
+	}
+	if settling := c.Settling(); settling > longest {
+		longest = settling
+		switch fast := min(c.FastInterval, c.Interval); {
+		case fast > c.Timeout:
+			setting = fmt.Sprintf("fast_interval (%s) or fall (%d)", fast, c.Fall)
+		case c.Fall > 1:
+			setting = fmt.Sprintf("timeout (%s) or fall (%d)", c.Timeout, c.Fall)
+		default:
+			setting = fmt.Sprintf("timeout (%s)", c.Timeout)
+		}
+	} else if !t.Told && c.Timeout > c.Interval {
+		setting = fmt.Sprintf("timeout (%s), which is longer than interval (%s)", c.Timeout, c.Interval)
+	}
+	return driver.Finding{
+		Name: "slow-check", Level: driver.Risks, Subject: service + "/" + c.Name,
+		Text: fmt.Sprintf("may take %s until a failure is seen (%s)", t.WorstCase, t.Makeup),
+		Fix:  fmt.Sprintf("lower %s, which makes up %s of it", setting, Seconds(longest)),
+	}
+}

@@ -1,0 +1,139 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// three is a service with three checks, of which the slowest takes 67 s and the
+// unit is told.
+const three = `services:
+- name: dns
+  addresses: [192.0.2.53]
+  require: %s
+  checks:
+  - {name: quick, kind: tcp, address: 'x:1', fall: 1, jitter: 0, timeout: 100ms}
+  - {name: slow, kind: tcp, address: 'x:1', interval: 1m}
+  - {name: unit, kind: systemd, unit: x.service}
+  - {name: cache, kind: tcp, address: 'x:1', interval: 1h, on_failure: degrade}
+`
+
+func TestTiming(t *testing.T) {
+	for require, want := range map[string]string{
+		// Any one that is down withdraws, so the quickest one does if all fail.
+		"all": "require all, 1m7s, 1.1s if all fail",
+		"2":   "require 2, 1m7s, 1.5s if all fail",
+		"any": "require any, 1m7s, 1m7s if all fail",
+	} {
+		cfg := load(t, fmt.Sprintf(three, require))
+		s, slow := timing(cfg.Services[0])
+		if got := fmt.Sprintf("require %s, %s, %s if all fail", s.Require, s.WorstCase, s.AllFail); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+		expect(t, slow, []string{"risks slow-check dns/slow: may take 1m7s until a failure is seen"})
+	}
+}
+
+func TestMakeup(t *testing.T) {
+	s, _ := timing(load(t, fmt.Sprintf(three, "all")).Services[0])
+	for i, want := range []string{
+		"quick told=false 1.1s/1.1s: 1s until the next run + 100ms timeout",
+		"slow told=false 1m7s/1m7s: 1m6s until the next run + 500ms timeout + 1 more × 500ms timeout",
+		"unit told=true 1.5s/2.1s: told at once; 500ms of a run under way + 500ms timeout + 1 more × 500ms timeout",
+		"cache told=false 1h6m1s/1h6m1s: 1h6m0s until the next run + 500ms timeout + 1 more × 500ms timeout",
+	} {
+		c := s.Checks[i]
+		if got := fmt.Sprintf("%s told=%t %s/%s: %s", c.Name, c.Told, c.WorstCase, c.Polled, c.Makeup); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+// The fix names what is to be lowered.
+func TestSlowCheck(t *testing.T) {
+	for settings, want := range map[string]string{
+		"interval: 1m":                                   "lower interval (1m0s), which makes up 1m6s of it",
+		"interval: 1s, timeout: 20s":                     "lower timeout (20s) or fall (2), which makes up 40s of it",
+		"interval: 1s, timeout: 40s, fall: 1, jitter: 0": "lower timeout (40s), which is longer than interval (1s), which makes up 41s of it",
+		"interval: 20s, fast_interval: 20s, fall: 3":     "lower fast_interval (20s) or fall (3), which makes up 40.5s of it",
+		"interval: 10s, fall: 100":                       "lower timeout (500ms) or fall (100), which makes up 50s of it",
+		"interval: 28s, jitter: 0":                       "",
+	} {
+		cfg := load(t, "services: [{name: a, addresses: [192.0.2.1], checks: [{kind: tcp, address: 'x:1', "+settings+"}]}]\n")
+		_, slow := timing(cfg.Services[0])
+		switch {
+		case want == "":
+			expect(t, slow, nil)
+		case len(slow) != 1 || slow[0].Fix != want:
+			t.Errorf("%s:\ngot  %+v\nwant %s", settings, slow, want)
+		}
+	}
+}
+
+// mortal is fit until it dies, and takes up to its timeout to say so.
+type mortal struct{ died *time.Time }
+
+func (m mortal) Check(ctx context.Context) error {
+	dead := !m.died.IsZero()
+	deadline, _ := ctx.Deadline()
+	<-time.NewTimer(rand.N(time.Until(deadline))).C
+	if dead {
+		return errors.New("dead")
+	}
+	return nil
+}
+
+// The figures of a configuration hold for the real scheduler (see also the test
+// of checks.Schedule.WorstCase, which shows that they are reached).
+func TestTimingHolds(t *testing.T) {
+	s := load(t, "services: [{name: a, addresses: [192.0.2.1], checks: [{kind: tcp, address: 'x:1', interval: 2s, jitter: 0.3, fall: 3}]}]\n").Services[0]
+	figure, _ := timing(s)
+	synctest.Test(t, func(t *testing.T) {
+		var worst time.Duration
+		for range 300 {
+			ctx, cancel := context.WithCancel(t.Context())
+			died, dies := time.Time{}, time.Now().Add(20*time.Second+rand.N(2*time.Second))
+			checks.NewProbe(mortal{&died}, s.Checks[0].Schedule).Run(ctx, func(r checks.Result) {
+				switch {
+				case died.IsZero() && !time.Now().Before(dies): // between two runs, so that nothing races
+					died = time.Now()
+				case !died.IsZero() && r.Verdict == checks.Down:
+					worst = max(worst, time.Since(died))
+					cancel()
+				}
+			})
+			cancel()
+		}
+		if limit := time.Duration(figure.WorstCase); worst > limit || worst < limit/2 {
+			t.Errorf("seen after %s at the worst, computed %s", worst, limit)
+		}
+	})
+}
+
+// Levels are those that CompareFindings sorts by, the worst first.
+func TestOrder(t *testing.T) {
+	cfg := load(t, fmt.Sprintf(three, "all"))
+	h := healthy()
+	h.Running = nil
+	h.drop("anycast0")
+	h.Network.Dummy = false
+	var levels []string
+	for _, f := range Examine(t.Context(), cfg, h).Findings {
+		levels = append(levels, string(f.Level))
+	}
+	if got := strings.Join(levels, " "); got != "breaks risks note note" {
+		t.Errorf("order %s", got)
+	}
+	if r := (Report{Findings: []driver.Finding{{Level: driver.Breaks}, {Level: driver.Note}}}); r.Breaking() != 1 {
+		t.Errorf("%d break", r.Breaking())
+	}
+}

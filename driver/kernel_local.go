@@ -1,0 +1,87 @@
+package driver
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Local returns nil when the kernel would deliver packets for addr on this host,
+// in the VRF of a managed interface or in none, else an error that says where
+// they would go. It is what keeps a check from asking another host's service
+// behind the same anycast address.
+func (k *Kernel) Local(addr netip.Addr) error {
+	h, err := k.dial()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	addr = addr.Unmap().WithZone("")
+	elsewhere := local(h, addr, "")
+	for _, name := range k.interfaces() {
+		if elsewhere == nil {
+			return nil
+		}
+		if vrf := vrfOf(h, name); vrf != nil && local(h, addr, vrf.Name) == nil {
+			return nil
+		}
+	}
+	return elsewhere
+}
+
+// VRF returns the name of the VRF that an interface is in, "" for none.
+func (k *Kernel) VRF(iface string) string {
+	h, err := k.dial()
+	if err != nil {
+		return ""
+	}
+	defer h.Close()
+	if vrf := vrfOf(h, iface); vrf != nil {
+		return vrf.Name
+	}
+	return ""
+}
+
+// vrfOf returns the VRF that an interface is in, nil where it is in none or is
+// not there.
+func vrfOf(h *netlink.Handle, iface string) *netlink.Vrf {
+	link, err := h.LinkByName(iface)
+	if err != nil || link.Attrs().MasterIndex == 0 {
+		return nil
+	}
+	master, err := h.LinkByIndex(link.Attrs().MasterIndex)
+	if err != nil {
+		return nil
+	}
+	vrf, _ := master.(*netlink.Vrf)
+	return vrf
+}
+
+// local asks the kernel where it would send packets for addr from within a VRF;
+// "": from outside of any.
+func local(h *netlink.Handle, addr netip.Addr, vrf string) error {
+	found, err := h.RouteGetWithOptions(net.IP(addr.AsSlice()), &netlink.RouteGetOptions{VrfName: vrf})
+	if err != nil {
+		return fmt.Errorf("%s is not on this host, and there is no route to it: %w", addr, err)
+	}
+	// The type decides, not the table: without policy rules the kernel answers
+	// table main for IPv4 local routes as well.
+	if len(found) == 0 {
+		return fmt.Errorf("%s is not on this host, and there is no route to it", addr)
+	}
+	r := found[0]
+	if r.Type == unix.RTN_LOCAL {
+		return nil
+	}
+	where := fmt.Sprintf("interface %d", r.LinkIndex)
+	if link, err := h.LinkByIndex(r.LinkIndex); err == nil {
+		where = link.Attrs().Name
+	}
+	if r.Gw != nil {
+		where = fmt.Sprintf("%s on %s", r.Gw, where)
+	}
+	return fmt.Errorf("%s is not on this host: it would be sent to %s", addr, where)
+}
