@@ -177,7 +177,7 @@ func (d *frrDaemon) lookBGP(ctx context.Context, permitted map[netip.Prefix]bool
 		n := peers[name].neighbour(name)
 		neighbours, s.neighbours = append(neighbours, n), append(s.neighbours, n.Neighbour)
 	}
-	s.findings = d.down(neighbours)
+	s.findings = neighboursDown(d.vty.daemon, neighbours)
 	gateOnly := map[netip.Prefix]bool{}
 	for _, r := range asked.Announced() {
 		gateOnly[r.Prefix.Masked()] = r.GateOnly

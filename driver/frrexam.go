@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,12 +65,7 @@ func (e frrExam) routerID() []Finding {
 	frrLines(e.zebra, func(blocks []string, text string) {
 		isSet = isSet || len(blocks) == 0 && (strings.HasPrefix(text, "ip router-id ") || strings.HasPrefix(text, "router-id "))
 	})
-	id := ""
-	eachObject(e.state, func(o map[string]any) {
-		if s, _ := o["routerId"].(string); id == "" {
-			id = s
-		}
-	})
+	id := e.id()
 	f := Finding{Name: "router-id", Subject: e.daemon, Fix: block + "\n " + line + " A.B.C.D\nwith an address of this host alone"}
 	for _, r := range e.want.Routes {
 		if r.Prefix.Addr().String() == id {
@@ -82,6 +78,23 @@ func (e frrExam) routerID() []Finding {
 	}
 	f.Level, f.Text = Risks, "has no router id of its own (now "+id+"): FRR takes the highest address on the host, at its next start maybe an anycast one"
 	return []Finding{f}
+}
+
+// id returns the router id that the daemon has now: of FRR's JSON, or of Quagga's
+// "BGP router identifier A," and "Router ID: A".
+func (e frrExam) id() string {
+	id := ""
+	eachObject(e.state, func(o map[string]any) {
+		if s, _ := o["routerId"].(string); id == "" {
+			id = s
+		}
+	})
+	for _, before := range []string{"BGP router identifier ", "Router ID: "} {
+		if _, rest, ok := strings.Cut(e.state, before); ok {
+			id = strings.FieldsFunc(rest+",", func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })[0]
+		}
+	}
+	return id
 }
 
 // redistributed says which redistribute lines lead past the gate.
@@ -108,7 +121,7 @@ func (e frrExam) redistributed() []Finding {
 			out = append(out, Finding{
 				Name: "redistribute-unfiltered", Level: Risks, Subject: e.daemon + " " + line,
 				Text: "has no route-map: it announces " + what,
-				Fix:  nested(append(slices.Clone(blocks), e.filtered(line))),
+				Fix:  nested(append(slices.Clone(blocks), e.filtered(blocks, line))),
 			})
 		}
 	})
@@ -125,11 +138,11 @@ func nested(lines []string) string {
 }
 
 // filtered returns the redistribute line as it should be.
-func (e frrExam) filtered(line string) string {
+func (e frrExam) filtered(blocks []string, line string) string {
 	switch {
-	case e.daemon == "bgpd": // keepcast has network lines there, and no such route-map
+	case e.daemon == "bgpd" && !e.quagga: // keepcast has network lines there, and no such route-map
 		return line + " route-map MINE\nwith a route-map of yours that denies the anycast addresses"
-	case e.daemon == "ospf6d" || e.daemon == "ripngd" || strings.HasPrefix(line, "redistribute ipv6 "):
+	case e.daemon == "ospf6d" || e.daemon == "ripngd" || strings.HasPrefix(line, "redistribute ipv6 ") || slices.Contains(blocks, frrFamily(netip.IPv6Unspecified())):
 		return line + " route-map " + frrMark + "6"
 	}
 	return line + " route-map " + frrMark
@@ -224,11 +237,13 @@ func (e frrExam) lspInterval() []Finding {
 			block = line
 		case line == "is-type level-2-only":
 			level2 = true
-		case len(blocks) == 1 && blocks[0] == block && words[0] == "lsp-timers" && (!level2 || !slices.Contains(words, "level-1")):
-			if i := slices.Index(words, "gen-interval"); i >= 0 && i+1 < len(words) {
-				seconds, _ := strconv.Atoi(words[i+1])
-				worst = max(worst, seconds)
-			}
+		case len(blocks) != 1 || blocks[0] != block || level2 && slices.Contains(words, "level-1"):
+		case words[0] == "lsp-timers":
+			_, rest, _ := strings.Cut(line, "gen-interval ")
+			worst = max(worst, firstNumber(rest))
+		case words[0] == "lsp-gen-interval": // Quagga
+			seconds, _ := strconv.Atoi(words[len(words)-1])
+			worst = max(worst, seconds)
 		}
 	})
 	if worst == 0 {

@@ -53,6 +53,7 @@ type frrExam struct {
 	zebra      string // the running configuration of zebra, and of mgmtd, which keeps it in FRR 10
 	want       State
 	hidden     []netip.Prefix // addresses with noprefixroute
+	quagga     bool           // it is one of Quagga
 }
 
 // Examine implements Examiner, on connections of its own.
@@ -158,14 +159,16 @@ func (d *frrDaemon) examine(ctx context.Context, want State, on frrHost, zebra s
 // operator's `write memory` has put there. It may not be readable.
 func (f *FRR) examineSaved(want State) []Finding {
 	dir := filepath.Join("/etc/frr", strings.TrimPrefix(filepath.Clean(f.Directory), "/run/frr")) // a pathspace has its own
-	files := []string{filepath.Join(dir, "frr.conf")}
-	for _, name := range f.Daemons {
-		files = append(files, filepath.Join(dir, name+".conf"))
-	}
+	return examineSaved(dir, append([]string{"frr"}, f.Daemons...), want)
+}
+
+// examineSaved looks at the configurations that daemons start with.
+func examineSaved(dir string, names []string, want State) []Finding {
 	var out []Finding
-	for _, path := range files {
+	for _, name := range names {
+		path := filepath.Join(dir, name+".conf")
 		if text, err := os.ReadFile(path); err == nil {
-			out = append(out, frrSaved(path, string(text), managed(want))...)
+			out = append(out, frrSaved(path, quaggaText(string(text)), managed(want))...)
 		}
 	}
 	return out

@@ -29,7 +29,11 @@ func (f *FRR) Observe(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, err
 	}
-	return frrTogether(asked, all, sights), nil
+	roles := make([]frrRole, len(all))
+	for i, d := range all {
+		roles[i] = d.role
+	}
+	return frrTogether(asked, roles, sights), nil
 }
 
 // frrSight is what one daemon tells about what it announces.
@@ -42,14 +46,14 @@ type frrSight struct {
 
 // frrTogether makes one state of what all daemons tell. A prefix is announced once
 // each daemon that carries its family has it.
-func frrTogether(asked State, all []*frrDaemon, sights []frrSight) State {
+func frrTogether(asked State, roles []frrRole, sights []frrSight) State {
 	announced, exported := map[netip.Prefix]bool{}, map[netip.Prefix][]string{}
 	s := State{Interface: asked.Interface, Neighbours: []Neighbour{}}
 	for _, sight := range sights {
 		s.Neighbours = append(s.Neighbours, sight.neighbours...)
 		s.Findings = append(s.Findings, sight.findings...)
 		for p, degraded := range sight.held {
-			if heldByAll(all, sights, p) {
+			if heldByAll(roles, sights, p) {
 				announced[p] = announced[p] || degraded
 				exported[p] = append(exported[p], sight.exported[p]...)
 			}
@@ -73,9 +77,9 @@ func frrTogether(asked State, all []*frrDaemon, sights []frrSight) State {
 }
 
 // heldByAll tells whether each daemon that carries the family of p has it.
-func heldByAll(all []*frrDaemon, sights []frrSight, p netip.Prefix) bool {
-	for i, d := range all {
-		if _, has := sights[i].held[p]; !has && d.role.carries(p.Addr()) {
+func heldByAll(roles []frrRole, sights []frrSight, p netip.Prefix) bool {
+	for i, role := range roles {
+		if _, has := sights[i].held[p]; !has && role.carries(p.Addr()) {
 			return false
 		}
 	}
@@ -105,7 +109,7 @@ func (d *frrDaemon) look(ctx context.Context, asked State, on frrHost) (frrSight
 	if err != nil {
 		return frrSight{}, err
 	}
-	s.findings = slices.Concat(s.findings, findingsIn(d.unused(run, asked)), d.unreached(asked, s.neighbours))
+	s.findings = slices.Concat(s.findings, findingsIn(d.unused(run, asked)), unreached(d.vty.daemon, d.role, asked, s.neighbours))
 	return s, nil
 }
 
@@ -127,7 +131,7 @@ func (d *frrDaemon) lookIGP(ctx context.Context, permitted map[netip.Prefix]bool
 			}
 		}
 	}
-	s.findings = d.down(neighbours)
+	s.findings = neighboursDown(d.vty.daemon, neighbours)
 	return s, nil
 }
 
@@ -205,9 +209,9 @@ type frrNeighbour struct {
 	fix   string
 }
 
-// down returns a finding for each neighbour that is down. It is the worse if none
-// is left to announce to.
-func (d *frrDaemon) down(neighbours []frrNeighbour) []Finding {
+// neighboursDown returns a finding for each neighbour that is down. It is the worse
+// if none is left to announce to.
+func neighboursDown(daemon string, neighbours []frrNeighbour) []Finding {
 	level := Breaks
 	if slices.ContainsFunc(neighbours, func(n frrNeighbour) bool { return n.Up }) {
 		level = Risks
@@ -217,7 +221,7 @@ func (d *frrDaemon) down(neighbours []frrNeighbour) []Finding {
 		if n.Up {
 			continue
 		}
-		found := Finding{Name: "session-down", Level: level, Subject: d.vty.daemon + " neighbour " + n.Name, Text: "is down: " + n.Detail, Fix: n.fix}
+		found := Finding{Name: "session-down", Level: level, Subject: daemon + " neighbour " + n.Name, Text: "is down: " + n.Detail, Fix: n.fix}
 		if n.shut {
 			found.Level = Note
 		}
@@ -228,16 +232,16 @@ func (d *frrDaemon) down(neighbours []frrNeighbour) []Finding {
 
 // unreached returns a finding if the daemon has no neighbour at all for something
 // that is to be announced.
-func (d *frrDaemon) unreached(asked State, neighbours []Neighbour) []Finding {
+func unreached(daemon string, role frrRole, asked State, neighbours []Neighbour) []Finding {
 	for _, r := range asked.Announced() {
 		takes := func(n Neighbour) bool { return n.Takes(r.Prefix) }
-		if !d.role.carries(r.Prefix.Addr()) || slices.ContainsFunc(neighbours, takes) {
+		if !role.carries(r.Prefix.Addr()) || slices.ContainsFunc(neighbours, takes) {
 			continue
 		}
 		return []Finding{{
-			Name: "no-neighbour", Level: Breaks, Subject: d.vty.daemon,
+			Name: "no-neighbour", Level: Breaks, Subject: daemon,
 			Text: "has no neighbour for " + familyOf(r.Prefix.Addr()) + ", so " + r.Prefix.Masked().String() + " leaves this host by no way of it",
-			Fix:  cmp.Or(frrQuestionsOf(d.vty.daemon).neighbourFix, bgpNeighbourFix(r.Prefix.Addr())),
+			Fix:  cmp.Or(frrQuestionsOf(daemon).neighbourFix, bgpNeighbourFix(r.Prefix.Addr())),
 		}}
 	}
 	return nil
