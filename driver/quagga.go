@@ -125,8 +125,8 @@ func (q *Quagga) Observe(ctx context.Context) (State, error) {
 	on := quaggaHost(asked)
 	roles, sights := make([]frrRole, len(q.Daemons)), make([]frrSight, len(q.Daemons))
 	err = q.each(func(i int, d *quaggaDaemon) error {
-		roles[i] = d.role
-		sights[i], err = d.look(ctx, sections[d.vty.daemon], asked, on)
+		s, err := d.look(ctx, sections[d.vty.daemon], asked, on)
+		roles[i], sights[i] = d.role, s
 		return err
 	})
 	if err != nil {

@@ -261,24 +261,3 @@ func (d *quaggaDaemon) unused(run quaggaConfig, want State) []Finding {
 	}
 	return nil
 }
-
-// quaggaOSPFNeighbours reads `show ip ospf neighbor`: id, priority, state, dead time,
-// address and interface in columns.
-func quaggaOSPFNeighbours(text string) []frrNeighbour {
-	var out []frrNeighbour
-	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		if len(words) < 6 {
-			continue
-		}
-		if _, err := netip.ParseAddr(words[0]); err != nil {
-			continue
-		}
-		iface, _, _ := strings.Cut(words[5], ":")
-		out = append(out, ospfNeighbour("ospf", words[0], iface, words[2])...)
-	}
-	for i := range out {
-		out[i].IPv4 = true
-	}
-	return byName(out)
-}

@@ -142,7 +142,7 @@ func quaggaPath(text string) (to []string, since time.Time, ok bool) {
 		case words[0] == "Origin":
 			valid = own && slices.Contains(words, "valid") && slices.Contains(words, "sourced")
 			ok = ok || valid
-		case words[0] == "Last" && words[1] == "update:" && valid:
+		case valid && strings.Contains(line, "Last update: "):
 			_, date, _ := strings.Cut(line, "update: ")
 			since, _ = time.ParseInLocation(time.ANSIC, strings.TrimSpace(date), time.Local) // unknown counts as long ago
 		}
@@ -210,4 +210,27 @@ func maskBits(mask string) int {
 		}
 	}
 	return bits
+}
+
+// quaggaOSPFNeighbours reads `show ip ospf neighbor`: id, priority, state, times,
+// address and interface in columns.
+func quaggaOSPFNeighbours(text string) []frrNeighbour {
+	isAddress := func(word string) bool { _, err := netip.ParseAddr(word); return err == nil }
+	var out []frrNeighbour
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		if len(words) < 6 || !isAddress(words[0]) {
+			continue
+		}
+		at := 3 + slices.IndexFunc(words[3:], isAddress)
+		if at < 3 || at+1 == len(words) {
+			continue
+		}
+		iface, _, _ := strings.Cut(words[at+1], ":")
+		out = append(out, ospfNeighbour("ospf", words[0], iface, words[2])...)
+	}
+	for i := range out {
+		out[i].IPv4 = true
+	}
+	return byName(out)
 }
