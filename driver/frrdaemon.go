@@ -128,7 +128,7 @@ func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost
 		return errors.Join(refused, err)
 	}
 	if d.pending {
-		r, err := d.configure(ctx, d.lookAgain(run))
+		r, err := d.configure(ctx, d.lookAgain(run, section))
 		refused = errors.Join(refused, r)
 		if err != nil {
 			return errors.Join(refused, err)
