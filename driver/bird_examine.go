@@ -141,7 +141,7 @@ func (b *BIRD) slow(ctx context.Context, protocols []birdProto, neighbours []bir
 		}
 		if address, _, _ := strings.Cut(strings.TrimPrefix(n.Name, n.via+" "), "%"); dead[where] > birdLongHold && !watched[address] {
 			out = append(out, Finding{
-				Name: "ospf-slow", Level: Risks, Subject: "bird protocol " + n.via + " on " + n.on,
+				Name: "no-bfd", Level: Risks, Subject: "bird protocol " + n.via + " on " + n.on,
 				Text: fmt.Sprintf("its neighbours notice only after %s (dead) that this host is dead, and there is no BFD", dead[where]),
 				Fix:  fmt.Sprintf(`set on both sides: interface %q { hello 1; dead 4; }; or bfd on; with a protocol bfd {}`, n.on),
 			})
@@ -163,7 +163,7 @@ func birdSlowBGP(p birdProto, watched map[string]bool) []Finding {
 			when = "never (no hold time)"
 		}
 		out = append(out, Finding{
-			Name: "bgp-slow", Level: Risks, Subject: subject, Text: "its neighbour notices " + when + " that this host is dead, and there is no BFD session that is up",
+			Name: "no-bfd", Level: Risks, Subject: subject, Text: "its neighbour notices " + when + " that this host is dead, and there is no BFD session that is up",
 			Fix: "set bfd on; in it, with a protocol bfd {}, on both sides, or hold time 9;",
 		})
 	}
@@ -208,7 +208,7 @@ func birdRouterID(status birdReply, want State) []Finding {
 		return nil
 	}
 	return []Finding{{
-		Name: "router-id-anycast", Level: Breaks, Subject: "bird", Text: "has the router id " + id.String() + ", an anycast address: no two routers may have the same",
+		Name: "router-id", Level: Breaks, Subject: "bird", Text: "has the router id " + id.String() + ", an anycast address: no two routers may have the same",
 		Fix: "set in bird.conf: router id ADDRESS; with an address that only this host has",
 	}}
 }

@@ -53,7 +53,7 @@ protocol ospf v2 o4 { tick 1; ipv4 { import none; export none; }; area 0 { inter
 	birdWrite(t, b.Snippet, birdRender(t, b, dns))
 	host.start()
 	router.start()
-	slow := []string{"bgp-graceful-restart risks bird protocol e4", "bgp-slow risks bird protocol e4", "ospf-slow risks bird protocol o4 on nh0"}
+	slow := []string{"bgp-graceful-restart risks bird protocol e4", "no-bfd risks bird protocol e4", "no-bfd risks bird protocol o4 on nh0"}
 	scan := "device-scan note bird"
 	all = host.examines(b, want, append(slow, scan)...)
 	for i, text := range []string{
@@ -76,7 +76,7 @@ protocol ospf v2 o4 { tick 1; ipv4 { import none; export none; }; area 0 { inter
 	host.say("configure")
 	host.stop()
 	host.start()
-	host.examines(b, want, "gate-unused breaks bird", "router-id-anycast breaks bird", scan)
+	host.examines(b, want, "gate-unused breaks bird", "router-id breaks bird", scan)
 	host.examines(b, birdRoutes(), "gate-unused breaks bird", scan)
 	host.id = "10.99.0.1"
 
@@ -87,7 +87,7 @@ protocol ospf v2 o4 { tick 1; ipv4 { import none; export none; }; area 0 { inter
 	host.examines(b, birdRoutes(), "configuration-refused breaks bird", "gate-unused breaks bird", "snippet-differs risks bird", scan)
 	birdWrite(t, filepath.Join(host.dir, "bird.conf"), "log \""+host.dir+"/bird.log\" all;\nprotocol bfd {}\n")
 	host.say("configure")
-	host.examines(b, birdRoutes(), "device-missing breaks bird", "include-missing breaks bird", "router-id-implicit risks bird", scan)
+	host.examines(b, birdRoutes(), "device-missing breaks bird", "include-missing breaks bird", "router-id risks bird", scan)
 
 	// BIRD runs as another user, who may not read the snippet.
 	if err := os.Chown(b.Socket, 65534, 65534); err != nil {
@@ -99,12 +99,12 @@ protocol ospf v2 o4 { tick 1; ipv4 { import none; export none; }; area 0 { inter
 	if err := os.Chmod(host.dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	all = host.examines(b, birdRoutes(), "device-missing breaks bird", "include-missing breaks bird", "snippet-unreadable breaks bird", "router-id-implicit risks bird", scan)
+	all = host.examines(b, birdRoutes(), "device-missing breaks bird", "include-missing breaks bird", "snippet-unreadable breaks bird", "router-id risks bird", scan)
 	if fix := "chgrp 65534 " + b.Snippet + " && chmod g+r " + b.Snippet; all[2].Fix != fix {
 		t.Errorf("got %q, want %q", all[2].Fix, fix)
 	}
 	os.Remove(b.Snippet)
-	host.examines(b, birdRoutes(), "device-missing breaks bird", "include-missing breaks bird", "snippet-missing breaks bird", "router-id-implicit risks bird", scan)
+	host.examines(b, birdRoutes(), "device-missing breaks bird", "include-missing breaks bird", "snippet-missing breaks bird", "router-id risks bird", scan)
 }
 
 func TestBIRDVersion(t *testing.T) {
@@ -126,10 +126,10 @@ func TestBIRDSlowBGP(t *testing.T) {
 	}{
 		"not up":           {map[string]string{address: "10.0.0.1"}, nil, nil},
 		"fast":             {map[string]string{address: "10.0.0.1", hold: "8.1/9"}, nil, nil},
-		"slow":             {map[string]string{address: "10.0.0.1", hold: "200.1/240"}, nil, []string{"bgp-slow"}},
-		"endless":          {map[string]string{address: "10.0.0.1", hold: "0.000/0"}, nil, []string{"bgp-slow"}},
+		"slow":             {map[string]string{address: "10.0.0.1", hold: "200.1/240"}, nil, []string{"no-bfd"}},
+		"endless":          {map[string]string{address: "10.0.0.1", hold: "0.000/0"}, nil, []string{"no-bfd"}},
 		"slow, but BFD":    {map[string]string{address: "fe80::1%nh0", hold: "200.1/240"}, map[string]bool{"fe80::1": true}, nil},
-		"slow, BFD is not": {map[string]string{address: "10.0.0.1", hold: "200.1/240"}, map[string]bool{"10.0.0.1": false}, []string{"bgp-slow"}},
+		"slow, BFD is not": {map[string]string{address: "10.0.0.1", hold: "200.1/240"}, map[string]bool{"10.0.0.1": false}, []string{"no-bfd"}},
 		"graceful restart": {map[string]string{address: "10.0.0.1", hold: "8.1/9", restart: "120"}, nil, []string{"bgp-graceful-restart"}},
 		"nonsense":         {map[string]string{hold: "x/y"}, nil, nil},
 	} {

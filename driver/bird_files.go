@@ -33,7 +33,7 @@ func (b *BIRD) configuration(ctx context.Context, want State, status birdReply) 
 	}
 	if !regexp.MustCompile(`\brouter\s+id\b`).MatchString(text) {
 		out = append(out, Finding{
-			Name: "router-id-implicit", Level: Risks, Subject: "bird", Text: "its configuration sets no router id, so it takes the lowest address that it finds at its start, which can be an anycast address",
+			Name: "router-id", Level: Risks, Subject: "bird", Text: "its configuration sets no router id, so it takes the lowest address that it finds at its start, which can be an anycast address",
 			Fix: "set in bird.conf: router id ADDRESS; with an address that only this host has",
 		})
 	}
