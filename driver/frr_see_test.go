@@ -48,8 +48,8 @@ func frrSees(t *testing.T, f *FRR, want ...string) {
 	defer func() {
 		if t.Failed() {
 			for _, d := range f.all() {
-				h, err := d.held(t.Context(), managed(f.asked))
-				t.Logf("%s holds %v (%v)", d.vty.daemon, h, err)
+				h, err := d.look(t.Context(), f.asked, frrHost{owned: managed(f.asked)})
+				t.Logf("%s holds %v (%v)", d.vty.daemon, h.held, err)
 			}
 		}
 	}()

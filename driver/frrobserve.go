@@ -2,16 +2,15 @@ package driver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 )
-
-// ospfMaxAge is the age of an LSA that is being flushed (RFC 2328 B), in seconds.
-const ospfMaxAge = 3600
 
 // Observe implements Driver. Before the first Apply it returns all that is found
 // under keepcast's names.
@@ -19,77 +18,136 @@ func (f *FRR) Observe(ctx context.Context) (State, error) {
 	f.mu.Lock()
 	asked := f.asked
 	f.mu.Unlock()
-	owned := managed(asked)
+	on := frrHost{owned: managed(asked), present: onHost(managed(asked))}
 	all := f.all()
-	held := make([]map[netip.Prefix]bool, len(all))
+	sights := make([]frrSight, len(all))
 	err := f.each(func(d *frrDaemon) error {
-		h, err := d.held(ctx, owned)
-		held[slices.Index(all, d)] = h
+		s, err := d.look(ctx, asked, on)
+		sights[slices.Index(all, d)] = s
 		return err
 	})
 	if err != nil {
 		return State{}, err
 	}
-	everywhere := map[netip.Prefix]bool{}
-	for _, h := range held {
-		for p, degraded := range h {
-			if heldByAll(all, held, p) {
-				everywhere[p] = everywhere[p] || degraded
+	roles := make([]frrRole, len(all))
+	for i, d := range all {
+		roles[i] = d.role
+	}
+	return frrTogether(asked, roles, sights), nil
+}
+
+// frrSight is what one daemon tells about what it announces.
+type frrSight struct {
+	held       map[netip.Prefix]bool     // what the gate permits and the daemon originates; the value tells whether as degraded
+	exported   map[netip.Prefix][]string // the names of the neighbours that are sent it
+	neighbours []Neighbour
+	findings   []Finding
+}
+
+// frrTogether makes one state of what all daemons tell. A prefix is announced once
+// each daemon that carries its family has it.
+func frrTogether(asked State, roles []frrRole, sights []frrSight) State {
+	announced, exported := map[netip.Prefix]bool{}, map[netip.Prefix][]string{}
+	s := State{Interface: asked.Interface, Neighbours: []Neighbour{}}
+	for _, sight := range sights {
+		s.Neighbours = append(s.Neighbours, sight.neighbours...)
+		s.Findings = append(s.Findings, sight.findings...)
+		for p, degraded := range sight.held {
+			if heldByAll(roles, sights, p) {
+				announced[p] = announced[p] || degraded
+				exported[p] = append(exported[p], sight.exported[p]...)
 			}
 		}
 	}
-	return announcedOf(asked, everywhere), nil
+	add := func(r Route, p netip.Prefix) {
+		r.Presence, r.Degraded, r.ExportedTo = Announced, announced[p], exported[p]
+		s.Routes = append(s.Routes, r)
+	}
+	for _, r := range asked.Routes {
+		if _, ok := announced[r.Prefix.Masked()]; ok {
+			add(r, r.Prefix.Masked())
+		}
+	}
+	if len(asked.Routes) == 0 {
+		for _, p := range sortedPrefixes(announced) {
+			add(Route{Prefix: p}, p)
+		}
+	}
+	return s
 }
 
 // heldByAll tells whether each daemon that carries the family of p has it.
-func heldByAll(all []*frrDaemon, held []map[netip.Prefix]bool, p netip.Prefix) bool {
-	for i, d := range all {
-		if _, has := held[i][p]; !has && d.role.carries(p.Addr()) {
+func heldByAll(roles []frrRole, sights []frrSight, p netip.Prefix) bool {
+	for i, role := range roles {
+		if _, has := sights[i].held[p]; !has && role.carries(p.Addr()) {
 			return false
 		}
 	}
 	return true
 }
 
-// announcedOf returns the announced ones of the routes that were asked for.
-func announcedOf(asked State, announced map[netip.Prefix]bool) State {
-	s := State{Interface: asked.Interface}
-	for _, r := range asked.Routes {
-		if degraded, ok := announced[r.Prefix.Masked()]; ok {
-			s.Routes = append(s.Routes, Route{Prefix: r.Prefix, Service: r.Service, Presence: Announced, Degraded: degraded})
-		}
-	}
-	if len(asked.Routes) == 0 {
-		for _, p := range sortedPrefixes(announced) {
-			s.Routes = append(s.Routes, Route{Prefix: p, Presence: Announced, Degraded: announced[p]})
-		}
-	}
-	return s
-}
-
-// held returns the prefixes that the gate permits and that the daemon really
-// originates; the value tells whether as degraded.
-func (d *frrDaemon) held(ctx context.Context, owned map[netip.Prefix]bool) (map[netip.Prefix]bool, error) {
+// look asks the daemon what it originates of what the gate permits, and to whom it
+// sends that.
+func (d *frrDaemon) look(ctx context.Context, asked State, on frrHost) (frrSight, error) {
 	if err := d.open(ctx); err != nil {
-		return nil, err
+		return frrSight{}, err
 	}
 	run, err := d.running(ctx)
 	if err != nil {
-		return nil, err
+		return frrSight{}, err
 	}
 	permitted := run.listed()
 	if d.role.again == againNetwork {
-		permitted = run.entered(owned)
+		permitted = run.entered(on.owned)
 	}
-	if len(permitted) == 0 {
-		return nil, nil
+	var s frrSight
+	if d.vty.daemon == "bgpd" {
+		s, err = d.lookBGP(ctx, permitted, asked, on)
+	} else {
+		s, err = d.lookIGP(ctx, permitted)
 	}
-	originated, err := d.originated(ctx, sortedPrefixes(permitted))
 	if err != nil {
-		return nil, err
+		return frrSight{}, err
 	}
-	maps.DeleteFunc(permitted, func(p netip.Prefix, _ bool) bool { return !originated[p] })
-	return permitted, nil
+	s.findings = slices.Concat(s.findings, findingsIn(d.unused(run, asked)), unreached(d.vty.daemon, d.role, asked, s.neighbours))
+	return s, nil
+}
+
+// lookIGP asks a daemon that floods what it originates to all its neighbours.
+func (d *frrDaemon) lookIGP(ctx context.Context, permitted map[netip.Prefix]bool) (frrSight, error) {
+	q := frrQuestionsOf(d.vty.daemon)
+	answers, err := d.vty.ask(ctx, q.originated, q.neighbours)
+	if err != nil {
+		return frrSight{}, err
+	}
+	originated, neighbours := q.readOriginated(answers[0]), q.readNeighbours(answers[1])
+	s := frrSight{held: permitted, exported: map[netip.Prefix][]string{}}
+	maps.DeleteFunc(s.held, func(p netip.Prefix, _ bool) bool { return !originated[p] })
+	for _, n := range neighbours {
+		s.neighbours = append(s.neighbours, n.Neighbour)
+		for p := range s.held {
+			if n.Up && n.Takes(p) {
+				s.exported[p] = append(s.exported[p], n.Name)
+			}
+		}
+	}
+	s.findings = neighboursDown(d.vty.daemon, neighbours)
+	return s, nil
+}
+
+// findingsIn returns the findings among the errors that err joins.
+func findingsIn(err error) []Finding {
+	var out []Finding
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			out = append(out, findingsIn(e)...)
+		}
+		return out
+	}
+	if f := (Finding{}); errors.As(err, &f) {
+		out = append(out, f)
+	}
+	return out
 }
 
 // entered returns the prefixes of keepcast's network lines; the value tells
@@ -111,108 +169,6 @@ func (c frrConfig) listed() map[netip.Prefix]bool {
 	out := map[netip.Prefix]bool{}
 	for p, lists := range c.permits() {
 		out[p] = strings.Contains(lists+" ", frrDegraded+" ")
-	}
-	return out
-}
-
-// originated asks the daemon's own database which of the prefixes it announces.
-func (d *frrDaemon) originated(ctx context.Context, prefixes []netip.Prefix) (map[netip.Prefix]bool, error) {
-	out := map[netip.Prefix]bool{}
-	switch d.vty.daemon {
-	case "bgpd":
-		for some := range slices.Chunk(prefixes, frrBatch) {
-			var questions []string
-			for _, p := range some {
-				questions = append(questions, "show bgp "+strings.TrimPrefix(frrFamily(p.Addr()), "address-family ")+" "+p.String()+" json")
-			}
-			answers, err := d.vty.ask(ctx, questions...)
-			if err != nil {
-				return nil, err
-			}
-			for i, p := range some {
-				out[p] = bgpOriginates(answers[i])
-			}
-		}
-		return out, nil
-	case "ospfd":
-		answers, err := d.vty.ask(ctx, "show ip ospf database external self-originate json")
-		if err != nil {
-			return nil, err
-		}
-		return ospfOriginates(answers[0]), nil
-	case "ospf6d":
-		answers, err := d.vty.ask(ctx, "show ipv6 ospf6 database as-external self-originated json")
-		if err != nil {
-			return nil, err
-		}
-		return ospf6Originates(answers[0]), nil
-	default:
-		answers, err := d.vty.ask(ctx, "show isis database detail")
-		if err != nil {
-			return nil, err
-		}
-		return isisOriginates(answers[0]), nil
-	}
-}
-
-// bgpOriginates reads `show bgp AFI unicast P json`. The prefix is announced by
-// this host if a path of its own is valid: other hosts announce the same prefix.
-func bgpOriginates(text string) bool {
-	found := false
-	eachObject(text, func(o map[string]any) {
-		found = found || o["local"] == true && o["valid"] == true
-	})
-	return found
-}
-
-// ospfOriginates reads `show ip ospf database external self-originate json`.
-func ospfOriginates(text string) map[netip.Prefix]bool {
-	out := map[netip.Prefix]bool{}
-	eachObject(text, func(lsa map[string]any) {
-		id, _ := lsa["linkStateId"].(string)
-		bits, isNumber := lsa["networkMask"].(float64)
-		addr, err := netip.ParseAddr(id)
-		if err != nil || !isNumber || lsa["lsaAge"] == float64(ospfMaxAge) {
-			return
-		}
-		// The id may have host bits set (RFC 2328 appendix E).
-		if p, err := addr.Prefix(int(bits)); err == nil {
-			out[p] = true
-		}
-	})
-	return out
-}
-
-// ospf6Originates reads `show ipv6 ospf6 database as-external self-originated json`.
-func ospf6Originates(text string) map[netip.Prefix]bool {
-	out := map[netip.Prefix]bool{}
-	eachObject(text, func(lsa map[string]any) {
-		payload, _ := lsa["payload"].(string)
-		if p, err := netip.ParsePrefix(payload); err == nil && lsa["age"] != float64(ospfMaxAge) {
-			out[p.Masked()] = true
-		}
-	})
-	return out
-}
-
-// isisOriginates reads `show isis database detail`: the reachability lines of the
-// LSPs that are marked as this host's by an asterisk. (The JSON form of FRR 8.4
-// repeats keys and so loses prefixes.)
-func isisOriginates(text string) map[netip.Prefix]bool {
-	out := map[netip.Prefix]bool{}
-	own := false
-	for line := range strings.Lines(text) {
-		if line[0] != ' ' {
-			words := strings.Fields(line)
-			own = len(words) > 1 && words[1] == "*"
-			continue
-		}
-		_, rest, found := strings.Cut(line, "Reachability: ")
-		if word, _, _ := strings.Cut(rest, " "); own && found {
-			if p, err := netip.ParsePrefix(strings.TrimSpace(word)); err == nil {
-				out[p.Masked()] = true
-			}
-		}
 	}
 	return out
 }
@@ -240,4 +196,58 @@ func eachObject(text string, visit func(map[string]any)) {
 		}
 	}
 	walk(top)
+}
+
+// frrNeighbour is a neighbour, and what an operator can do about one that is down.
+type frrNeighbour struct {
+	Neighbour
+	iface string // of an adjacency
+	shut  bool   // the operator took it down
+	fix   string
+}
+
+// neighboursDown returns a finding for each neighbour that is down. It is the worse
+// if none is left to announce to.
+func neighboursDown(daemon string, neighbours []frrNeighbour) []Finding {
+	level := Breaks
+	if slices.ContainsFunc(neighbours, func(n frrNeighbour) bool { return n.Up }) {
+		level = Risks
+	}
+	var out []Finding
+	for _, n := range neighbours {
+		if n.Up {
+			continue
+		}
+		found := Finding{Name: "session-down", Level: level, Subject: daemon + " neighbour " + n.Name, Text: "is down: " + n.Detail, Fix: n.fix}
+		if n.shut {
+			found.Level = Note
+		}
+		out = append(out, found)
+	}
+	return out
+}
+
+// unreached returns a finding if the daemon has no neighbour at all for something
+// that is to be announced.
+func unreached(daemon string, role frrRole, asked State, neighbours []Neighbour) []Finding {
+	for _, r := range asked.Announced() {
+		takes := func(n Neighbour) bool { return n.Takes(r.Prefix) }
+		if !role.carries(r.Prefix.Addr()) || slices.ContainsFunc(neighbours, takes) {
+			continue
+		}
+		return []Finding{{
+			Name: "no-neighbour", Level: Breaks, Subject: daemon,
+			Text: "has no neighbour for " + familyOf(r.Prefix.Addr()) + ", so " + r.Prefix.Masked().String() + " leaves this host by no way of it",
+			Fix:  cmp.Or(frrQuestionsOf(daemon).neighbourFix, bgpNeighbourFix(r.Prefix.Addr())),
+		}}
+	}
+	return nil
+}
+
+// familyOf names the address family in words.
+func familyOf(a netip.Addr) string {
+	if a.Is4() {
+		return "IPv4"
+	}
+	return "IPv6"
 }

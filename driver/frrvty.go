@@ -2,6 +2,7 @@ package driver
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type vty struct {
 	daemon  string
 	path    string
 	timeout time.Duration // for one exchange
+	group   string        // of the socket, frrvty if empty
 	conn    net.Conn
 	in      *bufio.Reader
 }
@@ -71,7 +73,7 @@ func (v *vty) dial(ctx context.Context) (net.Conn, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("%s is not running (socket %s): %w", v.daemon, v.path, err)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%s: no permission on %s (the user keepcast runs as must be in group frrvty): %w", v.daemon, v.path, err)
+		return nil, fmt.Errorf("%s: no permission on %s (the user keepcast runs as must be in group %s): %w", v.daemon, v.path, cmp.Or(v.group, "frrvty"), err)
 	default:
 		return nil, fmt.Errorf("%s: %w", v.daemon, err)
 	}

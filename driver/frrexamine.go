@@ -1,0 +1,195 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// frrVersion is a major and a minor number.
+type frrVersion [2]int
+
+func (v frrVersion) String() string { return fmt.Sprintf("%d.%d", v[0], v[1]) }
+
+// before tells whether v is older than other.
+func (v frrVersion) before(other frrVersion) bool { return slices.Compare(v[:], other[:]) < 0 }
+
+// frrVersionOf reads `show version`: "FRRouting 8.4.4 (host) on Linux(6.1)."
+func frrVersionOf(text string) (v frrVersion, ok bool) {
+	_, rest, found := strings.Cut(text, "FRRouting ")
+	numbers := strings.FieldsFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
+	if !found || len(numbers) < 2 {
+		return frrVersion{}, false
+	}
+	for i := range v {
+		n, err := strconv.Atoi(numbers[i])
+		if err != nil {
+			return frrVersion{}, false
+		}
+		v[i] = n
+	}
+	return v, true
+}
+
+// frrExam is what an examination was told by one daemon.
+type frrExam struct {
+	daemon     string
+	version    string // `show version`
+	running    string // `show running-config`
+	state      string // JSON of the daemon itself
+	neighbours string // as frrQuestions ask for them; of bgpd the JSON
+	zebra      string // the running configuration of zebra, and of mgmtd, which keeps it in FRR 10
+	want       State
+	hidden     []netip.Prefix // addresses with noprefixroute
+	quagga     bool           // it is one of Quagga
+}
+
+// Examine implements Examiner, on connections of its own.
+func (f *FRR) Examine(ctx context.Context, want State) []Finding {
+	on := frrHost{owned: managed(want), present: onHost(managed(want))}
+	out, zebra := f.examineZebra(ctx)
+	hidden := withoutPrefixRoute(on.owned)
+	found := make([][]Finding, len(f.Daemons))
+	var wg sync.WaitGroup
+	for i, d := range f.all() {
+		d := &frrDaemon{role: d.role, host: d.host, vty: f.vtyOf(d.vty.daemon)}
+		wg.Go(func() {
+			defer d.vty.close() //nolint:errcheck // nothing was written
+			found[i] = d.examine(ctx, want, on, zebra, hidden)
+		})
+	}
+	wg.Wait()
+	for _, some := range found {
+		out = append(out, some...)
+	}
+	return append(out, f.examineSaved(want)...)
+}
+
+// examineZebra looks at the daemon that all the others depend on, and returns its
+// configuration as far as it is told.
+func (f *FRR) examineZebra(ctx context.Context) (found []Finding, running string) {
+	for _, name := range []string{"zebra", "mgmtd"} {
+		v := f.vtyOf(name)
+		if _, err := v.open(ctx); err != nil {
+			if name == "zebra" || !errors.Is(err, fs.ErrNotExist) { // FRR 8 has no mgmtd
+				found = append(found, frrUnreachable(name, err))
+			}
+			continue
+		}
+		texts, err := v.ask(ctx, "show running-config")
+		if err != nil {
+			found = append(found, frrUnreachable(name, err))
+			continue
+		}
+		running += texts[0]
+		_ = v.close() // nothing was written
+	}
+	return found, running
+}
+
+// frrUnreachable says that a daemon can't be asked.
+func frrUnreachable(daemon string, err error) Finding {
+	f := Finding{Name: "daemon-unreachable", Level: Breaks, Subject: daemon, Text: err.Error(), Fix: "look at the daemon's log: journalctl -u frr"}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		f.Fix = "usermod -aG frrvty keepcast && systemctl restart keepcast"
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		f.Fix = "systemctl start frr"
+		if daemon != "zebra" && daemon != "mgmtd" {
+			f.Fix = "set " + daemon + "=yes in /etc/frr/daemons and systemctl restart frr, or take " + daemon + " out of the driver's daemons"
+		}
+	}
+	return f
+}
+
+// withoutPrefixRoute returns those of the prefixes whose address on the host has
+// the flag noprefixroute.
+func withoutPrefixRoute(owned map[netip.Prefix]bool) []netip.Prefix {
+	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil // what the kernel lacks is told by the kernel's driver
+	}
+	var out []netip.Prefix
+	for _, a := range addrs {
+		p, ok := netip.AddrFromSlice(a.IP)
+		ones, _ := net.IPMask(a.Mask).Size()
+		masked := netip.PrefixFrom(p.Unmap(), ones).Masked()
+		if ok && a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 && owned[masked] {
+			out = append(out, masked)
+		}
+	}
+	return out
+}
+
+// examine asks one daemon all that an examination wants to know.
+func (d *frrDaemon) examine(ctx context.Context, want State, on frrHost, zebra string, hidden []netip.Prefix) []Finding {
+	sight, err := d.look(ctx, want, on)
+	if err != nil {
+		return []Finding{frrUnreachable(d.vty.daemon, err)}
+	}
+	q := frrQuestionsOf(d.vty.daemon)
+	questions := []string{"show version", "show running-config", q.neighbours}
+	if q.state != "" {
+		questions = append(questions, q.state)
+	}
+	texts, err := d.vty.ask(ctx, questions...)
+	if err != nil {
+		return append(sight.findings, frrUnreachable(d.vty.daemon, err))
+	}
+	e := frrExam{
+		daemon: d.vty.daemon, version: texts[0], running: texts[1], neighbours: texts[2], state: strings.Join(texts[3:], ""),
+		zebra: zebra, want: want, hidden: hidden,
+	}
+	return append(sight.findings, e.findings()...)
+}
+
+// examineSaved looks for an open gate in the file that FRR starts with, which an
+// operator's `write memory` has put there. It may not be readable.
+func (f *FRR) examineSaved(want State) []Finding {
+	dir := filepath.Join("/etc/frr", strings.TrimPrefix(filepath.Clean(f.Directory), "/run/frr")) // a pathspace has its own
+	return examineSaved(dir, append([]string{"frr"}, f.Daemons...), want)
+}
+
+// examineSaved looks at the configurations that daemons start with.
+func examineSaved(dir string, names []string, want State) []Finding {
+	var out []Finding
+	for _, name := range names {
+		path := filepath.Join(dir, name+".conf")
+		if text, err := os.ReadFile(path); err == nil {
+			out = append(out, frrSaved(path, quaggaText(string(text)), managed(want))...)
+		}
+	}
+	return out
+}
+
+// frrSaved returns a finding if a saved configuration permits something of
+// keepcast's.
+func frrSaved(path, text string, owned map[netip.Prefix]bool) []Finding {
+	saved := frrRunning(text)
+	open := map[netip.Prefix]bool{}
+	for _, some := range []map[netip.Prefix]bool{saved.entered(owned), saved.listed()} {
+		for p := range some {
+			open[p] = true
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	return []Finding{{
+		Name: "open-gate-saved", Level: Risks, Subject: path,
+		Text: fmt.Sprintf("permits %s, by a 'write memory' while it was announced: after a start FRR announces it as soon as it is there, until keepcast has looked", sortedPrefixes(open)[0]),
+		Fix:  "take the lines that name " + frrMark + " (lists, route-maps and network lines, not the redistribute and neighbor lines) out of the file",
+	}}
+}

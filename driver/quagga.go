@@ -1,0 +1,217 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+func init() {
+	register(Kind{
+		Name: "quagga",
+		Doc: "Drives Quagga (1.2) over the vty socket of each of its daemons. The address decides everywhere; keepcast keeps the route-maps " +
+			"`KEEPCAST` (IPv4) and `KEEPCAST6` (IPv6), which permit the announced prefixes and nothing else. " +
+			"In bgpd and ospfd the operator adds `redistribute connected route-map KEEPCAST` once, and in bgpd, for attributes, `neighbor A route-map KEEPCAST-EBGP out` " +
+			"(`KEEPCAST-OUT` towards iBGP, `KEEPCAST6-EBGP` and `KEEPCAST6-OUT` in `address-family ipv6`) and `neighbor A advertisement-interval 1` (with 0, bgpd spins at 100 % CPU). " +
+			"In isisd the interface of the addresses runs IS-IS passively, and there is nothing to load: a redistributed route would never leave the LSP. " +
+			"Large communities cannot be set. The `prefixes` of a service are `network` lines in bgpd, which needs no route for them.",
+		Example: "daemons: [bgpd]\nas: 65001\nsnippet: /etc/keepcast/quagga.conf\n",
+		New:     func() Driver { return new(Quagga) },
+	})
+}
+
+// Quagga drives the daemons of one Quagga, each over a connection of its own, so
+// that one that is down or hangs does not keep the others from theirs.
+type Quagga struct {
+	Directory string        `config:"directory" default:"/run/quagga" doc:"Directory of the daemons' vty sockets (bgpd.vty and so on). keepcast needs to be in group quaggavty."`
+	Snippet   string        `config:"snippet" default:"/etc/keepcast/quagga.conf" doc:"File that shows what keepcast wants of Quagga now. No daemon reads it."`
+	Daemons   []string      `config:"daemons" default:"bgpd" doc:"The daemons to drive: bgpd, ospfd (IPv4), isisd. An address counts as announced once each of them that carries its family has it."`
+	AS        uint32        `config:"as" default:"0" min:"0" max:"4294967295" doc:"The own AS number, which the route-map KEEPCAST-EBGP prepends to the path where prepend says so; 0 prepends nothing."`
+	Timeout   time.Duration `config:"timeout" default:"5s" min:"100ms" max:"1m" doc:"How long a daemon may take to answer, and another vty session may hold the lock of its configuration."`
+	host      Host
+
+	mu      sync.Mutex // guards what is below
+	daemons []*quaggaDaemon
+	asked   State // of the last Apply
+}
+
+// quaggaDaemons returns the daemons that can be driven.
+func quaggaDaemons() []string { return []string{"bgpd", "ospfd", "isisd"} }
+
+// Validate implements Validator.
+func (q *Quagga) Validate() error {
+	var errs []error
+	for _, path := range []struct{ setting, value string }{{"directory", q.Directory}, {"snippet", q.Snippet}} {
+		if !filepath.IsAbs(path.value) {
+			errs = append(errs, fmt.Errorf("%s: %q is not an absolute path", path.setting, path.value))
+		}
+	}
+	if len(q.Daemons) == 0 {
+		errs = append(errs, errors.New("daemons: none given (bgpd, ospfd, isisd)"))
+	}
+	for i, name := range q.Daemons {
+		if !slices.Contains(quaggaDaemons(), name) {
+			errs = append(errs, fmt.Errorf("daemons: %q cannot be driven (bgpd, ospfd, isisd can)", name))
+		}
+		if slices.Contains(q.Daemons[:i], name) {
+			errs = append(errs, fmt.Errorf("daemons: %q twice", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// SetHost implements Hoster.
+func (q *Quagga) SetHost(h Host) { q.host = h }
+
+// Follows implements Follower.
+func (q *Quagga) Follows() {}
+
+// Apply implements Driver.
+func (q *Quagga) Apply(ctx context.Context, want State) error {
+	snippet, err := q.Render(want)
+	if err != nil {
+		return err
+	}
+	sections, err := quaggaSections(snippet)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	// A full disk must not keep a gate open: the daemons get theirs anyway.
+	if _, _, err := place(q.Snippet, snippet); err != nil {
+		errs = append(errs, fmt.Errorf("snippet: %w", err))
+	}
+	q.mu.Lock()
+	q.asked = want
+	q.mu.Unlock()
+	on := quaggaHost(want)
+	return errors.Join(append(errs, q.each(func(_ int, d *quaggaDaemon) error {
+		return d.apply(ctx, sections[d.vty.daemon], want, on)
+	}))...)
+}
+
+// quaggaHost returns which prefixes are keepcast's, and which of them are on the
+// host; a network without an address always counts as being there.
+func quaggaHost(want State) frrHost {
+	on := frrHost{owned: managed(want), present: onHost(managed(want))}
+	for _, r := range want.Routes {
+		if r.GateOnly {
+			on.present[r.Prefix.Masked()] = true
+		}
+	}
+	return on
+}
+
+// Observe implements Driver. Before the first Apply it returns all that is found
+// under keepcast's names.
+func (q *Quagga) Observe(ctx context.Context) (State, error) {
+	q.mu.Lock()
+	asked := q.asked
+	q.mu.Unlock()
+	snippet, err := q.Render(asked)
+	if err != nil {
+		return State{}, err
+	}
+	sections, err := quaggaSections(snippet)
+	if err != nil {
+		return State{}, err
+	}
+	on := quaggaHost(asked)
+	roles, sights := make([]frrRole, len(q.Daemons)), make([]frrSight, len(q.Daemons))
+	err = q.each(func(i int, d *quaggaDaemon) error {
+		s, err := d.look(ctx, sections[d.vty.daemon], asked, on)
+		roles[i], sights[i] = d.role, s
+		return err
+	})
+	if err != nil {
+		return State{}, err
+	}
+	seen := frrTogether(asked, roles, sights)
+	if len(asked.Routes) == 0 && !slices.ContainsFunc(q.Daemons, func(name string) bool { return name != "isisd" }) {
+		seen.Routes = nil // isisd has nothing under keepcast's names
+	}
+	return seen, nil
+}
+
+// Watch implements Watcher.
+func (q *Quagga) Watch(ctx context.Context, changed func()) error {
+	f := FRR{Directory: q.Directory, Daemons: q.Daemons, Timeout: q.Timeout}
+	return f.Watch(ctx, changed)
+}
+
+// Close implements Closer.
+func (q *Quagga) Close() error {
+	return q.each(func(_ int, d *quaggaDaemon) error { return d.vty.close() })
+}
+
+// each calls work for all daemons at the same time and joins their errors, in the
+// order of the setting.
+func (q *Quagga) each(work func(i int, d *quaggaDaemon) error) error {
+	all := q.all()
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, d := range all {
+		wg.Go(func() {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			errs[i] = work(i, d)
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// all returns the daemons, which are made at the first use.
+func (q *Quagga) all() []*quaggaDaemon {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.daemons == nil {
+		for _, name := range q.Daemons {
+			q.daemons = append(q.daemons, q.daemon(name))
+		}
+	}
+	return q.daemons
+}
+
+// daemon returns a daemon that is not connected yet.
+func (q *Quagga) daemon(name string) *quaggaDaemon {
+	host := q.host
+	if host.Log == nil {
+		host.Log = slog.New(slog.DiscardHandler)
+	}
+	host.Log = host.Log.With("daemon", name)
+	role, _ := frrRoleOf(name)
+	return &quaggaDaemon{role: role, host: host, vty: q.vtyOf(name)}
+}
+
+// vtyOf returns a client of a daemon that is not connected yet.
+func (q *Quagga) vtyOf(name string) vty {
+	return vty{daemon: name, path: filepath.Join(q.Directory, name+".vty"), timeout: q.Timeout, group: "quaggavty"}
+}
+
+// quaggaSections returns the sections of a snippet by their daemon.
+func quaggaSections(snippet []byte) (map[string]frrConfig, error) {
+	sections, err := frrSections([]byte(quaggaText(string(snippet))))
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range sections {
+		c.canonical()
+	}
+	return sections, nil
+}
+
+// services returns the name of the service of each prefix.
+func services(s State) map[netip.Prefix]string {
+	out := map[netip.Prefix]string{}
+	for _, r := range slices.Backward(s.Routes) {
+		out[r.Prefix.Masked()] = r.Service
+	}
+	return out
+}

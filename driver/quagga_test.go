@@ -1,0 +1,309 @@
+package driver
+
+import (
+	"errors"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func testQuagga(dir string, daemons ...string) *Quagga {
+	return &Quagga{
+		Directory: dir, Snippet: filepath.Join(dir, "keepcast-quagga.conf"), Daemons: daemons, AS: 65001, Timeout: 10 * time.Second,
+	}
+}
+
+// quaggaThere is a prefix that every host has an address of.
+const quaggaThere = "127.0.0.0/8"
+
+var (
+	quaggaWorse = Attributes{MED: new(uint32(1000)), LocalPref: new(uint32(50)), Prepend: 2, Communities: []Community{{65535, 65281}, {65001, 100}}, Metric: new(uint32(20000))}
+	quaggaOther = Attributes{MED: new(uint32(7)), Communities: []Community{{65535, 0}}}
+)
+
+func quaggaRouteOf(prefix string, p Presence, a Attributes) Route {
+	return Route{Prefix: netip.MustParsePrefix(prefix), Service: "dns", Presence: p, Degraded: !a.IsZero(), Attributes: a}
+}
+
+func quaggaApply(t *testing.T, q *Quagga, routes ...Route) {
+	t.Helper()
+	if err := q.Apply(t.Context(), frrState(routes...)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var quaggaBGPd = []string{
+	"bgp router-id 10.0.0.11", "redistribute connected route-map KEEPCAST", "neighbor 10.0.0.1 remote-as 65002",
+	"neighbor 10.0.0.1 route-map KEEPCAST-EBGP out",
+}
+
+func TestQuaggaGolden(t *testing.T) {
+	network := quaggaRouteOf("203.0.113.0/24", Announced, Attributes{})
+	network.GateOnly = true
+	routes := []Route{
+		quaggaRouteOf("192.0.2.53/32", Announced, Attributes{}), quaggaRouteOf("192.0.2.54/32", Announced, quaggaWorse), quaggaRouteOf("192.0.2.55/32", Delivered, Attributes{}),
+		quaggaRouteOf("2001:db8:53::53/128", Announced, quaggaWorse), quaggaRouteOf("2001:db8:53::54/128", Announced, quaggaOther), network,
+	}
+	for name, want := range map[string]State{"quagga-some.golden": frrState(routes...), "quagga-none.golden": frrState()} {
+		t.Run(name, func(t *testing.T) {
+			q := testQuagga("/run/quagga", quaggaDaemons()...)
+			got, err := q.Render(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name, got)
+			sections, err := quaggaSections(got)
+			if err != nil || len(sections) != 2 {
+				t.Errorf("sections %v, %v", sections, err)
+			}
+			slices.Reverse(want.Routes)
+			if again, err := q.Render(want); err != nil || string(got) != string(again) {
+				t.Errorf("the same state in another order renders otherwise: %v", err)
+			}
+		})
+	}
+}
+
+// bgpd: what is permitted, with what, and which commands that takes.
+func TestQuaggaBGP(t *testing.T) {
+	dir := t.TempDir()
+	bgpd := newFakeQuagga(t, dir, "bgpd", "router bgp 65001", quaggaBGPd...)
+	bgpd.family6 = []string{"redistribute connected route-map KEEPCAST6", "neighbor fd99::2 activate", "neighbor fd99::2 route-map KEEPCAST6-EBGP out"}
+	q := testQuagga(dir, "bgpd")
+	defer q.Close()
+	has := func(what string, want map[string]string) {
+		t.Helper()
+		got := map[string]string{}
+		for key := range want {
+			name, prefix, _ := strings.Cut(key, " ")
+			got[key] = bgpd.passes(name, prefix)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", what, d)
+		}
+	}
+	looked := func() bool {
+		return slices.ContainsFunc(bgpd.taken(), func(c string) bool {
+			return strings.HasPrefix(c, "clear") || strings.Contains(c, "redistribute")
+		})
+	}
+	quaggaApply(t, q, quaggaRouteOf(frr4, Announced, Attributes{}), quaggaRouteOf(frr6, Announced, Attributes{}), quaggaRouteOf("192.0.2.9/32", Delivered, Attributes{}))
+	has("announced", map[string]string{
+		"KEEPCAST " + frr4: "permit", "KEEPCAST6 " + frr6: "permit", "KEEPCAST-EBGP " + frr4: "permit", "KEEPCAST6-OUT " + frr6: "permit",
+		"KEEPCAST 192.0.2.9/32": "deny", "KEEPCAST-EBGP 192.0.2.9/32": "deny", "KEEPCAST 10.0.0.0/24": "deny",
+	})
+	if looked() {
+		t.Error("bgpd had to look again for an address that is not on the host")
+	}
+	quaggaApply(t, q, quaggaRouteOf(frr4, Announced, quaggaWorse), quaggaRouteOf(frr6, Announced, quaggaOther), quaggaRouteOf("192.0.2.9/32", Delivered, Attributes{}))
+	has("degraded", map[string]string{
+		"KEEPCAST " + frr4:       "permit",
+		"KEEPCAST-EBGP " + frr4:  "permit, set as-path prepend 65001 65001, set community 65001:100 65535:65281 additive, set local-preference 50, set metric 1000",
+		"KEEPCAST-OUT " + frr4:   "permit, set community 65001:100 65535:65281 additive, set local-preference 50, set metric 1000",
+		"KEEPCAST6-EBGP " + frr6: "permit, set community 65535:0 additive, set metric 7",
+	})
+	bgpd.taken()
+	quaggaApply(t, q, quaggaRouteOf(frr4, Announced, quaggaWorse), quaggaRouteOf(frr6, Announced, quaggaOther), quaggaRouteOf("192.0.2.9/32", Delivered, Attributes{}))
+	if sent := bgpd.taken(); len(sent) > 0 {
+		t.Errorf("the same state again sent %q", sent)
+	}
+	quaggaApply(t, q, quaggaRouteOf(frr4, Delivered, Attributes{}))
+	has("withdrawn", map[string]string{"KEEPCAST " + frr4: "deny", "KEEPCAST-EBGP " + frr4: "deny", "KEEPCAST6 " + frr6: "deny"})
+	quaggaApply(t, q)
+	var left []string
+	for _, l := range bgpd.lists {
+		left = append(left, strings.Fields(l)[2]+" "+strings.Join(strings.Fields(l)[5:], " "))
+	}
+	slices.Sort(left)
+	if d := cmp.Diff([]string{"KEEPCAST deny any", "KEEPCAST6 deny any"}, left); d != "" {
+		t.Errorf("lists left behind (-want +got):\n%s", d)
+	}
+}
+
+// What changes for a prefix that is on the host has to be looked at.
+func TestQuaggaBGPLooks(t *testing.T) {
+	dir := t.TempDir()
+	bgpd := newFakeQuagga(t, dir, "bgpd", "router bgp 65001", quaggaBGPd...)
+	q := testQuagga(dir, "bgpd")
+	defer q.Close()
+	toggle := []string{"configure terminal", "router bgp 65001", "no redistribute connected", "redistribute connected route-map KEEPCAST"}
+	soft := []string{"clear ip bgp * soft out", "clear bgp ipv6 * soft out"}
+	for _, step := range []struct {
+		what string
+		to   Route
+		want []string
+	}{
+		{"opened", quaggaRouteOf(quaggaThere, Announced, Attributes{}), slices.Concat(toggle, soft)},
+		{"degraded", quaggaRouteOf(quaggaThere, Announced, quaggaWorse), soft},
+		{"otherwise degraded", quaggaRouteOf(quaggaThere, Announced, quaggaOther), soft},
+		{"closed", quaggaRouteOf(quaggaThere, Absent, Attributes{}), slices.Concat(toggle, soft)},
+	} {
+		quaggaApply(t, q, step.to)
+		sent := bgpd.taken()
+		if len(sent) < len(step.want) || !slices.Equal(sent[len(sent)-len(step.want):], step.want) {
+			t.Errorf("%s: sent %q, which does not end in %q", step.what, sent, step.want)
+		}
+		if !slices.Equal(step.want, soft) != slices.Contains(sent, "no redistribute connected") {
+			t.Errorf("%s: sent %q", step.what, sent)
+		}
+	}
+}
+
+// A network without an address is a network line, which nothing else is.
+func TestQuaggaNetworks(t *testing.T) {
+	dir := t.TempDir()
+	bgpd := newFakeQuagga(t, dir, "bgpd", "router bgp 65001", append(slices.Clone(quaggaBGPd), "network 198.51.100.0/24", "network "+frr4)...)
+	bgpd.family6 = []string{"redistribute connected route-map KEEPCAST6"}
+	q := testQuagga(dir, "bgpd")
+	defer q.Close()
+	four, six := quaggaRouteOf("203.0.113.0/24", Announced, Attributes{}), quaggaRouteOf("2001:db8:1::/48", Announced, Attributes{})
+	four.GateOnly, six.GateOnly = true, true
+	networks := func(want ...string) {
+		t.Helper()
+		var got []string
+		for _, l := range slices.Concat(bgpd.blocks["router bgp 65001"], bgpd.family6) {
+			if p, ok := strings.CutPrefix(l, "network "); ok {
+				got = append(got, p)
+			}
+		}
+		if d := cmp.Diff(want, got, cmpopts.SortSlices(strings.Compare)); d != "" {
+			t.Errorf("networks (-want +got):\n%s", d)
+		}
+	}
+	// The address with a network line would never be withdrawn: that goes.
+	quaggaApply(t, q, quaggaRouteOf(frr4, Announced, Attributes{}), four, six)
+	networks("198.51.100.0/24", "203.0.113.0/24", "2001:db8:1::/48")
+	four.Presence, six.Presence = Absent, Absent
+	quaggaApply(t, q, quaggaRouteOf(frr4, Announced, Attributes{}), four, six)
+	networks("198.51.100.0/24")
+}
+
+// Another vty session in the configuration is waited for, and told of.
+func TestQuaggaLocked(t *testing.T) {
+	dir := t.TempDir()
+	bgpd := newFakeQuagga(t, dir, "bgpd", "router bgp 65001", quaggaBGPd...)
+	somebody := vty{daemon: "bgpd", path: filepath.Join(dir, "bgpd.vty"), timeout: 10 * time.Second}
+	in := func(commands ...string) {
+		t.Helper()
+		answers, err := somebody.run(t.Context(), commands...)
+		if err = errors.Join(err, refusals("bgpd", answers)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := somebody.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer somebody.close()
+	in("configure terminal")
+	q := testQuagga(dir, "bgpd")
+	defer q.Close()
+	q.Timeout = 100 * time.Millisecond
+	err := q.Apply(t.Context(), frrState(quaggaRouteOf(frr4, Announced, Attributes{})))
+	var found Finding
+	if !errors.As(err, &found) || found.Name != "config-locked" {
+		t.Fatalf("got %v", err)
+	}
+	if len(bgpd.lists) > 0 {
+		t.Errorf("wrote %q in spite of the lock", bgpd.lists)
+	}
+
+	patient := testQuagga(dir, "bgpd")
+	defer patient.Close()
+	tried := len(bgpd.taken())
+	done := make(chan error, 1)
+	go func() { done <- patient.Apply(t.Context(), frrState(quaggaRouteOf(frr4, Announced, Attributes{}))) }()
+	frrUntil(t, "the second driver tries", func() bool { tried += len(bgpd.taken()); return tried > 2 })
+	in("end")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := bgpd.passes("KEEPCAST", frr4); got != "permit" {
+		t.Error(got)
+	}
+	in("configure terminal", "end") // the driver holds no lock
+}
+
+// ospfd: metrics, the same redistribute line once more, and what got lost.
+func TestQuaggaOSPF(t *testing.T) {
+	dir := t.TempDir()
+	ospfd := newFakeQuagga(t, dir, "ospfd", "router ospf", "redistribute connected metric-type 1 route-map KEEPCAST")
+	q := testQuagga(dir, "ospfd")
+	defer q.Close()
+	there := func(a Attributes) []Route {
+		return []Route{quaggaRouteOf(quaggaThere, Announced, a), quaggaRouteOf(frr6, Announced, Attributes{})}
+	}
+	again := []string{"configure terminal", "router ospf", "redistribute connected metric-type 1 route-map KEEPCAST"}
+	looked := func(what string, want bool) {
+		t.Helper()
+		sent := ospfd.taken()
+		if got := len(sent) >= 3 && slices.Equal(sent[len(sent)-3:], again); got != want {
+			t.Errorf("%s: sent %q", what, sent)
+		}
+	}
+	quaggaApply(t, q, there(Attributes{})...)
+	looked("announced", true)
+	quaggaApply(t, q, there(Attributes{})...)
+	looked("no LSA came of it", true)
+	ospfd.show("show ip ospf database external self-originate", quaggaLSA(60, "127.0.0.0", 8))
+	quaggaApply(t, q, there(Attributes{})...)
+	looked("the LSA is there", false)
+	ospfd.show("show ip ospf database external self-originate", quaggaLSA(3600, "127.0.0.0", 8))
+	quaggaApply(t, q, there(Attributes{})...)
+	looked("the LSA is on its way out", true)
+	quaggaApply(t, q, there(quaggaWorse)...)
+	looked("degraded", true)
+	if got := ospfd.passes("KEEPCAST", quaggaThere); got != "permit, set metric 20000" {
+		t.Error(got)
+	}
+	quaggaApply(t, q, there(quaggaOther)...)
+	if got := ospfd.passes("KEEPCAST", quaggaThere); got != "permit" {
+		t.Errorf("other attributes than a metric: %s", got)
+	}
+}
+
+// isisd: nothing is ever sent; the interface has to speak IS-IS.
+func TestQuaggaISISd(t *testing.T) {
+	dir := t.TempDir()
+	isisd := newFakeQuagga(t, dir, "isisd", "router isis A", "net 49.0001.0000.0000.0001.00")
+	q := testQuagga(dir, "isisd")
+	defer q.Close()
+	want := frrState(quaggaRouteOf(frr4, Announced, quaggaWorse), quaggaRouteOf(frr6, Announced, Attributes{}), quaggaRouteOf("192.0.2.9/32", Absent, Attributes{}))
+	isisd.blocks["interface anycast0"] = []string{"ip router isis A", "isis passive"}
+	if got := frrFound(findingsIn(q.Apply(t.Context(), want))); !slices.Equal(got, []string{"breaks gate-unused isisd anycast0 ipv6"}) {
+		t.Errorf("found %q", got)
+	}
+	isisd.blocks["interface anycast0"] = []string{"ip router isis A", "ipv6 router isis A", "isis passive"}
+	quaggaApply(t, q, want.Routes...)
+	network := quaggaRouteOf("203.0.113.0/24", Announced, Attributes{})
+	network.GateOnly = true
+	if got := frrFound(findingsIn(q.Apply(t.Context(), frrState(network)))); !slices.Equal(got, []string{"breaks gate-only isisd 203.0.113.0/24"}) {
+		t.Errorf("found %q", got)
+	}
+	if sent := isisd.taken(); len(sent) > 0 {
+		t.Errorf("sent %q", sent)
+	}
+}
+
+func TestQuaggaValidate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		q    *Quagga
+		want string
+	}{
+		"fine":     {&Quagga{Directory: "/run/quagga", Snippet: "/etc/keepcast/quagga.conf", Daemons: []string{"bgpd", "isisd"}}, ""},
+		"relative": {&Quagga{Directory: "run", Snippet: "quagga.conf", Daemons: []string{"bgpd"}}, "directory: \"run\" is not an absolute path\nsnippet: \"quagga.conf\" is not an absolute path"},
+		"none":     {&Quagga{Directory: "/r", Snippet: "/s"}, "daemons: none given (bgpd, ospfd, isisd)"},
+		"not one":  {&Quagga{Directory: "/r", Snippet: "/s", Daemons: []string{"ripd", "bgpd", "bgpd"}}, "daemons: \"ripd\" cannot be driven (bgpd, ospfd, isisd can)\ndaemons: \"bgpd\" twice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := errText(tc.q.Validate()); got != tc.want {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}

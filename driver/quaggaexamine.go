@@ -1,0 +1,177 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// Examine implements Examiner, on connections of its own.
+func (q *Quagga) Examine(ctx context.Context, want State) []Finding {
+	var out []Finding
+	zebra := q.vtyOf("zebra")
+	running := ""
+	if _, err := zebra.open(ctx); err != nil {
+		out = append(out, quaggaUnreachable("zebra", err))
+	} else if texts, err := zebra.ask(ctx, "show running-config"); err == nil {
+		running = texts[0]
+	}
+	defer zebra.close() //nolint:errcheck // nothing was written
+	on := quaggaHost(want)
+	found := make([][]Finding, len(q.Daemons))
+	var wg sync.WaitGroup
+	for i, name := range q.Daemons {
+		d := q.daemon(name)
+		wg.Go(func() {
+			defer d.vty.close() //nolint:errcheck // nothing was written
+			found[i] = q.examine(ctx, d, want, on, running)
+		})
+	}
+	wg.Wait()
+	for _, some := range found {
+		out = append(out, some...)
+	}
+	return append(out, examineSaved("/etc/quagga", append([]string{"Quagga"}, q.Daemons...), want)...)
+}
+
+// examine asks one daemon all that an examination wants to know.
+func (q *Quagga) examine(ctx context.Context, d *quaggaDaemon, want State, on frrHost, zebra string) []Finding {
+	snippet, err := q.Render(want)
+	if err != nil {
+		return []Finding{{Name: "template", Level: Breaks, Subject: "quagga.conf.tmpl", Text: err.Error(), Fix: "repair the template"}}
+	}
+	sections, err := quaggaSections(snippet)
+	if err != nil {
+		return []Finding{{Name: "template", Level: Breaks, Subject: "quagga.conf.tmpl", Text: err.Error(), Fix: "repair the template"}}
+	}
+	sight, err := d.look(ctx, sections[d.vty.daemon], want, on)
+	if err != nil {
+		return []Finding{quaggaUnreachable(d.vty.daemon, err)}
+	}
+	state, neighbours := "show ip ospf", "show ip ospf neighbor"
+	switch d.vty.daemon {
+	case "bgpd":
+		state, neighbours = "show ip bgp summary", "show ip bgp neighbors"
+	case "isisd":
+		state, neighbours = "show isis summary", "show isis neighbor detail"
+	}
+	texts, err := d.vty.ask(ctx, "show version", "show running-config", state, neighbours)
+	if err != nil {
+		return append(sight.findings, quaggaUnreachable(d.vty.daemon, err))
+	}
+	e := frrExam{
+		daemon: d.vty.daemon, version: texts[0], running: quaggaText(texts[1]), state: texts[2], neighbours: texts[3],
+		zebra: zebra, want: want, quagga: true,
+	}
+	return append(sight.findings, e.quaggaFindings()...)
+}
+
+// quaggaUnreachable says that a daemon can't be asked.
+func quaggaUnreachable(daemon string, err error) Finding {
+	f := Finding{Name: "daemon-unreachable", Level: Breaks, Subject: daemon, Text: err.Error(), Fix: "look at the daemon's log: journalctl -u " + daemon}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		f.Fix = "usermod -aG quaggavty keepcast && systemctl restart keepcast"
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		f.Fix = "systemctl start " + daemon
+	}
+	return f
+}
+
+// quaggaFindings returns all that is to be said of a daemon of Quagga.
+func (e frrExam) quaggaFindings() []Finding {
+	out := slices.Concat(e.quaggaVersion(), e.routerID())
+	switch e.daemon {
+	case "bgpd":
+		return slices.Concat(out, e.redistributed(), e.quaggaBGP())
+	case "ospfd":
+		return slices.Concat(out, e.redistributed(), e.quaggaSPF())
+	}
+	return slices.Concat(out, e.lspInterval(), e.quaggaISIS())
+}
+
+// quaggaVersion says whether it is the Quagga that the driver was written for.
+func (e frrExam) quaggaVersion() []Finding {
+	line, _, _ := strings.Cut(e.version, "\n")
+	if strings.HasPrefix(line, "Quagga 1.2.") {
+		return nil
+	}
+	f := Finding{Name: "version-untested", Level: Note, Subject: e.daemon, Text: "says that it is " + strings.TrimSpace(line) + "; keepcast was tried with Quagga 1.2.4"}
+	if strings.HasPrefix(line, "FRRouting ") {
+		f.Level, f.Text, f.Fix = Breaks, "is one of FRR", "kind: frr"
+	}
+	return []Finding{f}
+}
+
+// quaggaBGP says what makes the neighbours of bgpd learn late.
+func (e frrExam) quaggaBGP() []Finding {
+	var out []Finding
+	for _, p := range quaggaPeers(e.neighbours) {
+		f := Finding{Name: "advertisement-interval", Level: Risks, Subject: e.daemon + " neighbour " + p.name, Fix: "router bgp " + p.localAS + "\n neighbor " + p.name + " advertisement-interval 1"}
+		switch {
+		case p.shut:
+			continue
+		case p.interval > 1:
+			f.Text = fmt.Sprintf("has an advertisement-interval of %d s: an announcement, and a second change, has to wait for it", p.interval)
+			out = append(out, f)
+		case p.interval == 0:
+			f.Text = "has an advertisement-interval of 0, with which bgpd of Quagga 1.2 spins at 100 % CPU"
+			out = append(out, f)
+		}
+		if p.hold > int(bfdlessHold.Seconds()) {
+			f.Name, f.Text = "no-bfd", fmt.Sprintf("has no BFD, which Quagga lacks: if this host or the link dies without a word, it notices after the hold time of %d s", p.hold)
+			f.Fix = "router bgp " + p.localAS + "\n neighbor " + p.name + " timers 3 9"
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// quaggaSPF says that ospfd computes its routes late.
+func (e frrExam) quaggaSPF() []Finding {
+	_, rest, _ := strings.Cut(e.state, "Maximum hold time between consecutive SPFs ")
+	number, _, _ := strings.Cut(rest, " ")
+	if firstNumber(number) <= 500 {
+		return nil
+	}
+	return []Finding{{
+		Name: "ospf-throttle", Level: Risks, Subject: e.daemon,
+		Text: fmt.Sprintf("has slow timers: routes computed anew wait for up to %s ms", number),
+		Fix:  "router ospf\n timers throttle spf 0 50 500\nand the same on the routers",
+	}}
+}
+
+// quaggaISIS says what must not be in isisd: redistribution, and adjacencies on the
+// interface of the addresses.
+func (e frrExam) quaggaISIS() []Finding {
+	var out []Finding
+	passive := map[string]bool{}
+	frrLines(e.running, func(blocks []string, line string) {
+		switch {
+		case len(blocks) == 0:
+		case strings.HasPrefix(line, "redistribute "):
+			out = append(out, Finding{
+				Name: "isis-redistribute", Level: Breaks, Subject: e.daemon + " " + line,
+				Text: "announces what it redistributes for ever: isisd of Quagga 1.2 never takes it out of its LSP",
+				Fix:  nested(append(slices.Clone(blocks), "no "+line)),
+			})
+		case line == "isis passive" && strings.HasPrefix(blocks[0], "interface "):
+			passive[strings.Fields(blocks[0])[1]] = true
+		}
+	})
+	for _, iface := range e.want.Interfaces() {
+		if speaks := frrRunning(e.running).isis[iface]; len(speaks) > 0 && !passive[iface] {
+			out = append(out, Finding{
+				Name: "isis-active", Level: Note, Subject: e.daemon + " " + iface,
+				Text: "sends hellos on the interface of the addresses, where no router is", Fix: "interface " + iface + "\n isis passive",
+			})
+		}
+	}
+	return out
+}

@@ -1,0 +1,70 @@
+package driver
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// look asks the daemon what it originates of what the gate permits, and to whom it
+// sends that.
+func (d *quaggaDaemon) look(ctx context.Context, section frrConfig, asked State, on frrHost) (frrSight, error) {
+	if _, err := d.vty.open(ctx); err != nil {
+		return frrSight{}, err
+	}
+	run, err := d.running(ctx)
+	if err != nil {
+		return frrSight{}, err
+	}
+	permitted := run.listed()
+	maps.Copy(permitted, run.entered(on.owned))
+	var s frrSight
+	switch d.vty.daemon {
+	case "bgpd":
+		s, err = d.lookBGP(ctx, permitted)
+	case "ospfd":
+		s, err = d.lookIGP(ctx, permitted, "show ip ospf database external self-originate", "show ip ospf neighbor", quaggaOSPF, quaggaOSPFNeighbours)
+	default:
+		permitted = nil // whatever has its address on the interface
+		s, err = d.lookIGP(ctx, permitted, "show isis database detail", "show isis neighbor detail", quaggaISIS, isisNeighbours)
+	}
+	if err != nil {
+		return frrSight{}, err
+	}
+	inStep := d.vty.daemon == "isisd" || len(quaggaDiff(run.frrConfig, section, on.owned)) == 0
+	for _, r := range asked.Announced() {
+		if _, held := s.held[r.Prefix.Masked()]; held {
+			s.held[r.Prefix.Masked()] = r.Degraded && inStep
+		}
+	}
+	s.findings = slices.Concat(s.findings, findingsIn(d.lacks(run, asked)), d.unused(run, asked), unreached(d.vty.daemon, d.role, asked, s.neighbours))
+	return s, nil
+}
+
+// lookIGP asks a daemon that floods what it originates to all its neighbours; a
+// nil permitted is all.
+func (d *quaggaDaemon) lookIGP(ctx context.Context, permitted map[netip.Prefix]bool, originated, neighbours string,
+	readOriginated func(string) map[netip.Prefix]bool, readNeighbours func(string) []frrNeighbour,
+) (frrSight, error) {
+	texts, err := d.vty.ask(ctx, originated, neighbours)
+	if err != nil {
+		return frrSight{}, err
+	}
+	all := readNeighbours(texts[1])
+	s := frrSight{held: map[netip.Prefix]bool{}, exported: map[netip.Prefix][]string{}, findings: neighboursDown(d.vty.daemon, all)}
+	for p := range readOriginated(texts[0]) {
+		if _, ok := permitted[p]; ok || permitted == nil {
+			s.held[p] = false
+		}
+	}
+	for _, n := range all {
+		s.neighbours = append(s.neighbours, n.Neighbour)
+		for p := range s.held {
+			if n.Up && n.Takes(p) {
+				s.exported[p] = append(s.exported[p], n.Name)
+			}
+		}
+	}
+	return s, nil
+}

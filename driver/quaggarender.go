@@ -1,0 +1,114 @@
+package driver
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/keepcast/keepcast/templates"
+)
+
+// quaggaLast is the number of the last entry of a route-map, which takes what no
+// group does. It is the highest that there is.
+const quaggaLast = 65535
+
+// quaggaRoute is a route as the template sees it.
+type quaggaRoute struct {
+	Prefix    netip.Prefix // masked
+	Service   string
+	Seq       int // of its entries in prefix-lists
+	Announced bool
+	GateOnly  bool
+}
+
+// quaggaGroup is the announced routes with the same attributes, for the template.
+// Its name and number come from the attributes alone, so that no change of one
+// service touches the lines of another.
+type quaggaGroup struct {
+	Attributes
+	Name       string
+	Seq        int // of its entry in a route-map
+	IPv4, IPv6 []quaggaRoute
+	Path       []uint32 // the own AS, as often as it is prepended
+}
+
+// Render implements Renderer.
+func (q *Quagga) Render(want State) ([]byte, error) {
+	data := struct {
+		AS         uint32
+		Daemons    []string
+		IPv4, IPv6 []quaggaRoute
+		Groups     []*quaggaGroup
+	}{AS: q.AS, Daemons: q.Daemons}
+	announced := map[netip.Prefix]Route{}
+	for _, r := range want.Announced() {
+		announced[r.Prefix.Masked()] = r
+	}
+	names := services(want)
+	groups := map[string]*quaggaGroup{}
+	for _, p := range sortedPrefixes(names) {
+		r, ok := announced[p]
+		list := &data.IPv6
+		if p.Addr().Is4() {
+			list = &data.IPv4
+		}
+		route := quaggaRoute{Prefix: p, Service: names[p], Seq: 5 * (len(*list) + 1), Announced: ok, GateOnly: ok && r.GateOnly}
+		*list = append(*list, route)
+		if ok && !r.Attributes.IsZero() {
+			q.group(groups, r.Attributes).add(route)
+		}
+	}
+	for _, g := range groups {
+		data.Groups = append(data.Groups, g)
+	}
+	slices.SortFunc(data.Groups, func(a, b *quaggaGroup) int { return cmp.Compare(a.Name, b.Name) })
+	number(data.Groups)
+	return templates.Render(q.host.Templates, "quagga.conf.tmpl", data)
+}
+
+// group returns the group of these attributes.
+func (q *Quagga) group(groups map[string]*quaggaGroup, a Attributes) *quaggaGroup {
+	text := canonicalAttributes(a)
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(text)) // never fails (hash.Hash)
+	name := fmt.Sprintf("%08X", h.Sum32())
+	if groups[text] == nil {
+		groups[text] = &quaggaGroup{Attributes: a, Name: name, Seq: 1 + int(h.Sum32()%(quaggaLast-1)), Path: slices.Repeat([]uint32{q.AS}, a.Prepend)}
+	}
+	return groups[text]
+}
+
+func (g *quaggaGroup) add(r quaggaRoute) {
+	if r.Prefix.Addr().Is4() {
+		g.IPv4 = append(g.IPv4, r)
+	} else {
+		g.IPv6 = append(g.IPv6, r)
+	}
+}
+
+// number sees to it that no two groups have the same number.
+func number(groups []*quaggaGroup) {
+	taken := map[int]bool{quaggaLast: true}
+	for _, g := range groups {
+		for taken[g.Seq] {
+			g.Seq = 1 + g.Seq%(quaggaLast-1)
+		}
+		taken[g.Seq] = true
+	}
+}
+
+// canonicalAttributes writes attributes so that equal ones are written equally.
+func canonicalAttributes(a Attributes) string {
+	var b strings.Builder
+	for _, n := range []*uint32{a.MED, a.LocalPref, a.Metric} {
+		if n != nil {
+			fmt.Fprintf(&b, "%d", *n)
+		}
+		b.WriteByte(';')
+	}
+	fmt.Fprint(&b, a.Prepend, a.Communities)
+	return b.String()
+}
