@@ -5,7 +5,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 GOLANGCI := $(shell $(GO) env GOPATH)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 # What the tests, the lab and the demo need of this Debian or Ubuntu.
-PACKAGES := bird2 frr unbound iproute2 procps dbus gcc libc6-dev
+PACKAGES := bird2 frr openbgpd gobgpd unbound iproute2 procps dbus gcc libc6-dev
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := build
@@ -45,8 +45,8 @@ $(GOLANGCI):
 	$(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
 .PHONY: docs
-docs: ## write the generated reference pages anew
-	$(GO) test ./cmd/keepcast -run 'TestReference' -update
+docs: ## write the generated reference pages, and what the how-tos show, anew
+	$(GO) test ./cmd/keepcast -run 'TestReference|TestShown' -update
 
 .PHONY: fuzz
 fuzz: ## fuzz every parser for 20 s each

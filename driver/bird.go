@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -62,7 +63,8 @@ func (b *BIRD) Validate() error {
 }
 
 // Follows implements Follower: what the gate lets through comes from a direct
-// protocol, which has no route without the address.
+// protocol, which has no route without the address. Networks that the operator
+// originates are the exception that every Follower has.
 func (b *BIRD) Follows() {}
 
 // Close ends the control connection.
@@ -131,14 +133,6 @@ func (b *BIRD) running(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	return r.text(birdValue), err
-}
-
-// other says that BIRD obeyed and yet runs another snippet than the one in place.
-func (b *BIRD) other(running string) error {
-	if running == "" {
-		return fmt.Errorf("bird.conf does not include keepcast's snippet: add the line 'include %q;' above its protocols, then run birdc configure", b.Snippet)
-	}
-	return fmt.Errorf("bird runs another snippet (keepcast_state %q) than %s (%q): correct the include line in bird.conf, then run birdc configure", running, b.Snippet, b.state)
 }
 
 // fault adds to BIRD's complaint about its configuration whose it is, and what
@@ -210,8 +204,7 @@ func (b *BIRD) settle(ctx context.Context) error {
 	}
 }
 
-// up returns an error if somebody disabled a protocol of the snippet: the gate
-// is right then and yet nothing passes. It may be meant, so it is left so.
+// up returns an error if a protocol of the snippet is down.
 func (b *BIRD) up(ctx context.Context) error {
 	r, err := b.ask(ctx, `show protocols "keepcast*"`)
 	if birdCode(err) == birdNoProtocol { // a template of the operator's may use other names
@@ -220,9 +213,9 @@ func (b *BIRD) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range r.Lines {
-		if f := strings.Fields(l.Text); l.Code == birdProtocol && len(f) > 3 && f[3] == "down" {
-			return fmt.Errorf("protocol %s is down in bird, so nothing is announced: if that is not meant, run birdc enable %s", f[0], f[0])
+	for _, p := range readBIRDProtocols(r) {
+		if p.state == "down" && slices.Contains(birdOwn(b.want), p.name) {
+			return birdDisabled(p.name)
 		}
 	}
 	return nil

@@ -2,11 +2,13 @@ package driver
 
 import (
 	"bufio"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -16,6 +18,7 @@ import (
 type fakeBIRD struct {
 	net.Listener
 	answer func(n int, command string) string // n counts the connections
+	bytes  atomic.Bool                        // what it says comes byte by byte
 	done   chan struct{}
 }
 
@@ -26,7 +29,7 @@ func newFakeBIRD(t *testing.T, answer func(n int, command string) string) (*fake
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeBIRD{l, answer, make(chan struct{})}
+	f := &fakeBIRD{Listener: l, answer: answer, done: make(chan struct{})}
 	go f.serve()
 	c := &birdControl{socket: socket, timeout: 20 * time.Second}
 	t.Cleanup(func() {
@@ -61,17 +64,30 @@ func (f *fakeBIRD) serve() {
 }
 
 func (f *fakeBIRD) talk(n int, conn net.Conn) {
-	out := f.answer(n, "")
-	if _, err := io.WriteString(conn, out); err != nil || !strings.HasSuffix(out, "\n") {
+	if !f.say(conn, f.answer(n, "")) {
 		return
 	}
 	in := bufio.NewScanner(conn)
 	for in.Scan() {
-		out := f.answer(n, in.Text())
-		if _, err := io.WriteString(conn, out); err != nil || !strings.HasSuffix(out, "\n") {
+		if !f.say(conn, f.answer(n, in.Text())) {
 			return
 		}
 	}
+}
+
+// say reports whether the talk goes on.
+func (f *fakeBIRD) say(conn net.Conn, out string) bool {
+	step := max(len(out), 1)
+	if f.bytes.Load() {
+		step = 1
+	}
+	for part := range slices.Chunk([]byte(out), step) {
+		if _, err := conn.Write(part); err != nil {
+			return false
+		}
+		runtime.Gosched() // so that the driver reads it by itself
+	}
+	return strings.HasSuffix(out, "\n")
 }
 
 const birdHello = "0001 BIRD 2.0.12 ready.\n"

@@ -41,13 +41,24 @@ func TestBIRDLoad(t *testing.T) {
 			"eval keepcast_state", "0023 STATE\n",
 			`show protocols "keepcast*"`, protocols,
 		}, ""},
+		"queued, in force after the second": {[]string{
+			"eval keepcast_state", "9001 syntax error, unexpected CF_SYM_UNDEFINED\n",
+			"configure check", "0002-Reading configuration from x\n0020 Configuration OK\n",
+			"configure", "0002-Reading configuration from x\n0005 Reconfiguration already in progress, queueing new config\n",
+			"show status", "1000-BIRD 2.0.12\n0013 Reconfiguration in progress\n",
+			"show status", "+Reconfigured\n1000-BIRD 2.0.12\n+Reconfiguring\n0013 Reconfiguration in progress\n",
+			"show status", "1000-BIRD 2.0.12\n0013 Reconfiguration in progress\n",
+			"show status", "+Reconfigured\n" + up,
+			"eval keepcast_state", "0023 STATE\n",
+			`show protocols "keepcast*"`, protocols,
+		}, ""},
 		"queued, then undone": {[]string{
 			"eval keepcast_state", "0023 old\n",
 			"configure check", "0020 Configuration OK\n",
 			"configure", "0005 Reconfiguration already in progress, queueing new config\n",
 			"show status", up,
 			"eval keepcast_state", "0023 old\n",
-		}, `bird runs another snippet (keepcast_state "old") than SNIPPET ("STATE"): correct the include line in bird.conf, then run birdc configure`},
+		}, `bird: runs another snippet (keepcast_state "old") than SNIPPET ("STATE"): correct the include line in bird.conf, then run birdc configure`},
 		"shutting down": {[]string{
 			"eval keepcast_state", "0023 old\n",
 			"configure check", "0020 Configuration OK\n",
@@ -71,9 +82,9 @@ func TestBIRDLoad(t *testing.T) {
 		"down": {[]string{
 			"eval keepcast_state", "0023 STATE\n",
 			`show protocols "keepcast*"`, "2002-Name Proto\n1002-keepcast   Direct     ---        down     18:58:12.725  \n0000 \n",
-		}, "protocol keepcast is down in bird, so nothing is announced: if that is not meant, run birdc enable keepcast"},
+		}, "bird protocol keepcast: is down, so what it carries is not announced: if that is not meant, run birdc enable keepcast"},
 	} {
-		t.Run(name, func(t *testing.T) {
+		load := func(t *testing.T, bytes bool) {
 			var asked []string
 			var b *BIRD
 			want := birdRoutes(birdRouteOf("192.0.2.53/32", Announced))
@@ -91,6 +102,7 @@ func TestBIRDLoad(t *testing.T) {
 				}
 				return "9001 asked too much\n"
 			})
+			f.bytes.Store(bytes)
 			b = testBIRD(strings.TrimSuffix(c.socket, "/bird.ctl"))
 			const old = "the old snippet"
 			birdWrite(t, b.Snippet, old)
@@ -111,7 +123,9 @@ func TestBIRDLoad(t *testing.T) {
 			if back := birdDisk(t, b) == old; back != (birdCode(err) == birdConfigError) {
 				t.Errorf("the old snippet is back: %v", back)
 			}
-		})
+		}
+		t.Run(name, func(t *testing.T) { load(t, false) })
+		t.Run(name+", byte by byte", func(t *testing.T) { load(t, true) })
 	}
 }
 
@@ -134,7 +148,7 @@ func TestBIRDRoutes(t *testing.T) {
 		"none":            {"8001 Network not found\n", "", ""},
 		"none of a table": {"1007-Table master4:\n0000 \n", "", ""},
 		"none, 3.x":       {"0000 \n", "", ""},
-		"no such table":   {"9001 syntax error, unexpected CF_SYM_UNDEFINED\n", "", `bird refuses "show route x primary where proto = \"keepcast\"": syntax error, unexpected CF_SYM_UNDEFINED (code 9001)`},
+		"no such table":   {"9001 syntax error, unexpected CF_SYM_UNDEFINED\n", "", `bird refuses "show route x where defined(keepcast_announced)": syntax error, unexpected CF_SYM_UNDEFINED (code 9001)`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, c := newFakeBIRD(t, func(_ int, command string) string {

@@ -23,9 +23,15 @@ protocol bgp i4 { local 10.98.0.2 as 65001; neighbor 10.98.0.1 as 65001; connect
 // birdPair is a host and its router, with eBGP and iBGP sessions between them.
 func birdPair(t *testing.T, addrs ...string) (host, router *realBIRD) {
 	t.Helper()
-	host, router = newRealBIRD(t).host(birdSessions, addrs...), newRealBIRD(t)
+	return birdPairOf(t, birdSessions, birdRouter, addrs...)
+}
+
+// birdPairOf is a host and its router with those protocols.
+func birdPairOf(t *testing.T, hosts, routers string, addrs ...string) (host, router *realBIRD) {
+	t.Helper()
+	host, router = newRealBIRD(t).host(hosts, addrs...), newRealBIRD(t)
 	router.id = "10.99.0.2"
-	router.config(birdRouter)
+	router.config(routers)
 	host.ip("link add nh0 netns " + host.ns + " type veth peer name nr0 netns " + router.ns)
 	for _, cmd := range []string{
 		"-n HOST addr add 10.99.0.1/30 dev nh0", "-n HOST addr add 10.98.0.1/30 dev nh0", "-n HOST addr add fd99::1/64 dev nh0 nodad",

@@ -3,7 +3,6 @@ package driver
 import (
 	"context"
 	"strconv"
-	"strings"
 )
 
 // BIRDProtocol is a protocol of the operator's in which the gate can be named.
@@ -17,41 +16,30 @@ type BIRDProtocol struct {
 // Protocols asks the running BIRD which routing protocols its operator has
 // configured. It is for keepcast init, and needs nothing of keepcast in BIRD.
 func (b *BIRD) Protocols(ctx context.Context) ([]BIRDProtocol, error) {
-	r, err := b.ask(ctx, "show protocols all")
-	if birdCode(err) == birdNoProtocol {
-		return nil, nil
-	}
+	all, err := b.protocols(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return birdProtocols(r), nil
+	return birdRouting(all), nil
 }
 
-func birdProtocols(r birdReply) []BIRDProtocol {
+// birdRouting returns the protocols that speak to neighbours.
+func birdRouting(all []birdProto) []BIRDProtocol {
 	var out []BIRDProtocol
-	var last *BIRDProtocol // whose details follow
-	for _, l := range r.Lines {
-		words := strings.Fields(l.Text)
-		switch {
-		case l.Code == birdProtocol && len(words) > 1:
-			last = nil
-			switch kind := strings.ToLower(words[1]); kind {
-			case "bgp", "ospf", "rip", "babel":
-				out = append(out, BIRDProtocol{Name: words[0], Kind: kind})
-				last = &out[len(out)-1]
-			}
-		case last != nil && len(words) == 3 && words[1] == "AS:":
-			as, err := strconv.ParseUint(words[2], 10, 32)
-			if err != nil {
-				continue
-			}
-			switch words[0] {
-			case "Local":
-				last.AS = uint32(as)
-			case "Neighbor":
-				last.NeighbourAS = uint32(as)
-			}
+	for _, p := range all {
+		switch p.kind {
+		case "bgp", "ospf", "rip", "babel":
+			out = append(out, BIRDProtocol{p.name, p.kind, p.number("Local AS"), p.number("Neighbor AS")})
 		}
 	}
 	return out
+}
+
+// number returns a detail that is an AS number, or 0.
+func (p birdProto) number(detail string) uint32 {
+	n, err := strconv.ParseUint(p.details[detail], 10, 32)
+	if err != nil {
+		return 0
+	}
+	return uint32(n)
 }

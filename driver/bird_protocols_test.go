@@ -42,24 +42,9 @@ func TestBIRDProtocols(t *testing.T) {
 		{Name: "core", Kind: "ospf"},
 		{Name: "odd", Kind: "bgp", AS: 4200000000},
 	}
-	if d := cmp.Diff(want, birdProtocols(r)); d != "" {
+	if d := cmp.Diff(want, birdRouting(readBIRDProtocols(r))); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-}
-
-func FuzzBIRDProtocols(f *testing.F) {
-	f.Add(birdAllProtocols)
-	f.Fuzz(func(t *testing.T, text string) {
-		r, err := readBIRDReply(bufio.NewReader(strings.NewReader(text)))
-		if err != nil {
-			return
-		}
-		for _, p := range birdProtocols(r) {
-			if p.Name == "" || p.Kind == "" {
-				t.Errorf("%+v of %q", p, text)
-			}
-		}
-	})
 }
 
 // The real BIRD, with none of keepcast's lines.

@@ -121,7 +121,7 @@ func TestBIRDRealRefused(t *testing.T) {
 	// The operator's template is what is wrong.
 	old = birdDisk(t, b)
 	own := t.TempDir()
-	birdWrite(t, filepath.Join(own, birdTemplate), "define keepcast_state = \"{{.State}}\";\nrubbish;\n")
+	birdWrite(t, filepath.Join(own, birdTemplate), "define keepcast_state = \"{{.State}}\";\nrubbish;\nattribute int keepcast_announced;\n")
 	b.SetHost(Host{Log: b.host.Log, Templates: own})
 	err = b.Apply(t.Context(), birdRoutes(birdDegraded("192.0.2.53/32")))
 	if err == nil || !strings.HasPrefix(err.Error(), "keepcast's snippet is at fault (the old snippet is back in place): ") ||
@@ -168,7 +168,7 @@ func TestBIRDRealInclude(t *testing.T) {
 	r.config(birdStatics)
 	r.start()
 	dns := birdRouteOf("192.0.2.53/32", Announced)
-	missing := `bird.conf does not include keepcast's snippet: add the line 'include "SNIPPET";' above its protocols, then run birdc configure`
+	missing := `bird: its configuration does not include keepcast's snippet: add the line 'include "SNIPPET";' to bird.conf, above its protocols, then run birdc configure`
 	birdRefuses(t, b, missing, dns)
 	birdRefuses(t, b, missing, dns)
 	if n := r.configures(); n != 1 {
@@ -181,7 +181,7 @@ func TestBIRDRealInclude(t *testing.T) {
 	r.config(`include "` + r.dir + `/copy.conf";` + "\n")
 	r.say("configure")
 	_, copied, _ := b.render(birdRoutes())
-	another := `bird runs another snippet (keepcast_state "` + copied + `") than SNIPPET ("` + state + `"): correct the include line in bird.conf, then run birdc configure`
+	another := `bird: runs another snippet (keepcast_state "` + copied + `") than SNIPPET ("` + state + `"): correct the include line in bird.conf, then run birdc configure`
 	birdRefuses(t, b, another, dns)
 	n := r.configures()
 	birdRefuses(t, b, another, dns)
@@ -201,7 +201,7 @@ func TestBIRDRealDisabled(t *testing.T) {
 	dns := birdRouteOf("192.0.2.53/32", Announced)
 	birdApply(t, b, dns)
 	r.say("disable keepcast_pipe4")
-	birdRefuses(t, b, "protocol keepcast_pipe4 is down in bird, so nothing is announced: if that is not meant, run birdc enable keepcast_pipe4", dns)
+	birdRefuses(t, b, "bird protocol keepcast_pipe4: is down, so what it carries is not announced: if that is not meant, run birdc enable keepcast_pipe4", dns)
 	birdSees(t, b)
 	r.say("enable keepcast_pipe4")
 	birdApply(t, b, dns)

@@ -11,16 +11,43 @@ import (
 	"github.com/keepcast/keepcast/templates"
 )
 
-const birdTemplate = "bird.conf.tmpl"
+const (
+	birdTemplate = "bird.conf.tmpl"
+	birdDirect   = "keepcast"           // the protocol that reads the state's interface
+	birdMark     = "keepcast_announced" // the attribute of what came through the gate
+)
 
 // birdSnippet is what the template is executed on.
 type birdSnippet struct {
-	Path      string // where the snippet is put
-	State     string // fingerprint of all the rest
-	Interface string
-	AS        uint32 // 0: not known, nothing is prepended
-	Prepends  []int  // 1, 2, ... up to the most that any group prepends
-	Groups    []birdGroup
+	Path       string // where the snippet is put
+	State      string // fingerprint of all the rest
+	Interfaces []birdInterface
+	AS         uint32 // 0: not known, nothing is prepended
+	Prepends   []int  // 1, 2, ... up to the most that any group may prepend
+	Groups     []birdGroup
+}
+
+// birdInterface is an interface and the direct protocol that reads it.
+type birdInterface struct{ Name, Protocol string }
+
+// birdInterfaces returns them for want. The state's own has the name that an
+// operator looks for; those of the others begin alike and are quoted.
+func birdInterfaces(want State) []birdInterface {
+	var out []birdInterface
+	for _, name := range want.Interfaces() {
+		out = append(out, birdInterface{name, "'" + birdDirect + "-" + name + "'"})
+	}
+	out[0].Protocol = birdDirect
+	return out
+}
+
+// birdOwn returns the names of the protocols that the snippet for want has.
+func birdOwn(want State) []string {
+	names := []string{"keepcast_pipe4", "keepcast_pipe6"}
+	for _, i := range birdInterfaces(want) {
+		names = append(names, strings.Trim(i.Protocol, "'"))
+	}
+	return names
 }
 
 // birdGroup is the announced routes of one family that have the same attributes.
@@ -41,10 +68,12 @@ func (b *BIRD) Render(want State) ([]byte, error) {
 // render returns the snippet and its fingerprint. That is taken from the text
 // as it is without one.
 func (b *BIRD) render(want State) (text []byte, state string, err error) {
-	if want.Interface == "" || strings.ContainsAny(want.Interface, "\"\n*?") {
-		return nil, "", fmt.Errorf("interface %q: BIRD's configuration cannot name it", want.Interface)
+	for _, name := range want.Interfaces() {
+		if !birdNames(name) {
+			return nil, "", fmt.Errorf("interface %q: BIRD's configuration cannot name it", name)
+		}
 	}
-	s := birdSnippet{Path: b.Snippet, Interface: want.Interface, AS: b.AS, Groups: b.groups(want)}
+	s := birdSnippet{Path: b.Snippet, Interfaces: birdInterfaces(want), AS: b.AS, Groups: b.groups(want)}
 	for n := range prependMost {
 		s.Prepends = append(s.Prepends, n+1)
 	}
@@ -60,7 +89,18 @@ func (b *BIRD) render(want State) (text []byte, state string, err error) {
 	if !bytes.Contains(text, []byte(s.State)) {
 		return nil, "", fmt.Errorf(`template %s: it must have the line 'define keepcast_state = "{{.State}}";'`, birdTemplate)
 	}
+	if !bytes.Contains(text, []byte(birdMark)) {
+		return nil, "", fmt.Errorf(`template %s: it must have the line 'attribute int %s;', and its gate set that`, birdTemplate, birdMark)
+	}
 	return text, s.State, nil
+}
+
+// birdNames reports whether BIRD's configuration can have that name in quotes of
+// either kind: those of a text, where * and ? match others, and of a symbol.
+func birdNames(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-.:", r))
+	})
 }
 
 // groups sorts the announced routes into groups, in the order of their first routes.

@@ -34,6 +34,24 @@ func birdDegraded(prefix string) Route {
 	return r
 }
 
+func birdWith(prefix string, a Attributes) Route {
+	r := birdRouteOf(prefix, Announced)
+	r.Attributes = a
+	return r
+}
+
+func birdNetwork(prefix string, p Presence) Route {
+	r := birdRouteOf(prefix, p)
+	r.GateOnly, r.Interface = true, "nowhere0"
+	return r
+}
+
+func birdOn(iface, prefix string, p Presence) Route {
+	r := birdRouteOf(prefix, p)
+	r.Interface = iface
+	return r
+}
+
 // birdGoldens are the snippets that are compared byte for byte and then read by
 // the real bird.
 var birdGoldens = map[string]struct {
@@ -53,7 +71,17 @@ var birdGoldens = map[string]struct {
 		birdRouteOf("192.0.2.53/32", Announced), birdDegraded("192.0.2.54/32"), birdDegraded("192.0.2.55/32"),
 		birdDegraded("2001:db8:53::53/128"),
 	)},
-	"bird-noas.golden": {0, birdRoutes(birdDegraded("192.0.2.53/32"), birdRouteOf("2001:db8:53::/64", Announced))},
+	"bird-attributes.golden": {65001, birdRoutes(
+		birdWith("192.0.2.53/32", Attributes{Prepend: 3, Communities: []Community{{65001, 100}}}),
+		birdWith("192.0.2.54/32", Attributes{
+			MED: new(uint32(0)), LocalPref: new(uint32(4294967295)), Prepend: 10, Metric: new(uint32(16777214)),
+			Communities: []Community{{65535, 0}, {65535, 65281}}, LargeCommunities: []LargeCommunity{{4294967295, 0, 1}, {65001, 1, 2}},
+		}),
+		birdWith("2001:db8:53::53/128", Attributes{Metric: new(uint32(5)), LargeCommunities: []LargeCommunity{{65001, 1, 2}}}),
+	)},
+	"bird-prefixes.golden":   {65001, birdRoutes(birdNetwork("203.0.113.0/24", Announced), birdNetwork("2001:db8::/48", Announced), birdNetwork("198.51.100.0/24", Absent))},
+	"bird-interfaces.golden": {65001, birdRoutes(birdOn("any-1", "192.0.2.53/32", Announced), birdOn("any.2:v", "2001:db8:53::53/128", Delivered), birdRouteOf("192.0.2.54/32", Announced))},
+	"bird-noas.golden":       {0, birdRoutes(birdDegraded("192.0.2.53/32"), birdRouteOf("2001:db8:53::/64", Announced))},
 }
 
 func TestBIRDGolden(t *testing.T) {
@@ -101,6 +129,8 @@ protocol bgp i6 { local fd99::1 as 65001; neighbor fd99::2 as 65001; ipv6 { impo
 protocol ospf v2 o4 { ipv4 { export filter keepcast_igp; }; area 0 {}; }
 filter mine { keepcast_to_ebgp(); keepcast_to_ibgp(); keepcast_to_igp(); if source = RTS_STATIC then accept; reject; }
 protocol rip r4 { ipv4 { export filter mine; }; }
+protocol babel b6 { ipv6 { export filter keepcast_igp; }; }
+protocol static cover { ipv4 { table keepcast4; }; route 203.0.113.0/24 blackhole; }
 `)
 	out, err := exec.Command(program, "-p", "-c", filepath.Join(dir, "bird.conf")).CombinedOutput()
 	return string(out), err
@@ -135,13 +165,17 @@ func TestBIRDFingerprint(t *testing.T) {
 func TestBIRDRenderErrors(t *testing.T) {
 	dir := t.TempDir()
 	birdWrite(t, filepath.Join(dir, birdTemplate), "filter keepcast_gate { reject; }\n")
+	unmarked := t.TempDir()
+	birdWrite(t, filepath.Join(unmarked, birdTemplate), "define keepcast_state = \"{{.State}}\";\n")
 	for name, tc := range map[string]struct {
 		iface, templates, err string
 	}{
 		"no interface":        {"", "", `interface "": BIRD's configuration cannot name it`},
 		"quote in interface":  {`any"0`, "", `interface "any\"0": BIRD's configuration cannot name it`},
 		"interface pattern":   {"any*", "", `interface "any*": BIRD's configuration cannot name it`},
+		"quote in another":    {"any'0", "", `interface "any'0": BIRD's configuration cannot name it`},
 		"template with no id": {"any0", dir, `template bird.conf.tmpl: it must have the line 'define keepcast_state = "{{.State}}";'`},
+		"template, no mark":   {"any0", unmarked, `template bird.conf.tmpl: it must have the line 'attribute int keepcast_announced;', and its gate set that`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := testBIRD("/etc/bird")
@@ -204,7 +238,7 @@ func TestBIRDKind(t *testing.T) {
 	}
 	d := k.New()
 	for what, ok := range map[string]bool{
-		"Watcher": birdIs[Watcher](d), "Renderer": birdIs[Renderer](d), "Validator": birdIs[Validator](d), "Closer": birdIs[Closer](d), "Hoster": birdIs[Hoster](d),
+		"Watcher": birdIs[Watcher](d), "Renderer": birdIs[Renderer](d), "Validator": birdIs[Validator](d), "Closer": birdIs[Closer](d), "Examiner": birdIs[Examiner](d), "Follower": birdIs[Follower](d), "Hoster": birdIs[Hoster](d),
 	} {
 		if !ok {
 			t.Errorf("bird is no %s", what)

@@ -18,13 +18,17 @@ import (
 
 // The codes of BIRD's replies that keepcast tells apart (BIRD: doc/reply_codes).
 const (
+	birdReading      = 2    // which file a configuration is read from
 	birdReconfigured = 3    // the new configuration is in force
 	birdInProgress   = 4    // it is, once protocols that had to go down are down
 	birdQueued       = 5    // it will be, after the one that is in progress
 	birdShuttingDown = 6    // it will never be
 	birdStatus       = 13   // the line of "show status" that says what BIRD does
 	birdValue        = 23   // the value that "eval" found
+	birdBanner       = 1000 // the line of "show status" that says the version
+	birdRouterIDLine = 1011 // that with the router id
 	birdProtocol     = 1002 // a protocol of "show protocols"
+	birdDetails      = 1006 // of a protocol, of "show protocols all"
 	birdRoute        = 1007 // a route of "show route"
 	birdNoRoute      = 8001
 	birdConfigError  = 8002

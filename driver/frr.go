@@ -6,24 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/keepcast/keepcast/templates"
 )
 
 func init() {
 	register(Kind{
 		Name: "frr",
 		Doc: "Drives FRR (8.4 and later) over the vty socket of each of its daemons. " +
-			"In bgpd it keeps the `network` lines of the announced prefixes; the operator configures `router bgp` and its neighbors. " +
-			"In ospfd, ospf6d and isisd it keeps the route-maps `KEEPCAST` (IPv4) and `KEEPCAST6` (IPv6), which permit the announced prefixes and nothing else; " +
-			"the operator adds `redistribute connected route-map KEEPCAST` (in isisd: `redistribute ipv4 connected level-2 route-map KEEPCAST`) once. " +
+			"In bgpd it keeps the `network` lines of the announced prefixes; the operator configures `router bgp` and its neighbors, " +
+			"and gives eBGP neighbors `route-map KEEPCAST-EBGP out` where the path is to be made longer (`prepend`). " +
+			"In ospfd, ospf6d, isisd, ripd and ripngd it keeps the route-maps `KEEPCAST` (IPv4) and `KEEPCAST6` (IPv6), which permit the announced prefixes and nothing else; " +
+			"the operator adds `redistribute connected route-map KEEPCAST` (in isisd: `redistribute ipv4 connected level-2 route-map KEEPCAST`) once, " +
+			"and the same with `static` for networks without an address (`prefixes`), which are a static route to `blackhole`. " +
+			"babeld, and ripngd before FRR 10, can't filter what they redistribute: the operator adds `distribute-list prefix KEEPCAST out` (`ipv6 distribute-list prefix KEEPCAST6 out`) for each interface. " +
+			"babeld does not tell its neighbours that an address is gone, they find out when it is not repeated, and it cannot degrade one. " +
+			"ospf6d, ripd and ripngd take up to 5 s (RIP: its update interval) for what changes while the address stays. " +
+			"`write memory` saves what is announced at that moment, too: after a reboot, it is announced again once its address is there, a network without an address at once. " +
 			"Nothing else in FRR is touched.",
 		Example: "daemons: [bgpd]\nsnippet: /etc/keepcast/frr.conf\n",
 		New:     func() Driver { return new(FRR) },
@@ -34,51 +37,15 @@ func init() {
 // as the difference to what it runs, over a connection of its own, so that one
 // that is down or hangs does not keep the others from theirs.
 type FRR struct {
-	Directory string        `config:"directory" default:"/run/frr" doc:"Directory of the daemons' vty sockets (bgpd.vty and so on). keepcast needs to be in group frrvty."`
+	Directory string        `config:"directory" default:"/run/frr" doc:"Directory of the daemons' vty sockets (bgpd.vty and so on); of an FRR started with -N NAME, /run/frr/NAME. keepcast needs to be in group frrvty."`
 	Snippet   string        `config:"snippet" default:"/etc/keepcast/frr.conf" doc:"File that shows what keepcast wants of FRR now. No daemon reads it."`
-	Daemons   []string      `config:"daemons" default:"bgpd" doc:"The daemons to drive: bgpd, ospfd (IPv4), ospf6d (IPv6), isisd. An address counts as announced once each of them that carries its family has it."`
+	Daemons   []string      `config:"daemons" default:"bgpd" doc:"The daemons to drive: bgpd, ospfd (IPv4), ospf6d (IPv6), isisd, ripd (IPv4), ripngd (IPv6), babeld. An address counts as announced once each of them that carries its family has it."`
 	Timeout   time.Duration `config:"timeout" default:"5s" min:"100ms" max:"1m" doc:"How long a daemon may take to answer."`
 	host      Host
 
 	mu      sync.Mutex // guards what is below
 	daemons []*frrDaemon
 	asked   State // of the last Apply
-}
-
-// frrRole is what one daemon of FRR is for, and what it needs so that it looks at
-// a changed list again at once; without that it takes 5 s, isisd for ever.
-type frrRole struct {
-	ipv4, ipv6 bool
-	again      frrAgain
-}
-
-type frrAgain int
-
-const (
-	againNothing   frrAgain = iota // ospf6d: any way would flap the other prefixes; the address decides
-	againNetwork                   // bgpd: the network lines once more
-	againSame                      // ospfd: the same redistribute line once more
-	againWithdrawn                 // isisd: the redistribute line taken away and made again, which it merges
-)
-
-// frrRoleOf returns the role of a daemon that keepcast can drive.
-func frrRoleOf(daemon string) (frrRole, bool) {
-	switch daemon {
-	case "bgpd":
-		return frrRole{ipv4: true, ipv6: true, again: againNetwork}, true
-	case "ospfd":
-		return frrRole{ipv4: true, again: againSame}, true
-	case "ospf6d":
-		return frrRole{ipv6: true, again: againNothing}, true
-	case "isisd":
-		return frrRole{ipv4: true, ipv6: true, again: againWithdrawn}, true
-	}
-	return frrRole{}, false
-}
-
-// carries tells whether the daemon announces addresses of the family of a.
-func (r frrRole) carries(a netip.Addr) bool {
-	return a.Is4() && r.ipv4 || a.Is6() && r.ipv6
 }
 
 // Validate implements Validator.
@@ -90,11 +57,11 @@ func (f *FRR) Validate() error {
 		}
 	}
 	if len(f.Daemons) == 0 {
-		errs = append(errs, errors.New("daemons: none given (bgpd, ospfd, ospf6d, isisd)"))
+		errs = append(errs, errors.New("daemons: none given ("+frrDaemonsText+")"))
 	}
 	for i, name := range f.Daemons {
 		if _, ok := frrRoleOf(name); !ok {
-			errs = append(errs, fmt.Errorf("daemons: %q cannot be driven (bgpd, ospfd, ospf6d, isisd can)", name))
+			errs = append(errs, fmt.Errorf("daemons: %q cannot be driven (%s can)", name, frrDaemonsText))
 		}
 		if slices.Contains(f.Daemons[:i], name) {
 			errs = append(errs, fmt.Errorf("daemons: %q twice", name))
@@ -105,41 +72,6 @@ func (f *FRR) Validate() error {
 
 // SetHost implements Hoster.
 func (f *FRR) SetHost(h Host) { f.host = h }
-
-// frrRoute is a route as the template sees it.
-type frrRoute struct {
-	Prefix    netip.Prefix // masked
-	Service   string
-	Seq       int  // of its entry in a prefix-list
-	Announced bool // degraded or not
-	Degraded  bool
-}
-
-// Render implements Renderer.
-func (f *FRR) Render(want State) ([]byte, error) {
-	data := struct {
-		Daemons                []string
-		IPv4, IPv6             []frrRoute
-		MED, LocalPref, Metric int
-	}{Daemons: f.Daemons, MED: 1000, LocalPref: 50, Metric: 20000}
-	announced := map[netip.Prefix]Route{}
-	for _, r := range want.Announced() {
-		announced[r.Prefix.Masked()] = r
-	}
-	services := map[netip.Prefix]string{}
-	for _, r := range slices.Backward(want.Routes) {
-		services[r.Prefix.Masked()] = r.Service
-	}
-	for _, p := range sortedPrefixes(services) {
-		r, ok := announced[p]
-		list := &data.IPv6
-		if p.Addr().Is4() {
-			list = &data.IPv4
-		}
-		*list = append(*list, frrRoute{Prefix: p, Service: services[p], Seq: 5 * (len(*list) + 1), Announced: ok, Degraded: ok && r.Degraded})
-	}
-	return templates.Render(f.host.Templates, "frr.conf.tmpl", data)
-}
 
 // Apply implements Driver.
 func (f *FRR) Apply(ctx context.Context, want State) error {
@@ -159,7 +91,7 @@ func (f *FRR) Apply(ctx context.Context, want State) error {
 	f.mu.Lock()
 	f.asked = want
 	f.mu.Unlock()
-	on := frrHost{owned: managed(want), present: onHost(managed(want))}
+	on := frrHostOf(want)
 	err = f.each(func(d *frrDaemon) error {
 		section, ok := sections[d.vty.daemon]
 		if !ok {
@@ -175,22 +107,6 @@ func managed(s State) map[netip.Prefix]bool {
 	out := map[netip.Prefix]bool{}
 	for _, r := range s.Routes {
 		out[r.Prefix.Masked()] = true
-	}
-	return out
-}
-
-// onHost returns the prefixes of the addresses that the host has now, or those of
-// otherwise if the kernel does not tell.
-func onHost(otherwise map[netip.Prefix]bool) map[netip.Prefix]bool {
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return otherwise
-	}
-	out := map[netip.Prefix]bool{}
-	for _, a := range addrs {
-		if p, err := netip.ParsePrefix(a.String()); err == nil {
-			out[p.Masked()] = true
-		}
 	}
 	return out
 }
@@ -253,7 +169,7 @@ func (f *FRR) all() []*frrDaemon {
 			role, _ := frrRoleOf(name)
 			own := host
 			own.Log = host.Log.With("daemon", name)
-			f.daemons = append(f.daemons, &frrDaemon{role: role, vty: f.vtyOf(name), host: own})
+			f.daemons = append(f.daemons, &frrDaemon{role: role, vty: f.vtyOf(name), mgmtd: f.vtyOf(frrMgmtd), host: own})
 		}
 	}
 	return f.daemons
@@ -266,5 +182,5 @@ func (f *FRR) vtyOf(daemon string) vty {
 
 // Close implements Closer.
 func (f *FRR) Close() error {
-	return f.each(func(d *frrDaemon) error { return d.vty.close() })
+	return f.each(func(d *frrDaemon) error { return errors.Join(d.vty.close(), d.mgmtd.close()) })
 }

@@ -3,7 +3,9 @@ package driver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -51,7 +53,7 @@ func TestFRRRealRestart(t *testing.T) {
 	told.Store(0)
 	r.start("bgpd")
 	frrUntil(t, "told that bgpd is back", func() bool { return told.Load() > 0 })
-	if err := f.Apply(t.Context(), frrState(frrRouteOf(frr4, Announced, true))); !strings.HasPrefix(errText(err), "bgpd has no router bgp: ") {
+	if err := f.Apply(t.Context(), frrState(frrRouteOf(frr4, Announced, true))); !strings.HasPrefix(errText(err), "bgpd: it has no router bgp ") {
 		t.Errorf("before frr.conf is loaded into the new bgpd: %v", err)
 	}
 	r.load("bgpd")
@@ -95,10 +97,10 @@ func TestFRRRealOperatorForgot(t *testing.T) {
 	r.ask("isisd", "configure terminal", "router isis A", "no redistribute ipv6 connected level-2", "end")
 	want := frrState(frrRouteOf(frr4, Announced, false), frrRouteOf(frr6, Announced, false))
 	text := strings.Join([]string{
-		"bgpd has no router bgp: add 'router bgp ASN' with its neighbors to frr.conf",
-		"ospfd does not announce " + frr4 + ": add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf",
-		"ospf6d does not announce " + frr6 + ": add 'redistribute connected route-map KEEPCAST6' under 'router ospf6' to frr.conf",
-		"isisd does not announce " + frr6 + ": add 'redistribute ipv6 connected level-2 route-map KEEPCAST6' under 'router isis NAME' to frr.conf",
+		"bgpd: it has no router bgp to announce " + frr4 + " in: add 'router bgp ASN' with its neighbors to frr.conf",
+		"ospfd: it does not announce " + frr4 + " by the gate KEEPCAST: add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf",
+		"ospf6d: it does not announce " + frr6 + " by the gate KEEPCAST6: add 'redistribute connected route-map KEEPCAST6' under 'router ospf6' to frr.conf",
+		"isisd: it does not announce " + frr6 + " by the gate KEEPCAST6: add 'redistribute ipv6 connected level-2 route-map KEEPCAST6' under 'router isis NAME' to frr.conf",
 	}, "\n")
 	if err := f.Apply(t.Context(), want); errText(err) != text {
 		t.Errorf("got\n%v\nwant\n%s", err, text)
@@ -166,14 +168,10 @@ func TestFRRRealDenies(t *testing.T) {
 	defer f.Close()
 	frrApply(t, f, frrRouteOf(frr4, Announced, false), frrRouteOf(frr6, Announced, false))
 	frrSees(t, f, frr4, frr6)
-	for _, c := range []string{"no ip prefix-list KEEPCAST", "no ip prefix-list KEEPCAST-DEGRADED"} {
-		r.ask("ospfd", "configure terminal", c, "end")
-		r.ask("isisd", "configure terminal", c, "end")
-	}
-	for _, c := range []string{"no ipv6 prefix-list KEEPCAST6", "no ipv6 prefix-list KEEPCAST6-DEGRADED"} {
-		r.ask("ospf6d", "configure terminal", c, "end")
-		r.ask("isisd", "configure terminal", c, "end")
-	}
+	r.ask("ospfd", "configure terminal", "no ip prefix-list KEEPCAST", "end")
+	r.ask("isisd", "configure terminal", "no ip prefix-list KEEPCAST", "end")
+	r.ask("ospf6d", "configure terminal", "no ipv6 prefix-list KEEPCAST6", "end")
+	r.ask("isisd", "configure terminal", "no ipv6 prefix-list KEEPCAST6", "end")
 	r.ask("isisd", "configure terminal", "router isis A",
 		"no redistribute ipv4 connected level-2 metric 20 route-map KEEPCAST", "redistribute ipv4 connected level-2 metric 20 route-map KEEPCAST",
 		"no redistribute ipv6 connected level-2 route-map KEEPCAST6", "redistribute ipv6 connected level-2 route-map KEEPCAST6", "end")
@@ -214,4 +212,43 @@ func TestFRRRealHangs(t *testing.T) {
 	}
 	f.all()[1].vty.timeout = 10 * time.Second
 	frrApply(t, f, frrRouteOf(frr4, Announced, false))
+}
+
+// A second FRR beside the first, as `-N NAME` starts it: its directory is all that
+// its driver needs.
+func TestFRRRealPathspace(t *testing.T) {
+	r := newRealFRR(t, "bgpd")
+	name := fmt.Sprintf("kc-frr-%d", os.Getpid())
+	dir := filepath.Join(r.root, "/run/frr", name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	frrOwns(t, r.root, dir)
+	cmd := exec.Command("/usr/lib/frr/bgpd", "-N", name, "-u", "frr", "-g", "frr", "-A", "127.0.0.1", "-P", "0", "-p", "1179")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: r.root}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	second := &realFRR{t: t, root: r.root, dir: dir}
+	frrUntil(t, "the second bgpd answers", func() bool {
+		_, err := second.tell("bgpd", "show version")
+		return err == nil
+	})
+	second.enter("bgpd", "router bgp 65009\n")
+	f, g := testFRR(r.dir, "bgpd"), testFRR(dir, "bgpd")
+	defer f.Close()
+	defer g.Close()
+	frrApply(t, f, frrRouteOf(frr4, Announced, false))
+	frrApply(t, g, frrRouteOf(frr4b, Announced, true))
+	if one, two := r.networks(frr4, "203.0.113.0/24"), second.networks(frr4, "203.0.113.0/24"); one != frr4+" route-map KEEPCAST-ANNOUNCED" || !strings.HasPrefix(two, "203.0.113.0/24 route-map KEEPCAST-") {
+		t.Errorf("the first has %q, the second %q", one, two)
+	}
+	if text := second.ask("bgpd", "show running-config"); !strings.Contains(text, "set as-path prepend 65009 65009\n") {
+		t.Errorf("the second prepends otherwise:\n%s", text)
+	}
 }

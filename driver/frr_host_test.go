@@ -57,6 +57,33 @@ router ospf6
  redistribute connected route-map KEEPCAST6
 exit
 `,
+	"ripd": `router rip
+ network nh0
+ timers basic 5 30 30
+ redistribute connected route-map KEEPCAST
+exit
+`,
+	// The second line is for FRR before 10, which would send everything.
+	"ripngd": `router ripng
+ network nh0
+ timers basic 5 30 30
+ redistribute connected route-map KEEPCAST6
+ ipv6 distribute-list prefix KEEPCAST6 out nh0
+exit
+`,
+	"babeld": `interface nh0
+ babel wired
+ babel hello-interval 1000
+ babel update-interval 1000
+exit
+router babel
+ network nh0
+ redistribute ipv4 connected
+ redistribute ipv6 connected
+ distribute-list prefix KEEPCAST out nh0
+ ipv6 distribute-list prefix KEEPCAST6 out nh0
+exit
+`,
 	// The interval first: the LSP that net makes would hold the next one up for
 	// the default of 30 s.
 	"isisd": `router isis A
@@ -80,7 +107,7 @@ exit
 //
 // The daemons of Debian run in the foreground without -d, each with their own
 // directory by --vty_socket, -z and -i, which has to belong to frr. FRR 10
-// has a mgmtd, which knows no -f.
+// has a mgmtd, which knows no -f, nor do those that it configures.
 type realFRR struct {
 	t     *testing.T
 	root  string // a chroot with another FRR in it (KEEPCAST_FRR_ROOT), or ""
@@ -172,7 +199,7 @@ func (r *realFRR) start(name string) {
 	r.t.Helper()
 	inside := strings.TrimPrefix(r.dir, r.root)
 	args := []string{"-u", "frr", "-g", "frr", "--vty_socket", inside, "-z", inside + "/zserv.api", "-i", inside + "/" + name + ".pid", "-A", "127.0.0.1", "-P", "0"}
-	if name != "mgmtd" {
+	if r.configuredBy(name) != frrMgmtd || name == "zebra" {
 		if err := os.WriteFile(filepath.Join(r.dir, "empty.conf"), nil, 0o644); err != nil {
 			r.t.Fatal(err)
 		}
@@ -194,11 +221,15 @@ func (r *realFRR) start(name string) {
 // load gives a daemon the operator's configuration, as vtysh -b does after a start.
 func (r *realFRR) load(name string) {
 	r.t.Helper()
-	to := name
-	if name == "zebra" && r.procs["mgmtd"] != nil {
-		to = "mgmtd" // in FRR 10 it configures zebra
+	r.enter(r.configuredBy(name), frrConfs[name])
+}
+
+// configuredBy returns the daemon that takes the configuration of another.
+func (r *realFRR) configuredBy(name string) string {
+	if _, err := os.Stat(r.root + "/usr/lib/frr/mgmtd"); err == nil && slices.Contains([]string{"mgmtd", "zebra", "ripd", "ripngd"}, name) {
+		return frrMgmtd
 	}
-	r.enter(to, frrConfs[name])
+	return name
 }
 
 // enter sends a configuration, line by line.

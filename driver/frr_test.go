@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,26 +20,62 @@ func testFRR(dir string, daemons ...string) *FRR {
 	}
 }
 
+// frrRouteOf is a route with the attributes that the configuration sets where
+// nothing else is configured.
 func frrRouteOf(prefix string, p Presence, degraded bool) Route {
-	return Route{Prefix: netip.MustParsePrefix(prefix), Service: "dns", Presence: p, Degraded: degraded}
+	r := Route{Prefix: netip.MustParsePrefix(prefix), Service: "dns", Presence: p, Degraded: degraded}
+	if degraded {
+		r.Attributes = Attributes{MED: new(uint32(1000)), LocalPref: new(uint32(50)), Prepend: 2, Metric: new(uint32(20000))}
+	}
+	return r
 }
 
 func frrState(routes ...Route) State { return State{Interface: "anycast0", Routes: routes} }
 
-var frrGoldens = map[string]struct {
+// frrEvery are the daemons that keepcast can drive.
+func frrEvery() []string { return strings.Split(frrDaemonsText, ", ") }
+
+// frrRich is a route with all that a route can be announced with.
+func frrRich(prefix string, degraded bool) Route {
+	r := frrRouteOf(prefix, Announced, degraded)
+	r.Attributes = Attributes{
+		MED: new(uint32(0)), LocalPref: new(uint32(200)), Prepend: 3, Metric: new(uint32(5)),
+		Communities:      []Community{{65535, 0}, {65001, 100}, {65001, 20}},
+		LargeCommunities: []LargeCommunity{{65001, 2, 10}, {65001, 1, 4294967295}},
+	}
+	return r
+}
+
+func frrGateOnly(prefix string, p Presence) Route {
+	r := frrRouteOf(prefix, p, false)
+	r.GateOnly = true
+	return r
+}
+
+func frrGoldens() map[string]frrGoldenCase {
+	plain := frrRouteOf("192.0.2.60/32", Announced, true)
+	plain.Attributes = Attributes{}
+	return map[string]frrGoldenCase{
+		"frr-none.golden": {frrEvery(), frrState()},
+		"frr-some.golden": {frrEvery(), frrState(
+			frrRouteOf("192.0.2.54/32", Announced, true), frrRouteOf("192.0.2.53/32", Announced, false), frrRouteOf("192.0.2.55/32", Delivered, false),
+			frrRouteOf("203.0.113.1/24", Announced, false), frrRouteOf("2001:db8:53::53/128", Announced, true), frrRouteOf("2001:db8:53::54/128", Absent, true),
+		)},
+		"frr-rich.golden": {frrEvery(), frrState(
+			frrRich("192.0.2.54/32", true), frrRich("192.0.2.55/32", false), plain, frrGateOnly("198.51.100.0/24", Announced),
+			frrRich("2001:db8:53::53/128", true), frrGateOnly("2001:db8:54::/48", Delivered),
+		)},
+		"frr-bgpd.golden": {[]string{"bgpd"}, frrState(frrRouteOf("192.0.2.53/32", Announced, false))},
+	}
+}
+
+type frrGoldenCase struct {
 	daemons []string
 	want    State
-}{
-	"frr-none.golden": {[]string{"bgpd", "ospfd", "ospf6d", "isisd"}, frrState()},
-	"frr-some.golden": {[]string{"bgpd", "ospfd", "ospf6d", "isisd"}, frrState(
-		frrRouteOf("192.0.2.54/32", Announced, true), frrRouteOf("192.0.2.53/32", Announced, false), frrRouteOf("192.0.2.55/32", Delivered, false),
-		frrRouteOf("203.0.113.1/24", Announced, false), frrRouteOf("2001:db8:53::53/128", Announced, true), frrRouteOf("2001:db8:53::54/128", Absent, true),
-	)},
-	"frr-bgpd.golden": {[]string{"bgpd"}, frrState(frrRouteOf("192.0.2.53/32", Announced, false))},
 }
 
 func TestFRRGolden(t *testing.T) {
-	for name, tc := range frrGoldens {
+	for name, tc := range frrGoldens() {
 		t.Run(name, func(t *testing.T) {
 			got, err := testFRR("/run/frr", tc.daemons...).Render(tc.want)
 			if err != nil {
@@ -76,7 +113,8 @@ func vtyshReads(t *testing.T, snippet []byte) (string, error) {
 		frrMissing(t, "vtysh is not installed")
 	}
 	path := filepath.Join(t.TempDir(), "frr.conf")
-	if err := os.WriteFile(path, snippet, 0o644); err != nil {
+	asNumber := regexp.MustCompile(`\bAS\b`)
+	if err := os.WriteFile(path, asNumber.ReplaceAll(snippet, []byte("65001")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	out, err := exec.Command(program, "-C", "-f", path).CombinedOutput()
@@ -98,11 +136,11 @@ func TestFRRValidate(t *testing.T) {
 		want   string
 	}{
 		"good":          {func(*FRR) {}, ""},
-		"no daemons":    {func(f *FRR) { f.Daemons = nil }, "daemons: none given (bgpd, ospfd, ospf6d, isisd)"},
-		"not yet":       {func(f *FRR) { f.Daemons = []string{"bgpd", "ripd"} }, `daemons: "ripd" cannot be driven (bgpd, ospfd, ospf6d, isisd can)`},
+		"no daemons":    {func(f *FRR) { f.Daemons = nil }, "daemons: none given (bgpd, ospfd, ospf6d, isisd, ripd, ripngd, babeld)"},
+		"not yet":       {func(f *FRR) { f.Daemons = []string{"bgpd", "eigrpd"} }, `daemons: "eigrpd" cannot be driven (bgpd, ospfd, ospf6d, isisd, ripd, ripngd, babeld can)`},
 		"twice":         {func(f *FRR) { f.Daemons = []string{"bgpd", "bgpd"} }, `daemons: "bgpd" twice`},
 		"relative path": {func(f *FRR) { f.Snippet = "frr.conf" }, `snippet: "frr.conf" is not an absolute path`},
-		"several":       {func(f *FRR) { f.Directory, f.Daemons = "", nil }, "directory: \"\" is not an absolute path\ndaemons: none given (bgpd, ospfd, ospf6d, isisd)"},
+		"several":       {func(f *FRR) { f.Directory, f.Daemons = "", nil }, "directory: \"\" is not an absolute path\ndaemons: none given (bgpd, ospfd, ospf6d, isisd, ripd, ripngd, babeld)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := testFRR("/run/frr", "bgpd")

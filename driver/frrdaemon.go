@@ -4,23 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // frrBatch bounds the commands that go out before their answers are read, so that
 // neither side ever blocks on a full socket.
 const frrBatch = 64
 
+// frrLockRetry is how long to wait for the lock on the configuration of mgmtd.
+const frrLockRetry = 50 * time.Millisecond
+
 // frrDaemon is one daemon of FRR and the connection to it.
 type frrDaemon struct {
 	role frrRole
 	host Host // whose log carries the daemon's name
 
-	mu  sync.Mutex // guards what is below
-	vty vty
+	mu    sync.Mutex // guards what is below
+	vty   vty
+	mgmtd vty // used where mgmtd configures the daemon
+	major int // version of FRR; known once the daemon has been asked for it
 	// pending: a list or route-map was changed and the daemon not yet made to look
 	// at it again. It outlives a failed Apply.
 	pending bool
@@ -30,19 +36,58 @@ type frrDaemon struct {
 	resolved []frrRedistribute
 }
 
+// frrMgmtd is the daemon that configures some of the others from FRR 10 on.
+const frrMgmtd = "mgmtd"
+
 // open makes sure of a connection; a new one may lead to a new daemon.
 func (d *frrDaemon) open(ctx context.Context) error {
 	fresh, err := d.vty.open(ctx)
+	if err != nil {
+		return err
+	}
 	if fresh {
-		d.resolved = nil
+		d.resolved, d.major = nil, 0
+	}
+	if d.role.mgmtd && d.major == 0 {
+		answers, err := d.vty.ask(ctx, "show version")
+		if err != nil {
+			return err
+		}
+		if d.major, err = frrMajor(answers[0]); err != nil {
+			return fmt.Errorf("%s: %w", d.vty.daemon, err)
+		}
+	}
+	if d.managed() {
+		_, err = d.mgmtd.open(ctx)
 	}
 	return err
 }
 
-// frrHost is what a daemon is told of the host besides its section.
-type frrHost struct {
-	owned   map[netip.Prefix]bool // every prefix that keepcast manages
-	present map[netip.Prefix]bool // every prefix that an address on the host has now
+// managed tells whether mgmtd configures the daemon.
+func (d *frrDaemon) managed() bool { return d.role.mgmtd && d.major >= 10 }
+
+// blind tells whether the daemon can't match a prefix in a route-map: ripngd takes
+// such a line before FRR 10, and lets everything through.
+func (d *frrDaemon) blind() bool { return d.vty.daemon == "ripngd" && !d.managed() }
+
+// config returns the connection on which the daemon is configured.
+func (d *frrDaemon) config() *vty {
+	if d.managed() {
+		return &d.mgmtd
+	}
+	return &d.vty
+}
+
+// frrMajor reads the answer to show version, which begins "FRRouting 8.4.4 (host)".
+func frrMajor(text string) (int, error) {
+	_, after, found := strings.Cut(text, "FRRouting ")
+	major, _, _ := strings.Cut(after, ".")
+	n, err := strconv.Atoi(major)
+	if !found || err != nil || n < 1 {
+		first, _, _ := strings.Cut(text, "\n")
+		return 0, fmt.Errorf("show version: %q names no version of FRR", first)
+	}
+	return n, nil
 }
 
 // apply brings the daemon's running configuration in step with its section.
@@ -54,11 +99,20 @@ func (d *frrDaemon) apply(ctx context.Context, section frrConfig, want State, on
 	if err != nil {
 		return err
 	}
-	if run.router == "" && len(section.networks) > 0 {
-		err = fmt.Errorf("%s has no router bgp: add 'router bgp ASN' with its neighbors to frr.conf", d.vty.daemon)
+	if d.blind() {
+		section = section.forBlind(on)
+	}
+	section.prependAS(run.as())
+	var errs []error
+	for _, finding := range d.findings(run, want) {
+		if finding.Level == Breaks {
+			errs = append(errs, finding)
+		}
+	}
+	if run.router == "" {
 		section.networks = nil // the route-maps can go ahead
 	}
-	return errors.Join(err, d.load(ctx, run, section, on), d.unused(run, want))
+	return errors.Join(append([]error{d.load(ctx, run, section, on)}, errs...)...)
 }
 
 // load sends the difference, makes the daemon look at it, and reads it back.
@@ -74,7 +128,7 @@ func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost
 		return errors.Join(refused, err)
 	}
 	if d.pending {
-		r, err := d.configure(ctx, d.lookAgain(run, section))
+		r, err := d.configure(ctx, d.lookAgain(run))
 		refused = errors.Join(refused, r)
 		if err != nil {
 			return errors.Join(refused, err)
@@ -96,40 +150,21 @@ func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost
 	return nil
 }
 
-// mustLook tells whether the daemon has to look at its routes again. It has not
-// for an address that is not on the host: it will look when the address comes,
-// and in isisd a look uses up the one LSP that lsp-gen-interval allows in 30 s, for
-// which the address would then have to wait.
-func (d *frrDaemon) mustLook(run, section frrConfig, on frrHost) bool {
-	routeMaps := len(diffRouteMaps(run, section)) > 0
-	if routeMaps || d.role.again == againNetwork {
-		return routeMaps
-	}
-	unresolved := func(l frrRedistribute) bool { return !slices.Contains(d.resolved, l) }
-	if d.role.again == againWithdrawn && slices.ContainsFunc(run.redistribute, unresolved) {
-		return true
-	}
-	before, after := run.listed(), section.listed()
-	for p := range on.present {
-		was, had := before[p]
-		is, has := after[p]
-		if had != has || was != is {
-			return true
-		}
-	}
-	return false
-}
-
 // running asks the daemon for its running configuration.
 func (d *frrDaemon) running(ctx context.Context) (frrConfig, error) {
-	answers, err := d.vty.run(ctx, "show running-config")
+	from := d.config()
+	answers, err := from.run(ctx, "show running-config")
 	if err != nil {
 		return frrConfig{}, err
 	}
-	if err := refusals(d.vty.daemon, answers); err != nil {
+	if err := refusals(from.daemon, answers); err != nil {
 		return frrConfig{}, err
 	}
-	return frrRunning(answers[0].text), nil
+	run := frrRunning(answers[0].text)
+	if d.managed() {
+		run = run.of(d.role)
+	}
+	return run, nil
 }
 
 // configure sends steps and returns what the daemon refused; the error is one of
@@ -141,14 +176,46 @@ func (d *frrDaemon) configure(ctx context.Context, steps []frrStep) (refused, er
 		for lines := range frrChunks(s.lines) {
 			commands := slices.Concat([]string{"configure terminal"}, s.blocks, lines, []string{"end"})
 			d.host.Log.Debug("sending to frr", "commands", commands)
-			answers, err := d.vty.run(ctx, commands...)
-			refused = errors.Join(refused, refusals(d.vty.daemon, answers))
+			answers, err := d.send(ctx, commands)
+			refused = errors.Join(refused, refusals(d.config().daemon, answers))
 			if err != nil {
 				return refused, err
 			}
 		}
 	}
 	return refused, nil
+}
+
+// send sends commands to the daemon in one write, so that it does nothing in
+// between. mgmtd loses what comes while it works, so it gets them one by one, and
+// once more while another session, which may be that of another daemon, has its
+// configuration locked.
+func (d *frrDaemon) send(ctx context.Context, commands []string) ([]vtyAnswer, error) {
+	if !d.managed() {
+		return d.vty.run(ctx, commands...)
+	}
+	pause := time.NewTicker(frrLockRetry)
+	defer pause.Stop()
+	for end := time.Now().Add(d.mgmtd.timeout); ; {
+		var answers []vtyAnswer
+		locked := false
+		for _, c := range commands {
+			answer, err := d.mgmtd.run(ctx, c)
+			answers = append(answers, answer...)
+			if err != nil {
+				return answers, err
+			}
+			locked = locked || strings.Contains(answer[0].text, "could not lock")
+		}
+		if !locked || time.Now().After(end) {
+			return answers, nil
+		}
+		select {
+		case <-ctx.Done():
+			return answers, context.Cause(ctx)
+		case <-pause.C:
+		}
+	}
 }
 
 // frrChunks cuts lines into batches; no lines are one batch, for a block that is
@@ -158,67 +225,4 @@ func frrChunks(lines []string) func(yield func([]string) bool) {
 		return func(yield func([]string) bool) { yield(nil) }
 	}
 	return slices.Chunk(lines, frrBatch)
-}
-
-// lookAgain returns the steps that make the daemon apply changed lists at once.
-// The operator's redistribute lines are entered exactly as they stand. Where one
-// has to go for a moment, its return is in the same write, which is shorter than
-// the 512 bytes a daemon reads at once: it does nothing in between.
-func (d *frrDaemon) lookAgain(run, section frrConfig) []frrStep {
-	var steps []frrStep
-	for _, r := range run.redistribute {
-		switch d.role.again {
-		case againSame:
-			steps = append(steps, frrStep{blocks: []string{r.router}, lines: []string{r.line}})
-		case againWithdrawn:
-			steps = append(steps, frrStep{blocks: []string{r.router}, lines: []string{"no " + r.line, r.line}})
-		}
-	}
-	if d.role.again == againNetwork {
-		steps = againNetworks(run, section)
-	}
-	return steps
-}
-
-// unused returns an error if the operator's configuration does not lead an
-// announced address through keepcast's route-map, so that nothing would be
-// announced. In isisd an interface that runs IS-IS is as good.
-func (d *frrDaemon) unused(run frrConfig, want State) error {
-	if d.role.again == againNetwork {
-		return nil
-	}
-	missing := map[string]string{}
-	for _, r := range want.Announced() {
-		family, name := "ip", frrMark
-		if r.Prefix.Addr().Is6() {
-			family, name = "ipv6", frrMark+"6"
-		}
-		redistributed := slices.ContainsFunc(run.redistribute, func(l frrRedistribute) bool { return l.routeMap == name })
-		if d.role.carries(r.Prefix.Addr()) && !redistributed && !slices.Contains(run.isis[want.Interface], family) {
-			missing[name] = r.Prefix.Masked().String()
-		}
-	}
-	var errs []error
-	for _, name := range []string{frrMark, frrMark + "6"} {
-		if prefix, ok := missing[name]; ok {
-			errs = append(errs, fmt.Errorf("%s does not announce %s: add '%s' to frr.conf", d.vty.daemon, prefix, d.redistributeLine(name)))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// redistributeLine returns the line that an operator has to write.
-func (d *frrDaemon) redistributeLine(routeMap string) string {
-	switch d.vty.daemon {
-	case "isisd":
-		family := "ipv4"
-		if strings.HasSuffix(routeMap, "6") {
-			family = "ipv6"
-		}
-		return "redistribute " + family + " connected level-2 route-map " + routeMap + "' under 'router isis NAME"
-	case "ospf6d":
-		return "redistribute connected route-map " + routeMap + "' under 'router ospf6"
-	default:
-		return "redistribute connected route-map " + routeMap + "' under 'router ospf"
-	}
 }

@@ -66,7 +66,7 @@ func diffRouteMaps(run, want frrConfig) []frrStep {
 		var lines []string
 		for _, l := range old.lines {
 			if !slices.Contains(e.lines, l) {
-				lines = append(lines, "no "+l)
+				lines = append(lines, frrNo(l))
 			}
 		}
 		for _, l := range e.lines {
@@ -82,6 +82,15 @@ func diffRouteMaps(run, want frrConfig) []frrStep {
 	return steps
 }
 
+// frrNo returns the command that takes a line of a route-map away. Of a path, FRR
+// 8.4 takes no more than one number there.
+func frrNo(line string) string {
+	if strings.HasPrefix(line, "set as-path prepend ") {
+		line = "set as-path prepend"
+	}
+	return "no " + line
+}
+
 // diffNetworks takes away and makes the network lines of BGP.
 func diffNetworks(run, want frrConfig, owned map[netip.Prefix]bool) []frrStep {
 	lines := map[string][]string{}
@@ -95,16 +104,6 @@ func diffNetworks(run, want frrConfig, owned map[netip.Prefix]bool) []frrStep {
 		if rest, there := run.networks[p]; !there || rest != want.networks[p] {
 			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], frrNetwork(p, want.networks[p]))
 		}
-	}
-	return networkSteps(run.router, lines)
-}
-
-// againNetworks enters the wanted network lines once more: bgpd then applies a
-// changed route-map at once instead of after its delay-timer of 5 s.
-func againNetworks(run, want frrConfig) []frrStep {
-	lines := map[string][]string{}
-	for _, p := range sortedPrefixes(want.networks) {
-		lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], frrNetwork(p, want.networks[p]))
 	}
 	return networkSteps(run.router, lines)
 }

@@ -187,7 +187,8 @@ exit
 			{"router ospf", "redistribute connected metric-type 1 route-map KEEPCAST", "KEEPCAST"},
 			{"router isis A", "redistribute ipv6 connected level-2 route-map KEEPCAST6", "KEEPCAST6"},
 		},
-		isis: map[string][]string{"anycast0": {"ip", "ipv6"}},
+		isis:     map[string][]string{"anycast0": {"ip", "ipv6"}},
+		filtered: map[string]bool{},
 	}
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(frrConfig{}, frrKey{}, frrEntry{}, frrRedistribute{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
 		t.Errorf("(-want +got):\n%s", d)

@@ -167,11 +167,8 @@ func (c frrConfig) entered(owned map[netip.Prefix]bool) map[netip.Prefix]bool {
 // whether as degraded.
 func (c frrConfig) listed() map[netip.Prefix]bool {
 	out := map[netip.Prefix]bool{}
-	for k, e := range c.entries {
-		action, value, _ := strings.Cut(e.head, " ")
-		if p, err := netip.ParsePrefix(value); err == nil && action == "permit" {
-			out[p] = out[p] || strings.HasSuffix(k.name, "-DEGRADED")
-		}
+	for p, lists := range c.permits() {
+		out[p] = strings.Contains(lists+" ", frrDegraded+" ")
 	}
 	return out
 }

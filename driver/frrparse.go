@@ -12,6 +12,13 @@ import (
 // and route-maps of such a name are keepcast's; no other ones are.
 const frrMark = "KEEPCAST"
 
+// Names in FRR that mean something to keepcast when it reads them again.
+const (
+	frrDegraded  = "-DEGRADED"  // ends the name of what a degraded route is announced with
+	frrWithdrawn = "-WITHDRAWN" // ends the name of a list of what is told to be gone
+	frrEBGP      = frrMark + "-EBGP"
+)
+
 // frrKey names a prefix-list entry or a route-map entry.
 type frrKey struct {
 	kind string // "ip prefix-list", "ipv6 prefix-list" or "route-map"
@@ -33,11 +40,18 @@ func (k frrKey) command(head string) string {
 	return fmt.Sprintf("%s %s seq %d %s", k.kind, k.name, k.seq, head)
 }
 
-// frrRedistribute is a line of the operator that names a route-map of keepcast.
+// frrRedistribute is a line of the operator that names a route-map of keepcast, or
+// any in babeld, which takes no route-map there.
 type frrRedistribute struct {
 	router   string // the block it stands in: "router ospf"
 	line     string
 	routeMap string
+}
+
+// connected tells whether it is about the addresses of the host, and not about
+// routes such as static ones.
+func (r frrRedistribute) connected() bool {
+	return slices.Contains(strings.Fields(r.line), "connected")
 }
 
 // frrConfig is what matters to keepcast in a running configuration, or in a
@@ -47,7 +61,10 @@ type frrConfig struct {
 	router       string                  // header of the default instance of BGP, "" without one
 	networks     map[netip.Prefix]string // network lines in it; the value is what follows the prefix
 	redistribute []frrRedistribute
+	filtered     map[string]bool     // lists of keepcast that filter what is sent, by a distribute-list of the operator
 	isis         map[string][]string // interface: address families ("ip", "ipv6") that IS-IS runs there
+	delay        string              // the operator's route-map delay-timer in BGP, in seconds, "" without one
+	ebgpUsed     bool                // the operator's BGP leads something through KEEPCAST-EBGP
 }
 
 // frrRunning reads what `show running-config` of one daemon prints.
@@ -56,20 +73,10 @@ func frrRunning(text string) frrConfig {
 	return c
 }
 
-// frrSection reads a section of the snippet. A line that keepcast would not
-// recognise as its own again, once it runs, is an error.
-func frrSection(daemon, text string) (frrConfig, error) {
-	c, foreign := frrParse(text)
-	if len(foreign) > 0 {
-		return c, fmt.Errorf("section %s: %q is nothing keepcast can keep up to date (only prefix-list entries with seq and route-map entries named %s..., and network lines in router bgp)", daemon, foreign[0], frrMark)
-	}
-	return c, nil
-}
-
 // frrParse picks keepcast's matter out of a configuration and also returns the
 // lines that are none of it.
 func frrParse(text string) (c frrConfig, foreign []string) {
-	c = frrConfig{entries: map[frrKey]frrEntry{}, networks: map[netip.Prefix]string{}, isis: map[string][]string{}}
+	c = frrConfig{entries: map[frrKey]frrEntry{}, networks: map[netip.Prefix]string{}, isis: map[string][]string{}, filtered: map[string]bool{}}
 	frrLines(text, func(blocks []string, line string) {
 		if !c.add(blocks, line) {
 			foreign = append(foreign, line)
@@ -119,6 +126,8 @@ func (c *frrConfig) add(blocks []string, line string) bool {
 		}
 		c.router = line
 		return true
+	case len(words) == 4 && line == "bgp route-map delay-timer "+words[3]:
+		c.delay = words[3]
 	}
 	return false
 }
@@ -143,16 +152,21 @@ func (c *frrConfig) addInner(blocks []string, line string, words []string) bool 
 		key := frrKey{kind: outer[0], name: outer[1], seq: n}
 		e, ours := c.entries[key]
 		if err != nil || !ours {
+			c.ebgpUsed = c.ebgpUsed || line == "call "+frrEBGP
 			return false
 		}
-		e.lines = append(e.lines, strings.Join(words, " "))
+		e.lines = append(e.lines, frrAttribute(words))
 		c.entries[key] = e
 		return true
 	case c.router != "" && blocks[0] == c.router:
 		return c.addRouter(blocks, line, words)
 	case outer[0] == "router" && words[0] == "redistribute":
-		if name := frrRouteMap(words); strings.HasPrefix(name, frrMark) {
+		if name := frrRouteMap(words); strings.HasPrefix(name, frrMark) || blocks[0] == "router babel" {
 			c.redistribute = append(c.redistribute, frrRedistribute{router: blocks[0], line: line, routeMap: name})
+		}
+	case outer[0] == "router" && slices.Contains(words, "distribute-list"):
+		if i := slices.Index(words, "prefix"); i >= 0 && i+2 < len(words) && words[i+2] == "out" {
+			c.filtered[words[i+1]] = true
 		}
 	case outer[0] == "interface" && len(outer) > 1 && len(words) >= 3 && words[1] == "router" && words[2] == "isis":
 		c.isis[outer[1]] = append(c.isis[outer[1]], words[0])
@@ -164,6 +178,9 @@ func (c *frrConfig) addInner(blocks []string, line string, words []string) bool 
 func (c *frrConfig) addRouter(blocks []string, line string, words []string) bool {
 	if len(blocks) == 1 && (line == frrFamily(netip.IPv4Unspecified()) || line == frrFamily(netip.IPv6Unspecified())) {
 		return true
+	}
+	if words[0] == "neighbor" && words[len(words)-1] == "out" && frrRouteMap(words) == frrEBGP {
+		c.ebgpUsed = true
 	}
 	if len(words) < 2 || words[0] != "network" {
 		return false

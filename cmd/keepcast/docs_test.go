@@ -84,7 +84,11 @@ func TestCommandsAreDocumented(t *testing.T) {
 func configurations(t *testing.T) map[string][]byte {
 	t.Helper()
 	out := map[string][]byte{}
-	for _, path := range []string{"../../packaging/keepcast.yaml", docs + "/../README.md", docs + "/tutorial.md"} {
+	howTos, err := filepath.Glob(filepath.Join(docs, "howto", "*.md"))
+	if err != nil || len(howTos) == 0 {
+		t.Fatal(howTos, err)
+	}
+	for _, path := range append(howTos, "../../packaging/keepcast.yaml", docs+"/../README.md", docs+"/tutorial.md") {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +108,7 @@ func configurations(t *testing.T) map[string][]byte {
 }
 
 // TestShownConfigurationsAreValid loads the sample configuration and those of
-// the README and the tutorial, and holds the JSON Schema to the same verdict.
+// the README, the tutorial and the how-tos, and holds the JSON Schema to the same verdict.
 func TestShownConfigurationsAreValid(t *testing.T) {
 	schema := compiledSchema(t)
 	for name, text := range configurations(t) {

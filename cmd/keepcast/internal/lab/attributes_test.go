@@ -36,11 +36,11 @@ func TestAttributes(t *testing.T) {
 		o    Options
 		want Path
 	}{
-		"bird ebgp": {Options{Daemon: BIRD}, with(100, "65001")},
-		"bird ibgp": {Options{Daemon: BIRD, IBGP: true}, with(50)},
-		"frr ebgp":  {Options{Daemon: FRR}, with(0, "65001")}, // by graceful-shutdown
-		"frr ibgp":  {Options{Daemon: FRR, IBGP: true}, with(50)},
-		"of each":   {Options{Daemon: BIRD, Daemons: map[string]string{"b": FRR}, IBGP: true}, with(50)},
+		"bird ebgp": {Options{Daemon: BIRD}, marked.with(100, "65001")},
+		"bird ibgp": {Options{Daemon: BIRD, IBGP: true}, marked.with(50)},
+		"frr ebgp":  {Options{Daemon: FRR}, marked.with(0, "65001")}, // by graceful-shutdown
+		"frr ibgp":  {Options{Daemon: FRR, IBGP: true}, marked.with(50)},
+		"of each":   {Options{Daemon: BIRD, Daemons: map[string]string{"b": FRR}, IBGP: true}, marked.with(50)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -24,6 +24,11 @@ func (n *Node) configureBIRD(s settings) error {
 			return err
 		}
 	}
+	if !s.Host {
+		if err := os.WriteFile(s.Table, nil, 0o644); err != nil {
+			return fmt.Errorf("table: %w", err)
+		}
+	}
 	conf, err := n.write(suffixed("bird", s.Instance)+".conf", name, s)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/template"
 	"time"
 )
@@ -24,6 +25,7 @@ type settings struct {
 	Instance, Interface      string // of a host
 	Links                    []link
 	Snippet                  string // the file that keepcast writes for BIRD
+	Table                    string // the file that SetTable writes for a router with BIRD
 	Extra                    string
 	Number                   int // of the daemon, in its IS-IS system id
 	HostAS, RouterAS         int
@@ -38,6 +40,7 @@ func (n *Node) configureDaemons() error {
 	instances := n.instances()
 	for i, instance := range instances {
 		s := o.settings(n.name, n.number(instance), n.links)
+		s.Table = n.table()
 		s.Instance, s.Shared = instance, len(instances) > 1
 		if s.Host {
 			s.Links, s.Interface = n.links[i:i+1], anycastInterface(instance)
@@ -46,10 +49,9 @@ func (n *Node) configureDaemons() error {
 		if instance == "" {
 			s.Extra = o.Extra[n.name]
 		}
-		configure := n.configureFRR
-		if o.daemon(n.name) == BIRD {
-			configure = n.configureBIRD
-		}
+		configure := map[string]func(settings) error{
+			BIRD: n.configureBIRD, FRR: n.configureFRR, OpenBGPD: n.configureOpenBGPD, GoBGP: n.configureGoBGP,
+		}[o.daemon(n.name)]
 		if err := configure(s); err != nil {
 			return err
 		}
@@ -69,19 +71,29 @@ func (o Options) settings(name string, number int, links []link) settings {
 	return s
 }
 
-// HostConfig is the configuration of an anycast host's routing daemon, BIRD or
-// FRR, for a protocol: what the hosts of a lab run, with the snippet at its usual
+// HostConfig is the configuration of an anycast host's routing daemon for a
+// protocol: what the hosts of a lab run, with the snippet at its usual
 // place. The documentation shows it.
 func HostConfig(daemon, protocol string) (string, error) {
-	o := Options{Daemon: daemon, Protocol: protocol}
+	o := Options{Daemon: FRR, Daemons: map[string]string{"a": daemon}, Protocol: protocol}
 	if err := o.validateProtocol(); err != nil {
 		return "", err
 	}
 	_, far := ends(1, "a", uplink)
 	s := o.settings("a", 1, []link{far})
-	s.Snippet = "/etc/bird/keepcast.conf"
+	s.Snippet = map[string]string{BIRD: "/etc/bird/keepcast.conf", OpenBGPD: "/etc/keepcast/openbgpd.conf"}[daemon]
 	text, err := render(daemon+"-host.conf.tmpl", s)
 	return string(text), err
+}
+
+// DriverConfig is keepcast's side of HostConfig for BIRD and FRR: the entry of
+// drivers in keepcast.yaml, with the daemon's snippet at its usual place.
+func DriverConfig(daemon, protocol string) string {
+	if daemon == BIRD {
+		return "{kind: bird, as: 65001, snippet: /etc/bird/keepcast.conf}"
+	}
+	daemons := strings.Join(frrDaemons(protocol)[1:], ", ") // without zebra
+	return "{kind: frr, daemons: [" + daemons + "], snippet: /etc/keepcast/frr.conf}"
 }
 
 // render executes a template.

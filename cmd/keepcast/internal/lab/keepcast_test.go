@@ -59,11 +59,13 @@ services:
 
 // driverOf is the driver's line in the configuration of a host.
 func driverOf(h *Host, o Options) string {
-	if o.daemon(h.name) == BIRD {
-		return "{kind: bird, as: 65001, snippet: " + h.Snippet() + "}"
+	text := strings.NewReplacer("/etc/bird/keepcast.conf", h.Snippet(), "/etc/keepcast/frr.conf", filepath.Join(h.Dir(), suffixed("frr-snippet", h.instance)+".conf")).
+		Replace(DriverConfig(o.daemon(h.name), o.Protocol))
+	if h.instance == "" {
+		return text
 	}
-	daemons := map[string]string{BGP: "bgpd", OSPF: "ospfd, ospf6d", ISIS: "isisd"}[o.Protocol]
-	return "{kind: frr, daemons: [" + daemons + "], snippet: " + filepath.Join(h.Dir(), "frr-snippet.conf") + "}"
+	own := map[string]string{BIRD: "socket: " + h.BIRDSocket(), FRR: "directory: " + h.FRRDirectory()}[o.daemon(h.name)]
+	return "{name: " + suffixed(o.daemon(h.name), h.instance) + ", " + own + ", " + strings.TrimPrefix(text, "{")
 }
 
 // newStand starts a lab, with keepcast running on both hosts. The services are

@@ -139,7 +139,11 @@ func (o Options) validate() error {
 func (o Options) validateProtocol() error {
 	for _, node := range []string{"a", "b", "r"} {
 		d := o.daemon(node)
-		if d != BIRD && d != FRR {
+		templated := d == OpenBGPD || d == GoBGP
+		switch {
+		case templated && (node == "r" || o.Protocol != BGP):
+			return fmt.Errorf("lab: node %s: %s is for hosts that speak BGP", node, d)
+		case !templated && d != BIRD && d != FRR:
 			return fmt.Errorf("lab: daemon %q of node %s: not %s or %s", d, node, BIRD, FRR)
 		}
 		if d == BIRD && o.Protocol == ISIS {
@@ -157,10 +161,9 @@ func (o Options) validateProtocol() error {
 func (o Options) Missing() error {
 	var errs []error
 	for _, node := range []string{"a", "b", "r"} {
-		names := []string{"bird", "birdc"}
-		if o.daemon(node) == FRR {
-			names = append(frrDaemons(o.Protocol), "vtysh")
-		}
+		names := map[string][]string{
+			BIRD: {"bird", "birdc"}, FRR: append(frrDaemons(o.Protocol), "vtysh"), OpenBGPD: {"bgpctl"}, GoBGP: {"gobgp", "gobgpd"},
+		}[o.daemon(node)]
 		for _, name := range names {
 			if _, err := program(o.Root, name); err != nil {
 				errs = append(errs, err)

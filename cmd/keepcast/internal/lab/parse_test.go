@@ -31,9 +31,8 @@ var marked = Path{
 	Communities: []string{"65001:100", "65535:0"}, LargeCommunities: []string{"65001:1:2", "65001:3:4"},
 }
 
-// with is marked with another local preference and AS path.
-func with(localPref int64, as ...string) Path {
-	p := marked
+// with is p with another local preference and AS path.
+func (p Path) with(localPref int64, as ...string) Path {
 	p.LocalPref, p.ASPath = localPref, as
 	return p
 }
@@ -52,15 +51,15 @@ func parseLSAs(start string) func(string, netip.Prefix) ([]Path, error) {
 
 var parsers = map[string]parser{
 	"bird bgp":        {[]string{"bird-bgp4.txt", "bird-bgp6.txt"}, both(Path{Best: true, ASPath: []string{"65001"}, LocalPref: 100}), parseBIRD},
-	"bird attributes": {[]string{"bird-attributes.txt"}, both(with(100, "65001")), parseBIRD},
-	"bird ibgp":       {[]string{"bird-attributes-ibgp.txt"}, both(with(50)), parseBIRD},
+	"bird attributes": {[]string{"bird-attributes.txt"}, both(marked.with(100, "65001")), parseBIRD},
+	"bird ibgp":       {[]string{"bird-attributes-ibgp.txt"}, both(marked.with(50)), parseBIRD},
 	"bird ospf":       {[]string{"bird-ospf4.txt", "bird-ospf6.txt"}, both(Path{Metric: 10000}), plain(birdOSPF)},
 	"bird rip":        {[]string{"bird-rip4.txt", "bird-rip6.txt"}, []Path{{Host: "a", Best: true, Metric: 2}, {Host: "b", Metric: 3}}, parseBIRD},
 	"bird babel":      {[]string{"bird-babel.txt"}, []Path{{Host: "a", Metric: 96}, {Host: "b", Metric: 192}}, plain(birdBabel)},
 	"frr bgp":         {[]string{"frr-bgp4.json", "frr-bgp6.json"}, both(Path{Best: true, ASPath: []string{"65001"}}), parseFRR},
 	// FRR honours graceful-shutdown (RFC 8326, 4.1) of another AS by itself.
-	"frr attributes": {[]string{"frr-attributes.json"}, both(with(0, "65001")), parseFRR},
-	"frr ibgp":       {[]string{"frr-attributes-ibgp.json"}, both(with(50)), parseFRR},
+	"frr attributes": {[]string{"frr-attributes.json"}, both(marked.with(0, "65001")), parseFRR},
+	"frr ibgp":       {[]string{"frr-attributes-ibgp.json"}, both(marked.with(50)), parseFRR},
 	"frr ospf":       {[]string{"frr-ospf4.txt"}, both(Path{Metric: 20}), parseLSAs("LS age:")},
 	"frr ospf6":      {[]string{"frr-ospf6.txt"}, both(Path{Metric: 20}), parseLSAs("Age:")},
 	"frr isis":       {[]string{"frr-isis.txt"}, both(Path{}), plain(frrISIS)},

@@ -1,0 +1,154 @@
+package driver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// configuration has BIRD check its configuration, and looks through the files of
+// it for what BIRD does not tell.
+func (b *BIRD) configuration(ctx context.Context, want State, status birdReply) []Finding {
+	out := birdRouterID(status, want)
+	r, err := b.ask(ctx, "configure check")
+	switch {
+	case birdCode(err) == birdConfigError:
+		out = append(out, Finding{
+			Name: "configuration-refused", Level: Breaks, Subject: "bird", Text: "refuses its configuration as it is on disk, so no change can be loaded: " + r.text(birdConfigError),
+			Fix: "correct it, then run birdc configure",
+		})
+	case err != nil:
+		return append(out, b.unreachable(err))
+	}
+	text, ok := birdFiles(strings.TrimPrefix(r.text(birdReading), "Reading configuration from "))
+	if !ok {
+		return out // it may not be keepcast's to read
+	}
+	if !regexp.MustCompile(`\brouter\s+id\b`).MatchString(text) {
+		out = append(out, Finding{
+			Name: "router-id-implicit", Level: Risks, Subject: "bird", Text: "its configuration sets no router id, so it takes the lowest address that it finds at its start, which can be an anycast address",
+			Fix: "set in bird.conf: router id ADDRESS; with an address that only this host has",
+		})
+	}
+	return append(out, birdScan(text)...)
+}
+
+// birdScan says that BIRD looks rarely at what netlink should have told it.
+func birdScan(text string) []Finding {
+	every := "60" // BIRD's default (sysdep/unix/krt.c, kif_init_config)
+	if m := regexp.MustCompile(`protocol\s+device\b[^{]*\{[^}]*\bscan\s+time\s+(\d+)`).FindStringSubmatch(text); m != nil {
+		every = m[1]
+	}
+	if seconds, err := strconv.Atoi(every); err != nil || seconds <= birdShortScan {
+		return nil
+	}
+	return []Finding{{
+		Name: "device-scan", Level: Note, Subject: "bird", Text: "looks only every " + every + " s at the interfaces, should it have missed a message of the kernel about an address",
+		Fix: fmt.Sprintf("set in bird.conf: protocol device { scan time %d; }", birdShortScan),
+	}}
+}
+
+// birdFiles returns the text of a configuration file and of those that it includes,
+// without comments, and whether all could be read. What those include in turn is
+// left out.
+func birdFiles(path string) (string, bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", false
+	}
+	out := birdBare(string(text))
+	for _, m := range regexp.MustCompile(`(?m)^\s*include\s+"([^"]+)"`).FindAllStringSubmatch(out, -1) {
+		pattern := m[1]
+		if !filepath.IsAbs(pattern) {
+			pattern = filepath.Join(filepath.Dir(path), pattern)
+		}
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			return "", false
+		}
+		for _, file := range files {
+			more, err := os.ReadFile(file)
+			if err != nil {
+				return "", false
+			}
+			out += "\n" + birdBare(string(more))
+		}
+	}
+	return out, true
+}
+
+// birdBare is a text of BIRD's configuration language without comments.
+func birdBare(text string) string {
+	return regexp.MustCompile(`(?s)/\*.*?\*/|#[^\n]*`).ReplaceAllString(text, " ")
+}
+
+// stale says that BIRD does not run the snippet that is on disk.
+func (b *BIRD) stale() []Finding {
+	text, err := os.ReadFile(b.Snippet)
+	if err != nil || b.state == "" || strings.Contains(string(text), `"`+b.state+`"`) {
+		return nil
+	}
+	return []Finding{{
+		Name: "snippet-differs", Level: Risks, Subject: "bird", Text: fmt.Sprintf("runs another snippet (keepcast_state %q) than is in %s", b.state, b.Snippet),
+		Fix: "correct the include line in bird.conf if it names another file, then run birdc configure",
+	}}
+}
+
+// readable says that BIRD may not read the snippet, so that it could not start.
+// BIRD runs as the owner of its socket.
+func (b *BIRD) readable() []Finding {
+	socket, err := os.Stat(b.Socket)
+	if err != nil {
+		return nil // it answered a moment ago
+	}
+	bird, ok := socket.Sys().(*syscall.Stat_t)
+	if !ok || bird.Uid == 0 {
+		return nil
+	}
+	for _, path := range []string{filepath.Dir(b.Snippet), b.Snippet} {
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			return nil // not keepcast's to know
+		case err != nil:
+			return []Finding{{
+				Name: "snippet-missing", Level: Breaks, Subject: "bird", Text: "could not start: " + err.Error(),
+				Fix: "start keepcast, which writes it, or have it written: keepcast render bird > " + b.Snippet,
+			}}
+		}
+		if !birdMay(info, bird.Uid, bird.Gid) {
+			return []Finding{{
+				Name: "snippet-unreadable", Level: Breaks, Subject: "bird",
+				Text: fmt.Sprintf("runs as user %d, group %d, and may not read %s (mode %04o): it could not start, nor load a change", bird.Uid, bird.Gid, path, info.Mode().Perm()),
+				Fix:  fmt.Sprintf("chgrp %d %s && chmod g+%s %s", bird.Gid, path, map[bool]string{true: "rx", false: "r"}[info.IsDir()], path),
+			}}
+		}
+	}
+	return nil
+}
+
+// birdMay reports whether that user and group may read the file, or go through
+// the directory.
+func birdMay(info fs.FileInfo, uid, gid uint32) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	bit := fs.FileMode(0o4)
+	if info.IsDir() {
+		bit = 0o1
+	}
+	switch {
+	case !ok:
+		return true
+	case st.Uid == uid:
+		bit <<= 6
+	case st.Gid == gid:
+		bit <<= 3
+	}
+	return info.Mode().Perm()&bit != 0
+}

@@ -1,0 +1,204 @@
+package driver
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// findings returns what stands in the way of announcing, of what a look at BIRD saw.
+func (b *BIRD) findings(ctx context.Context, seen State, running string, protocols []birdProto, neighbours []birdNeighbour) ([]Finding, error) {
+	var out []Finding
+	if b.futile == (birdFutile{b.state, running}) && running != b.state {
+		out = append(out, b.other(running))
+	}
+	for _, p := range protocols {
+		if p.state == "down" && slices.Contains(birdOwn(b.want), p.name) {
+			out = append(out, birdDisabled(p.name))
+		}
+	}
+	if running == b.state {
+		kept, err := b.keptBack(ctx, seen)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, kept...)
+	}
+	out = append(out, b.unheard(seen)...)
+	return append(out, birdSilent(seen, neighbours)...), nil
+}
+
+// other says that BIRD obeyed and yet runs another snippet than the one in place.
+func (b *BIRD) other(running string) Finding {
+	f := Finding{Name: "include-missing", Level: Breaks, Subject: "bird", Text: "its configuration does not include keepcast's snippet"}
+	f.Fix = fmt.Sprintf("add the line 'include %q;' to bird.conf, above its protocols, then run birdc configure", b.Snippet)
+	if running != "" {
+		f.Name = "snippet-differs"
+		f.Text = fmt.Sprintf("runs another snippet (keepcast_state %q) than %s (%q)", running, b.Snippet, b.state)
+		f.Fix = "correct the include line in bird.conf, then run birdc configure"
+	}
+	return f
+}
+
+// birdDisabled says that somebody disabled a protocol of the snippet: the gate
+// is right then, and yet nothing passes. It may be meant, so it is left so.
+func birdDisabled(name string) Finding {
+	return Finding{
+		Name: "protocol-disabled", Level: Breaks, Subject: "bird protocol " + name, Text: "is down, so what it carries is not announced",
+		Fix: "if that is not meant, run " + birdc("enable", name),
+	}
+}
+
+// birdc is a command about a protocol, as it is typed into a shell.
+func birdc(command, protocol string) string {
+	if strings.ContainsAny(protocol, "-.:") {
+		return fmt.Sprintf(`birdc '%s "%s"'`, command, protocol)
+	}
+	return "birdc " + command + " " + protocol
+}
+
+// keptBack says what keeps prefixes from passing a gate that is open for them.
+func (b *BIRD) keptBack(ctx context.Context, seen State) ([]Finding, error) {
+	passed := map[netip.Prefix]bool{}
+	for _, r := range seen.Routes {
+		passed[r.Prefix.Masked()] = true
+	}
+	var out []Finding
+	for _, r := range b.want.Announced() {
+		p := r.Prefix.Masked()
+		if passed[p] {
+			continue
+		}
+		through, err := b.routes(ctx, p.String()+" table "+birdTable(p))
+		if err != nil {
+			return nil, err
+		}
+		var found Finding
+		if len(through) > 0 {
+			found, err = b.notPreferred(ctx, p)
+		} else if r.GateOnly {
+			found, err = b.notOriginated(ctx, p)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if found.Name != "" {
+			out = append(out, found)
+		}
+	}
+	return out, nil
+}
+
+// notPreferred says whose route is chosen in place of keepcast's, if it still is.
+func (b *BIRD) notPreferred(ctx context.Context, p netip.Prefix) (Finding, error) {
+	r, err := b.ask(ctx, "show route "+p.String()+" table "+birdTable(p)+" primary where !defined("+birdMark+")")
+	if birdCode(err) == birdNoRoute {
+		return Finding{}, nil
+	}
+	by := birdBy(r)
+	if err != nil || by == "" {
+		return Finding{}, err
+	}
+	return Finding{
+		Name: "not-preferred", Level: Breaks, Subject: "bird " + p.String(),
+		Text: "is in BIRD, but the route of protocol " + by + " for it is the chosen one, and only that is announced",
+		Fix:  "give that protocol's channel a preference below 241, or take its route away",
+	}, nil
+}
+
+// birdBy returns the protocol of the first route of a reply to "show route".
+func birdBy(r birdReply) string {
+	for _, l := range r.Lines {
+		if _, behind, ok := strings.Cut(l.Text, " ["); ok && l.Code == birdRoute {
+			by, _, _ := strings.Cut(behind, " ")
+			return by
+		}
+	}
+	return ""
+}
+
+// notOriginated says that nobody originates a network that is only gated.
+func (b *BIRD) notOriginated(ctx context.Context, p netip.Prefix) (Finding, error) {
+	family, table := "ipv4", "keepcast4"
+	if p.Addr().Is6() {
+		family, table = "ipv6", "keepcast6"
+	}
+	found, err := b.show(ctx, p.String()+" table "+table)
+	if err != nil || len(found) > 0 {
+		return Finding{}, err
+	}
+	return Finding{
+		Name: "not-originated", Level: Breaks, Subject: "bird " + p.String(),
+		Text: "has no route in table " + table + ", so there is nothing that the gate could let pass",
+		Fix:  fmt.Sprintf("add to bird.conf, below the include line: protocol static { %s { table %s; }; route %s blackhole; }", family, table, p),
+	}, nil
+}
+
+// unheard says which prefixes are in BIRD and yet sent to nobody, other than for
+// want of a neighbour that is up.
+func (b *BIRD) unheard(seen State) []Finding {
+	var out []Finding
+	used := false
+	for _, r := range seen.Announced() {
+		used = used || len(r.ExportedTo) > 0
+		takers := slices.DeleteFunc(slices.Clone(seen.Neighbours), func(n Neighbour) bool { return !n.Takes(r.Prefix) })
+		takersUp := slices.DeleteFunc(slices.Clone(takers), func(n Neighbour) bool { return !n.Up })
+		if len(r.ExportedTo) > 0 || len(takers) > 0 && len(takersUp) == 0 {
+			continue
+		}
+		f := Finding{Name: "not-exported", Level: Breaks, Subject: "bird " + r.Prefix.Masked().String(), Fix: b.exportFix()}
+		var names []string
+		for _, n := range takersUp {
+			names = append(names, n.Name)
+		}
+		f.Text = "is in BIRD, but no export filter lets it pass: not to " + strings.Join(names, ", ")
+		if len(takers) == 0 {
+			f.Text = "is in BIRD, but no BGP, OSPF, RIP or Babel protocol exports anything of its family"
+		}
+		out = append(out, f)
+	}
+	if used || len(out) == 0 {
+		return out
+	}
+	return []Finding{b.unused(out[0].Text)}
+}
+
+// unused says that nothing at all is announced, for a reason which is that of the
+// first prefix.
+func (b *BIRD) unused(text string) Finding {
+	return Finding{
+		Name: "gate-unused", Level: Breaks, Subject: "bird", Fix: b.exportFix(),
+		Text: "announces nothing of what passes the gate: " + strings.TrimPrefix(text, "is in BIRD, but "),
+	}
+}
+
+func (b *BIRD) exportFix() string {
+	return "name keepcast_ebgp, keepcast_ibgp or keepcast_igp in the export of the protocols that are to announce it, as the head of " + b.Snippet + " shows"
+}
+
+// birdSilent returns a finding for each neighbour that is down. It is the worse if
+// a family that has something to announce has no other.
+func birdSilent(seen State, neighbours []birdNeighbour) []Finding {
+	var out []Finding
+	for _, n := range neighbours {
+		if n.Up {
+			continue
+		}
+		f := Finding{Name: "session-down", Level: Risks, Subject: "bird neighbour " + n.Name, Text: "is down: " + n.Detail}
+		f.Fix = "see " + birdc("show protocols all", n.via) + ", and the neighbour's side"
+		if n.off {
+			f.Level, f.Fix = Note, "if that is not meant, run "+birdc("enable", n.via)
+		}
+		if slices.ContainsFunc(seen.Announced(), func(r Route) bool {
+			return n.Takes(r.Prefix) && !slices.ContainsFunc(seen.Neighbours, func(o Neighbour) bool { return o.Up && o.Takes(r.Prefix) })
+		}) {
+			f.Level = Breaks
+		}
+		out = append(out, f)
+	}
+	slices.SortStableFunc(out, func(a, b Finding) int { return cmp.Compare(a.Subject, b.Subject) })
+	return out
+}

@@ -1,0 +1,122 @@
+package driver
+
+import (
+	"slices"
+	"strings"
+)
+
+// findings returns what stands between keepcast's gate in the daemon and the
+// neighbours: what the operator has to add to frr.conf, and what the daemon can't do.
+func (d *frrDaemon) findings(run frrConfig, want State) []Finding {
+	announced := slices.DeleteFunc(want.Announced(), func(r Route) bool { return !d.role.carries(r.Prefix.Addr()) })
+	if len(announced) == 0 {
+		return nil
+	}
+	if d.role.again == againNetwork {
+		return d.findingsBGP(run, announced)
+	}
+	found := []Finding{}
+	for _, r := range announced {
+		f := d.unused(run, want, r)
+		if f == nil || slices.ContainsFunc(found, func(o Finding) bool { return o.Fix == f.Fix }) {
+			continue
+		}
+		found = append(found, *f)
+	}
+	worse := func(r Route) bool { return r.Attributes.Metric != nil }
+	if i := slices.IndexFunc(announced, worse); i >= 0 && (d.role.again == againNothing || d.blind()) {
+		found = append(found, Finding{
+			Name: "metric-ignored", Level: Risks, Subject: d.vty.daemon,
+			Text: "it can't announce " + announced[i].Prefix.Masked().String() + " with a metric of its own",
+			Fix:  "withdraw instead of degrading, or use another protocol",
+		})
+	}
+	return found
+}
+
+// findingsBGP are those of bgpd.
+func (d *frrDaemon) findingsBGP(run frrConfig, announced []Route) []Finding {
+	first := announced[0].Prefix.Masked()
+	if run.router == "" {
+		return []Finding{{
+			Name: "router-bgp-missing", Level: Breaks, Subject: d.vty.daemon,
+			Text: "it has no router bgp to announce " + first.String() + " in",
+			Fix:  "add 'router bgp ASN' with its neighbors to frr.conf",
+		}}
+	}
+	i := slices.IndexFunc(announced, func(r Route) bool { return r.Attributes.Prepend > 0 })
+	if i < 0 || run.ebgpUsed {
+		return nil
+	}
+	return []Finding{{
+		Name: "prepend-unused", Level: Risks, Subject: d.vty.daemon,
+		Text: "the path of " + announced[i].Prefix.Masked().String() + " is not made longer, for no neighbor has the route-map " + frrEBGP,
+		Fix:  "add 'neighbor X route-map " + frrEBGP + " out' for each eBGP neighbor to frr.conf, or 'call " + frrEBGP + "' as the last entry of its own route-map",
+	}}
+}
+
+// unused returns a finding if the operator's configuration does not lead a route
+// through keepcast's list or route-map, so that it would not be announced. In isisd
+// an interface that runs IS-IS is as good, for an address.
+func (d *frrDaemon) unused(run frrConfig, want State, r Route) *Finding {
+	gate, family, babel := frrGateOf(r.Prefix.Addr()), "ip", "ipv4"
+	if r.Prefix.Addr().Is6() {
+		family, babel = "ipv6", "ipv6"
+	}
+	redistributed := slices.ContainsFunc(run.redistribute, func(l frrRedistribute) bool {
+		named := l.routeMap == gate
+		if d.role.again == againNothing {
+			named = slices.Contains(strings.Fields(l.line), babel)
+		}
+		return named && l.connected() != r.GateOnly
+	})
+	missing := []string{}
+	if !redistributed && (r.GateOnly || !slices.Contains(run.isis[want.On(r)], family)) {
+		missing = append(missing, d.redistributeLine(gate, r.GateOnly))
+	}
+	if (d.role.again == againNothing || d.blind()) && !run.filtered[gate] {
+		missing = append(missing, strings.TrimPrefix(family+" ", "ip ")+"distribute-list prefix "+gate+" out INTERFACE")
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return &Finding{
+		Name: "gate-unused", Level: Breaks, Subject: d.vty.daemon,
+		Text: "it does not announce " + r.Prefix.Masked().String() + " by the gate " + gate,
+		Fix:  "add '" + strings.Join(missing, "' and '") + "' under '" + d.router() + "' to frr.conf",
+	}
+}
+
+// router returns the block that an operator has to write in.
+func (d *frrDaemon) router() string {
+	switch d.vty.daemon {
+	case "isisd":
+		return "router isis NAME"
+	case "ripd":
+		return "router rip"
+	case "ripngd":
+		return "router ripng"
+	case "babeld":
+		return "router babel"
+	}
+	return "router " + strings.TrimSuffix(d.vty.daemon, "d")
+}
+
+// redistributeLine returns the line that an operator has to write.
+func (d *frrDaemon) redistributeLine(gate string, gateOnly bool) string {
+	source := "connected"
+	if gateOnly {
+		source = "static"
+	}
+	family := "ipv4"
+	if gate != frrMark {
+		family = "ipv6"
+	}
+	switch d.vty.daemon {
+	case "isisd":
+		return "redistribute " + family + " " + source + " level-2 route-map " + gate
+	case "babeld":
+		return "redistribute " + family + " " + source
+	}
+	return "redistribute " + source + " route-map " + gate
+}

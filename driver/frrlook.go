@@ -1,0 +1,144 @@
+package driver
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// frrHost is what a daemon is told of the host besides its section.
+type frrHost struct {
+	owned    map[netip.Prefix]bool // every prefix that keepcast manages
+	present  map[netip.Prefix]bool // every prefix that an address on the host has now
+	gateOnly map[netip.Prefix]bool // every network without an address
+}
+
+func frrHostOf(want State) frrHost {
+	on := frrHost{owned: managed(want), present: onHost(managed(want)), gateOnly: map[netip.Prefix]bool{}}
+	for _, r := range want.Routes {
+		if r.GateOnly {
+			on.gateOnly[r.Prefix.Masked()] = true
+		}
+	}
+	return on
+}
+
+// has tells whether there can be a route of p in the kernel, for a daemon to see.
+func (h frrHost) has(p netip.Prefix) bool { return h.present[p] || h.gateOnly[p] }
+
+// onHost returns the prefixes of the addresses that the host has now, or those of
+// otherwise if the kernel does not tell.
+func onHost(otherwise map[netip.Prefix]bool) map[netip.Prefix]bool {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return otherwise
+	}
+	out := map[netip.Prefix]bool{}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out[p.Masked()] = true
+		}
+	}
+	return out
+}
+
+// mustLook tells whether the daemon has to look at its routes again. It has not
+// for an address that is not on the host: it will look when the address comes,
+// and in isisd a look uses up the one LSP that lsp-gen-interval allows in 30 s, for
+// which the address would then have to wait.
+func (d *frrDaemon) mustLook(run, section frrConfig, on frrHost) bool {
+	switch d.role.again {
+	case againNothing:
+		return false
+	case againNetwork:
+		return len(diffRouteMaps(run, section)) > 0
+	case againAlone:
+		changed, kept := gateOnlyChange(run, section, on)
+		return changed && !kept
+	}
+	if len(diffRouteMaps(run, section)) > 0 {
+		return true
+	}
+	unresolved := func(l frrRedistribute) bool { return !slices.Contains(d.resolved, l) }
+	if d.role.again == againWithdrawn && slices.ContainsFunc(run.redistribute, unresolved) {
+		return true
+	}
+	before, after := run.permits(), section.permits()
+	for p := range on.owned {
+		if on.has(p) && before[p] != after[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// gateOnlyChange tells whether anything changes for the networks without an
+// address, and whether one of them stays announced as it is.
+func gateOnlyChange(run, section frrConfig, on frrHost) (changed, kept bool) {
+	before, after := run.permits(), section.permits()
+	for p := range on.gateOnly {
+		changed = changed || before[p] != after[p]
+		kept = kept || before[p] != "" && after[p] != ""
+	}
+	return changed, kept
+}
+
+// permits returns for each prefix that keepcast's lists let through the names of
+// these lists.
+func (c frrConfig) permits() map[netip.Prefix]string {
+	out := map[netip.Prefix]string{}
+	gone := []netip.Prefix{}
+	for _, k := range sortedKeys(c.entries) {
+		action, value, _ := strings.Cut(c.entries[k].head, " ")
+		p, err := netip.ParsePrefix(value)
+		switch {
+		case err != nil || action != "permit":
+		case strings.HasSuffix(k.name, frrWithdrawn):
+			gone = append(gone, p)
+		default:
+			out[p] += " " + k.name
+		}
+	}
+	for _, p := range gone {
+		delete(out, p)
+	}
+	return out
+}
+
+// lookAgain returns the steps that make the daemon apply changed lists at once.
+// The operator's redistribute lines are entered exactly as they stand. Where one
+// has to go for a moment, its return is in the same write, which is shorter than
+// the 512 bytes a daemon reads at once: it does nothing in between.
+func (d *frrDaemon) lookAgain(run frrConfig) []frrStep {
+	if d.role.again == againNetwork {
+		return []frrStep{{lines: lookNow(run.delay)}}
+	}
+	var steps []frrStep
+	for _, r := range run.redistribute {
+		switch {
+		case d.role.again == againSame:
+			steps = append(steps, frrStep{blocks: []string{r.router}, lines: []string{r.line}})
+		case d.role.again == againWithdrawn, d.role.again == againAlone && !r.connected():
+			steps = append(steps, frrStep{blocks: []string{r.router}, lines: []string{"no " + r.line, r.line}})
+		}
+	}
+	return steps
+}
+
+// lookNow returns the commands that make bgpd apply changed route-maps at once: it
+// puts that off for the operator's delay-timer (5 s), and does what it has put off
+// when the timer is set to 0. With 0 it never does it of itself: then an entry that
+// changes nothing is made and taken away under another timer. One write, so that
+// the operator's value is back whatever happens.
+func lookNow(delay string) []string {
+	const timer = "bgp route-map delay-timer "
+	switch delay {
+	case "":
+		return []string{timer + "0", "no " + strings.TrimSpace(timer)}
+	case "0":
+		last := "route-map " + frrEBGP + " deny 65535"
+		return []string{timer + "600", last, "no " + last, timer + "0"}
+	}
+	return []string{timer + "0", timer + delay}
+}
