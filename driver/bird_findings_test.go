@@ -25,19 +25,23 @@ func TestBIRDUnheard(t *testing.T) {
 		"sent":              {[]Route{sent("192.0.2.1/32", "up4")}, []Neighbour{four}, nil},
 		"all are down":      {[]Route{sent("192.0.2.1/32")}, []Neighbour{down}, nil},
 		"nobody": {
-			[]Route{sent("192.0.2.1/32"), sent("2001:db8::1/128")}, nil,
+			[]Route{sent("192.0.2.1/32"), sent("2001:db8::1/128")},
+			nil,
 			[]string{"gate-unused: bird: announces nothing of what passes the gate: no BGP, OSPF, RIP or Babel protocol exports anything of its family" + fix},
 		},
 		"all filtered": {
-			[]Route{sent("192.0.2.1/32"), sent("192.0.2.2/32")}, []Neighbour{four, down},
+			[]Route{sent("192.0.2.1/32"), sent("192.0.2.2/32")},
+			[]Neighbour{four, down},
 			[]string{"gate-unused: bird: announces nothing of what passes the gate: no export filter lets it pass: not to up4" + fix},
 		},
 		"one filtered": {
-			[]Route{sent("192.0.2.1/32"), sent("192.0.2.2/32", "up4")}, []Neighbour{four, down},
+			[]Route{sent("192.0.2.1/32"), sent("192.0.2.2/32", "up4")},
+			[]Neighbour{four, down},
 			[]string{"not-exported: bird 192.0.2.1/32: is in BIRD, but no export filter lets it pass: not to up4" + fix},
 		},
 		"a family without neighbours": {
-			[]Route{sent("192.0.2.1/32"), sent("2001:db8::1/128", "up6")}, []Neighbour{six},
+			[]Route{sent("192.0.2.1/32"), sent("2001:db8::1/128", "up6")},
+			[]Neighbour{six},
 			[]string{"not-exported: bird 192.0.2.1/32: is in BIRD, but no BGP, OSPF, RIP or Babel protocol exports anything of its family" + fix},
 		},
 	} {
@@ -80,7 +84,8 @@ func TestBIRDSilent(t *testing.T) {
 		"the only one":     {[]Route{birdRouteOf("192.0.2.1/32", Announced)}, []birdNeighbour{n("one", false, false)}, []string{"session-down: bird neighbour one: " + seeOne}},
 		"of no such route": {[]Route{birdRouteOf("2001:db8::1/128", Announced)}, []birdNeighbour{n("one", false, false)}, []string{"session-down (risks): bird neighbour one: " + seeOne}},
 		"disabled": {
-			nil, []birdNeighbour{n("one-4", false, true)},
+			nil,
+			[]birdNeighbour{n("one-4", false, true)},
 			[]string{`session-down (note): bird neighbour one-4: is down: Idle: if that is not meant, run birdc 'enable "one-4"'`},
 		},
 	} {

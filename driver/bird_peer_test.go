@@ -57,7 +57,11 @@ func (r *realBIRD) learnt(session string) []string {
 			out = append(out, m)
 		}
 		if m := birdAttribute.FindStringSubmatch(line); m != nil {
-			out[len(out)-1] += " " + m[1] + "=" + strings.TrimSpace(m[2])
+			name := m[1]
+			if name == "path" { // as 3.x calls it
+				name = "as_path"
+			}
+			out[len(out)-1] += " " + name + "=" + strings.TrimSpace(m[2])
 		}
 	}
 	slices.Sort(out)

@@ -98,9 +98,8 @@ func (b *BIRD) render(want State) (text []byte, state string, err error) {
 // birdNames reports whether BIRD's configuration can have that name in quotes of
 // either kind: those of a text, where * and ? match others, and of a symbol.
 func birdNames(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-.:", r))
-	})
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	return name != "" && strings.Trim(name, letters+"_-.:") == ""
 }
 
 // groups sorts the announced routes into groups, in the order of their first routes.

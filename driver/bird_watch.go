@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,7 @@ const birdRetry = time.Second
 
 // Watch calls changed when BIRD is there, is gone, or was reconfigured, by
 // whomever. It has a connection of its own, on which BIRD echoes its log lines
-// about that.
+// about that, or is asked for it.
 func (b *BIRD) Watch(ctx context.Context, changed func()) error {
 	tick := time.NewTicker(birdRetry)
 	defer tick.Stop()
@@ -29,7 +30,7 @@ func (b *BIRD) Watch(ctx context.Context, changed func()) error {
 			return err
 		}
 		changed()
-		listenBIRD(ctx, conn, in, changed)
+		listenBIRD(ctx, conn, in, tick.C, changed)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -85,12 +86,14 @@ func (b *BIRD) tryOpen(ctx context.Context) (net.Conn, *bufio.Reader) {
 	return conn, in
 }
 
-// listenBIRD reads what BIRD says unasked, until it hangs up or ctx is done.
-func listenBIRD(ctx context.Context, conn net.Conn, in *bufio.Reader, changed func()) {
+// listenBIRD hears what BIRD says unasked, until it hangs up or ctx is done.
+func listenBIRD(ctx context.Context, conn net.Conn, in *bufio.Reader, tick <-chan time.Time, changed func()) {
 	defer hangUp(conn)()
 	defer context.AfterFunc(ctx, hangUp(conn))()
-	// A BIRD that does not know echo says so and is only watched for its end.
-	if _, err := conn.Write([]byte("echo { info }\n")); err != nil {
+	if r, err := tellBIRD(conn, in, "echo { info }"); err != nil {
+		return
+	} else if r.Code >= 8000 { // 3.x has no echo
+		askBIRD(ctx, conn, in, tick, changed)
 		return
 	}
 	for {
@@ -103,4 +106,44 @@ func listenBIRD(ctx context.Context, conn net.Conn, in *bufio.Reader, changed fu
 			changed()
 		}
 	}
+}
+
+// askBIRD asks for what listenBIRD hears of, at each tick.
+func askBIRD(ctx context.Context, conn net.Conn, in *bufio.Reader, tick <-chan time.Time, changed func()) {
+	for last := ""; ; {
+		status, err := tellBIRD(conn, in, "show status")
+		if err != nil {
+			return
+		}
+		protocols, err := tellBIRD(conn, in, `show protocols "keepcast*"`)
+		if err != nil {
+			return
+		}
+		now := ""
+		for _, l := range status.Lines {
+			if when, ok := strings.CutPrefix(l.Text, "Last reconfiguration on "); ok {
+				now, _, _ = strings.Cut(when, ".") // the fraction differs from one answer to the next
+			}
+		}
+		for _, p := range readBIRDProtocols(protocols) {
+			now += " " + p.name + " " + p.state
+		}
+		if last != "" && now != last {
+			changed()
+		}
+		last = now
+		select {
+		case <-tick:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tellBIRD sends a command and reads the reply, whatever it is.
+func tellBIRD(conn net.Conn, in *bufio.Reader, command string) (birdReply, error) {
+	if _, err := io.WriteString(conn, command+"\n"); err != nil {
+		return birdReply{}, err
+	}
+	return readBIRDReply(in)
 }

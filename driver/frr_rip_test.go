@@ -235,6 +235,15 @@ func (d *frrDaemon) database(t *testing.T, p netip.Prefix) (bool, error) {
 	if err := d.open(t.Context()); err != nil {
 		return false, err
 	}
-	all, err := d.originated(t.Context(), []netip.Prefix{p})
-	return all[p], err
+	if d.vty.daemon == "bgpd" {
+		found, err := d.paths(t.Context(), []netip.Prefix{p})
+		_, ok := found[p].originated()
+		return ok, err
+	}
+	q := frrQuestionsOf(d.vty.daemon)
+	answers, err := d.vty.ask(t.Context(), q.originated)
+	if err != nil {
+		return false, err
+	}
+	return q.readOriginated(answers[0])[p], nil
 }

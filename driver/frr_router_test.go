@@ -2,6 +2,8 @@ package driver
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -123,6 +125,17 @@ func TestFRRRealPaths(t *testing.T) {
 			frrHears(t, router, "i4", frr4, "as_path= med=0 local_pref=200"+more)
 			frrHears(t, router, "e6", frr6, "as_path=65001 med=0 local_pref=100")
 
+			// An operator's template changes what the route-maps do, not which ones are named.
+			f.SetHost(Host{Templates: frrWorse(t)})
+			frrApply(t, f, up4, up6)
+			frrHears(t, router, "e4", frr4, "as_path=65001 med=77 local_pref=100")
+			frrHears(t, router, "i4", frr4, "as_path= med=0 local_pref=66")
+			frrHears(t, router, "e6", frr6, "as_path=65001 med=77 local_pref=100")
+			f.SetHost(Host{})
+			frrApply(t, f, up4, up6)
+			frrHears(t, router, "e4", frr4, "as_path=65001 med=0 local_pref=100")
+			frrHears(t, router, "i4", frr4, "as_path= med=0 local_pref=100")
+
 			frrApply(t, f, frrRouteOf(frr4, Delivered, false), up6) // the address stays: the gate alone
 			frrHears(t, router, "e4", frr4, "")
 			frrHears(t, router, "i4", frr4, "")
@@ -131,6 +144,22 @@ func TestFRRRealPaths(t *testing.T) {
 			}
 		})
 	}
+}
+
+// frrWorse returns a directory with a template that sets other attributes in
+// KEEPCAST-EBGP and KEEPCAST-ANNOUNCED.
+func frrWorse(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../templates/frr.conf.tmpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	other := strings.NewReplacer("route-map KEEPCAST-EBGP permit {{.Seq}}\n", "route-map KEEPCAST-EBGP permit {{.Seq}}\n set metric 77\n", " set tag {{.Tag}}\n", " set tag {{.Tag}}\n set local-preference 66\n")
+	if err := os.WriteFile(filepath.Join(dir, "frr.conf.tmpl"), []byte(other.Replace(string(text))), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // What is announced for iBGP with a prepend is not taken for a loop, and a change

@@ -128,7 +128,7 @@ func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost
 		return errors.Join(refused, err)
 	}
 	if d.pending {
-		r, err := d.configure(ctx, d.lookAgain(run))
+		r, err := d.configure(ctx, d.lookAgain(run, section))
 		refused = errors.Join(refused, r)
 		if err != nil {
 			return errors.Join(refused, err)
@@ -187,28 +187,31 @@ func (d *frrDaemon) configure(ctx context.Context, steps []frrStep) (refused, er
 }
 
 // send sends commands to the daemon in one write, so that it does nothing in
-// between. mgmtd loses what comes while it works, so it gets them one by one, and
-// once more while another session, which may be that of another daemon, has its
-// configuration locked.
+// between. mgmtd loses what comes while it works, so it gets them one by one.
 func (d *frrDaemon) send(ctx context.Context, commands []string) ([]vtyAnswer, error) {
 	if !d.managed() {
 		return d.vty.run(ctx, commands...)
 	}
+	var all []vtyAnswer
+	for _, c := range commands {
+		answers, err := d.insist(ctx, c)
+		all = append(all, answers...)
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// insist sends a command to mgmtd, again and again for as long as that has its
+// configuration locked, because it works for somebody else or has just started.
+func (d *frrDaemon) insist(ctx context.Context, command string) ([]vtyAnswer, error) {
 	pause := time.NewTicker(frrLockRetry)
 	defer pause.Stop()
 	for end := time.Now().Add(d.mgmtd.timeout); ; {
-		var answers []vtyAnswer
-		locked := false
-		for _, c := range commands {
-			answer, err := d.mgmtd.run(ctx, c)
-			answers = append(answers, answer...)
-			if err != nil {
-				return answers, err
-			}
-			locked = locked || strings.Contains(answer[0].text, "could not lock")
-		}
-		if !locked || time.Now().After(end) {
-			return answers, nil
+		answers, err := d.mgmtd.run(ctx, command)
+		if err != nil || !strings.Contains(answers[0].text, "could not lock") || time.Now().After(end) {
+			return answers, err
 		}
 		select {
 		case <-ctx.Done():

@@ -110,9 +110,9 @@ func (c frrConfig) permits() map[netip.Prefix]string {
 // The operator's redistribute lines are entered exactly as they stand. Where one
 // has to go for a moment, its return is in the same write, which is shorter than
 // the 512 bytes a daemon reads at once: it does nothing in between.
-func (d *frrDaemon) lookAgain(run frrConfig) []frrStep {
+func (d *frrDaemon) lookAgain(run, section frrConfig) []frrStep {
 	if d.role.again == againNetwork {
-		return []frrStep{{lines: lookNow(run.delay)}}
+		return []frrStep{{lines: lookNow(run.delay, section.routeMaps())}}
 	}
 	var steps []frrStep
 	for _, r := range run.redistribute {
@@ -126,19 +126,36 @@ func (d *frrDaemon) lookAgain(run frrConfig) []frrStep {
 	return steps
 }
 
-// lookNow returns the commands that make bgpd apply changed route-maps at once: it
-// puts that off for the operator's delay-timer (5 s), and does what it has put off
-// when the timer is set to 0. With 0 it never does it of itself: then an entry that
-// changes nothing is made and taken away under another timer. One write, so that
-// the operator's value is back whatever happens.
-func lookNow(delay string) []string {
+// lookNow returns the commands that make bgpd apply changed route-maps at once, also
+// to what it has announced already: it puts that off for the operator's delay-timer
+// (5 s), and does what it has put off when the timer is set to 0. With 0 it never
+// does it of itself: then an entry that changes nothing is made and taken away
+// under another timer. All is one write, so that the operator's value is back
+// whatever becomes of keepcast.
+func lookNow(delay string, routeMaps []string) []string {
 	const timer = "bgp route-map delay-timer "
 	switch delay {
 	case "":
 		return []string{timer + "0", "no " + strings.TrimSpace(timer)}
 	case "0":
-		last := "route-map " + frrEBGP + " deny 65535"
-		return []string{timer + "600", last, "no " + last, timer + "0"}
+		lines := []string{timer + "600"}
+		for _, name := range routeMaps {
+			last := "route-map " + name + " deny 65535"
+			lines = append(lines, last, "no "+last)
+		}
+		return append(lines, timer+"0")
 	}
 	return []string{timer + "0", timer + delay}
+}
+
+// routeMaps returns the names of the route-maps, sorted.
+func (c frrConfig) routeMaps() []string {
+	var names []string
+	for k := range c.entries {
+		if k.kind == "route-map" {
+			names = append(names, k.name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -109,7 +109,7 @@ func (d *frrDaemon) look(ctx context.Context, asked State, on frrHost) (frrSight
 	if err != nil {
 		return frrSight{}, err
 	}
-	s.findings = slices.Concat(s.findings, findingsIn(d.unused(run, asked)), unreached(d.vty.daemon, d.role, asked, s.neighbours))
+	s.findings = slices.Concat(s.findings, d.findings(run, asked), unreached(d.vty.daemon, d.role, asked, s.neighbours))
 	return s, nil
 }
 
