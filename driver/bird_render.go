@@ -17,18 +17,22 @@ const (
 	birdMark     = "keepcast_announced" // the attribute of what came through the gate
 )
 
-// birdSnippet is what the template is executed on.
+// birdSnippet is what the template is executed on. Fields are added to it, but none
+// is changed or removed; so with all that templates are given.
 type birdSnippet struct {
-	Path       string // where the snippet is put
-	State      string // fingerprint of all the rest
-	Interfaces []birdInterface
-	AS         uint32 // 0: not known, nothing is prepended
-	Prepends   []int  // 1, 2, ... up to the most that any group may prepend
-	Groups     []birdGroup
+	Path       string          `doc:"Where the snippet is put."`
+	State      string          `doc:"Fingerprint of all the rest. The snippet must have the line define keepcast_state = \"{{.State}}\"; and a gate that sets keepcast_announced."`
+	Interfaces []birdInterface `doc:"The interfaces that carry addresses, the one of the top level first."`
+	AS         uint32          `doc:"The driver's setting as; 0: nothing is prepended."`
+	Prepends   []int           `doc:"1, 2, ... up to the most that a group may prepend; always as many, since a changed export sends every route again."`
+	Groups     []birdGroup     `doc:"What is announced: the routes of one family that have the same attributes, none without routes."`
 }
 
 // birdInterface is an interface and the direct protocol that reads it.
-type birdInterface struct{ Name, Protocol string }
+type birdInterface struct {
+	Name     string `doc:"The name of the interface."`
+	Protocol string `doc:"The name of the direct protocol that reads it, quoted where it has to be. One for each: a changed list of interfaces would restart a protocol."`
+}
 
 // birdInterfaces returns them for want. The state's own has the name that an
 // operator looks for; those of the others begin alike and are quoted.
@@ -54,9 +58,10 @@ func birdOwn(want State) []string {
 // BIRD takes both families in one filter, but not in one set, and no set that is
 // empty (before 2.0.11), so there is none without routes.
 type birdGroup struct {
-	Attributes
-	RIP, Babel uint32 // the metric in their scales
-	Routes     []Route
+	Attributes                 // of all its routes
+	RIP        uint32          `doc:"The metric in the scale of RIP."`
+	Babel      uint32          `doc:"The metric in the scale of Babel."`
+	Routes     []TemplateRoute `doc:"Its routes, sorted by prefix."`
 }
 
 // Render returns the snippet for want, byte for byte as Apply would write it.
@@ -117,7 +122,7 @@ func (b *BIRD) groups(want State) []birdGroup {
 			}
 			groups = append(groups, g)
 		}
-		groups[i].Routes = append(groups[i].Routes, r)
+		groups[i].Routes = append(groups[i].Routes, want.templateRoute(r))
 	}
 	return groups
 }

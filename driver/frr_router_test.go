@@ -245,7 +245,7 @@ func TestFRRRealNothingLeft(t *testing.T) {
 	net := frrGateOnly("203.0.113.0/24", Announced)
 	want := frrState(frrRich(frr4, true), frrRich("192.0.2.54/32", false), frrRouteOf(frr6, Announced, true), net)
 	err := f.Apply(t.Context(), want)
-	for _, line := range strings.Split(errText(err), "\n") {
+	for line := range strings.SplitSeq(errText(err), "\n") {
 		if !strings.Contains(line, "by the gate") { // the operator has no redistribute lines for the network
 			t.Errorf("got %q", line)
 		}

@@ -143,27 +143,36 @@ func TestFRRFindings(t *testing.T) {
 		"other family":      {"ospfd", "", []string{up6}, nil},
 		"ospfd":             {"ospfd", "router ospf\n redistribute connected route-map KEEPCAST\n", []string{up4, worse}, nil},
 		"ospfd, twice the same": {"ospfd", "router ospf\n redistribute connected\n", []string{up4, worse}, []string{
-			"breaks gate-unused: ospfd: it does not announce 192.0.2.1/32 by the gate KEEPCAST: add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf"}},
+			"breaks gate-unused: ospfd: it does not announce 192.0.2.1/32 by the gate KEEPCAST: add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf",
+		}},
 		"ospfd, network": {"ospfd", "router ospf\n redistribute connected route-map KEEPCAST\n", []string{net4}, []string{
-			"breaks gate-unused: ospfd: it does not announce 203.0.113.0/24 by the gate KEEPCAST: add 'redistribute static route-map KEEPCAST' under 'router ospf' to frr.conf"}},
+			"breaks gate-unused: ospfd: it does not announce 203.0.113.0/24 by the gate KEEPCAST: add 'redistribute static route-map KEEPCAST' under 'router ospf' to frr.conf",
+		}},
 		"ospfd, kernel route": {"ospfd", "router ospf\n redistribute kernel route-map KEEPCAST\n", []string{net4}, nil},
 		"ospfd, network only": {"ospfd", "router ospf\n redistribute static route-map KEEPCAST\n", []string{up4}, []string{
-			"breaks gate-unused: ospfd: it does not announce 192.0.2.1/32 by the gate KEEPCAST: add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf"}},
+			"breaks gate-unused: ospfd: it does not announce 192.0.2.1/32 by the gate KEEPCAST: add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf",
+		}},
 		"isisd, passive": {"isisd", "interface anycast0\n ip router isis A\nrouter isis A\n", []string{up4}, nil},
 		"isisd, passive, network": {"isisd", "interface anycast0\n ip router isis A\nrouter isis A\n", []string{net4}, []string{
-			"breaks gate-unused: isisd: it does not announce 203.0.113.0/24 by the gate KEEPCAST: add 'redistribute ipv4 static level-2 route-map KEEPCAST' under 'router isis NAME' to frr.conf"}},
+			"breaks gate-unused: isisd: it does not announce 203.0.113.0/24 by the gate KEEPCAST: add 'redistribute ipv4 static level-2 route-map KEEPCAST' under 'router isis NAME' to frr.conf",
+		}},
 		"ripngd, blind": {"ripngd", "router ripng\n redistribute connected route-map KEEPCAST6\n", []string{up6}, []string{
-			"breaks gate-unused: ripngd: it does not announce 2001:db8::1/128 by the gate KEEPCAST6: add 'ipv6 distribute-list prefix KEEPCAST6 out INTERFACE' under 'router ripng' to frr.conf"}},
+			"breaks gate-unused: ripngd: it does not announce 2001:db8::1/128 by the gate KEEPCAST6: add 'ipv6 distribute-list prefix KEEPCAST6 out INTERFACE' under 'router ripng' to frr.conf",
+		}},
 		"babeld": {"babeld", "router babel\n redistribute ipv4 connected\n redistribute ipv6 connected\n distribute-list prefix KEEPCAST out nh0\n ipv6 distribute-list prefix KEEPCAST6 out nh0\n", []string{up4, up6}, nil},
 		"babeld, one family": {"babeld", "router babel\n redistribute ipv6 connected\n ipv6 distribute-list prefix KEEPCAST6 out nh0\n", []string{up4, up6}, []string{
-			"breaks gate-unused: babeld: it does not announce 192.0.2.1/32 by the gate KEEPCAST: add 'redistribute ipv4 connected' and 'distribute-list prefix KEEPCAST out INTERFACE' under 'router babel' to frr.conf"}},
+			"breaks gate-unused: babeld: it does not announce 192.0.2.1/32 by the gate KEEPCAST: add 'redistribute ipv4 connected' and 'distribute-list prefix KEEPCAST out INTERFACE' under 'router babel' to frr.conf",
+		}},
 		"babeld, degraded": {"babeld", "router babel\n redistribute ipv4 connected\n distribute-list prefix KEEPCAST out nh0\n", []string{worse}, []string{
-			"risks metric-ignored: babeld: it can't announce 192.0.2.9/32 with a metric of its own: withdraw instead of degrading, or use another protocol"}},
+			"risks metric-ignored: babeld: it can't announce 192.0.2.9/32 with a metric of its own: withdraw instead of degrading, or use another protocol",
+		}},
 		"bgpd, no router": {"bgpd", "router bgp 65001 vrf RED\n", []string{up4}, []string{
-			"breaks router-bgp-missing: bgpd: it has no router bgp to announce 192.0.2.1/32 in: add 'router bgp ASN' with its neighbors to frr.conf"}},
+			"breaks router-bgp-missing: bgpd: it has no router bgp to announce 192.0.2.1/32 in: add 'router bgp ASN' with its neighbors to frr.conf",
+		}},
 		"bgpd, no prepend": {"bgpd", "router bgp 65001\n", []string{up4}, nil},
 		"bgpd, prepend unused": {"bgpd", "router bgp 65001\n", []string{worse}, []string{
-			"risks prepend-unused: bgpd: the path of 192.0.2.9/32 is not made longer, for no neighbor has the route-map KEEPCAST-EBGP: add 'neighbor X route-map KEEPCAST-EBGP out' for each eBGP neighbor to frr.conf, or 'call KEEPCAST-EBGP' as the last entry of its own route-map"}},
+			"risks prepend-unused: bgpd: the path of 192.0.2.9/32 is not made longer, for no neighbor has the route-map KEEPCAST-EBGP: add 'neighbor X route-map KEEPCAST-EBGP out' for each eBGP neighbor to frr.conf, or 'call KEEPCAST-EBGP' as the last entry of its own route-map",
+		}},
 		"bgpd, prepend":         {"bgpd", "router bgp 65001\n address-family ipv4 unicast\n  neighbor 10.0.0.1 route-map KEEPCAST-EBGP out\n", []string{worse}, nil},
 		"bgpd, prepend by call": {"bgpd", "router bgp 65001\nroute-map OUT permit 20\n call KEEPCAST-EBGP\n", []string{worse}, nil},
 	} {

@@ -24,55 +24,60 @@ const (
 	frrSeqBase  = 65535 // that of the routes without a metric of their own
 )
 
-// frrData is what the template frr.conf.tmpl is given. Its comment is the
-// description for operators.
+// frrData is what the template frr.conf.tmpl is given.
 type frrData struct {
-	Daemons    []string
-	IPv4, IPv6 *frrLists
-	Maps       []frrMap
-	Prepends   []frrPrepend
+	Daemons  []string     `doc:"The driver's setting daemons."`
+	IPv4     *frrLists    `doc:"What is to be done with IPv4."`
+	IPv6     *frrLists    `doc:"What is to be done with IPv6."`
+	Maps     []frrMap     `doc:"The route-maps that the network lines of both families name, sorted by name."`
+	Prepends []frrPrepend `doc:"The entries of KEEPCAST-EBGP; always the same."`
 }
 
 // frrLists is what the daemons are told of one address family.
 type frrLists struct {
-	Name, IP      string
-	Routes        []frrRoute
-	Metrics, Hops []frrGroup
+	Name    string     `doc:"KEEPCAST or KEEPCAST6: the route-map, and the list of all that is announced; other lists begin with it."`
+	IP      string     `doc:"ip or ipv6."`
+	Routes  []frrRoute `doc:"What keepcast manages, sorted by prefix, each once."`
+	Metrics []frrGroup `doc:"The announced routes that have a metric or are degraded, in groups of one metric."`
+	Hops    []frrGroup `doc:"The same, with the metric in the scale of RIP."`
 }
 
 // frrRoute is a route as the template sees it.
 type frrRoute struct {
-	Prefix    netip.Prefix // masked
-	Service   string
-	Seq       int  // of its entries in prefix-lists
-	Announced bool // degraded or not
-	Degraded  bool
-	GateOnly  bool
-	Map       string // route-map of its network line
+	Prefix    netip.Prefix `doc:"The prefix as it is announced, host bits zero: 192.0.2.53/32."`
+	Service   string       `doc:"The name of the service."`
+	Seq       int          `doc:"The number of its entries in prefix-lists."`
+	Announced bool         `doc:"Whether it is to be announced, degraded or not."`
+	Degraded  bool         `doc:"Whether its service is degraded."`
+	GateOnly  bool         `doc:"Whether it is a network of the service's prefixes, which has no address."`
+	Map       string       `doc:"The route-map of its network line; empty unless it is announced."`
 	metric    *uint32
 }
 
 // frrGroup are the announced routes of one metric.
 type frrGroup struct {
-	IP, List string
-	Seq      int     // of its entry in the route-map
-	Metric   *uint32 // nil: the daemon's own
-	Routes   []frrRoute
+	IP     string     `doc:"ip or ipv6."`
+	List   string     `doc:"The name of its prefix-list."`
+	Seq    int        `doc:"The number of its entry in the route-map."`
+	Metric *uint32    `doc:"The metric; nil: the daemon's own."`
+	Routes []frrRoute `doc:"Its routes, sorted by prefix."`
 }
 
 // frrMap is a route-map that sets the BGP attributes of a route.
 type frrMap struct {
-	Name             string
-	Tag              int
-	MED, LocalPref   *uint32
-	Communities      []Community
-	LargeCommunities []LargeCommunity
+	Name             string           `doc:"Its name, which comes from its attributes."`
+	Tag              int              `doc:"The tag that it leaves for KEEPCAST-EBGP."`
+	MED              *uint32          `doc:"MED, or nil."`
+	LocalPref        *uint32          `doc:"Local preference, or nil."`
+	Communities      []Community      `doc:"Communities, sorted."`
+	LargeCommunities []LargeCommunity `doc:"Large communities, sorted."`
 }
 
 // frrPrepend is an entry of KEEPCAST-EBGP.
 type frrPrepend struct {
-	Seq, Tag int
-	Path     string
+	Seq  int    `doc:"Its number."`
+	Tag  int    `doc:"The tag that it matches."`
+	Path string `doc:"The word AS, as often as the own AS is to be repeated; keepcast puts the number of the running router bgp in its place."`
 }
 
 // Render implements Renderer.

@@ -17,32 +17,37 @@ const quaggaLast = 65535
 
 // quaggaRoute is a route as the template sees it.
 type quaggaRoute struct {
-	Prefix    netip.Prefix // masked
-	Service   string
-	Seq       int // of its entries in prefix-lists
-	Announced bool
-	GateOnly  bool
+	Prefix    netip.Prefix `doc:"The prefix as it is announced, host bits zero: 192.0.2.53/32."`
+	Service   string       `doc:"The name of the service."`
+	Seq       int          `doc:"The number of its entries in prefix-lists."`
+	Announced bool         `doc:"Whether it is to be announced, degraded or not."`
+	GateOnly  bool         `doc:"Whether it is an announced network of the service's prefixes, which has no address."`
+}
+
+// quaggaData is what the template quagga.conf.tmpl is given.
+type quaggaData struct {
+	AS      uint32         `doc:"The driver's setting as; 0: nothing is prepended."`
+	Daemons []string       `doc:"The driver's setting daemons."`
+	IPv4    []quaggaRoute  `doc:"What keepcast manages of IPv4, sorted by prefix, each once."`
+	IPv6    []quaggaRoute  `doc:"The same of IPv6."`
+	Groups  []*quaggaGroup `doc:"The announced routes that have attributes, in groups of the same attributes."`
 }
 
 // quaggaGroup is the announced routes with the same attributes, for the template.
 // Its name and number come from the attributes alone, so that no change of one
 // service touches the lines of another.
 type quaggaGroup struct {
-	Attributes
-	Name       string
-	Seq        int // of its entry in a route-map
-	IPv4, IPv6 []quaggaRoute
-	Path       []uint32 // the own AS, as often as it is prepended
+	Attributes               // of all its routes
+	Name       string        `doc:"Its name, which comes from its attributes."`
+	Seq        int           `doc:"The number of its entry in a route-map."`
+	IPv4       []quaggaRoute `doc:"Its routes of IPv4."`
+	IPv6       []quaggaRoute `doc:"Its routes of IPv6."`
+	Path       []uint32      `doc:"The own AS, as often as it is to be repeated."`
 }
 
 // Render implements Renderer.
 func (q *Quagga) Render(want State) ([]byte, error) {
-	data := struct {
-		AS         uint32
-		Daemons    []string
-		IPv4, IPv6 []quaggaRoute
-		Groups     []*quaggaGroup
-	}{AS: q.AS, Daemons: q.Daemons}
+	data := quaggaData{AS: q.AS, Daemons: q.Daemons}
 	announced := map[netip.Prefix]Route{}
 	for _, r := range want.Announced() {
 		announced[r.Prefix.Masked()] = r

@@ -16,6 +16,7 @@ import (
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/driver"
 )
 
 var update = flag.Bool("update", false, "write the generated reference pages anew")
@@ -30,6 +31,7 @@ func TestReference(t *testing.T) {
 		"configuration.md": config.Reference(),
 		"metrics.md":       engine.MetricsReference(),
 		"commands.md":      commandReference(t),
+		"templates.md":     driver.TemplateReference(),
 	} {
 		path := filepath.Join(docs, "reference", name)
 		if *update {

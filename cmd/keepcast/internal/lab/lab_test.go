@@ -75,7 +75,7 @@ func gate(ctx context.Context, h *Host, body string) error {
 	if err != nil {
 		return err
 	}
-	return h.SetSnippet(ctx, strings.Replace(string(text), "{ reject; }", "{ "+body+" }", 1))
+	return h.SetSnippet(ctx, strings.Replace(string(text), "{ reject; }", "{ keepcast_announced = 1; "+body+" }", 1))
 }
 
 func announce(ctx context.Context, t *testing.T, h *Host) {
