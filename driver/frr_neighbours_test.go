@@ -104,9 +104,12 @@ func TestFRRNeighbours(t *testing.T) {
 		"isis, two levels and another": {isisNeighbours, []string{"Area A:\n" +
 			" r1                  \n    Interface: nh0, Level: 1, State: Initializing, Expires in 28s\n    Circuit type: L1L2, Speaks: \n" +
 			" r1                  \n    Interface: nh0, Level: 2, State: Up, Expires in 28s\n    Circuit type: L1L2, Speaks: IPv4\n" +
-			" 0000.0000.0003      \n    Interface: nh0, Level: 2, State: Down, Expires in 28s\n"}, []string{
+			" 0000.0000.0003      \n    Interface: nh0, Level: 2, State: Down, Expires in 28s\n" +
+			" r4                  \n    Interface: nh0, Level: 1, State: Up, Expires in 28s\n    Circuit type: L1L2, Speaks: IPv6\n" +
+			" r4                  \n    Interface: nh0, Level: 2, State: Down, Expires in 28s\n"}, []string{
 			"isis 0000.0000.0003 on nh0 IPv4 IPv6: the adjacency is in state Down",
 			"isis r1 on nh0 IPv4 up",
+			"isis r4 on nh0 IPv6 up",
 		}},
 		"isis off": {isisNeighbours, []string{"", "Area A:\n"}, nil},
 		"rip":      {ripNeighbours, []string{frrSaid(t, "84", "ripd-status.txt"), frrSaid(t, "103", "ripd-status.txt")}, []string{"rip 10.99.0.2 IPv4 up"}},

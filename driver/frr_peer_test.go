@@ -226,3 +226,25 @@ func TestFRRRealImportCheck(t *testing.T) {
 	frrTells(t, f, frrFindings, shut...)
 	frrTells(t, f, frrExports, "203.0.113.0/24: ")
 }
+
+// Daemons that mgmtd configures are looked over like the others.
+func TestFRRRealExamineManaged(t *testing.T) {
+	daemons := []string{"ripd", "ripngd", "babeld"}
+	r := newRealFRR(t, daemons...)
+	f := testFRR(r.dir, daemons...)
+	defer f.Close()
+	to := "ripd"
+	if r.procs["mgmtd"] != nil {
+		to = "mgmtd"
+	}
+	r.enter(to, "router rip\n redistribute kernel\n")
+	got := frrFound(f.Examine(t.Context(), frrState(frrRouteOf(frr4, Announced, false))))
+	if !slices.Contains(got, "risks redistribute-unfiltered ripd redistribute kernel") {
+		t.Errorf("found %q", got)
+	}
+	for _, line := range got {
+		if strings.Contains(line, "unreachable") || strings.Contains(line, "ripngd redistribute") {
+			t.Errorf("found %q", line)
+		}
+	}
+}

@@ -17,7 +17,7 @@ const bfdlessHold = 10 * time.Second
 
 // findings returns all that is to be said of the daemon.
 func (e frrExam) findings() []Finding {
-	out := slices.Concat(e.versions(), e.routerID(), e.redistributed(), e.flags())
+	out := slices.Concat(e.versions(), e.routerID(), e.redistributed())
 	switch e.daemon {
 	case "bgpd":
 		return slices.Concat(out, e.delayTimer(), e.bgpTimers())
@@ -103,7 +103,7 @@ func (e frrExam) redistributed() []Finding {
 	var out []Finding
 	frrLines(e.running, func(blocks []string, line string) {
 		words := strings.Fields(line)
-		if len(blocks) == 0 || len(words) < 2 || words[0] != "redistribute" || slices.Contains(words, "route-map") || e.daemon == "babeld" {
+		if len(blocks) == 0 || len(words) < 2 || words[0] != "redistribute" || slices.Contains(words, "route-map") || !e.filters(blocks[0]) {
 			return
 		}
 		source := words[1]
@@ -128,6 +128,13 @@ func (e frrExam) redistributed() []Finding {
 	return out
 }
 
+// filters tells whether a router block is the daemon's own, for mgmtd shows those of
+// several, and one whose redistribution takes a route-map.
+func (e frrExam) filters(block string) bool {
+	kind := strings.TrimSuffix(e.daemon, "d")
+	return e.daemon != "babeld" && slices.Contains(strings.Fields(block), kind)
+}
+
 // nested writes lines each one deeper than the one before.
 func nested(lines []string) string {
 	var b strings.Builder
@@ -146,23 +153,6 @@ func (e frrExam) filtered(blocks []string, line string) string {
 		return line + " route-map " + frrMark + "6"
 	}
 	return line + " route-map " + frrMark
-}
-
-// flags says which addresses FRR 10 does not redistribute as connected.
-func (e frrExam) flags() []Finding {
-	v, _ := frrVersionOf(e.version)
-	var out []Finding
-	for _, p := range e.hidden {
-		if role, _ := frrRoleOf(e.daemon); v[0] < 10 || e.daemon == "bgpd" || !role.carries(p.Addr()) {
-			continue
-		}
-		out = append(out, Finding{
-			Name: "noprefixroute", Level: Breaks, Subject: e.daemon + " " + p.String(),
-			Text: "is on the host with the flag noprefixroute: FRR 10 has no connected route for it and redistributes nothing",
-			Fix:  "let keepcast add the address, or add it without noprefixroute",
-		})
-	}
-	return out
 }
 
 // delayTimer says that bgpd never looks at a changed route-map.

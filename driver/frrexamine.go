@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,7 +13,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -52,22 +50,21 @@ type frrExam struct {
 	neighbours string // as frrQuestions ask for them; of bgpd the JSON
 	zebra      string // the running configuration of zebra, and of mgmtd, which keeps it in FRR 10
 	want       State
-	hidden     []netip.Prefix // addresses with noprefixroute
-	quagga     bool           // it is one of Quagga
+	quagga     bool // it is one of Quagga
 }
 
 // Examine implements Examiner, on connections of its own.
 func (f *FRR) Examine(ctx context.Context, want State) []Finding {
-	on := frrHost{owned: managed(want), present: onHost(managed(want))}
+	on := frrHostOf(want)
 	out, zebra := f.examineZebra(ctx)
-	hidden := withoutPrefixRoute(on.owned)
 	found := make([][]Finding, len(f.Daemons))
 	var wg sync.WaitGroup
 	for i, d := range f.all() {
-		d := &frrDaemon{role: d.role, host: d.host, vty: f.vtyOf(d.vty.daemon)}
+		d := &frrDaemon{role: d.role, host: d.host, vty: f.vtyOf(d.vty.daemon), mgmtd: f.vtyOf(frrMgmtd)}
 		wg.Go(func() {
-			defer d.vty.close() //nolint:errcheck // nothing was written
-			found[i] = d.examine(ctx, want, on, zebra, hidden)
+			defer d.vty.close()   //nolint:errcheck // nothing was written
+			defer d.mgmtd.close() //nolint:errcheck // likewise
+			found[i] = d.examine(ctx, want, on, zebra)
 		})
 	}
 	wg.Wait()
@@ -114,33 +111,14 @@ func frrUnreachable(daemon string, err error) Finding {
 	return f
 }
 
-// withoutPrefixRoute returns those of the prefixes whose address on the host has
-// the flag noprefixroute.
-func withoutPrefixRoute(owned map[netip.Prefix]bool) []netip.Prefix {
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return nil // what the kernel lacks is told by the kernel's driver
-	}
-	var out []netip.Prefix
-	for _, a := range addrs {
-		p, ok := netip.AddrFromSlice(a.IP)
-		ones, _ := net.IPMask(a.Mask).Size()
-		masked := netip.PrefixFrom(p.Unmap(), ones).Masked()
-		if ok && a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 && owned[masked] {
-			out = append(out, masked)
-		}
-	}
-	return out
-}
-
 // examine asks one daemon all that an examination wants to know.
-func (d *frrDaemon) examine(ctx context.Context, want State, on frrHost, zebra string, hidden []netip.Prefix) []Finding {
+func (d *frrDaemon) examine(ctx context.Context, want State, on frrHost, zebra string) []Finding {
 	sight, err := d.look(ctx, want, on)
 	if err != nil {
 		return []Finding{frrUnreachable(d.vty.daemon, err)}
 	}
 	q := frrQuestionsOf(d.vty.daemon)
-	questions := []string{"show version", "show running-config", q.neighbours}
+	questions := []string{"show version", q.neighbours}
 	if q.state != "" {
 		questions = append(questions, q.state)
 	}
@@ -148,9 +126,13 @@ func (d *frrDaemon) examine(ctx context.Context, want State, on frrHost, zebra s
 	if err != nil {
 		return append(sight.findings, frrUnreachable(d.vty.daemon, err))
 	}
+	running, err := d.config().ask(ctx, "show running-config")
+	if err != nil {
+		return append(sight.findings, frrUnreachable(d.config().daemon, err))
+	}
 	e := frrExam{
-		daemon: d.vty.daemon, version: texts[0], running: texts[1], neighbours: texts[2], state: strings.Join(texts[3:], ""),
-		zebra: zebra, want: want, hidden: hidden,
+		daemon: d.vty.daemon, version: texts[0], running: running[0], neighbours: texts[1], state: strings.Join(texts[2:], ""),
+		zebra: zebra, want: want,
 	}
 	return append(sight.findings, e.findings()...)
 }

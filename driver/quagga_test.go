@@ -155,6 +155,27 @@ func TestQuaggaBGPLooks(t *testing.T) {
 	}
 }
 
+// An entry that somebody changed is made anew, not added to.
+func TestQuaggaRepairs(t *testing.T) {
+	dir := t.TempDir()
+	bgpd := newFakeQuagga(t, dir, "bgpd", "router bgp 65001", quaggaBGPd...)
+	bgpd.blocks["route-map KEEPCAST permit 10"] = []string{"match ip address prefix-list KEEPCAST", "set metric 5"}
+	bgpd.blocks["route-map KEEPCAST6 deny 10"] = []string{"match ip address prefix-list MINE"}
+	bgpd.blocks["route-map KEEPCAST-OUT permit 7"] = []string{}
+	bgpd.lists = []string{"ip prefix-list KEEPCAST seq 77 permit " + frr4, "ip prefix-list KEEPCAST seq 5 permit 0.0.0.0/0", "ip prefix-list MINE seq 5 permit 10.0.0.0/8"}
+	q := testQuagga(dir, "bgpd")
+	defer q.Close()
+	quaggaApply(t, q, quaggaRouteOf(frr4, Announced, Attributes{}))
+	for _, name := range []string{"KEEPCAST", "KEEPCAST-OUT", "KEEPCAST-EBGP"} {
+		if got, other := bgpd.passes(name, frr4), bgpd.passes(name, "10.0.0.0/8"); got != "permit" || other != "deny" {
+			t.Errorf("%s: %s, and anything else: %s", name, got, other)
+		}
+	}
+	if !slices.Contains(bgpd.lists, "ip prefix-list MINE seq 5 permit 10.0.0.0/8") {
+		t.Errorf("somebody else's list is gone: %q", bgpd.lists)
+	}
+}
+
 // A network without an address is a network line, which nothing else is.
 func TestQuaggaNetworks(t *testing.T) {
 	dir := t.TempDir()

@@ -1,0 +1,68 @@
+package driver
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What is observed of daemons that say what real ones have said.
+func TestFRRLook(t *testing.T) {
+	const list = "route-map KEEPCAST permit 20\n match ip address prefix-list KEEPCAST\nexit\nip prefix-list KEEPCAST seq 5 permit 192.0.2.53/32\n"
+	for name, tc := range map[string]struct {
+		daemon            string
+		says              map[string]string
+		exports, findings []string
+	}{
+		"bgpd": {"bgpd", map[string]string{
+			"show running-config":                      "router bgp 65001\n address-family ipv4 unicast\n  network 192.0.2.53/32 route-map KEEPCAST-ANNOUNCED\n",
+			"show bgp ipv4 unicast 192.0.2.53/32 json": frrSaid(t, "84", "bgpd-prefix.json"),
+			"show bgp neighbors json":                  frrSaid(t, "84", "bgpd-neighbors.json"),
+		}, []string{frr4 + ": 10.99.6.2"}, []string{
+			"risks session-down bgpd neighbour 10.99.0.2", "risks session-down bgpd neighbour 10.99.4.2",
+			"risks session-down bgpd neighbour 10.99.5.2", "risks session-down bgpd neighbour 10.99.7.2",
+		}},
+		"bgpd, to nobody": {"bgpd", map[string]string{
+			"show running-config":                      "router bgp 65001\n address-family ipv4 unicast\n  network 192.0.2.53/32 route-map KEEPCAST-ANNOUNCED\n",
+			"show bgp ipv4 unicast 192.0.2.53/32 json": strings.Replace(frrSaid(t, "84", "bgpd-prefix.json"), "advertisedTo", "x", 1),
+			"show bgp neighbors json":                  frrSaid(t, "84", "bgpd-neighbors.json"),
+		}, []string{frr4 + ": "}, []string{
+			"risks session-down bgpd neighbour 10.99.0.2", "risks session-down bgpd neighbour 10.99.4.2",
+			"risks session-down bgpd neighbour 10.99.5.2", "risks session-down bgpd neighbour 10.99.7.2",
+			"breaks not-exported bgpd " + frr4,
+		}},
+		"ospfd": {"ospfd", map[string]string{
+			"show running-config":                                list + "router ospf\n redistribute connected route-map KEEPCAST\n",
+			"show ip ospf database external self-originate json": `{"asExternalLinkStates":[{"lsaAge":6,"linkStateId":"192.0.2.53","networkMask":32}]}`,
+			"show ip ospf neighbor json":                         `{"neighbors":{"1.1.1.1":[{"nbrState":"Full/DR","ifaceName":"nh0:10.0.0.1"}],"2.2.2.2":[{"nbrState":"Init/DROther","ifaceName":"nh0:10.0.0.1"}]}}`,
+		}, []string{frr4 + ": ospf 1.1.1.1 on nh0"}, []string{"risks session-down ospfd neighbour ospf 2.2.2.2 on nh0"}},
+		"ospfd, nobody there": {"ospfd", map[string]string{
+			"show running-config":                                list + "router ospf\n redistribute connected route-map KEEPCAST\n",
+			"show ip ospf database external self-originate json": `{"asExternalLinkStates":[{"lsaAge":6,"linkStateId":"192.0.2.53","networkMask":32}]}`,
+		}, []string{frr4 + ": "}, []string{"breaks no-neighbour ospfd"}},
+		"isisd, all down": {"isisd", map[string]string{
+			"show running-config":       list + "router isis A\n redistribute ipv4 connected level-2 route-map KEEPCAST\n",
+			"show isis neighbor detail": "Area A:\n r1                  \n    Interface: nh0, Level: 2, State: Initializing, Expires in 28s\n",
+		}, nil, []string{"breaks session-down isisd neighbour isis r1 on nh0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			newFakeDaemon(t, filepath.Join(dir, tc.daemon+".vty"), func(command string) string { return tc.says[command] + frrDone })
+			f := testFRR(dir, tc.daemon)
+			defer f.Close()
+			f.asked = frrState(frrRouteOf(frr4, Announced, false))
+			seen, err := f.Observe(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tc.exports, frrExports(seen)); d != "" {
+				t.Errorf("exports (-want +got):\n%s", d)
+			}
+			if d := cmp.Diff(tc.findings, frrFindings(seen)); d != "" {
+				t.Errorf("findings (-want +got):\n%s", d)
+			}
+		})
+	}
+}
