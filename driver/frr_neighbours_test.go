@@ -189,14 +189,23 @@ func TestBGPNotExported(t *testing.T) {
 		peers     map[string]bgpPeer
 		text, fix string
 	}{
-		"no policy": {only("nh0", "10.99.3.2"), "is sent to no neighbour: nh0 has no outgoing policy, without which eBGP sends nothing (RFC 8212, bgp ebgp-requires-policy)",
-			"router bgp 65001\n address-family ipv4 unicast\n  neighbor nh0 route-map KEEPCAST-EBGP out"},
-		"denied": {only("10.99.3.2", "10.99.4.2"), "is sent to no neighbour: the outgoing route-map or list denies it (10.99.3.2 NONE)",
-			"permit it there, or use the route-map KEEPCAST-EBGP"},
-		"not activated there": {only("fd99::2"), "is sent to no neighbour: IPv4 is not activated on both sides of a session (fd99::2 is up)",
-			"router bgp 65001\n address-family ipv4 unicast\n  neighbor fd99::2 activate\nand the same there"},
-		"free": {map[string]bgpPeer{"x": free}, "is sent to no neighbour, although nothing is known to hold it back (x is up)",
-			"look at 'show bgp neighbors x advertised-routes' in vtysh, and at the neighbour's advertisement-interval"},
+		"no policy": {
+			only("nh0", "10.99.3.2"), "is sent to no neighbour: nh0 has no outgoing policy, without which eBGP sends nothing (RFC 8212, bgp ebgp-requires-policy)",
+			"router bgp 65001\n address-family ipv4 unicast\n  neighbor nh0 route-map KEEPCAST-EBGP out",
+		},
+		"denied": {
+			only("10.99.3.2", "10.99.4.2"), "is sent to no neighbour: the outgoing route-map or list denies it (10.99.3.2 NONE)",
+			"permit it there, or use the route-map KEEPCAST-EBGP",
+		},
+		"not activated there": {
+			only("fd99::2"), "is sent to no neighbour: IPv4 is not activated on both sides of a session (fd99::2 is up)",
+			"router bgp 65001\n address-family ipv4 unicast\n  neighbor fd99::2 activate\nand the same there",
+		},
+		"free": {
+			map[string]bgpPeer{"x": free},
+			"is sent to no neighbour, although nothing is known to hold it back (x is up)",
+			"look at 'show bgp neighbors x advertised-routes' in vtysh, and at the neighbour's advertisement-interval",
+		},
 		"all down":    {only("10.99.0.2", "10.99.4.2"), "", ""},
 		"just up":     {map[string]bgpPeer{"nh0": young}, "", ""},
 		"no neighbor": {nil, "", ""},

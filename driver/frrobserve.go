@@ -18,7 +18,7 @@ func (f *FRR) Observe(ctx context.Context) (State, error) {
 	f.mu.Lock()
 	asked := f.asked
 	f.mu.Unlock()
-	on := frrHost{owned: managed(asked), present: onHost(managed(asked))}
+	on := frrHostOf(asked)
 	all := f.all()
 	sights := make([]frrSight, len(all))
 	err := f.each(func(d *frrDaemon) error {

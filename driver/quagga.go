@@ -99,7 +99,7 @@ func (q *Quagga) Apply(ctx context.Context, want State) error {
 // quaggaHost returns which prefixes are keepcast's, and which of them are on the
 // host; a network without an address always counts as being there.
 func quaggaHost(want State) frrHost {
-	on := frrHost{owned: managed(want), present: onHost(managed(want))}
+	on := frrHostOf(want)
 	for _, r := range want.Routes {
 		if r.GateOnly {
 			on.present[r.Prefix.Masked()] = true

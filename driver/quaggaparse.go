@@ -101,7 +101,7 @@ func canonicalCommunities(line string) string {
 	}
 	rest, additive := strings.CutSuffix(rest, " additive")
 	var all []Community
-	for _, word := range strings.Fields(rest) {
+	for word := range strings.FieldsSeq(rest) {
 		var c Community
 		switch word {
 		case "local-AS": // Quagga's name of no-export-subconfed
@@ -115,14 +115,14 @@ func canonicalCommunities(line string) string {
 		all = append(all, c)
 	}
 	slices.SortFunc(all, func(a, b Community) int { return slices.Compare([]uint16{a.High, a.Low}, []uint16{b.High, b.Low}) })
-	out := "set community"
+	words := []string{"set", "community"}
 	for _, c := range slices.Compact(all) {
-		out += " " + c.String()
+		words = append(words, c.String())
 	}
 	if additive {
-		out += " additive"
+		words = append(words, "additive")
 	}
-	return out
+	return strings.Join(words, " ")
 }
 
 // quaggaPath reads `show ip bgp P`: to whom the prefix is advertised, and since

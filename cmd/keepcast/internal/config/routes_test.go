@@ -32,8 +32,6 @@ services:
     checks: [{kind: exec, command: [/bin/true]}]
 `
 
-func num(n uint32) *uint32 { return &n }
-
 // The attributes of a service are its own settings, over those of the top
 // level, over the defaults, each by itself.
 func TestAttributes(t *testing.T) {
@@ -43,9 +41,9 @@ func TestAttributes(t *testing.T) {
 			Prepend: 3, Communities: []driver.Community{{High: 65535, Low: 65281}, {High: 65535, Low: 0}},
 			LargeCommunities: []driver.LargeCommunity{{Global: 65001, Local1: 1, Local2: 2}},
 		},
-		{MED: num(7), LocalPref: num(20), Metric: num(20000), Prepend: 2},
+		{MED: new(uint32(7)), LocalPref: new(uint32(20)), Metric: new(uint32(20000)), Prepend: 2},
 		{Communities: []driver.Community{{High: 65001, Low: 100}}},
-		{MED: num(1000), LocalPref: num(20), Metric: num(20000), Prepend: 2},
+		{MED: new(uint32(1000)), LocalPref: new(uint32(20)), Metric: new(uint32(20000)), Prepend: 2},
 	}
 	got := []driver.Attributes{c.Services[0].Announce, c.Services[0].Degraded, c.Services[1].Announce, c.Services[1].Degraded}
 	if d := cmp.Diff(want, got); d != "" {

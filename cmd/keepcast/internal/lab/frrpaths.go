@@ -49,7 +49,7 @@ func frrBGP(text string) ([]Path, error) {
 // to some (RFC 1997, RFC 7999, RFC 8326).
 func frrCommunities(text string) []string {
 	var all []string
-	for _, c := range strings.Fields(text) {
+	for c := range strings.FieldsSeq(text) {
 		if number, ok := map[string]string{
 			"graceful-shutdown": "65535:0", "blackhole": "65535:666",
 			"no-export": "65535:65281", "no-advertise": "65535:65282", "local-AS": "65535:65283",
