@@ -1,0 +1,38 @@
+package driver
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What doctor says, of a daemon that runs and of those that do not.
+func TestQuaggaExamine(t *testing.T) {
+	dir := t.TempDir()
+	newFakeQuagga(t, dir, "zebra", "")
+	bgpd := newFakeQuagga(t, dir, "bgpd", "router bgp 65001", "redistribute connected", "neighbor 10.0.0.1 remote-as 65002")
+	bgpd.show("show version", "Quagga 1.2.4 (host).\nCopyright 1996-2005 Kunihiro Ishiguro, et al.\n")
+	bgpd.show("show ip bgp summary", "BGP router identifier 192.0.2.53, local AS number 65001\nRIB entries 3\n")
+	bgpd.show("show ip bgp neighbors", quaggaNeighbors)
+	isisd := newFakeQuagga(t, dir, "isisd", "router isis A", "redistribute ipv4 connected level-2 route-map KEEPCAST")
+	isisd.blocks["interface anycast0"] = []string{"ip router isis A"}
+	isisd.show("show version", "Quagga 0.99.24.1 (host).\n")
+	q := testQuagga(dir, "bgpd", "isisd", "ospfd")
+	defer q.Close()
+	got := frrFound(q.Examine(t.Context(), frrState(quaggaRouteOf(frr4, Announced, Attributes{}))))
+	want := []string{
+		"risks session-down bgpd neighbour 10.0.0.2", "note session-down bgpd neighbour 10.0.0.3", "breaks gate-unused bgpd KEEPCAST",
+		"breaks router-id bgpd", "risks redistribute-unfiltered bgpd redistribute connected",
+		"risks advertisement-interval bgpd neighbour 10.0.0.1", "risks no-bfd bgpd neighbour 10.0.0.1", "risks advertisement-interval bgpd neighbour fd99::2",
+		"breaks no-neighbour isisd", "note version-untested isisd", "risks isis-lsp-interval isisd",
+		"breaks isis-redistribute isisd redistribute ipv4 connected level-2 route-map KEEPCAST", "note isis-active isisd anycast0",
+		"breaks daemon-unreachable ospfd",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if sent := slices.Concat(bgpd.taken(), isisd.taken()); len(sent) > 0 {
+		t.Errorf("an examination sent %q", sent)
+	}
+}
