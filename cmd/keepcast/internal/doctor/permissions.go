@@ -28,6 +28,11 @@ func places(cfg *config.Config) (files, sockets []place) {
 			for _, name := range own.Daemons {
 				sockets = append(sockets, place{d.Name, filepath.Join(own.Directory, name+".vty")})
 			}
+		case *driver.Quagga:
+			files = append(files, place{d.Name, own.Snippet})
+			for _, name := range own.Daemons {
+				sockets = append(sockets, place{d.Name, filepath.Join(own.Directory, name+".vty")})
+			}
 		case *driver.Template:
 			files = append(files, place{d.Name, own.Output})
 		}
