@@ -92,9 +92,9 @@ protocol static covering6 { ipv6 { table keepcast6; }; route 2001:db8:aa::/48 bl
 					s.must(err)
 				}
 			}
-			s.must(s.process("b", "dns").Start(s.ctx))
-			s.routed("b")
-			s.must(s.process("a", "dns").Start(s.ctx))
+			for _, host := range []string{"a", "b"} {
+				s.must(s.process(host, "dns").Start(s.ctx))
+			}
 			s.routed("a")
 			s.must(s.Router().AwaitNextHops(s.ctx, networks, "a"))
 			s.good(s.Host("a"), false)

@@ -22,7 +22,7 @@ func mark(ctx context.Context, h *Host) error {
   }
   reject;`, anycast[0]))
 	}
-	_, err := h.Vtysh(ctx, "configure terminal",
+	_, err := h.Vtysh(ctx, "configure terminal", "route-map KEEPCAST-EBGP permit 100", "exit",
 		"route-map MARK permit 10", "set metric 100", "set local-preference 50",
 		"set community 65001:100 graceful-shutdown", "set large-community 65001:1:2 65001:3:4", "exit",
 		"router bgp 65001", "address-family ipv4 unicast", "network "+anycast[0].String()+" route-map MARK")

@@ -152,7 +152,7 @@ func TestErrors(t *testing.T) {
 		want    string
 	}{
 		"daemon":   {Options{Daemon: "quagga", Protocol: BGP}, `lab: daemon "quagga" of node a: not bird or frr`},
-		"protocol": {Options{Daemon: FRR, Protocol: "rip"}, `lab: protocol "rip": not bgp, ospf or isis`},
+		"protocol": {Options{Daemon: FRR, Protocol: "eigrp"}, `lab: protocol "eigrp": none of bgp, ospf, isis, rip, babel`},
 		"isis":     {Options{Daemon: FRR, Daemons: map[string]string{"b": BIRD}, Protocol: ISIS}, "lab: node b: bird does not speak IS-IS"},
 		"root":     {Options{Daemon: BIRD, Protocol: BGP, Root: "/nowhere"}, "lab: root /nowhere: no Debian there: make it with MakeRoot"},
 	} {

@@ -96,7 +96,7 @@ func TestDaemonAway(t *testing.T) {
 			// It comes back while the daemon is away: the daemon announces it.
 			s.must(a.StopDaemons(s.ctx))
 			s.must(s.process("a", "dns").Start(s.ctx))
-			s.settled("a", "announced")
+			s.settled("a", "announcing") // announced is only what the daemon has
 			s.must(a.StartDaemons(s.ctx))
 			knows(s.ctx, t, s.Lab, "a", "b")
 			s.routed("a")

@@ -53,7 +53,7 @@ func permit(ctx context.Context, h *Host) error {
 	}
 	if o.Protocol == BGP {
 		commands = []string{
-			"configure terminal", "router bgp 65001",
+			"configure terminal", "route-map KEEPCAST-EBGP permit 100", "exit", "router bgp 65001",
 			"address-family ipv4 unicast", "network " + anycast[0].String(), "exit-address-family",
 			"address-family ipv6 unicast", "network " + anycast[1].String(), "exit-address-family",
 		}

@@ -22,7 +22,8 @@ func TestSecond(t *testing.T) {
 				if err := permitAll(ctx, second); err != nil {
 					t.Fatal(err)
 				}
-			} else if _, err := second.Vtysh(ctx, "configure terminal", "router bgp 65001",
+			} else if _, err := second.Vtysh(ctx, "configure terminal",
+				"route-map KEEPCAST-EBGP permit 100", "exit", "router bgp 65001",
 				"address-family ipv4 unicast", fmt.Sprint("network ", others[0]), "exit-address-family",
 				"address-family ipv6 unicast", fmt.Sprint("network ", others[1]), "exit-address-family"); err != nil {
 				t.Fatal(err)
