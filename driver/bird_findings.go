@@ -143,10 +143,10 @@ func (b *BIRD) unheard(seen State) []Finding {
 	var out []Finding
 	used := false
 	for _, r := range seen.Announced() {
-		used = used || len(r.ExportedTo) > 0
 		takers := slices.DeleteFunc(slices.Clone(seen.Neighbours), func(n Neighbour) bool { return !n.Takes(r.Prefix) })
 		takersUp := slices.DeleteFunc(slices.Clone(takers), func(n Neighbour) bool { return !n.Up })
 		if len(r.ExportedTo) > 0 || len(takers) > 0 && len(takersUp) == 0 {
+			used = true // or would be, as far as can be seen
 			continue
 		}
 		f := Finding{Name: "not-exported", Level: Breaks, Subject: "bird " + r.Prefix.Masked().String(), Fix: b.exportFix()}

@@ -39,6 +39,11 @@ func TestBIRDUnheard(t *testing.T) {
 			[]Neighbour{four, down},
 			[]string{"not-exported: bird 192.0.2.1/32: is in BIRD, but no export filter lets it pass: not to up4" + fix},
 		},
+		"a family without neighbours, the other's are down": {
+			[]Route{sent("192.0.2.1/32"), sent("2001:db8::1/128")},
+			[]Neighbour{down},
+			[]string{"not-exported: bird 2001:db8::1/128: is in BIRD, but no BGP, OSPF, RIP or Babel protocol exports anything of its family" + fix},
+		},
 		"a family without neighbours": {
 			[]Route{sent("192.0.2.1/32"), sent("2001:db8::1/128", "up6")},
 			[]Neighbour{six},
