@@ -83,7 +83,7 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	case err == nil:
 		h.Running = &doctor.Running{ConfigError: status.Config.Error, Degraded: map[string]bool{}}
 		for _, s := range status.Services {
-			h.Running.Degraded[s.Name] = s.State == engine.Degraded
+			h.Running.Degraded[s.Name] = s.Wanted == engine.Degraded
 		}
 	case !errors.Is(err, control.ErrNotRunning):
 		h.Running = &doctor.Running{Mute: err}
