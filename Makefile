@@ -36,6 +36,15 @@ lab-root: ## make a Debian 13 root for KEEPCAST_LAB_ROOT (root)
 	@packaging/install-deps mmdebstrap
 	$(GO) run ./cmd/keepcast/internal/lab/root $(LAB_ROOT)
 
+# BIRD of that root without a chroot: its tests make namespaces and files of their own.
+.PHONY: test-root
+test-root: deps lab-root ## the tests of daemons and lab again, with the daemons of Debian 13 (root)
+	@mkdir -p dist
+	@printf '#!/bin/sh\nexec %s --library-path %s %s "$$@"\n' $(LAB_ROOT)/lib64/ld-linux-*.so.2 \
+	  $(LAB_ROOT)/usr/lib/$$(uname -m)-linux-gnu $(LAB_ROOT)/usr/sbin/bird >dist/bird-of-root && chmod +x dist/bird-of-root
+	KEEPCAST_REAL=1 KEEPCAST_BIRD=$(CURDIR)/dist/bird-of-root KEEPCAST_FRR_ROOT=$(LAB_ROOT) $(GO) test -timeout 20m ./driver -run 'BIRD|FRR|Quagga'
+	KEEPCAST_REAL=1 KEEPCAST_LAB_ROOT=$(LAB_ROOT) $(GO) test -timeout 30m ./cmd/keepcast/internal/lab
+
 .PHONY: lint
 lint: $(GOLANGCI) ## check the house rules
 	$(GOLANGCI) run ./...
