@@ -1,0 +1,51 @@
+package driver
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// An IPv6 network without an address gets other attributes: bgpd 10.3 would die of
+// it, so there the network is taken away first; 8.4 has just the new line.
+func TestFRRRealRetake(t *testing.T) {
+	const net4, net6 = "203.0.113.0/24", "2001:db8:aa::/48"
+	r := newRealFRR(t, "bgpd")
+	for _, p := range []string{net4, net6} {
+		frrRun(t, "ip route add blackhole "+p)
+	}
+	proxy := newFRRProxy(t, r.dir, "bgpd", frrMgmtd)
+	f := testFRR(proxy.dir, "bgpd")
+	defer f.Close()
+	degraded := func(p string) Route {
+		g := frrGateOnly(p, Announced)
+		g.Degraded, g.Attributes = true, worse()
+		return g
+	}
+	there := func(p string) func() bool {
+		return func() bool {
+			return bgpOriginates(r.ask("bgpd", "show bgp "+map[bool]string{true: "ipv6", false: "ipv4"}[p == net6]+" unicast "+p+" json"))
+		}
+	}
+	for _, routes := range [][]Route{
+		{frrGateOnly(net4, Announced), frrGateOnly(net6, Announced)},
+		{degraded(net4), degraded(net6)},
+		{frrGateOnly(net4, Announced), frrGateOnly(net6, Announced)},
+	} {
+		proxy.taken()
+		frrApply(t, f, routes...)
+		frrUntil(t, net4, there(net4))
+		frrUntil(t, net6, there(net6))
+		sent := proxy.taken()
+		if slices.ContainsFunc(sent, func(c string) bool { return strings.HasPrefix(c, "no network "+net4) }) {
+			t.Errorf("%s was taken away: %q", net4, sent)
+		}
+		major, err := frrMajor(r.ask("bgpd", "show version"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if major < frrDiesOfUpdate && slices.ContainsFunc(sent, func(c string) bool { return strings.HasPrefix(c, "no network ") }) {
+			t.Errorf("%s was taken away: %q", net6, sent)
+		}
+	}
+}
