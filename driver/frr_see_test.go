@@ -71,9 +71,9 @@ func frrSees(t *testing.T, f *FRR, want ...string) {
 // frrProxy stands between a driver and the daemons and notes the commands that
 // are no questions.
 type frrProxy struct {
-	dir string
-	mu  sync.Mutex
-	cmd []string
+	dir   string
+	mu    sync.Mutex
+	conns []*[]string // what each connection was told
 }
 
 func newFRRProxy(t *testing.T, to string, daemons ...string) *frrProxy {
@@ -108,6 +108,10 @@ func newFRRProxy(t *testing.T, to string, daemons ...string) *frrProxy {
 
 func (p *frrProxy) pass(front, back net.Conn) {
 	defer back.Close()
+	var noted []string
+	p.mu.Lock()
+	p.conns = append(p.conns, &noted)
+	p.mu.Unlock()
 	for r := bufio.NewReader(front); ; {
 		c, err := r.ReadString(0)
 		if err != nil {
@@ -116,7 +120,7 @@ func (p *frrProxy) pass(front, back net.Conn) {
 		c = strings.TrimSuffix(c, "\x00")
 		if !strings.HasPrefix(c, "show ") && c != "enable" && c != "end" {
 			p.mu.Lock()
-			p.cmd = append(p.cmd, c)
+			noted = append(noted, c)
 			p.mu.Unlock()
 		}
 		if _, err := io.WriteString(back, c+"\x00"); err != nil {
@@ -125,12 +129,16 @@ func (p *frrProxy) pass(front, back net.Conn) {
 	}
 }
 
-// taken returns the commands noted since the last call.
+// taken returns the commands noted since the last call, those of each connection
+// together: the daemons are told side by side.
 func (p *frrProxy) taken() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := p.cmd
-	p.cmd = nil
+	var out []string
+	for _, noted := range p.conns {
+		out = append(out, *noted...)
+		*noted = nil
+	}
 	return out
 }
 
