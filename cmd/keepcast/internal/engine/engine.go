@@ -32,8 +32,8 @@ type Options struct {
 	// Withdraw is asked when the daemon stops: true withdraws everything,
 	// false leaves the host as it is.
 	Withdraw func(ctx context.Context) bool
-	// Ready is called once, when the host has been observed and the first
-	// wanted state is on its way.
+	// Ready is called once, when the host has been observed and what is withdrawn
+	// is delivered locally.
 	Ready func()
 	// Alive is called by the deciding goroutine at each turn, and at least
 	// every AliveEvery: the watchdog hangs on it.
@@ -108,12 +108,23 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.reconciler.drivers.put(e.cfg.Drivers)
 	e.settle()
+	// Services that are ordered after keepcast bind to their addresses at once: so
+	// these are delivered before it is ready.
+	e.loop(ctx.Done(), time.Now().Add(readyLimit), e.delivered)
 	e.opts.Ready()
 	e.loop(ctx.Done(), time.Time{}, func() bool { return false })
 	if e.opts.Withdraw(alive) {
 		e.withdrawAll()
 	}
 	return nil
+}
+
+// readyLimit is how long keepcast waits for the kernel before it is ready.
+const readyLimit = 5 * time.Second
+
+// delivered reports whether the kernel has been brought in step for the first time.
+func (e *Engine) delivered() bool {
+	return e.opts.Kernel == nil || e.hostView[kernelName].gen > 0
 }
 
 // start builds the services and adopts the host. It tries until the host can be

@@ -52,12 +52,9 @@ func (p *Process) logged(text string) error {
 	return nil
 }
 
-// ControlSocket is keepcast's control socket on each host.
-const ControlSocket = "/run/keepcast/keepcast.sock"
-
 // AddKeepcast writes the host's keepcast.yaml and adds `keepcast run` as process
 // keepcast, whose lines go to line, if that is not nil, and to its log. It is
-// ready when its control socket, at its default place, can be connected to.
+// ready when it says so: the withdrawn addresses are delivered by then.
 func (h *Host) AddKeepcast(config string, line func(string)) (*Process, error) {
 	if h.lab.options.Keepcast == "" {
 		return nil, errors.New("keepcast on " + h.name + ": no binary given")
@@ -65,10 +62,12 @@ func (h *Host) AddKeepcast(config string, line func(string)) (*Process, error) {
 	if err := h.SetConfig(config); err != nil {
 		return nil, err
 	}
-	return h.Add(Program{
-		Name: "keepcast", Args: []string{h.lab.options.Keepcast, "run", "--config", h.Config()}, Line: line,
-		Ready: func(ctx context.Context) error { return listens(ctx, h.outside(ControlSocket)) },
-	})
+	p, err := h.Add(Program{Name: "keepcast", Args: []string{h.lab.options.Keepcast, "run", "--config", h.Config()}, Line: line})
+	if err != nil {
+		return nil, err
+	}
+	p.Ready = func(context.Context) error { return p.logged("msg=ready ") }
+	return p, nil
 }
 
 // Config is the path of the host's keepcast.yaml.
