@@ -46,17 +46,13 @@ func (b *BIRD) Examine(ctx context.Context, want State) []Finding {
 
 // examine is what Observe finds, and how fast neighbours notice that this host is dead.
 func (b *BIRD) examine(ctx context.Context) ([]Finding, error) {
-	seen, err := b.Observe(ctx)
+	protocols, neighbours, err := b.surroundings(ctx)
 	if err != nil {
 		return nil, err
 	}
-	protocols, err := b.protocols(ctx)
+	seen, err := b.observe(ctx, protocols, neighbours)
 	if err != nil {
-		return seen.Findings, err
-	}
-	neighbours, err := b.neighbours(ctx, protocols)
-	if err != nil {
-		return seen.Findings, err
+		return nil, err
 	}
 	out := append(seen.Findings, b.stale()...)
 	if b.state != "" && len(seen.Routes) == 0 && len(neighbours) == 0 {

@@ -11,20 +11,30 @@ import (
 // main tables by way of the gate, and are the ones chosen there, and to whom they
 // are sent. Before the first Apply it returns all that came through the gate.
 func (b *BIRD) Observe(ctx context.Context) (State, error) {
-	seen := State{Interface: b.want.Interface}
+	protocols, neighbours, err := b.surroundings(ctx)
+	if err != nil {
+		return State{Interface: b.want.Interface}, err
+	}
+	return b.observe(ctx, protocols, neighbours)
+}
+
+// surroundings returns BIRD's protocols, and whom they can announce to.
+func (b *BIRD) surroundings(ctx context.Context) ([]birdProto, []birdNeighbour, error) {
+	protocols, err := b.protocols(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	neighbours, err := b.neighbours(ctx, protocols)
+	return protocols, neighbours, err
+}
+
+// observe is Observe among these surroundings.
+func (b *BIRD) observe(ctx context.Context, protocols []birdProto, neighbours []birdNeighbour) (State, error) {
+	seen := State{Interface: b.want.Interface, Neighbours: birdPlain(neighbours)}
 	running, err := b.running(ctx)
 	if err != nil {
 		return seen, err
 	}
-	protocols, err := b.protocols(ctx)
-	if err != nil {
-		return seen, err
-	}
-	neighbours, err := b.neighbours(ctx, protocols)
-	if err != nil {
-		return seen, err
-	}
-	seen.Neighbours = birdPlain(neighbours)
 	if running == "" {
 		seen.Findings = []Finding{b.other("")}
 		return seen, nil
