@@ -27,21 +27,21 @@ const (
 // not look first: that the route is there already costs the kernel less to say
 // than a look, and changes nothing.
 func (v *view) deliver(addr netip.Addr) error {
-	var errs []error
-	for _, t := range v.tables(addr) {
-		if err := v.h.RouteAdd(t.route(addr)); err != nil && !errors.Is(err, unix.EEXIST) {
-			errs = append(errs, fmt.Errorf("adding the local delivery route for %s: %w%s", addr, err, hint(err, "lo")))
-		}
-	}
-	return errors.Join(errs...)
+	return v.eachTable(addr, "adding", v.h.RouteAdd, unix.EEXIST)
 }
 
 // undeliver takes back what deliver did, if it did.
 func (v *view) undeliver(addr netip.Addr) error {
+	return v.eachTable(addr, "removing", v.h.RouteDel, unix.ESRCH)
+}
+
+// eachTable does something with the local delivery route for addr in each table
+// where it belongs; done is the kernel's word for that it is so already.
+func (v *view) eachTable(addr netip.Addr, doing string, do func(*netlink.Route) error, done error) error {
 	var errs []error
 	for _, t := range v.tables(addr) {
-		if err := v.h.RouteDel(t.route(addr)); err != nil && !errors.Is(err, unix.ESRCH) {
-			errs = append(errs, fmt.Errorf("removing the local delivery route for %s: %w%s", addr, err, hint(err, "lo")))
+		if err := do(t.route(addr)); err != nil && !errors.Is(err, done) {
+			errs = append(errs, fmt.Errorf("%s the local delivery route for %s: %w%s", doing, addr, err, hint(err, "lo")))
 		}
 	}
 	return errors.Join(errs...)
