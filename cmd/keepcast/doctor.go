@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -39,7 +38,7 @@ everything. Exit code 1 when something breaks announcing, or the configuration i
   keepcast doctor -o json | jq '.findings[] | select(.level != "note")'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			show, ok := map[string]func(io.Writer, doctor.Report) error{"table": reportTable, "json": reportJSON}[format]
+			show, ok := map[string]func(io.Writer, doctor.Report) error{"table": reportTable, "json": asJSON[doctor.Report]}[format]
 			if !ok {
 				return usageError{fmt.Errorf("no output format %q (known: table, json)", format)}
 			}
@@ -89,13 +88,6 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 		h.Running = &doctor.Running{Mute: err}
 	}
 	return doctor.Examine(ctx, cfg, h), nil
-}
-
-func reportJSON(out io.Writer, r doctor.Report) error {
-	enc := json.NewEncoder(out)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
 }
 
 // reportTable is for people.

@@ -54,14 +54,12 @@ func render(cfg *config.Config, name string, announced bool) ([]byte, error) {
 	if announced {
 		presence = driver.Announced
 	}
+	equip(cfg, slog.New(slog.DiscardHandler), nil)
 	var names []string
 	for _, d := range cfg.Drivers {
 		names = append(names, d.Name)
 		if d.Name != name {
 			continue
-		}
-		if h, ok := d.Driver.(driver.Hoster); ok {
-			h.SetHost(driver.Host{Log: slog.New(slog.DiscardHandler), Templates: cfg.TemplateDir, Reloaded: func() {}})
 		}
 		r, ok := d.Driver.(driver.Renderer)
 		if !ok {

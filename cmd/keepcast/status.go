@@ -38,7 +38,7 @@ then it is withdrawing.`,
   keepcast status -o json | jq '.services[] | select(.state != "announced")'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			show, ok := map[string]func(io.Writer, engine.Status) error{"table": table, "json": asJSON, "yaml": asYAML}[format]
+			show, ok := map[string]func(io.Writer, engine.Status) error{"table": table, "json": asJSON[engine.Status], "yaml": asYAML}[format]
 			if !ok {
 				return usageError{fmt.Errorf("no output format %q (known: table, json, yaml)", format)}
 			}
@@ -86,10 +86,12 @@ func (a *app) watchStatus(ctx context.Context, out io.Writer, show func(io.Write
 	}
 }
 
-func asJSON(out io.Writer, s engine.Status) error {
+// asJSON is for scripts.
+func asJSON[T any](out io.Writer, v T) error {
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
-	return enc.Encode(s)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }
 
 // asYAML goes by way of JSON, which is YAML, so that both have one set of names.
@@ -174,13 +176,7 @@ func neighbours(d engine.DriverStatus) string {
 	if len(d.Neighbours) == 0 {
 		return "-"
 	}
-	n := 0
-	for _, neighbour := range d.Neighbours {
-		if neighbour.Up {
-			n++
-		}
-	}
-	return fmt.Sprintf("%d/%d up", n, len(d.Neighbours))
+	return fmt.Sprintf("%d/%d up", d.Up(), len(d.Neighbours))
 }
 
 // in names those that had the prefix when asked last.

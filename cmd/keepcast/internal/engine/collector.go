@@ -40,7 +40,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, d := range s.Drivers {
 		gauge(driverInSync, truth(d.InSync), d.Name)
 		if d.Neighbours != nil {
-			up := d.up()
+			up := d.Up()
 			gauge(neighbours, float64(up), d.Name, "up")
 			gauge(neighbours, float64(len(d.Neighbours)-up), d.Name, "down")
 		}

@@ -72,8 +72,8 @@ type DriverStatus struct {
 // its way: a gate that only closes waits for others to close with it.
 func (d DriverStatus) Pending() bool { return !d.InSync && d.Error == "" && !d.Since.IsZero() }
 
-// up counts the neighbours that are there.
-func (d DriverStatus) up() int {
+// Up counts the neighbours that are there.
+func (d DriverStatus) Up() int {
 	n := 0
 	for _, neighbour := range d.Neighbours {
 		if neighbour.Up {
