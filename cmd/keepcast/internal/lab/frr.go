@@ -79,13 +79,8 @@ func frrDirectory(instance string) string { return filepath.Join("/run/frr", ins
 // FRRDirectory is where the sockets of the host's FRR are.
 func (h *Host) FRRDirectory() string { return frrDirectory(h.instance) }
 
-// Vtysh runs commands in the node's FRR. What it says is not to be trusted where
+// Vtysh runs commands in the host's FRR. What it says is not to be trusted where
 // a daemon is down: it then returns nothing and no error.
-func (n *Node) Vtysh(ctx context.Context, commands ...string) (string, error) {
-	return n.vtysh(ctx, "", each("-c", commands)...)
-}
-
-// Vtysh runs commands in the host's FRR, see Node.Vtysh.
 func (h *Host) Vtysh(ctx context.Context, commands ...string) (string, error) {
 	return h.vtysh(ctx, h.instance, each("-c", commands)...)
 }
