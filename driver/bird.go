@@ -62,6 +62,9 @@ func (b *BIRD) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Places implements Placer.
+func (b *BIRD) Places() (files, sockets []string) { return []string{b.Snippet}, []string{b.Socket} }
+
 // Follows implements Follower: what the gate lets through comes from a direct
 // protocol, which has no route without the address. Networks that the operator
 // originates are the exception that every Follower has.

@@ -159,6 +159,12 @@ type Examiner interface {
 	Examine(ctx context.Context, want State) []Finding
 }
 
+// Placer is a Driver that needs something of the host's files.
+type Placer interface {
+	// Places returns the files that Apply replaces and the sockets it connects to.
+	Places() (files, sockets []string)
+}
+
 // Closer is a Driver that holds something open, such as a control connection.
 type Closer interface {
 	Close() error
@@ -169,6 +175,12 @@ type Host struct {
 	Log       *slog.Logger // already carries the driver's name
 	Templates string       // directory of templates that replace the embedded ones; may be missing
 	Reloaded  func()       // to be called whenever the daemon was made to load something new
+}
+
+// of returns the surroundings of one daemon of several: its log carries the name.
+func (h Host) of(daemon string) Host {
+	h.Log = h.log().With("daemon", daemon)
+	return h
 }
 
 // log returns the logger, or one that drops everything.

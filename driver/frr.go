@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,24 +48,15 @@ type FRR struct {
 
 // Validate implements Validator.
 func (f *FRR) Validate() error {
-	var errs []error
-	for _, path := range []struct{ setting, value string }{{"directory", f.Directory}, {"snippet", f.Snippet}} {
-		if !filepath.IsAbs(path.value) {
-			errs = append(errs, fmt.Errorf("%s: %q is not an absolute path", path.setting, path.value))
-		}
+	return validSuite(f.Directory, f.Snippet, f.Daemons, FRRDaemons())
+}
+
+// Places implements Placer.
+func (f *FRR) Places() (files, sockets []string) {
+	for _, name := range f.Daemons {
+		sockets = append(sockets, f.vtyOf(name).path)
 	}
-	if len(f.Daemons) == 0 {
-		errs = append(errs, errors.New("daemons: none given ("+frrDaemonsText+")"))
-	}
-	for i, name := range f.Daemons {
-		if _, ok := frrRoleOf(name); !ok {
-			errs = append(errs, fmt.Errorf("daemons: %q cannot be driven (%s can)", name, frrDaemonsText))
-		}
-		if slices.Contains(f.Daemons[:i], name) {
-			errs = append(errs, fmt.Errorf("daemons: %q twice", name))
-		}
-	}
-	return errors.Join(errs...)
+	return []string{f.Snippet}, sockets
 }
 
 // SetHost implements Hoster.
@@ -79,7 +68,7 @@ func (f *FRR) Apply(ctx context.Context, want State) error {
 	if err != nil {
 		return err
 	}
-	sections, err := frrSections(snippet)
+	sections, err := frrSections(frrTemplate, snippet)
 	if err != nil {
 		return err
 	}
@@ -92,10 +81,10 @@ func (f *FRR) Apply(ctx context.Context, want State) error {
 	f.asked = want
 	f.mu.Unlock()
 	on := frrHostOf(want)
-	err = f.each(func(d *frrDaemon) error {
+	err = f.each(func(_ int, d *frrDaemon) error {
 		section, ok := sections[d.vty.daemon]
 		if !ok {
-			return fmt.Errorf("template frr.conf.tmpl: no section %q", frrSectionMark+d.vty.daemon)
+			return fmt.Errorf("template %s: no section %q", frrTemplate, frrSectionMark+d.vty.daemon)
 		}
 		return d.apply(ctx, section, want, on)
 	})
@@ -111,11 +100,15 @@ func managed(s State) map[netip.Prefix]bool {
 	return out
 }
 
+// frrTemplate is what the snippet is rendered from.
+const frrTemplate = "frr.conf.tmpl"
+
 // frrSectionMark begins the section of a daemon in the snippet.
 const frrSectionMark = "! daemon: "
 
-// frrSections returns the sections of a snippet by their daemon.
-func frrSections(snippet []byte) (map[string]frrConfig, error) {
+// frrSections returns the sections of a snippet by their daemon; template names
+// what it was rendered from, for errors.
+func frrSections(template string, snippet []byte) (map[string]frrConfig, error) {
 	texts := map[string]*strings.Builder{}
 	names := []string{}
 	var current *strings.Builder
@@ -132,7 +125,7 @@ func frrSections(snippet []byte) (map[string]frrConfig, error) {
 	for _, name := range names {
 		c, err := frrSection(name, texts[name].String())
 		if err != nil {
-			return nil, fmt.Errorf("template frr.conf.tmpl: %w", err)
+			return nil, fmt.Errorf("template %s: %w", template, err)
 		}
 		sections[name] = c
 	}
@@ -141,19 +134,12 @@ func frrSections(snippet []byte) (map[string]frrConfig, error) {
 
 // each calls work for all daemons at the same time and joins their errors, in the
 // order of the setting.
-func (f *FRR) each(work func(*frrDaemon) error) error {
-	all := f.all()
-	errs := make([]error, len(all))
-	var wg sync.WaitGroup
-	for i, d := range all {
-		wg.Go(func() {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			errs[i] = work(d)
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+func (f *FRR) each(work func(i int, d *frrDaemon) error) error {
+	return sideBySide(f.all(), func(i int, d *frrDaemon) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return work(i, d)
+	})
 }
 
 // all returns the daemons, which are made at the first use.
@@ -161,18 +147,17 @@ func (f *FRR) all() []*frrDaemon {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.daemons == nil {
-		host := f.host
-		if host.Log == nil {
-			host.Log = slog.New(slog.DiscardHandler)
-		}
 		for _, name := range f.Daemons {
-			role, _ := frrRoleOf(name)
-			own := host
-			own.Log = host.Log.With("daemon", name)
-			f.daemons = append(f.daemons, &frrDaemon{role: role, vty: f.vtyOf(name), mgmtd: f.vtyOf(frrMgmtd), host: own})
+			f.daemons = append(f.daemons, f.daemon(name))
 		}
 	}
 	return f.daemons
+}
+
+// daemon returns a daemon that is not connected yet.
+func (f *FRR) daemon(name string) *frrDaemon {
+	role, _ := frrRoleOf(name)
+	return &frrDaemon{role: role, host: f.host.of(name), vty: f.vtyOf(name), mgmtd: f.vtyOf(frrMgmtd)}
 }
 
 // vtyOf returns a client of a daemon that is not connected yet.
@@ -182,5 +167,5 @@ func (f *FRR) vtyOf(daemon string) vty {
 
 // Close implements Closer.
 func (f *FRR) Close() error {
-	return f.each(func(d *frrDaemon) error { return errors.Join(d.vty.close(), d.mgmtd.close()) })
+	return f.each(func(_ int, d *frrDaemon) error { return errors.Join(d.vty.close(), d.mgmtd.close()) })
 }

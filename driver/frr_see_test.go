@@ -162,3 +162,9 @@ func (r *realFRR) networks(prefixes ...string) string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// bgpOriginates tells whether an answer has a valid path of this host.
+func bgpOriginates(text string) bool {
+	_, ok := bgpPathOf(text).originated()
+	return ok
+}

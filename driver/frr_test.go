@@ -33,7 +33,7 @@ func frrRouteOf(prefix string, p Presence, degraded bool) Route {
 func frrState(routes ...Route) State { return State{Interface: "anycast0", Routes: routes} }
 
 // frrEvery are the daemons that keepcast can drive.
-func frrEvery() []string { return strings.Split(frrDaemonsText, ", ") }
+func frrEvery() []string { return FRRDaemons() }
 
 // frrRich is a route with all that a route can be announced with.
 func frrRich(prefix string, degraded bool) Route {

@@ -108,7 +108,7 @@ func TestFRRForBlind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections, err := frrSections(snippet)
+	sections, err := frrSections(frrTemplate, snippet)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -154,12 +154,6 @@ func (p bgpPath) originated() (since time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// bgpOriginates tells whether an answer has a valid path of this host.
-func bgpOriginates(text string) bool {
-	_, ok := bgpPathOf(text).originated()
-	return ok
-}
-
 // lookBGP asks bgpd for each prefix, and for its neighbours.
 func (d *frrDaemon) lookBGP(ctx context.Context, permitted map[netip.Prefix]bool, asked State, on frrHost) (frrSight, error) {
 	paths, err := d.paths(ctx, sortedPrefixes(permitted))
@@ -171,13 +165,12 @@ func (d *frrDaemon) lookBGP(ctx context.Context, permitted map[netip.Prefix]bool
 		return frrSight{}, err
 	}
 	peers := bgpPeers(answers[0])
-	s := frrSight{held: permitted, exported: map[netip.Prefix][]string{}}
 	var neighbours []frrNeighbour
 	for _, name := range slices.Sorted(maps.Keys(peers)) {
-		n := peers[name].neighbour(name)
-		neighbours, s.neighbours = append(neighbours, n), append(s.neighbours, n.Neighbour)
+		neighbours = append(neighbours, peers[name].neighbour(name))
 	}
-	s.findings = neighboursDown(d.vty.daemon, neighbours)
+	s := meeting(d.vty.daemon, neighbours)
+	s.held = permitted
 	gateOnly := map[netip.Prefix]bool{}
 	for _, r := range asked.Announced() {
 		gateOnly[r.Prefix.Masked()] = r.GateOnly

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -78,16 +77,14 @@ func (d *frrDaemon) config() *vty {
 	return &d.vty
 }
 
-// frrMajor reads the answer to show version, which begins "FRRouting 8.4.4 (host)".
+// frrMajor returns the first number of the version in an answer to show version.
 func frrMajor(text string) (int, error) {
-	_, after, found := strings.Cut(text, "FRRouting ")
-	major, _, _ := strings.Cut(after, ".")
-	n, err := strconv.Atoi(major)
-	if !found || err != nil || n < 1 {
+	v, ok := frrVersionOf(text)
+	if !ok || v[0] < 1 {
 		first, _, _ := strings.Cut(text, "\n")
 		return 0, fmt.Errorf("show version: %q names no version of FRR", first)
 	}
-	return n, nil
+	return v[0], nil
 }
 
 // apply brings the daemon's running configuration in step with its section.
@@ -103,16 +100,11 @@ func (d *frrDaemon) apply(ctx context.Context, section frrConfig, want State, on
 		section = section.forBlind(on)
 	}
 	section.prependAS(run.as())
-	var errs []error
-	for _, finding := range d.findings(run, want) {
-		if finding.Level == Breaks {
-			errs = append(errs, finding)
-		}
-	}
+	missing := breaking(d.findings(run, want))
 	if run.router == "" {
 		section.networks = nil // the route-maps can go ahead
 	}
-	return errors.Join(append([]error{d.load(ctx, run, section, on)}, errs...)...)
+	return errors.Join(d.load(ctx, run, section, on), missing)
 }
 
 // load sends the difference, makes the daemon look at it, and reads it back.

@@ -11,9 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 // frrVersion is a major and a minor number.
@@ -58,20 +55,12 @@ func (f *FRR) Examine(ctx context.Context, want State) []Finding {
 	on := frrHostOf(want)
 	out, zebra := f.examineZebra(ctx)
 	found := make([][]Finding, len(f.Daemons))
-	var wg sync.WaitGroup
-	for i, d := range f.all() {
-		d := &frrDaemon{role: d.role, host: d.host, vty: f.vtyOf(d.vty.daemon), mgmtd: f.vtyOf(frrMgmtd)}
-		wg.Go(func() {
-			defer d.vty.close()   //nolint:errcheck // nothing was written
-			defer d.mgmtd.close() //nolint:errcheck // likewise
-			found[i] = d.examine(ctx, want, on, zebra)
-		})
-	}
-	wg.Wait()
-	for _, some := range found {
-		out = append(out, some...)
-	}
-	return append(out, f.examineSaved(want)...)
+	_ = sideBySide(f.Daemons, func(i int, name string) error { // what goes wrong is among the findings
+		d := f.daemon(name)
+		found[i] = d.examine(ctx, want, on, zebra)
+		return errors.Join(d.vty.close(), d.mgmtd.close()) // nothing was written
+	})
+	return slices.Concat(out, slices.Concat(found...), f.examineSaved(want))
 }
 
 // examineZebra looks at the daemon that all the others depend on, and returns its
@@ -98,17 +87,11 @@ func (f *FRR) examineZebra(ctx context.Context) (found []Finding, running string
 
 // frrUnreachable says that a daemon can't be asked.
 func frrUnreachable(daemon string, err error) Finding {
-	f := Finding{Name: "daemon-unreachable", Level: Breaks, Subject: daemon, Text: err.Error(), Fix: "look at the daemon's log: journalctl -u frr"}
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		f.Fix = "usermod -aG frrvty keepcast && systemctl restart keepcast"
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
-		f.Fix = "systemctl start frr"
-		if daemon != "zebra" && daemon != "mgmtd" {
-			f.Fix = "set " + daemon + "=yes in /etc/frr/daemons and systemctl restart frr, or take " + daemon + " out of the driver's daemons"
-		}
+	start := "systemctl start frr"
+	if daemon != "zebra" && daemon != frrMgmtd {
+		start = "set " + daemon + "=yes in /etc/frr/daemons and systemctl restart frr, or take " + daemon + " out of the driver's daemons"
 	}
-	return f
+	return unreachable(daemon, err, "frr", "frrvty", start)
 }
 
 // examine asks one daemon all that an examination wants to know.

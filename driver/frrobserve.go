@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -19,19 +18,14 @@ func (f *FRR) Observe(ctx context.Context) (State, error) {
 	asked := f.asked
 	f.mu.Unlock()
 	on := frrHostOf(asked)
-	all := f.all()
-	sights := make([]frrSight, len(all))
-	err := f.each(func(d *frrDaemon) error {
+	roles, sights := make([]frrRole, len(f.Daemons)), make([]frrSight, len(f.Daemons))
+	err := f.each(func(i int, d *frrDaemon) error {
 		s, err := d.look(ctx, asked, on)
-		sights[slices.Index(all, d)] = s
+		roles[i], sights[i] = d.role, s
 		return err
 	})
 	if err != nil {
 		return State{}, err
-	}
-	roles := make([]frrRole, len(all))
-	for i, d := range all {
-		roles[i] = d.role
 	}
 	return frrTogether(asked, roles, sights), nil
 }
@@ -120,34 +114,32 @@ func (d *frrDaemon) lookIGP(ctx context.Context, permitted map[netip.Prefix]bool
 	if err != nil {
 		return frrSight{}, err
 	}
-	originated, neighbours := q.readOriginated(answers[0]), q.readNeighbours(answers[1])
-	s := frrSight{held: permitted, exported: map[netip.Prefix][]string{}}
-	maps.DeleteFunc(s.held, func(p netip.Prefix, _ bool) bool { return !originated[p] })
+	originated := q.readOriginated(answers[0])
+	maps.DeleteFunc(permitted, func(p netip.Prefix, _ bool) bool { return !originated[p] })
+	return flooded(d.vty.daemon, permitted, q.readNeighbours(answers[1])), nil
+}
+
+// flooded is the sight of a daemon that floods what it holds to all its neighbours.
+func flooded(daemon string, held map[netip.Prefix]bool, neighbours []frrNeighbour) frrSight {
+	s := meeting(daemon, neighbours)
+	s.held = held
 	for _, n := range neighbours {
-		s.neighbours = append(s.neighbours, n.Neighbour)
-		for p := range s.held {
+		for p := range held {
 			if n.Up && n.Takes(p) {
 				s.exported[p] = append(s.exported[p], n.Name)
 			}
 		}
 	}
-	s.findings = neighboursDown(d.vty.daemon, neighbours)
-	return s, nil
+	return s
 }
 
-// findingsIn returns the findings among the errors that err joins.
-func findingsIn(err error) []Finding {
-	var out []Finding
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			out = append(out, findingsIn(e)...)
-		}
-		return out
+// meeting is a sight of the neighbours alone.
+func meeting(daemon string, neighbours []frrNeighbour) frrSight {
+	s := frrSight{exported: map[netip.Prefix][]string{}, findings: neighboursDown(daemon, neighbours)}
+	for _, n := range neighbours {
+		s.neighbours = append(s.neighbours, n.Neighbour)
 	}
-	if f := (Finding{}); errors.As(err, &f) {
-		out = append(out, f)
-	}
-	return out
+	return s
 }
 
 // entered returns the prefixes of keepcast's network lines; the value tells

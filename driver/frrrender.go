@@ -115,7 +115,7 @@ func (f *FRR) Render(want State) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(used)) {
 		data.Maps = append(data.Maps, used[name])
 	}
-	return templates.Render(f.host.Templates, "frr.conf.tmpl", data)
+	return templates.Render(f.host.Templates, frrTemplate, data)
 }
 
 // frrMapOf returns the route-map with the attributes of r. Its name comes from

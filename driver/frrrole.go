@@ -29,8 +29,10 @@ const (
 	againAlone
 )
 
-// frrDaemonsText names the daemons that keepcast can drive, for errors.
-const frrDaemonsText = "bgpd, ospfd, ospf6d, isisd, ripd, ripngd, babeld"
+// FRRDaemons returns the daemons of FRR that keepcast can drive.
+func FRRDaemons() []string {
+	return []string{"bgpd", "ospfd", "ospf6d", "isisd", "ripd", "ripngd", "babeld"}
+}
 
 // frrRoleOf returns the role of a daemon that keepcast can drive.
 func frrRoleOf(daemon string) (frrRole, bool) {

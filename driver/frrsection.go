@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -86,7 +87,7 @@ func (c frrConfig) forBlind(on frrHost) frrConfig {
 }
 
 // frrAttribute joins the words of a line in a route-map. Communities become
-// numbers, sorted: FRR shows them by name, in an order of its own.
+// numbers, sorted: FRR and Quagga show them by name, in an order of their own.
 func frrAttribute(words []string) string {
 	if len(words) < 3 || words[0] != "set" || words[1] != "community" && words[1] != "large-community" {
 		return strings.Join(words, " ")
@@ -104,12 +105,26 @@ func frrAttribute(words []string) string {
 			values[i] = known.String()
 		}
 	}
-	slices.Sort(values)
+	slices.SortFunc(values, compareCommunities)
 	values = append(words[:2:2], slices.Compact(values)...)
 	if additive {
 		values = append(values, "additive")
 	}
 	return strings.Join(values, " ")
+}
+
+// compareCommunities compares by numbers; a word that is none comes last.
+func compareCommunities(a, b string) int {
+	parse := func(text string) (value []uint64, word string) {
+		value, err := numbers(text, strings.Count(text, ":")+1, 32)
+		if err != nil {
+			return nil, text
+		}
+		return value, ""
+	}
+	x, wordX := parse(a)
+	y, wordY := parse(b)
+	return cmp.Or(strings.Compare(wordX, wordY), slices.Compare(x, y))
 }
 
 // frrCommunities returns the names that only FRR has for communities.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -41,29 +40,23 @@ type Quagga struct {
 	asked   State // of the last Apply
 }
 
-// quaggaDaemons returns the daemons that can be driven.
-func quaggaDaemons() []string { return []string{"bgpd", "ospfd", "isisd"} }
+// quaggaTemplate is what the snippet is rendered from.
+const quaggaTemplate = "quagga.conf.tmpl"
+
+// QuaggaDaemons returns the daemons of Quagga that keepcast can drive.
+func QuaggaDaemons() []string { return []string{"bgpd", "ospfd", "isisd"} }
 
 // Validate implements Validator.
 func (q *Quagga) Validate() error {
-	var errs []error
-	for _, path := range []struct{ setting, value string }{{"directory", q.Directory}, {"snippet", q.Snippet}} {
-		if !filepath.IsAbs(path.value) {
-			errs = append(errs, fmt.Errorf("%s: %q is not an absolute path", path.setting, path.value))
-		}
+	return validSuite(q.Directory, q.Snippet, q.Daemons, QuaggaDaemons())
+}
+
+// Places implements Placer.
+func (q *Quagga) Places() (files, sockets []string) {
+	for _, name := range q.Daemons {
+		sockets = append(sockets, q.vtyOf(name).path)
 	}
-	if len(q.Daemons) == 0 {
-		errs = append(errs, errors.New("daemons: none given (bgpd, ospfd, isisd)"))
-	}
-	for i, name := range q.Daemons {
-		if !slices.Contains(quaggaDaemons(), name) {
-			errs = append(errs, fmt.Errorf("daemons: %q cannot be driven (bgpd, ospfd, isisd can)", name))
-		}
-		if slices.Contains(q.Daemons[:i], name) {
-			errs = append(errs, fmt.Errorf("daemons: %q twice", name))
-		}
-	}
-	return errors.Join(errs...)
+	return []string{q.Snippet}, sockets
 }
 
 // SetHost implements Hoster.
@@ -114,11 +107,7 @@ func (q *Quagga) Observe(ctx context.Context) (State, error) {
 	q.mu.Lock()
 	asked := q.asked
 	q.mu.Unlock()
-	snippet, err := q.Render(asked)
-	if err != nil {
-		return State{}, err
-	}
-	sections, err := quaggaSections(snippet)
+	sections, err := q.sections(asked)
 	if err != nil {
 		return State{}, err
 	}
@@ -153,18 +142,11 @@ func (q *Quagga) Close() error {
 // each calls work for all daemons at the same time and joins their errors, in the
 // order of the setting.
 func (q *Quagga) each(work func(i int, d *quaggaDaemon) error) error {
-	all := q.all()
-	errs := make([]error, len(all))
-	var wg sync.WaitGroup
-	for i, d := range all {
-		wg.Go(func() {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			errs[i] = work(i, d)
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
+	return sideBySide(q.all(), func(i int, d *quaggaDaemon) error {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return work(i, d)
+	})
 }
 
 // all returns the daemons, which are made at the first use.
@@ -181,13 +163,8 @@ func (q *Quagga) all() []*quaggaDaemon {
 
 // daemon returns a daemon that is not connected yet.
 func (q *Quagga) daemon(name string) *quaggaDaemon {
-	host := q.host
-	if host.Log == nil {
-		host.Log = slog.New(slog.DiscardHandler)
-	}
-	host.Log = host.Log.With("daemon", name)
 	role, _ := frrRoleOf(name)
-	return &quaggaDaemon{role: role, host: host, vty: q.vtyOf(name)}
+	return &quaggaDaemon{role: role, host: q.host.of(name), vty: q.vtyOf(name)}
 }
 
 // vtyOf returns a client of a daemon that is not connected yet.
@@ -195,16 +172,18 @@ func (q *Quagga) vtyOf(name string) vty {
 	return vty{daemon: name, path: filepath.Join(q.Directory, name+".vty"), timeout: q.Timeout, group: "quaggavty"}
 }
 
-// quaggaSections returns the sections of a snippet by their daemon.
-func quaggaSections(snippet []byte) (map[string]frrConfig, error) {
-	sections, err := frrSections([]byte(quaggaText(string(snippet))))
+// sections returns the sections of the snippet for want by their daemon.
+func (q *Quagga) sections(want State) (map[string]frrConfig, error) {
+	snippet, err := q.Render(want)
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range sections {
-		c.canonical()
-	}
-	return sections, nil
+	return quaggaSections(snippet)
+}
+
+// quaggaSections returns the sections of a snippet by their daemon.
+func quaggaSections(snippet []byte) (map[string]frrConfig, error) {
+	return frrSections(quaggaTemplate, []byte(quaggaText(string(snippet))))
 }
 
 // services returns the name of the service of each prefix.

@@ -1,6 +1,9 @@
 package driver
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // quaggaLSA is what ospfd shows of one LSA (ospfd/ospf_vty.c and ospf_dump.c).
 func quaggaLSA(age int, id string, bits int) string {
@@ -171,3 +174,18 @@ r1.00-00                  100   0x00000003  0x6368    1156    0/0/0
     2 LSPs
 `
 )
+
+// findingsIn returns the findings among the errors that err joins.
+func findingsIn(err error) []Finding {
+	var out []Finding
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			out = append(out, findingsIn(e)...)
+		}
+		return out
+	}
+	if f := (Finding{}); errors.As(err, &f) {
+		out = append(out, f)
+	}
+	return out
+}

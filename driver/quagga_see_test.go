@@ -146,7 +146,7 @@ func TestQuaggaLacks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := testQuagga(t.TempDir(), tc.daemon).daemon(tc.daemon)
 			run, want := quaggaRunning(tc.running), frrState(tc.route)
-			if d := cmp.Diff(tc.want, frrFound(slices.Concat(findingsIn(d.lacks(run, want)), d.unused(run, want)))); d != "" {
+			if d := cmp.Diff(tc.want, frrFound(d.findings(run, want))); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
@@ -161,7 +161,7 @@ func TestQuaggaCommunities(t *testing.T) {
 		"set community none":                                    "set community none",
 		"set metric 5":                                          "set metric 5",
 	} {
-		if got := canonicalCommunities(in); got != want {
+		if got := frrAttribute(strings.Fields(in)); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}

@@ -51,7 +51,7 @@ func TestQuaggaGolden(t *testing.T) {
 	}
 	for name, want := range map[string]State{"quagga-some.golden": frrState(routes...), "quagga-none.golden": frrState()} {
 		t.Run(name, func(t *testing.T) {
-			q := testQuagga("/run/quagga", quaggaDaemons()...)
+			q := testQuagga("/run/quagga", QuaggaDaemons()...)
 			got, err := q.Render(want)
 			if err != nil {
 				t.Fatal(err)

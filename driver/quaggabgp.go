@@ -2,7 +2,6 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -114,7 +113,6 @@ func (p quaggaPeer) neighbour() frrNeighbour {
 
 // lookBGP asks bgpd for each prefix, and for its neighbours.
 func (d *quaggaDaemon) lookBGP(ctx context.Context, permitted map[netip.Prefix]bool) (frrSight, error) {
-	s := frrSight{held: map[netip.Prefix]bool{}, exported: map[netip.Prefix][]string{}}
 	texts, err := d.vty.ask(ctx, "show ip bgp neighbors")
 	if err != nil {
 		return frrSight{}, err
@@ -122,10 +120,10 @@ func (d *quaggaDaemon) lookBGP(ctx context.Context, permitted map[netip.Prefix]b
 	peers := quaggaPeers(texts[0])
 	var neighbours []frrNeighbour
 	for _, p := range peers {
-		n := p.neighbour()
-		neighbours, s.neighbours = append(neighbours, n), append(s.neighbours, n.Neighbour)
+		neighbours = append(neighbours, p.neighbour())
 	}
-	s.findings = neighboursDown(d.vty.daemon, neighbours)
+	s := meeting(d.vty.daemon, neighbours)
+	s.held = map[netip.Prefix]bool{}
 	for some := range slices.Chunk(sortedPrefixes(permitted), frrBatch) {
 		var questions []string
 		for _, p := range some {
@@ -179,24 +177,30 @@ func quaggaNotExported(p netip.Prefix, peers []quaggaPeer) []Finding {
 	return []Finding{f}
 }
 
+// findings returns what stands between keepcast's gate in the daemon and the
+// neighbours.
+func (d *quaggaDaemon) findings(run quaggaConfig, want State) []Finding {
+	return append(d.lacks(run, want), d.unused(run, want)...)
+}
+
 // lacks returns findings for what the operator's configuration has to have, so
 // that anything is announced.
-func (d *quaggaDaemon) lacks(run quaggaConfig, want State) error {
+func (d *quaggaDaemon) lacks(run quaggaConfig, want State) []Finding {
 	if d.vty.daemon == "bgpd" && run.router == "" && len(want.Announced()) > 0 {
-		return Finding{
+		return []Finding{{
 			Name: "router-bgp-missing", Level: Breaks, Subject: d.vty.daemon, Text: "has no router bgp",
 			Fix: "router bgp ASN\n redistribute connected route-map " + frrMark + "\n neighbor A remote-as N\n neighbor A advertisement-interval 1",
-		}
+		}}
 	}
-	var errs []error
+	var out []Finding
 	told := map[string]bool{}
 	for _, r := range want.Announced() {
 		if f := d.unusedGate(run, want, r); f.Name != "" && d.role.carries(r.Prefix.Addr()) && !told[f.Subject] {
-			errs = append(errs, f)
+			out = append(out, f)
 			told[f.Subject] = true
 		}
 	}
-	return errors.Join(errs...)
+	return out
 }
 
 // unusedGate returns a finding if a route does not get to the gate.

@@ -35,7 +35,7 @@ func (d *quaggaDaemon) apply(ctx context.Context, section frrConfig, want State,
 	if err != nil {
 		return err
 	}
-	missing := d.lacks(run, want)
+	missing := breaking(d.lacks(run, want))
 	if d.vty.daemon == "isisd" {
 		return missing
 	}

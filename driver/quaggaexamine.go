@@ -2,14 +2,9 @@ package driver
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
-	"sync"
-
-	"golang.org/x/sys/unix"
 )
 
 // Examine implements Examiner, on connections of its own.
@@ -23,34 +18,23 @@ func (q *Quagga) Examine(ctx context.Context, want State) []Finding {
 		running = texts[0]
 	}
 	defer zebra.close() //nolint:errcheck // nothing was written
+	sections, err := q.sections(want)
+	if err != nil {
+		return append(out, Finding{Name: "template", Level: Breaks, Subject: quaggaTemplate, Text: err.Error(), Fix: "repair the template"})
+	}
 	on := quaggaHost(want)
 	found := make([][]Finding, len(q.Daemons))
-	var wg sync.WaitGroup
-	for i, name := range q.Daemons {
+	_ = sideBySide(q.Daemons, func(i int, name string) error { // what goes wrong is among the findings
 		d := q.daemon(name)
-		wg.Go(func() {
-			defer d.vty.close() //nolint:errcheck // nothing was written
-			found[i] = q.examine(ctx, d, want, on, running)
-		})
-	}
-	wg.Wait()
-	for _, some := range found {
-		out = append(out, some...)
-	}
-	return append(out, examineSaved("/etc/quagga", append([]string{"Quagga"}, q.Daemons...), want)...)
+		found[i] = d.examine(ctx, sections[name], want, on, running)
+		return d.vty.close() // nothing was written
+	})
+	return slices.Concat(out, slices.Concat(found...), examineSaved("/etc/quagga", append([]string{"Quagga"}, q.Daemons...), want))
 }
 
 // examine asks one daemon all that an examination wants to know.
-func (q *Quagga) examine(ctx context.Context, d *quaggaDaemon, want State, on frrHost, zebra string) []Finding {
-	snippet, err := q.Render(want)
-	if err != nil {
-		return []Finding{{Name: "template", Level: Breaks, Subject: "quagga.conf.tmpl", Text: err.Error(), Fix: "repair the template"}}
-	}
-	sections, err := quaggaSections(snippet)
-	if err != nil {
-		return []Finding{{Name: "template", Level: Breaks, Subject: "quagga.conf.tmpl", Text: err.Error(), Fix: "repair the template"}}
-	}
-	sight, err := d.look(ctx, sections[d.vty.daemon], want, on)
+func (d *quaggaDaemon) examine(ctx context.Context, section frrConfig, want State, on frrHost, zebra string) []Finding {
+	sight, err := d.look(ctx, section, want, on)
 	if err != nil {
 		return []Finding{quaggaUnreachable(d.vty.daemon, err)}
 	}
@@ -74,14 +58,7 @@ func (q *Quagga) examine(ctx context.Context, d *quaggaDaemon, want State, on fr
 
 // quaggaUnreachable says that a daemon can't be asked.
 func quaggaUnreachable(daemon string, err error) Finding {
-	f := Finding{Name: "daemon-unreachable", Level: Breaks, Subject: daemon, Text: err.Error(), Fix: "look at the daemon's log: journalctl -u " + daemon}
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		f.Fix = "usermod -aG quaggavty keepcast && systemctl restart keepcast"
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
-		f.Fix = "systemctl start " + daemon
-	}
-	return f
+	return unreachable(daemon, err, daemon, "quaggavty", "systemctl start "+daemon)
 }
 
 // quaggaFindings returns all that is to be said of a daemon of Quagga.

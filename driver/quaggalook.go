@@ -38,7 +38,7 @@ func (d *quaggaDaemon) look(ctx context.Context, section frrConfig, asked State,
 			s.held[r.Prefix.Masked()] = r.Degraded && inStep
 		}
 	}
-	s.findings = slices.Concat(s.findings, findingsIn(d.lacks(run, asked)), d.unused(run, asked), unreached(d.vty.daemon, d.role, asked, s.neighbours))
+	s.findings = slices.Concat(s.findings, d.findings(run, asked), unreached(d.vty.daemon, d.role, asked, s.neighbours))
 	return s, nil
 }
 
@@ -51,20 +51,11 @@ func (d *quaggaDaemon) lookIGP(ctx context.Context, permitted map[netip.Prefix]b
 	if err != nil {
 		return frrSight{}, err
 	}
-	all := readNeighbours(texts[1])
-	s := frrSight{held: map[netip.Prefix]bool{}, exported: map[netip.Prefix][]string{}, findings: neighboursDown(d.vty.daemon, all)}
+	held := map[netip.Prefix]bool{}
 	for p := range readOriginated(texts[0]) {
 		if _, ok := permitted[p]; ok || permitted == nil {
-			s.held[p] = false
+			held[p] = false
 		}
 	}
-	for _, n := range all {
-		s.neighbours = append(s.neighbours, n.Neighbour)
-		for p := range s.held {
-			if n.Up && n.Takes(p) {
-				s.exported[p] = append(s.exported[p], n.Name)
-			}
-		}
-	}
-	return s, nil
+	return flooded(d.vty.daemon, held, readNeighbours(texts[1])), nil
 }

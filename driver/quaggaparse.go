@@ -25,7 +25,6 @@ type quaggaRedistribute struct {
 func quaggaRunning(text string) quaggaConfig {
 	text = quaggaText(text)
 	c := quaggaConfig{frrConfig: frrRunning(text), used: map[string]bool{}}
-	c.canonical()
 	frrLines(text, func(blocks []string, line string) {
 		words := strings.Fields(line)
 		name := frrRouteMap(words)
@@ -78,51 +77,6 @@ func quaggaBlocks(blocks []string) []string {
 		}
 	}
 	return out
-}
-
-// canonical writes the communities in all entries in one way: Quagga shows some
-// by name, and all of them sorted.
-func (c frrConfig) canonical() {
-	for k, e := range c.entries {
-		for i, line := range e.lines {
-			e.lines[i] = canonicalCommunities(line)
-		}
-		slices.Sort(e.lines)
-		c.entries[k] = e
-	}
-}
-
-// canonicalCommunities returns a "set community" line with numbers, sorted; any
-// other line as it is.
-func canonicalCommunities(line string) string {
-	rest, ok := strings.CutPrefix(line, "set community ")
-	if !ok {
-		return line
-	}
-	rest, additive := strings.CutSuffix(rest, " additive")
-	var all []Community
-	for word := range strings.FieldsSeq(rest) {
-		var c Community
-		switch word {
-		case "local-AS": // Quagga's name of no-export-subconfed
-			word = "no-export-subconfed"
-		case "internet":
-			word = "0:0"
-		}
-		if err := c.UnmarshalText([]byte(word)); err != nil {
-			return line
-		}
-		all = append(all, c)
-	}
-	slices.SortFunc(all, func(a, b Community) int { return slices.Compare([]uint16{a.High, a.Low}, []uint16{b.High, b.Low}) })
-	words := []string{"set", "community"}
-	for _, c := range slices.Compact(all) {
-		words = append(words, c.String())
-	}
-	if additive {
-		words = append(words, "additive")
-	}
-	return strings.Join(words, " ")
 }
 
 // quaggaPath reads `show ip bgp P`: to whom the prefix is advertised, and since

@@ -71,7 +71,7 @@ func (q *Quagga) Render(want State) ([]byte, error) {
 	}
 	slices.SortFunc(data.Groups, func(a, b *quaggaGroup) int { return cmp.Compare(a.Name, b.Name) })
 	number(data.Groups)
-	return templates.Render(q.host.Templates, "quagga.conf.tmpl", data)
+	return templates.Render(q.host.Templates, quaggaTemplate, data)
 }
 
 // group returns the group of these attributes.

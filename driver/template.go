@@ -135,6 +135,9 @@ func (t *Template) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Places implements Placer.
+func (t *Template) Places() (files, sockets []string) { return []string{t.Output}, nil }
+
 // SetHost implements Hoster.
 func (t *Template) SetHost(h Host) { t.host = h }
 

@@ -23,9 +23,9 @@ is changed or removed.
 		name, doc string
 		data      any
 	}{
-		{"bird.conf.tmpl", "The snippet of the driver `bird`.", birdSnippet{}},
-		{"frr.conf.tmpl", "The snippet of the driver `frr`.", frrData{}},
-		{"quagga.conf.tmpl", "The snippet of the driver `quagga`.", quaggaData{}},
+		{birdTemplate, "The snippet of the driver `bird`.", birdSnippet{}},
+		{frrTemplate, "The snippet of the driver `frr`.", frrData{}},
+		{quaggaTemplate, "The snippet of the driver `quagga`.", quaggaData{}},
 		{"template", "The template of your own that the driver `template` renders.", TemplateData{}},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", t.name, t.doc)

@@ -19,22 +19,16 @@ type place struct{ subject, path string }
 // speaks to. Whether the sockets are there is up to the drivers.
 func places(cfg *config.Config) (files, sockets []place) {
 	for _, d := range cfg.Drivers {
-		switch own := d.Driver.(type) {
-		case *driver.BIRD:
-			files = append(files, place{d.Name, own.Snippet})
-			sockets = append(sockets, place{d.Name, own.Socket})
-		case *driver.FRR:
-			files = append(files, place{d.Name, own.Snippet})
-			for _, name := range own.Daemons {
-				sockets = append(sockets, place{d.Name, filepath.Join(own.Directory, name+".vty")})
-			}
-		case *driver.Quagga:
-			files = append(files, place{d.Name, own.Snippet})
-			for _, name := range own.Daemons {
-				sockets = append(sockets, place{d.Name, filepath.Join(own.Directory, name+".vty")})
-			}
-		case *driver.Template:
-			files = append(files, place{d.Name, own.Output})
+		p, ok := d.Driver.(driver.Placer)
+		if !ok {
+			continue
+		}
+		replaced, connected := p.Places()
+		for _, path := range replaced {
+			files = append(files, place{d.Name, path})
+		}
+		for _, path := range connected {
+			sockets = append(sockets, place{d.Name, path})
 		}
 	}
 	return files, sockets

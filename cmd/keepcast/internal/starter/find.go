@@ -35,12 +35,7 @@ type Daemon struct {
 }
 
 // Kinds returns the kinds of daemons that there is a starter for, the likeliest first.
-func Kinds() []string {
-	return slices.DeleteFunc([]string{"bird", "frr", "quagga"}, func(kind string) bool {
-		_, err := driver.KindByName(kind)
-		return err != nil
-	})
-}
+func Kinds() []string { return []string{"bird", "frr", "quagga"} }
 
 // Host is where daemons are looked for: below a root directory, mostly "/".
 type Host struct{ Root string }
@@ -140,12 +135,9 @@ func (h Host) suite(d *Daemon, listening []string) {
 // drivable returns the daemons that the driver takes.
 func drivable(kind string) []string {
 	if kind == "quagga" {
-		return []string{"bgpd", "ospfd", "isisd"}
+		return driver.QuaggaDaemons()
 	}
-	return slices.DeleteFunc([]string{"bgpd", "ospfd", "ospf6d", "isisd", "ripd", "ripngd", "babeld"}, func(name string) bool {
-		f := driver.FRR{Directory: "/", Snippet: "/x", Daemons: []string{name}}
-		return f.Validate() != nil
-	})
+	return driver.FRRDaemons()
 }
 
 // enabledLine is a line of /etc/frr/daemons, which is a shell script.

@@ -1,0 +1,75 @@
+package driver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// What the drivers of FRR and of Quagga have in common: suites of daemons, each
+// with a vty socket of its own.
+
+// validSuite says what is wrong with the settings of such a driver.
+func validSuite(directory, snippet string, daemons, drivable []string) error {
+	var errs []error
+	for _, path := range []struct{ setting, value string }{{"directory", directory}, {"snippet", snippet}} {
+		if !filepath.IsAbs(path.value) {
+			errs = append(errs, fmt.Errorf("%s: %q is not an absolute path", path.setting, path.value))
+		}
+	}
+	known := strings.Join(drivable, ", ")
+	if len(daemons) == 0 {
+		errs = append(errs, errors.New("daemons: none given ("+known+")"))
+	}
+	for i, name := range daemons {
+		if !slices.Contains(drivable, name) {
+			errs = append(errs, fmt.Errorf("daemons: %q cannot be driven (%s can)", name, known))
+		}
+		if slices.Contains(daemons[:i], name) {
+			errs = append(errs, fmt.Errorf("daemons: %q twice", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sideBySide calls work for all at the same time and joins their errors, in the
+// order of all.
+func sideBySide[D any](all []D, work func(i int, d D) error) error {
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, d := range all {
+		wg.Go(func() { errs[i] = work(i, d) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// breaking returns the findings that break announcing as an error, for Apply.
+func breaking(found []Finding) error {
+	var errs []error
+	for _, f := range found {
+		if f.Level == Breaks {
+			errs = append(errs, f)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// unreachable says that a daemon can't be asked: its unit has its log, the group
+// is that of its socket, and start is what starts it.
+func unreachable(daemon string, err error, unit, group, start string) Finding {
+	f := Finding{Name: "daemon-unreachable", Level: Breaks, Subject: daemon, Text: err.Error(), Fix: "look at the daemon's log: journalctl -u " + unit}
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		f.Fix = "usermod -aG " + group + " keepcast && systemctl restart keepcast"
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		f.Fix = start
+	}
+	return f
+}
