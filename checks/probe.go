@@ -41,20 +41,10 @@ func (p *Probe) Run(ctx context.Context, report func(Result)) {
 		watching.Go(func() { watch(ctx, w, wake) })
 	}
 	start := time.Now()
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			p.leave()
-			return
-		case <-timer.C:
-		case <-wake:
-		}
+	for ctx.Err() == nil {
 		result := p.run(ctx)
 		if ctx.Err() != nil {
-			p.leave()
-			return
+			break
 		}
 		report(result)
 		now := time.Now()
@@ -62,9 +52,21 @@ func (p *Probe) Run(ctx context.Context, report func(Result)) {
 		if p.health.Moving() {
 			next = result.At.Add(p.Schedule.fast())
 		}
-		// Never at once: in the fake time of synctest, Go 1.26's race detector
-		// breaks on a timer that is due when it is set beside one that fires.
-		timer.Reset(max(next.Sub(now), time.Nanosecond))
+		if next.After(now) {
+			wait(ctx, next.Sub(now), wake)
+		}
+	}
+	p.leave()
+}
+
+// wait returns when d is over, a Watcher wakes the probe or ctx is done.
+func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-wake:
 	}
 }
 
