@@ -17,7 +17,7 @@ func init() {
 		Doc: "Opens and shuts a gate in a running BIRD (2.0.7 and later, 3.x). keepcast writes a snippet that `bird.conf` " +
 			"includes and reconfigures BIRD over its control socket; it never starts or stops it. " +
 			"The head of the snippet says how to include it and which filters it has ready.",
-		Example: "socket: /run/bird/bird.ctl\nsnippet: /etc/bird/keepcast.conf\nas: 65001\n",
+		Example: "socket: /run/bird/bird.ctl\nsnippet: /var/lib/keepcast/bird.conf\nas: 65001\n",
 		New:     func() Driver { return &BIRD{host: Host{Log: slog.New(slog.DiscardHandler)}} },
 	})
 }
@@ -31,7 +31,7 @@ const (
 // which attributes. The addresses themselves are BIRD's to see on the interface.
 type BIRD struct {
 	Socket  string        `config:"socket" default:"/run/bird/bird.ctl" doc:"BIRD's control socket. keepcast's user must be in the group that owns it."`
-	Snippet string        `config:"snippet" default:"/etc/bird/keepcast.conf" doc:"The file that keepcast writes and that bird.conf includes. BIRD must be able to read it, and keepcast to write into its directory."`
+	Snippet string        `config:"snippet" default:"/var/lib/keepcast/bird.conf" doc:"The file that keepcast writes and that bird.conf includes. BIRD must be able to read it, and keepcast to write into its directory."`
 	Timeout time.Duration `config:"timeout" default:"5s" min:"10ms" doc:"How long BIRD may take for one command. Reading a very long bird.conf is one command."`
 
 	AS uint32 `config:"as" default:"0" min:"0" max:"4294967295" doc:"The own AS number, which the ready-made eBGP filter prepends to the path where prepend says so; 0 prepends nothing."`
@@ -88,7 +88,7 @@ func (b *BIRD) Apply(ctx context.Context, want State) error {
 		return err
 	}
 	b.want, b.state = want, state
-	_, restore, err := place(b.Snippet, text)
+	_, restore, err := place(b.Snippet, text, snippetMode)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func TestBIRDUnheard(t *testing.T) {
 	}
 	four, six := Neighbour{Name: "up4", IPv4: true, Up: true}, Neighbour{Name: "up6", IPv6: true, Up: true}
 	down := Neighbour{Name: "dead", IPv4: true}
-	const fix = ": name keepcast_ebgp, keepcast_ibgp or keepcast_igp in the export of the protocols that are to announce it, as the head of /etc/bird/keepcast.conf shows"
+	const fix = ": name keepcast_ebgp, keepcast_ibgp or keepcast_igp in the export of the protocols that are to announce it, as the head of /var/lib/keepcast/bird.conf shows"
 	for name, tc := range map[string]struct {
 		routes     []Route
 		neighbours []Neighbour

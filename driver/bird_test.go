@@ -209,8 +209,8 @@ func TestBIRDFault(t *testing.T) {
 		theirs = "bird's configuration is at fault outside of keepcast's snippet, correct it there"
 	)
 	for name, tc := range map[string]struct{ text, want string }{
-		"ours":          {"/etc/bird/keepcast.conf:30:5 syntax error", ours},
-		"ours, 2.0.2":   {"/etc/bird/keepcast.conf, line 30: syntax error", ours},
+		"ours":          {"/var/lib/keepcast/bird.conf:30:5 syntax error", ours},
+		"ours, 2.0.2":   {"/var/lib/keepcast/bird.conf, line 30: syntax error", ours},
 		"theirs":        {"/etc/bird/bird.conf:3:1 syntax error", theirs},
 		"no such file":  {"/etc/bird/bird.conf: No such file or directory", theirs},
 		"without place": {"out of luck", theirs},

@@ -26,7 +26,7 @@ func init() {
 			"ospf6d, ripd and ripngd take up to 5 s (RIP: its update interval) for what changes while the address stays. " +
 			"`write memory` saves what is announced at that moment, too: after a reboot, it is announced again once its address is there, a network without an address at once. " +
 			"Nothing else in FRR is touched.",
-		Example: "daemons: [bgpd]\nsnippet: /etc/keepcast/frr.conf\n",
+		Example: "daemons: [bgpd]\nsnippet: /var/lib/keepcast/frr.conf\n",
 		New:     func() Driver { return new(FRR) },
 	})
 }
@@ -36,7 +36,7 @@ func init() {
 // that is down or hangs does not keep the others from theirs.
 type FRR struct {
 	Directory string        `config:"directory" default:"/run/frr" doc:"Directory of the daemons' vty sockets (bgpd.vty and so on); of an FRR started with -N NAME, /run/frr/NAME. keepcast needs to be in group frrvty."`
-	Snippet   string        `config:"snippet" default:"/etc/keepcast/frr.conf" doc:"File that shows what keepcast wants of FRR now. No daemon reads it."`
+	Snippet   string        `config:"snippet" default:"/var/lib/keepcast/frr.conf" doc:"File that shows what keepcast wants of FRR now. No daemon reads it."`
 	Daemons   []string      `config:"daemons" default:"bgpd" doc:"The daemons to drive: bgpd, ospfd (IPv4), ospf6d (IPv6), isisd, ripd (IPv4), ripngd (IPv6), babeld. An address counts as announced once each of them that carries its family has it."`
 	Timeout   time.Duration `config:"timeout" default:"5s" min:"100ms" max:"1m" doc:"How long a daemon may take to answer."`
 	host      Host
@@ -74,7 +74,7 @@ func (f *FRR) Apply(ctx context.Context, want State) error {
 	}
 	var errs []error
 	// A full disk must not keep an address announced: the daemons get theirs anyway.
-	if _, _, err := place(f.Snippet, snippet); err != nil {
+	if _, _, err := place(f.Snippet, snippet, snippetMode); err != nil {
 		errs = append(errs, fmt.Errorf("snippet: %w", err))
 	}
 	f.mu.Lock()

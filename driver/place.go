@@ -12,12 +12,19 @@ import (
 	"github.com/google/renameio/v2"
 )
 
+// The modes of files that are new. A snippet holds nothing secret, and is for a
+// daemon that runs as some other user; what else is written may be secret.
+const (
+	snippetMode fs.FileMode = 0o644
+	closedMode  fs.FileMode = 0o640
+)
+
 // place puts content into the file path so that a reader, or a crash, sees
 // either the old file or the new one: same directory, fsync, rename. Mode and
-// owner of an existing file are kept; a new one is 0640 and gets the group of
-// its directory, so that the daemon can read it. It returns whether the file
-// changed, and a function that puts the old content back.
-func place(path string, content []byte) (changed bool, restore func() error, err error) {
+// owner of an existing file are kept; a new one has the mode fresh and gets the
+// group of its directory. It returns whether the file changed, and a function
+// that puts the old content back.
+func place(path string, content []byte, fresh fs.FileMode) (changed bool, restore func() error, err error) {
 	old, err := os.ReadFile(path)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !isNew {
@@ -29,10 +36,10 @@ func place(path string, content []byte) (changed bool, restore func() error, err
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return false, nil, fmt.Errorf("directory of the snippet: %w", err)
 	}
-	if err := Replace(path, content); err != nil {
+	if err := replace(path, content, fresh); err != nil {
 		return false, nil, err
 	}
-	restore = func() error { return Replace(path, old) }
+	restore = func() error { return replace(path, old, fresh) }
 	if isNew {
 		restore = func() error { return os.Remove(path) }
 	}
@@ -40,10 +47,12 @@ func place(path string, content []byte) (changed bool, restore func() error, err
 }
 
 // Replace writes the file path by way of a temporary file beside it, as place
-// does, and returns once that lasts through a power cut.
-func Replace(path string, content []byte) error {
+// does, and returns once that lasts through a power cut. A new one is 0640.
+func Replace(path string, content []byte) error { return replace(path, content, closedMode) }
+
+func replace(path string, content []byte, fresh fs.FileMode) error {
 	dir := filepath.Dir(path)
-	mode, uid, gid, err := ownership(path, dir)
+	mode, uid, gid, err := ownership(path, dir, fresh)
 	if err != nil {
 		return err
 	}
@@ -69,8 +78,8 @@ func Replace(path string, content []byte) error {
 }
 
 // ownership returns what the file path has, or what a new one in dir gets.
-func ownership(path, dir string) (mode fs.FileMode, uid, gid int, err error) {
-	mode = 0o640
+func ownership(path, dir string, fresh fs.FileMode) (mode fs.FileMode, uid, gid int, err error) {
+	mode = fresh
 	info, err := os.Stat(path)
 	switch {
 	case err == nil:

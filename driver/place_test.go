@@ -33,7 +33,7 @@ func TestPlaceKeepsModeAndOwner(t *testing.T) {
 			t.Errorf("%q %s %d:%d, want %q %s %d:%d", got, info.Mode(), st.Uid, st.Gid, want, mode, uid, gid)
 		}
 	}
-	changed, restore, err := place(path, []byte("one\n"))
+	changed, restore, err := place(path, []byte("one\n"), closedMode)
 	if err != nil || !changed {
 		t.Fatal(changed, err)
 	}
@@ -49,7 +49,7 @@ func TestPlaceKeepsModeAndOwner(t *testing.T) {
 	if err := errors.Join(os.Chown(path, 11, 22), os.Chmod(path, 0o604)); err != nil {
 		t.Fatal(err)
 	}
-	if changed, restore, err = place(path, []byte("two\n")); err != nil || !changed {
+	if changed, restore, err = place(path, []byte("two\n"), closedMode); err != nil || !changed {
 		t.Fatal(changed, err)
 	}
 	owned("two\n", 0o604, 11, 22)
@@ -62,7 +62,7 @@ func TestPlaceKeepsModeAndOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if changed, restore, err = place(path, []byte("one\n")); err != nil || changed {
+	if changed, restore, err = place(path, []byte("one\n"), closedMode); err != nil || changed {
 		t.Fatal(changed, err)
 	}
 	if err := restore(); err != nil {
@@ -90,7 +90,7 @@ func TestPlaceDiskFull(t *testing.T) {
 	})
 	path := filepath.Join(dir, "keepcast.conf")
 	write(t, path, "old\n")
-	_, _, err := place(path, bytes.Repeat([]byte("x"), 1<<20))
+	_, _, err := place(path, bytes.Repeat([]byte("x"), 1<<20), closedMode)
 	if !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
@@ -102,7 +102,7 @@ func TestPlaceDiskFull(t *testing.T) {
 
 func TestPlaceNoDirectory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "none", "keepcast.conf")
-	_, _, err := place(path, nil)
+	_, _, err := place(path, nil, closedMode)
 	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "directory of the snippet: ") {
 		t.Errorf("got %v", err)
 	}

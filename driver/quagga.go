@@ -20,7 +20,7 @@ func init() {
 			"(`KEEPCAST-OUT` towards iBGP, `KEEPCAST6-EBGP` and `KEEPCAST6-OUT` in `address-family ipv6`) and `neighbor A advertisement-interval 1` (with 0, bgpd spins at 100 % CPU). " +
 			"In isisd the interface of the addresses runs IS-IS passively, and there is nothing to load: a redistributed route would never leave the LSP. " +
 			"Large communities cannot be set. The `prefixes` of a service are `network` lines in bgpd, which needs no route for them.",
-		Example: "daemons: [bgpd]\nas: 65001\nsnippet: /etc/keepcast/quagga.conf\n",
+		Example: "daemons: [bgpd]\nas: 65001\nsnippet: /var/lib/keepcast/quagga.conf\n",
 		New:     func() Driver { return new(Quagga) },
 	})
 }
@@ -29,7 +29,7 @@ func init() {
 // that one that is down or hangs does not keep the others from theirs.
 type Quagga struct {
 	Directory string        `config:"directory" default:"/run/quagga" doc:"Directory of the daemons' vty sockets (bgpd.vty and so on). keepcast needs to be in group quaggavty."`
-	Snippet   string        `config:"snippet" default:"/etc/keepcast/quagga.conf" doc:"File that shows what keepcast wants of Quagga now. No daemon reads it."`
+	Snippet   string        `config:"snippet" default:"/var/lib/keepcast/quagga.conf" doc:"File that shows what keepcast wants of Quagga now. No daemon reads it."`
 	Daemons   []string      `config:"daemons" default:"bgpd" doc:"The daemons to drive: bgpd, ospfd (IPv4), isisd. An address counts as announced once each of them that carries its family has it."`
 	AS        uint32        `config:"as" default:"0" min:"0" max:"4294967295" doc:"The own AS number, which the route-map KEEPCAST-EBGP prepends to the path where prepend says so; 0 prepends nothing."`
 	Timeout   time.Duration `config:"timeout" default:"5s" min:"100ms" max:"1m" doc:"How long a daemon may take to answer, and another vty session may hold the lock of its configuration."`
@@ -77,7 +77,7 @@ func (q *Quagga) Apply(ctx context.Context, want State) error {
 	}
 	var errs []error
 	// A full disk must not keep a gate open: the daemons get theirs anyway.
-	if _, _, err := place(q.Snippet, snippet); err != nil {
+	if _, _, err := place(q.Snippet, snippet, snippetMode); err != nil {
 		errs = append(errs, fmt.Errorf("snippet: %w", err))
 	}
 	q.mu.Lock()

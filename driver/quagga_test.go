@@ -270,7 +270,7 @@ func TestQuaggaValidate(t *testing.T) {
 		q    *Quagga
 		want string
 	}{
-		"fine":     {&Quagga{Directory: "/run/quagga", Snippet: "/etc/keepcast/quagga.conf", Daemons: []string{"bgpd", "isisd"}}, ""},
+		"fine":     {&Quagga{Directory: "/run/quagga", Snippet: "/var/lib/keepcast/quagga.conf", Daemons: []string{"bgpd", "isisd"}}, ""},
 		"relative": {&Quagga{Directory: "run", Snippet: "quagga.conf", Daemons: []string{"bgpd"}}, "directory: \"run\" is not an absolute path\nsnippet: \"quagga.conf\" is not an absolute path"},
 		"none":     {&Quagga{Directory: "/r", Snippet: "/s"}, "daemons: none given (bgpd, ospfd, isisd)"},
 		"not one":  {&Quagga{Directory: "/r", Snippet: "/s", Daemons: []string{"ripd", "bgpd", "bgpd"}}, "daemons: \"ripd\" cannot be driven (bgpd, ospfd, isisd can)\ndaemons: \"bgpd\" twice"},

@@ -163,7 +163,7 @@ func (t *Template) Apply(ctx context.Context, want State) error {
 	if err != nil {
 		return err
 	}
-	changed, restore, err := place(t.Output, text)
+	changed, restore, err := place(t.Output, text, closedMode)
 	if err != nil {
 		return err
 	}

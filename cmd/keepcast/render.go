@@ -20,7 +20,7 @@ func (a *app) renderCommand() *cobra.Command {
 		Long: `Render prints the snippet of a driver, by its name in the configuration, for the state
 at a first start: nothing announced. Put that where the daemon includes it before
 keepcast ever ran. With --announced it shows all services announced.`,
-		Example: `  keepcast render bird > /etc/bird/keepcast.conf
+		Example: `  keepcast render bird > /var/lib/keepcast/bird.conf
   keepcast render bird --announced | less`,
 		Args: cobra.ExactArgs(1),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

@@ -81,7 +81,7 @@ func HostConfig(daemon, protocol string) (string, error) {
 	}
 	_, far := ends(1, "a", uplink)
 	s := o.settings("a", 1, []link{far})
-	s.Snippet = map[string]string{BIRD: "/etc/bird/keepcast.conf", OpenBGPD: "/etc/keepcast/openbgpd.conf"}[daemon]
+	s.Snippet = map[string]string{BIRD: "/var/lib/keepcast/bird.conf", OpenBGPD: "/etc/keepcast/openbgpd.conf"}[daemon]
 	text, err := render(daemon+"-host.conf.tmpl", s)
 	return string(text), err
 }
@@ -90,10 +90,10 @@ func HostConfig(daemon, protocol string) (string, error) {
 // drivers in keepcast.yaml, with the daemon's snippet at its usual place.
 func DriverConfig(daemon, protocol string) string {
 	if daemon == BIRD {
-		return "{kind: bird, as: 65001, snippet: /etc/bird/keepcast.conf}"
+		return "{kind: bird, as: 65001, snippet: /var/lib/keepcast/bird.conf}"
 	}
 	daemons := strings.Join(frrDaemons(protocol)[1:], ", ") // without zebra
-	return "{kind: frr, daemons: [" + daemons + "], snippet: /etc/keepcast/frr.conf}"
+	return "{kind: frr, daemons: [" + daemons + "], snippet: /var/lib/keepcast/frr.conf}"
 }
 
 // render executes a template.

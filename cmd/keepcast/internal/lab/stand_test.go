@@ -57,7 +57,7 @@ services:
 
 // driverOf is the driver's line in the configuration of a host.
 func driverOf(h *Host, o Options) string {
-	text := strings.NewReplacer("/etc/bird/keepcast.conf", h.Snippet(), "/etc/keepcast/frr.conf", filepath.Join(h.Dir(), suffixed("frr-snippet", h.instance)+".conf")).
+	text := strings.NewReplacer("/var/lib/keepcast/bird.conf", h.Snippet(), "/var/lib/keepcast/frr.conf", filepath.Join(h.Dir(), suffixed("frr-snippet", h.instance)+".conf")).
 		Replace(DriverConfig(o.daemon(h.name), o.Protocol))
 	if h.instance == "" {
 		return text

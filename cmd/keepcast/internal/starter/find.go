@@ -89,11 +89,10 @@ func (h Host) Daemon(ctx context.Context, kind string) Daemon {
 
 // bird fills in what concerns BIRD only.
 func (h Host) bird(ctx context.Context, d *Daemon, listening []string) {
-	d.Socket, d.Conf = "/run/bird/bird.ctl", "/etc/bird/bird.conf"
+	d.Socket, d.Conf, d.Snippet = "/run/bird/bird.ctl", "/etc/bird/bird.conf", "/var/lib/keepcast/bird.conf"
 	if at := h.first("/etc/bird/bird.conf", "/etc/bird.conf", "/usr/local/etc/bird.conf"); at != "" {
 		d.Conf = at
 	}
-	d.Snippet = filepath.Join(filepath.Dir(d.Conf), "keepcast.conf")
 	if len(listening) == 0 {
 		return
 	}
@@ -108,9 +107,9 @@ func (h Host) bird(ctx context.Context, d *Daemon, listening []string) {
 // suite fills in what concerns FRR and Quagga: of their daemons those that run,
 // else those that are set to run, else bgpd.
 func (h Host) suite(d *Daemon, listening []string) {
-	d.Directory, d.Conf, d.Snippet = "/run/frr", "/etc/frr/frr.conf", "/etc/keepcast/frr.conf"
+	d.Directory, d.Conf, d.Snippet = "/run/frr", "/etc/frr/frr.conf", "/var/lib/keepcast/frr.conf"
 	if d.Kind == "quagga" {
-		d.Directory, d.Conf, d.Snippet = "/var/run/quagga", "/etc/quagga/bgpd.conf (and ospfd.conf, isisd.conf)", "/etc/keepcast/quagga.conf"
+		d.Directory, d.Conf, d.Snippet = "/var/run/quagga", "/etc/quagga/bgpd.conf (and ospfd.conf, isisd.conf)", "/var/lib/keepcast/quagga.conf"
 	}
 	drives := drivable(d.Kind)
 	for _, path := range listening {

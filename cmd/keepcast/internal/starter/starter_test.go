@@ -49,8 +49,8 @@ func rootWith(t *testing.T, files map[string]string) Host {
 }
 
 func TestFind(t *testing.T) {
-	frr := Daemon{Kind: "frr", Conf: "/etc/frr/frr.conf", Snippet: "/etc/keepcast/frr.conf", Directory: "/run/frr", Daemons: []string{"bgpd"}}
-	bird := Daemon{Kind: "bird", Socket: "/run/bird/bird.ctl", Conf: "/etc/bird/bird.conf", Snippet: "/etc/bird/keepcast.conf"}
+	frr := Daemon{Kind: "frr", Conf: "/etc/frr/frr.conf", Snippet: "/var/lib/keepcast/frr.conf", Directory: "/run/frr", Daemons: []string{"bgpd"}}
+	bird := Daemon{Kind: "bird", Socket: "/run/bird/bird.ctl", Conf: "/etc/bird/bird.conf", Snippet: "/var/lib/keepcast/bird.conf"}
 	for name, tc := range map[string]struct {
 		files map[string]string
 		want  []Daemon
@@ -78,7 +78,7 @@ func TestFind(t *testing.T) {
 		"bird at an odd place": {
 			map[string]string{"etc/bird.conf": "", "usr/sbin/bird": "", "var/run/bird.ctl~": ""},
 			[]Daemon{with(bird, func(d *Daemon) {
-				d.Found, d.Conf, d.Snippet = "/usr/sbin/bird", "/etc/bird.conf", "/etc/keepcast.conf"
+				d.Found, d.Conf = "/usr/sbin/bird", "/etc/bird.conf"
 			})},
 		},
 	} {
