@@ -108,7 +108,7 @@ service behind it works.
 	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "/etc/keepcast/keepcast.yaml", "main configuration file; drop-ins are in conf.d beside it")
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "control socket (default: as configured)")
 	root.AddCommand(a.runCommand(), a.validateCommand(), a.doctorCommand(), a.statusCommand(), a.probeCommand(),
-		a.drainCommand(), a.resumeCommand(), a.renderCommand(), a.initCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
+		a.drainCommand(), a.resumeCommand(), a.renderCommand(), a.initCommand(), a.withdrawAllCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	markUsage(root)
 	return root

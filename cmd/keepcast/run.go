@@ -113,12 +113,15 @@ func (d *daemon) options() engine.Options {
 	kernel := driver.NewKernel(d.cfg.Interface, d.log.With("driver", "kernel"))
 	o := engine.Options{
 		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics,
-		Withdraw: func(ctx context.Context) bool { return d.systemd.withdraw(ctx, d.cfg.OnStop, d.log) },
+		Withdraw: func(ctx context.Context) bool {
+			d.systemd.ending = true
+			return d.systemd.withdraw(ctx, d.cfg.OnStop, d.log)
+		},
 		Ready: func() {
 			d.log.Info("ready", "version", version(), "services", len(d.cfg.Services), "drivers", len(d.cfg.Drivers))
 			d.systemd.ready()
 		},
-		Alive: d.systemd.alive, AliveEvery: d.systemd.aliveEvery(),
+		Alive: func() { d.systemd.alive() }, AliveEvery: d.systemd.aliveEvery(),
 	}
 	if d.cfg.ManageAddresses {
 		o.Kernel = kernel

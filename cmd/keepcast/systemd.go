@@ -13,7 +13,13 @@ import (
 
 // systemd tells the service manager how it goes. Without one (no NOTIFY_SOCKET)
 // nothing happens.
-type systemd struct{}
+type systemd struct {
+	ending bool // a stop is under way; of the engine's goroutine
+}
+
+// moreTime is what a stop that still gets on is given at each sign of life
+// (sd_notify(3), EXTEND_TIMEOUT_USEC): linger may be longer than TimeoutStopSec.
+const moreTime = 30 * time.Second
 
 // notify ignores errors: the manager that can't be told is gone.
 func (systemd) notify(state string) { _, _ = sd.SdNotify(false, state) }
@@ -28,7 +34,14 @@ func (s systemd) reloading() {
 
 func (s systemd) stopping() { s.notify(sd.SdNotifyStopping) }
 
-func (s systemd) alive() { s.notify(sd.SdNotifyWatchdog) }
+// alive feeds the watchdog.
+func (s systemd) alive() {
+	state := sd.SdNotifyWatchdog
+	if s.ending {
+		state += fmt.Sprintf("\nEXTEND_TIMEOUT_USEC=%d", moreTime.Microseconds())
+	}
+	s.notify(state)
+}
 
 // aliveEvery is a third of the unit's WatchdogSec; 0 without one.
 func (systemd) aliveEvery() time.Duration {

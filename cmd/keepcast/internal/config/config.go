@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -20,7 +22,13 @@ type Config struct {
 	Drivers  []Driver
 	Services []Service
 	Files    []string // the files it came from, in the order they were read
+
+	merged map[string]any // what the files add up to
 }
+
+// Text returns the configuration as one file, which Load reads like those that
+// it came from.
+func (c *Config) Text() ([]byte, error) { return yaml.Marshal(c.merged) }
 
 // Main holds the settings at the top level, beside the lists.
 type Main struct {
@@ -33,6 +41,7 @@ type Main struct {
 	DrainDir        string `config:"drain_directory" default:"/etc/keepcast/drain.d" doc:"A file in it that is named like a service drains that service as long as it is there; its first line is shown as the reason. Empty: none."`
 	TemplateDir     string `config:"template_directory" default:"/etc/keepcast/templates" doc:"A file in it that is named like an embedded template (bird.conf.tmpl, frr.conf.tmpl) replaces it."`
 	OnStop          string `config:"on_stop" default:"auto" enum:"auto|withdraw|keep" doc:"What a stop does: withdraw (drain for linger, then exit), keep (leave all as it is), or auto: keep when systemd restarts the unit, else withdraw."`
+	OnCrash         string `config:"on_crash" default:"withdraw" enum:"withdraw|keep" doc:"What the fail-safe does once systemd gives up to start keepcast again: withdraw everything, or keep the host as it is. Until then a crash changes nothing."`
 	LogLevel        string `config:"log_level" default:"info" enum:"debug|info|warn|error" doc:"The least level that is logged; debug shows every check."`
 	Policy
 }

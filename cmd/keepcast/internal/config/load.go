@@ -49,7 +49,7 @@ func Load(mainFile string) (*Config, error) {
 	if len(l.faults) > 0 {
 		return nil, l.faults.sorted(l.files)
 	}
-	c.Files = l.files
+	c.Files, c.merged = l.files, raw
 	return c, nil
 }
 
@@ -239,4 +239,13 @@ func pick(raw map[string]any, settings []Setting) map[string]any {
 		}
 	}
 	return out
+}
+
+// Defaults returns a configuration with no service and no driver, in which every
+// setting has its default.
+func Defaults() *Config {
+	l := &loader{files: []string{""}, where: positions{}}
+	c := &Config{}
+	l.decode("", nil, &c.Main)
+	return c
 }

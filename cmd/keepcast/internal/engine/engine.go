@@ -156,6 +156,7 @@ func (e *Engine) start(ctx context.Context) error {
 		return err
 	}
 	e.adopt(host, last, now)
+	e.saveInForce()
 	return nil
 }
 

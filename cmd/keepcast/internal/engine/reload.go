@@ -89,6 +89,7 @@ func (e *Engine) replace(cfg *config.Config) {
 		e.heard(d)
 	}
 	e.reconciler.drivers.put(cfg.Drivers)
+	e.saveInForce()
 }
 
 // renew returns the service for cfg, which carries on with the state and the

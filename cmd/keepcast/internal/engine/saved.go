@@ -54,6 +54,21 @@ func loadSaved(runtimeDir string) (saved, error) {
 	return s, nil
 }
 
+// InForceFile is where the configuration in force is kept as one file, for when
+// the one of the operator is broken and all has to be withdrawn.
+func InForceFile(runtimeDir string) string { return filepath.Join(runtimeDir, "config.yaml") }
+
+// saveInForce writes it.
+func (e *Engine) saveInForce() {
+	text, err := e.cfg.Text()
+	if err == nil {
+		err = driver.Replace(InForceFile(e.cfg.RuntimeDir), text)
+	}
+	if err != nil {
+		e.log.Error("configuration in force not saved: keepcast withdraw-all has to go by the files of the operator", "err", err)
+	}
+}
+
 // loadJSON reads what saveJSON wrote; a missing file leaves v as it is.
 func loadJSON(path string, v any) error {
 	text, err := os.ReadFile(path)
@@ -157,16 +172,29 @@ func (s *service) onHost(there map[netip.Prefix]bool) bool {
 func (e *Engine) leave(old savedService, until time.Time) {
 	kept := e.configured()
 	networks := e.networks()
-	for _, p := range old.Addresses {
-		if !kept[p.Addr()] {
-			e.leaving = append(e.leaving, leaving{Service: old.Name, Prefix: p, Interface: old.Interface, Until: until})
+	for _, l := range old.leavings() {
+		if l.GateOnly && !networks[l.Prefix] || !l.GateOnly && !kept[l.Prefix.Addr()] {
+			l.Until = until
+			e.leaving = append(e.leaving, l)
 		}
+	}
+}
+
+// leavings are all that the service had, each as it is when it leaves.
+func (old savedService) leavings() []leaving {
+	var out []leaving
+	for _, p := range old.Addresses {
+		out = append(out, leaving{Service: old.Name, Prefix: p, Interface: old.Interface})
 	}
 	for _, p := range old.Prefixes {
-		if !networks[p] {
-			e.leaving = append(e.leaving, leaving{Service: old.Name, Prefix: p, GateOnly: true, Until: until})
-		}
+		out = append(out, leaving{Service: old.Name, Prefix: p, GateOnly: true})
 	}
+	return out
+}
+
+// route is what leaves, absent.
+func (l leaving) route() driver.Route {
+	return driver.Route{Prefix: l.Prefix, Service: l.Service, Interface: l.Interface, GateOnly: l.GateOnly}
 }
 
 // rejoin forgets what leaves and a service has again.

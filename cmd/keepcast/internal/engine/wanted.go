@@ -17,13 +17,11 @@ func (e *Engine) wanted(now time.Time) driver.State {
 		want.Routes = append(want.Routes, s.cfg.Routes(presence, s.state == Degraded)...)
 	}
 	for _, l := range e.leaving {
-		presence := driver.Absent
+		r := l.route()
 		if now.Before(l.Until) && !l.GateOnly && !e.finished {
-			presence = driver.Delivered
+			r.Presence = driver.Delivered
 		}
-		want.Routes = append(want.Routes, driver.Route{
-			Prefix: l.Prefix, Service: l.Service, Interface: l.Interface, GateOnly: l.GateOnly, Presence: presence,
-		})
+		want.Routes = append(want.Routes, r)
 	}
 	return want
 }

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// gateCloseLimit bounds how long one daemon may take to close its gate, when no
+// engine runs that could try again.
+const gateCloseLimit = 15 * time.Second
+
+// FailSafe withdraws everything from a host where no Engine runs: what cfg has
+// and what the last run left beside it.
+type FailSafe struct {
+	Config *config.Config
+	Kernel Kernel // nil: somebody else manages the addresses
+	// Linger is how long packets that still arrive are delivered locally.
+	Linger time.Duration
+	// Tell is called with each step that is done, in words.
+	Tell func(format string, args ...any)
+}
+
+// WithdrawAll takes the addresses off the interfaces, then closes the gates of
+// all daemons, then after Linger, which the end of ctx cuts short, takes the
+// local delivery off too. No fault with one of them holds up the others; the
+// error names everything that could not be done.
+func (f FailSafe) WithdrawAll(ctx context.Context) error {
+	last, err := loadSaved(f.Config.RuntimeDir)
+	if err != nil {
+		err = fmt.Errorf("%w (going by the configuration and the kernel alone)", err)
+	}
+	errs := []error{err}
+	work := context.WithoutCancel(ctx)
+	if f.Kernel != nil {
+		errs = append(errs, f.shrink(work, f.routes(last, driver.Delivered)))
+	}
+	errs = append(errs, f.closeGates(work, f.routes(last, driver.Absent)))
+	if f.Kernel == nil {
+		return errors.Join(errs...)
+	}
+	if len(f.routes(last, driver.Absent).Routes) > 0 {
+		f.Tell("delivering locally what still arrives, for %s", f.Linger)
+		pause(ctx, f.Linger)
+	}
+	return errors.Join(append(errs, f.clear(work, last))...)
+}
+
+// routes returns all that keepcast may have on the host, with that presence. A
+// network without an address has nothing to be delivered.
+func (f FailSafe) routes(last saved, presence driver.Presence) driver.State {
+	want := driver.State{Interface: f.Config.Interface}
+	type place struct {
+		prefix netip.Prefix
+		iface  string
+	}
+	there := map[place]bool{}
+	add := func(r driver.Route) {
+		if at := (place{r.Prefix, want.On(r)}); !there[at] {
+			there[at] = true
+			want.Routes = append(want.Routes, r)
+		}
+	}
+	for _, s := range f.Config.Services {
+		for _, r := range s.Routes(presence, false) {
+			add(r)
+		}
+	}
+	left := last.Leaving
+	for _, s := range last.Services {
+		left = append(left, s.leavings()...)
+	}
+	for _, l := range left {
+		r := l.route()
+		if r.Presence = presence; l.GateOnly {
+			r.Presence = driver.Absent
+		}
+		add(r)
+	}
+	return want
+}
+
+// shrink takes the addresses off the interfaces.
+func (f FailSafe) shrink(ctx context.Context, want driver.State) error {
+	if err := f.Kernel.Shrink(ctx, want); err != nil {
+		return err
+	}
+	f.Tell("kernel: no address is on an interface any more")
+	return nil
+}
+
+// closeGates has every daemon close its gate, all at the same time.
+func (f FailSafe) closeGates(ctx context.Context, want driver.State) error {
+	errs := make([]error, len(f.Config.Drivers))
+	var closing sync.WaitGroup
+	for i, d := range f.Config.Drivers {
+		closing.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, gateCloseLimit)
+			defer cancel()
+			if err := d.Driver.Apply(ctx, want); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", d.Name, err)
+			}
+			if c, ok := d.Driver.(driver.Closer); ok {
+				_ = c.Close() // what matters is said
+			}
+		})
+	}
+	closing.Wait()
+	for i, d := range f.Config.Drivers {
+		if errs[i] == nil {
+			f.Tell("%s: the gate is closed", d.Name)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// clear takes the local delivery off, also of addresses that nobody remembers:
+// its routes are marked as keepcast's.
+func (f FailSafe) clear(ctx context.Context, last saved) error {
+	want := f.routes(last, driver.Absent)
+	f.Kernel.Manage(want.Routes)
+	seen, err := f.Kernel.Observe(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range seen.Routes {
+		if r.Presence == driver.Delivered {
+			r.Presence = driver.Absent
+			want.Routes = append(want.Routes, r)
+		}
+	}
+	if err := f.Kernel.Shrink(ctx, want); err != nil {
+		return err
+	}
+	f.Tell("kernel: nothing of keepcast is left")
+	return nil
+}

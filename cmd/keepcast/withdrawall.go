@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// withdrawal is what the flags of withdraw-all say.
+type withdrawal struct {
+	linger     time.Duration
+	lingerSet  bool
+	crashed    bool
+	force      bool
+	runtimeDir string
+}
+
+func (a *app) withdrawAllCommand() *cobra.Command {
+	var w withdrawal
+	c := &cobra.Command{
+		Use:   "withdraw-all",
+		Short: "take everything off this host, without a running keepcast",
+		Long: `Withdraw-all takes every address of keepcast off the interfaces, closes the gates of the
+routing daemons, and after linger ends the local delivery too, as a stop does. It is the
+fail-safe for when keepcast can't run: it needs neither a running keepcast nor a valid
+configuration. It goes by the configuration that was in force last, which a running
+keepcast keeps in its runtime directory, by that of --config where there is none, and by
+what the kernel has that is marked as keepcast's.
+
+A running keepcast would announce everything again: drain it, or stop it first. Exit code 1
+when something could not be withdrawn; the rest is withdrawn all the same.`,
+		Example: `  keepcast withdraw-all
+  keepcast withdraw-all --linger 0s`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			w.lingerSet = c.Flags().Changed("linger")
+			if w.linger < 0 {
+				return usageError{fmt.Errorf("--linger %s: a time from 0s on, please", w.linger)}
+			}
+			return a.withdrawAll(c.Context(), w, c.OutOrStdout())
+		},
+	}
+	c.Flags().DurationVar(&w.linger, "linger", 0, "how long to serve what still arrives (default: as configured, the longest of all services)")
+	c.Flags().BoolVar(&w.crashed, "crashed", false, "do what on_crash says: for the fail-safe unit")
+	c.Flags().BoolVar(&w.force, "force", false, "also while a keepcast is running, which may announce everything again")
+	c.Flags().StringVar(&w.runtimeDir, "runtime-directory", "", "where the last run kept its state (default: as configured)")
+	if err := c.MarkFlagDirname("runtime-directory"); err != nil {
+		panic(err) // the flag stands above
+	}
+	return c
+}
+
+// withdrawAll does it, and prints each step.
+func (a *app) withdrawAll(ctx context.Context, w withdrawal, out io.Writer) error {
+	tell := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+	cfg, unread := a.inForce(w, tell)
+	if err := a.mustNotRun(ctx, cfg, w.force); err != nil {
+		return err
+	}
+	if w.crashed && cfg.OnCrash == "keep" {
+		tell("on_crash is keep: the host stays as it is")
+		return nil
+	}
+	log := slog.New(slog.DiscardHandler) // what fails is in the error
+	equip(cfg, log, nil)
+	f := engine.FailSafe{Config: cfg, Linger: w.linger, Tell: tell}
+	if !w.lingerSet {
+		f.Linger = longestLinger(cfg)
+	}
+	if cfg.ManageAddresses {
+		f.Kernel = driver.NewKernel(cfg.Interface, log)
+	}
+	if err := errors.Join(unread, f.WithdrawAll(ctx)); err != nil {
+		return fmt.Errorf("not everything may be withdrawn: %w", err)
+	}
+	return nil
+}
+
+// inForce returns the configuration to go by: what the last run had in force,
+// else that of the operator, else the defaults, with which the addresses that
+// the last run saved still go, but no gate is known. The error says why what the
+// last run had can't be read.
+func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Config, unread error) {
+	own, ownErr := config.Load(a.configFile)
+	dir := w.runtimeDir
+	switch {
+	case dir != "":
+	case ownErr == nil:
+		dir = own.RuntimeDir
+	default:
+		dir = config.DefaultOf("runtime_directory")
+	}
+	path := engine.InForceFile(dir)
+	cfg, err := config.Load(path)
+	switch {
+	case err == nil:
+		tell("going by the configuration that was in force last (%s)", path)
+	case ownErr == nil:
+		cfg = own
+		tell("going by %s", a.configFile)
+	default:
+		cfg = config.Defaults()
+		tell("no valid configuration: the gates of the routing daemons are not known, and stay as they are")
+		tell("  %s", ownErr)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		unread = fmt.Errorf("what was in force last: %v", err) //nolint:errorlint // its faults are not those of the operator
+	}
+	cfg.RuntimeDir = dir
+	return cfg, unread
+}
+
+// mustNotRun refuses while a keepcast answers, which would undo everything.
+func (a *app) mustNotRun(ctx context.Context, cfg *config.Config, force bool) error {
+	socket := cfg.ControlSocket
+	if a.socket != "" {
+		socket = a.socket
+	}
+	if _, err := (control.Client{Socket: socket}).Status(ctx); err != nil || force {
+		return nil //nolint:nilerr // it does not run, or hangs
+	}
+	return fmt.Errorf("keepcast is running (it answers at %s) and would announce everything again: \"keepcast drain --all\", or stop it first; --force withdraws all the same", socket)
+}
+
+// longestLinger is the longest linger of all services.
+func longestLinger(cfg *config.Config) time.Duration {
+	longest := cfg.Linger
+	for _, s := range cfg.Services {
+		longest = max(longest, s.Linger)
+	}
+	return longest
+}
