@@ -64,17 +64,32 @@ func replace(path string, content []byte, fresh fs.FileMode) error {
 	if _, err := f.Write(content); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	// Without the right to give a file away the group alone is tried: it is
-	// what lets the daemon read the file.
-	if err := f.Chown(uid, gid); err != nil {
-		if err := f.Chown(-1, gid); err != nil {
-			return fmt.Errorf("%s: keeping its group %d: %w", path, gid, err)
-		}
+	// A file that anybody may read needs no group.
+	if err := give(f.File, uid, gid); err != nil && mode&0o004 == 0 {
+		return fmt.Errorf("%s: keeping its group %d: %w", path, gid, err)
 	}
 	if err := f.CloseAtomicallyReplace(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return syncDir(dir)
+}
+
+// give gives a file away, if it is not there already: a sandbox may forbid even
+// a change that changes nothing. Without the right to it the group alone is
+// tried: it is what lets the daemon read the file.
+func give(f *os.File, uid, gid int) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if ok && int(st.Gid) == gid && (int(st.Uid) == uid || os.Geteuid() != 0) {
+		return nil
+	}
+	if err := f.Chown(uid, gid); err != nil {
+		return f.Chown(-1, gid)
+	}
+	return nil
 }
 
 // ownership returns what the file path has, or what a new one in dir gets.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,6 +74,47 @@ func TestPlaceKeepsModeAndOwner(t *testing.T) {
 		t.Errorf("an unchanged file was written again (%v)", err)
 	}
 	onlyFile(t, dir)
+}
+
+// A keepcast that is not root can't keep the group of what root wrote, which
+// matters only where the group is what lets the daemon read it.
+func TestPlaceByAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to become another user")
+	}
+	dir := t.TempDir()
+	if err := errors.Join(os.Chown(dir, 1234, 2345), os.Chmod(filepath.Dir(dir), 0o711)); err != nil {
+		t.Fatal(err)
+	}
+	open, closed := filepath.Join(dir, "open.conf"), filepath.Join(dir, "closed.conf")
+	for path, mode := range map[string]fs.FileMode{open: 0o644, closed: 0o664 &^ 0o004} {
+		write(t, path, "by root\n")
+		if err := errors.Join(os.Chmod(path, mode), os.Chown(path, 1234, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan [2]error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: this thread ends as another user
+		var errs [2]error
+		for _, call := range [][4]uintptr{{syscall.SYS_SETGROUPS}, {syscall.SYS_SETRESGID, 2345, 2345, 2345}, {syscall.SYS_SETRESUID, 1234, 1234, 1234}} {
+			if _, _, e := syscall.RawSyscall(call[0], call[1], call[2], call[3]); e != 0 {
+				errs[0] = e
+			}
+		}
+		for i, path := range []string{open, closed} {
+			_, _, err := place(path, []byte("by keepcast\n"), snippetMode)
+			errs[i] = errors.Join(errs[i], err)
+		}
+		done <- errs
+	}()
+	errs := <-done
+	if errs[0] != nil {
+		t.Errorf("a file that anybody may read: %v", errs[0])
+	}
+	if errs[1] == nil || !errors.Is(errs[1], fs.ErrPermission) || !strings.Contains(errs[1].Error(), closed+": keeping its group 0: ") {
+		t.Errorf("a file for the group root: %v", errs[1])
+	}
 }
 
 func TestPlaceDiskFull(t *testing.T) {
