@@ -1,7 +1,7 @@
 # Targets of keepcast; "make help" lists them.
 SHELL := /bin/bash
 GO ?= go
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+VERSION := $(shell packaging/version 2>/dev/null || echo devel)
 GOLANGCI := $(shell $(GO) env GOPATH)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 # What the tests, the lab and the demo need of this Debian or Ubuntu.
@@ -61,6 +61,30 @@ docs: ## write the generated reference pages, and what the how-tos show, anew
 fuzz: ## fuzz every parser for 20 s each
 	@set -e; for p in ./driver ./checks ./cmd/keepcast/internal/config; do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s -fuzzminimizetime 2s $$p; done; done
+
+# Two builds of one commit give the same packages, byte for byte: everything is
+# dated by the commit, the binary knows no path, and every file has its mode.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+NFPM := $(GO) tool -modfile=tools.mod nfpm
+STAGE := dist/stage
+# Where the packages go.
+PACKAGE_DIR ?= dist
+# By the names of nfpm; GOARCH and GOARM follow from them.
+ARCHITECTURES ?= amd64 arm64 arm7 riscv64
+PACKAGERS ?= deb rpm apk archlinux
+
+.PHONY: package
+package: ## build deb, rpm, apk and archlinux packages for every architecture
+	@packaging/install-deps groff-base
+	@mkdir -p $(PACKAGE_DIR)
+	@set -e; for arch in $(ARCHITECTURES); do \
+	  echo "building for $$arch"; \
+	  GOOS=linux GOARCH=$${arch%7} GOARM=$$([ $$arch != arm7 ] || echo 7) $(GO) build -trimpath -buildvcs=false \
+	    -ldflags '-s -w -X main.release=$(VERSION)' -o $(STAGE)/$$arch/keepcast ./cmd/keepcast; done
+	@$(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.release=$(VERSION)' -o $(STAGE)/keepcast ./cmd/keepcast
+	@packaging/stage $(STAGE)/keepcast $(STAGE)
+	@set -e; for arch in $(ARCHITECTURES); do for packager in $(PACKAGERS); do \
+	  STAGE=$(STAGE) ARCH=$$arch VERSION=$$(packaging/version $$packager) $(NFPM) package -p $$packager -t $(PACKAGE_DIR)/; done; done
 
 .PHONY: clean
 clean: ## remove what was built

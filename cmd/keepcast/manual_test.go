@@ -108,7 +108,7 @@ func term(cells []string) string {
 	last := len(cells) - 1
 	name := "**" + strings.Trim(cells[0], "`") + "**"
 	about := cells[1:last]
-	if len(about) > 1 && about[1] != "" {
+	if len(about) > 1 && strings.HasPrefix(about[1], "`") {
 		about[1] = "default " + about[1]
 	}
 	if s := strings.TrimRight(strings.Join(about, ", "), ", "); s != "" {

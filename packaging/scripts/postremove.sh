@@ -1,0 +1,10 @@
+#!/bin/sh
+# After a removal systemd forgets the unit; a purge (deb) leaves no file. The user
+# stays, as Debian wants it: what it may own elsewhere must not become another's.
+set -e
+if [ -d /run/systemd/system ]; then
+  systemctl daemon-reload
+fi
+if [ "${1:-}" = purge ]; then
+  rm -rf /etc/keepcast /var/lib/keepcast /run/keepcast
+fi
