@@ -11,7 +11,7 @@ set -e
 join_groups() {
   joined=
   for group in bird frrvty quaggavty; do
-    grep -q "^$group:" /etc/group || continue
+    getent group "$group" >/dev/null || continue
     id -nG keepcast | tr ' ' '\n' | grep -qx "$group" && continue
     if command -v usermod >/dev/null; then
       usermod -a -G "$group" keepcast
@@ -25,7 +25,7 @@ join_groups() {
 make_user() {
   if command -v systemd-sysusers >/dev/null; then
     systemd-sysusers keepcast.conf
-  elif ! grep -q '^keepcast:' /etc/passwd; then
+  elif ! getent passwd keepcast >/dev/null; then
     addgroup -S keepcast
     adduser -S -D -H -h /var/lib/keepcast -s /sbin/nologin -G keepcast -g keepcast keepcast
   fi
