@@ -5,7 +5,7 @@ VERSION := $(shell packaging/version 2>/dev/null || echo devel)
 GOLANGCI := $(shell $(GO) env GOPATH)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 # What the tests, the lab and the demo need of this Debian or Ubuntu.
-PACKAGES := bird2 frr groff-base openbgpd gobgpd unbound iproute2 procps dbus gcc libc6-dev
+PACKAGES := bird2 frr groff-base prometheus openbgpd gobgpd unbound iproute2 procps dbus gcc libc6-dev
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := build
@@ -85,6 +85,32 @@ package: ## build deb, rpm, apk and archlinux packages for every architecture
 	@packaging/stage $(STAGE)/keepcast $(STAGE)
 	@set -e; for arch in $(ARCHITECTURES); do for packager in $(PACKAGERS); do \
 	  STAGE=$(STAGE) ARCH=$$arch VERSION=$$(packaging/version $$packager) $(NFPM) package -p $$packager -t $(PACKAGE_DIR)/; done; done
+
+.PHONY: release
+release: ## build everything into dist: packages, archives, SBOMs, checksums
+	@rm -rf dist && mkdir -p dist
+	@$(MAKE) --no-print-directory package PACKAGE_DIR=dist
+	@set -e; for arch in $(ARCHITECTURES); do packaging/archive $$arch; done
+	@cd dist && sha256sum -- *.* >SHA256SUMS && sha256sum --check --quiet SHA256SUMS && wc -l SHA256SUMS
+
+.PHONY: package-reproducible
+package-reproducible: ## build the packages of one architecture twice, and compare them
+	@rm -rf dist/one dist/two
+	@$(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/one STAGE=dist/one/stage >/dev/null
+	@GOFLAGS=-a $(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/two STAGE=dist/two/stage >/dev/null
+	@cd dist/one && sha256sum *.deb *.rpm *.apk *.zst | (cd ../two && sha256sum --check)
+
+.PHONY: package-lint
+package-lint: ## check packages, scripts, unit, alert rules and role, after "make package" (root)
+	@packaging/install-deps lintian rpmlint rpm shellcheck prometheus systemd ansible-lint
+	lintian --fail-on warning --no-tag-display-limit $(PACKAGE_DIR)/keepcast_*_amd64.deb
+	rpmlint -c packaging/rpmlint.toml $(PACKAGE_DIR)/keepcast-*.x86_64.rpm
+	shellcheck $$(grep -rlE '^#!/(usr/)?bin/(env )?(ba)?sh|^#!/usr/bin/env bash' packaging .ci)
+	shellcheck -s sh -e SC2034 packaging/openrc/keepcast
+	systemd-analyze security --offline=true --threshold=15 packaging/systemd/keepcast.service | tail -n 1
+	promtool check rules packaging/prometheus/alerts.yaml
+	promtool test rules packaging/prometheus/alerts_test.yaml
+	cd packaging/ansible && ansible-lint --offline --profile production
 
 .PHONY: clean
 clean: ## remove what was built
