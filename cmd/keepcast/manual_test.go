@@ -44,6 +44,7 @@ func TestManual(t *testing.T) {
 	if err != nil || len(pages) < len(root.Commands()) {
 		t.Fatal(pages, err)
 	}
+	needs(t, "groff")
 	for _, page := range pages {
 		if out, err := exec.Command("groff", "-man", "-t", "-Tutf8", "-ww", "-z", page).CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("%s: %v\n%s", page, err, out)

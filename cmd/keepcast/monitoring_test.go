@@ -20,6 +20,17 @@ const (
 	dashboard  = "../../packaging/grafana/dashboard.json"
 )
 
+// needs skips the test where a program is missing, unless KEEPCAST_REAL demands it.
+func needs(t *testing.T, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		if os.Getenv("KEEPCAST_REAL") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+}
+
 // TestMonitoringNamesRealMetrics holds the alert rules and the dashboard to the
 // metrics that there are, with the labels that they have.
 func TestMonitoringNamesRealMetrics(t *testing.T) {
@@ -44,12 +55,7 @@ func TestMonitoringNamesRealMetrics(t *testing.T) {
 
 // TestDashboardQueries has promtool read every query of the dashboard.
 func TestDashboardQueries(t *testing.T) {
-	if _, err := exec.LookPath("promtool"); err != nil {
-		if os.Getenv("KEEPCAST_REAL") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needs(t, "promtool")
 	text, err := os.ReadFile(dashboard)
 	if err != nil {
 		t.Fatal(err)
