@@ -1,7 +1,8 @@
 # Targets of keepcast; "make help" lists them.
 SHELL := /bin/bash
 GO ?= go
-VERSION := $(shell packaging/version 2>/dev/null || echo devel)
+# PACKAGE_VERSION, if set, is the version in place of that of git.
+VERSION := $(or $(PACKAGE_VERSION),$(shell packaging/version 2>/dev/null || echo devel))
 GOLANGCI := $(shell $(GO) env GOPATH)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 # What the tests, the lab and the demo need of this Debian or Ubuntu.
@@ -84,7 +85,7 @@ package: ## build deb, rpm, apk and archlinux packages for every architecture
 	@$(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.release=$(VERSION)' -o $(STAGE)/keepcast ./cmd/keepcast
 	@packaging/stage $(STAGE)/keepcast $(STAGE)
 	@set -e; for arch in $(ARCHITECTURES); do for packager in $(PACKAGERS); do \
-	  STAGE=$(STAGE) ARCH=$$arch VERSION=$$(packaging/version $$packager) $(NFPM) package -p $$packager -t $(PACKAGE_DIR)/; done; done
+	  STAGE=$(STAGE) ARCH=$$arch VERSION=$${PACKAGE_VERSION:-$$(packaging/version $$packager)} $(NFPM) package -p $$packager -t $(PACKAGE_DIR)/; done; done
 
 .PHONY: release
 release: ## build everything into dist: packages, archives, SBOMs, checksums
@@ -99,6 +100,13 @@ package-reproducible: ## build the packages of one architecture twice, and compa
 	@$(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/one STAGE=dist/one/stage >/dev/null
 	@GOFLAGS=-a $(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/two STAGE=dist/two/stage >/dev/null
 	@cd dist/one && sha256sum *.deb *.rpm *.apk *.zst | (cd ../two && sha256sum --check)
+
+.PHONY: vm-test
+vm-test: ## live through a life of the packages on machines with systemd (root)
+	@rm -rf dist/vm
+	@PACKAGE_VERSION=0.0.0 $(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/vm/old STAGE=dist/vm/old/stage >/dev/null
+	@$(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/vm/new STAGE=dist/vm/new/stage >/dev/null
+	packaging/vm/test/all dist/vm
 
 .PHONY: package-lint
 package-lint: ## check packages, scripts, unit, alert rules and role, after "make package" (root)
