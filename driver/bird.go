@@ -149,7 +149,8 @@ func (b *BIRD) fault(err, undone error) error {
 	file, _, _ := strings.Cut(refused.Text, ":")
 	file, _, _ = strings.Cut(file, ",")
 	whose := "bird's configuration is at fault outside of keepcast's snippet, correct it there"
-	if filepath.Base(file) == filepath.Base(b.Snippet) {
+	// A BIRD in a chroot knows only the end of the path.
+	if filepath.IsAbs(file) && strings.HasSuffix(b.Snippet, file) {
 		whose = "keepcast's snippet is at fault"
 	}
 	if undone != nil {

@@ -51,7 +51,7 @@ func TestBIRDUnheard(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := birdFindings(testBIRD("/etc/bird").unheard(State{Routes: tc.routes, Neighbours: tc.neighbours}))
+			got := birdFindings(packagedBIRD().unheard(State{Routes: tc.routes, Neighbours: tc.neighbours}))
 			if d := cmp.Diff(tc.want, got); d != "" {
 				t.Error(d)
 			}

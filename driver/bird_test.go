@@ -22,6 +22,13 @@ func testBIRD(dir string) *BIRD {
 	}
 }
 
+// packagedBIRD has its snippet where the packages have it.
+func packagedBIRD() *BIRD {
+	b := testBIRD("/etc/bird")
+	b.Snippet = "/var/lib/keepcast/bird.conf"
+	return b
+}
+
 func birdRoutes(routes ...Route) State { return State{Interface: "anycast0", Routes: routes} }
 
 func birdRouteOf(prefix string, p Presence) Route {
@@ -87,7 +94,7 @@ var birdGoldens = map[string]struct {
 func TestBIRDGolden(t *testing.T) {
 	for name, tc := range birdGoldens {
 		t.Run(name, func(t *testing.T) {
-			b := testBIRD("/etc/bird")
+			b := packagedBIRD()
 			b.AS = tc.as
 			got, err := b.Render(tc.want)
 			if err != nil {
@@ -148,7 +155,7 @@ func birdWrite(t *testing.T, path, text string) {
 func TestBIRDFingerprint(t *testing.T) {
 	seen := map[string]string{}
 	for name, tc := range birdGoldens {
-		b := testBIRD("/etc/bird")
+		b := packagedBIRD()
 		b.AS = tc.as
 		_, state, err := b.render(tc.want)
 		if err != nil {
@@ -178,7 +185,7 @@ func TestBIRDRenderErrors(t *testing.T) {
 		"template, no mark":   {"any0", unmarked, `template bird.conf.tmpl: it must have the line 'attribute int keepcast_announced;', and its gate set that`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := testBIRD("/etc/bird")
+			b := packagedBIRD()
 			b.SetHost(Host{Log: b.host.Log, Templates: tc.templates})
 			if _, err := b.Render(State{Interface: tc.iface}); err == nil || err.Error() != tc.err {
 				t.Errorf("got  %v\nwant %s", err, tc.err)
@@ -188,7 +195,7 @@ func TestBIRDRenderErrors(t *testing.T) {
 }
 
 func TestBIRDValidate(t *testing.T) {
-	b := testBIRD("/etc/bird")
+	b := packagedBIRD()
 	if err := b.Validate(); err != nil {
 		t.Error(err)
 	}
@@ -211,18 +218,20 @@ func TestBIRDFault(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"ours":          {"/var/lib/keepcast/bird.conf:30:5 syntax error", ours},
 		"ours, 2.0.2":   {"/var/lib/keepcast/bird.conf, line 30: syntax error", ours},
+		"in a chroot":   {"/keepcast/bird.conf:30:5 syntax error", ours},
 		"theirs":        {"/etc/bird/bird.conf:3:1 syntax error", theirs},
+		"no path":       {"bird.conf:3:1 syntax error", theirs},
 		"no such file":  {"/etc/bird/bird.conf: No such file or directory", theirs},
 		"without place": {"out of luck", theirs},
 	} {
 		t.Run(name, func(t *testing.T) {
 			refused := &birdError{Command: "configure check", Code: birdConfigError, Text: tc.text}
 			refusal := `bird refuses "configure check": ` + tc.text + " (code 8002)"
-			err := testBIRD("/etc/bird").fault(refused, nil)
+			err := packagedBIRD().fault(refused, nil)
 			if want := tc.want + " (the old snippet is back in place): " + refusal; birdText(err) != want {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
-			err = testBIRD("/etc/bird").fault(refused, fs.ErrPermission)
+			err = packagedBIRD().fault(refused, fs.ErrPermission)
 			want := tc.want + ": " + refusal + "; bird cannot start like this, since putting the old snippet back: permission denied"
 			if birdText(err) != want || !errors.Is(err, refused) || !errors.Is(err, fs.ErrPermission) {
 				t.Errorf("got  %v\nwant %s", err, want)
