@@ -81,7 +81,7 @@ func HostConfig(daemon, protocol string) (string, error) {
 	}
 	_, far := ends(1, "a", uplink)
 	s := o.settings("a", 1, []link{far})
-	s.Snippet = map[string]string{BIRD: "/var/lib/keepcast/bird.conf", OpenBGPD: "/etc/keepcast/openbgpd.conf"}[daemon]
+	s.Snippet = map[string]string{BIRD: "/var/lib/keepcast/bird.conf", OpenBGPD: "/var/lib/keepcast/openbgpd.conf"}[daemon]
 	text, err := render(daemon+"-host.conf.tmpl", s)
 	return string(text), err
 }

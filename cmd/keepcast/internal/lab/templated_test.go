@@ -23,8 +23,8 @@ func example(t *testing.T, h *Host) string {
 		t.Fatal(err)
 	}
 	return strings.NewReplacer(
-		"/etc/keepcast/templates", templates, "/etc/keepcast/openbgpd.conf", h.Snippet(),
-		"/etc/keepcast/gobgp.sh", filepath.Join(h.Dir(), "gobgp.sh"), "/etc/bgpd.conf", filepath.Join(h.Dir(), "bgpd.conf"),
+		"/etc/keepcast/templates", templates, "/var/lib/keepcast/openbgpd.conf", h.Snippet(),
+		"/var/lib/keepcast/gobgp.sh", filepath.Join(h.Dir(), "gobgp.sh"), "/etc/bgpd.conf", filepath.Join(h.Dir(), "bgpd.conf"),
 	).Replace(string(text))
 }
 
