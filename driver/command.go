@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,6 +29,7 @@ func command(ctx context.Context, timeout time.Duration, argv []string) (string,
 	defer cancel()
 	var out, both tail
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Env = environment()
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &both), &both
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -45,6 +48,14 @@ func command(ctx context.Context, timeout time.Duration, argv []string) (string,
 		err = ctx.Err()
 	}
 	return out.String(), fmt.Errorf("%s: %w%s", strings.Join(argv, " "), err, shown(both.String()))
+}
+
+// environment is that of keepcast without what systemd tells it alone: systemctl,
+// for one, would speak to systemd in its name.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "NOTIFY_SOCKET=") || strings.HasPrefix(v, "WATCHDOG_")
+	})
 }
 
 // shown is the end of a command's output, on one line, for an error.

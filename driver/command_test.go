@@ -91,6 +91,17 @@ func TestCommandStartsDaemon(t *testing.T) {
 	}
 }
 
+// A command can't speak to systemd in keepcast's name.
+func TestCommandEnvironment(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "/run/notify")
+	t.Setenv("WATCHDOG_USEC", "10000000")
+	t.Setenv("KEPT", "kept")
+	out, err := command(t.Context(), 20*time.Second, []string{"sh", "-c", "echo $NOTIFY_SOCKET$WATCHDOG_USEC$KEPT"})
+	if err != nil || out != "kept\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 func child(t *testing.T, path string) int {
 	t.Helper()
 	pid, err := strconv.Atoi(strings.TrimSpace(read(t, path)))
