@@ -80,7 +80,7 @@ package: ## build deb, rpm, apk and archlinux packages for every architecture
 	@mkdir -p $(PACKAGE_DIR)
 	@set -e; for arch in $(ARCHITECTURES); do \
 	  echo "building for $$arch"; \
-	  GOOS=linux GOARCH=$${arch%7} GOARM=$$([ $$arch != arm7 ] || echo 7) $(GO) build -trimpath -buildvcs=false \
+	  GOOS=linux GOARCH=$${arch%7} GOARM=$$([ $$arch != arm7 ] || echo 7) $(GO) build $(REBUILD) -trimpath -buildvcs=false \
 	    -ldflags '-s -w -X main.release=$(VERSION)' -o $(STAGE)/$$arch/keepcast ./cmd/keepcast; done
 	@$(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.release=$(VERSION)' -o $(STAGE)/keepcast ./cmd/keepcast
 	@packaging/stage $(STAGE)/keepcast $(STAGE)
@@ -98,7 +98,7 @@ release: ## build everything into dist: packages, archives, SBOMs, checksums
 package-reproducible: ## build the packages of one architecture twice, and compare them
 	@rm -rf dist/one dist/two
 	@$(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/one STAGE=dist/one/stage >/dev/null
-	@GOFLAGS=-a $(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/two STAGE=dist/two/stage >/dev/null
+	@$(MAKE) --no-print-directory package REBUILD=-a ARCHITECTURES=amd64 PACKAGE_DIR=dist/two STAGE=dist/two/stage >/dev/null
 	@cd dist/one && sha256sum *.deb *.rpm *.apk *.zst | (cd ../two && sha256sum --check)
 
 .PHONY: vm-test
@@ -111,9 +111,9 @@ vm-test: ## live through a life of the packages on machines with systemd (root)
 .PHONY: package-lint
 package-lint: ## check packages, scripts, unit, alert rules and role, after "make package" (root)
 	@packaging/install-deps lintian rpmlint rpm shellcheck prometheus systemd ansible-lint
-	lintian --fail-on warning --no-tag-display-limit $(PACKAGE_DIR)/keepcast_*_amd64.deb
+	lintian --allow-root --fail-on warning --tag-display-limit 0 $(PACKAGE_DIR)/keepcast_*_amd64.deb
 	rpmlint -c packaging/rpmlint.toml $(PACKAGE_DIR)/keepcast-*.x86_64.rpm
-	shellcheck $$(grep -rlE '^#!/(usr/)?bin/(env )?(ba)?sh|^#!/usr/bin/env bash' packaging .ci)
+	shellcheck -x $$(grep -rlE --exclude='*.tmpl' '^#!/(usr/)?bin/(env )?(ba)?sh|^#!/usr/bin/env bash' packaging .ci)
 	shellcheck -s sh -e SC2034 packaging/openrc/keepcast
 	systemd-analyze security --offline=true --threshold=15 packaging/systemd/keepcast.service | tail -n 1
 	promtool check rules packaging/prometheus/alerts.yaml
