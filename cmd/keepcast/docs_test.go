@@ -101,7 +101,7 @@ func configurations(t *testing.T) map[string][]byte {
 		}
 		for i, block := range strings.Split(string(text), "```yaml\n")[1:] {
 			block, _, _ = strings.Cut(block, "\n```")
-			if strings.Contains(block, "services:") {
+			if strings.Contains("\n"+block, "\nservices:") { // else it is part of something else, such as a playbook
 				out[path+"#"+string(rune('1'+i))] = []byte(block + "\n")
 			}
 		}
