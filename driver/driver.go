@@ -155,7 +155,9 @@ type Validator interface {
 // changes nothing.
 type Examiner interface {
 	// Examine returns what is found about the daemon for the routes of want,
-	// also that it can't be reached.
+	// also that it can't be reached. Want names all that is to be announced once
+	// every service is up: whether its configuration lets it out is looked at
+	// for each, what became of it only for those that are there.
 	Examine(ctx context.Context, want State) []Finding
 }
 
