@@ -144,6 +144,13 @@ type Renderer interface {
 	Render(want State) ([]byte, error)
 }
 
+// Loader is a Renderer whose snippet has to have a form of keepcast's own, which a
+// template of the operator's may miss.
+type Loader interface {
+	// Loadable says why Apply could not load the snippet.
+	Loadable(snippet []byte) error
+}
+
 // Validator is a Driver with rules between its settings.
 type Validator interface {
 	// Validate says what is wrong with the settings.

@@ -28,6 +28,9 @@ func daemons(ctx context.Context, cfg *config.Config, h Host) []driver.Finding {
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			found[i] = daemon(ctx, d, h.wanted(cfg, d.Name))
+			if broken := unrenderable(cfg, d); broken != nil { // which some drivers find, too
+				found[i] = append(slices.DeleteFunc(found[i], func(f driver.Finding) bool { return f.Name == "template" }), broken...)
+			}
 			for j := range found[i] {
 				found[i][j].Subject = subject(cfg, d, found[i][j].Subject)
 			}
@@ -73,12 +76,14 @@ func subject(cfg *config.Config, d config.Driver, of string) string {
 // in the way of that is to be found before the first one is. Degraded is what the
 // running keepcast says is.
 func (h Host) wanted(cfg *config.Config, of string) driver.State {
-	state := cfg.State(of, driver.Announced)
+	return degraded(cfg, cfg.State(of, driver.Announced), func(service string) bool { return h.Running != nil && h.Running.Degraded[service] })
+}
+
+// degraded is a state in which the announced services that which names are degraded.
+func degraded(cfg *config.Config, state driver.State, which func(service string) bool) driver.State {
+	state.Routes = slices.Clone(state.Routes)
 	for i, r := range state.Routes {
-		if r.Presence != driver.Announced || h.Running == nil || !h.Running.Degraded[r.Service] {
-			continue
-		}
-		if s, err := cfg.ServiceByName(r.Service); err == nil {
+		if s, err := cfg.ServiceByName(r.Service); err == nil && r.Presence == driver.Announced && which(r.Service) {
 			state.Routes[i].Degraded, state.Routes[i].Attributes = true, s.Degraded
 		}
 	}
