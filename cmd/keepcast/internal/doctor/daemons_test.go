@@ -63,7 +63,10 @@ services:
 - {name: bad, addresses: ['2001:db8:53::53'], checks: [{kind: tcp, address: 'x:1'}]}
 - {name: down, addresses: [192.0.2.54], prefixes: [198.51.100.0/24], checks: [{kind: tcp, address: 'x:1'}]}
 - {name: else, addresses: [192.0.2.55], drivers: [two], checks: [{kind: tcp, address: 'x:1'}]}
-drivers: [{name: one, kind: bird}, {name: two, kind: bird}, {name: three, kind: bird}]
+drivers:
+- {name: one, kind: bird, socket: /1, snippet: /1.conf}
+- {name: two, kind: bird, socket: /2, snippet: /2.conf}
+- {name: three, kind: bird, socket: /3, snippet: /3.conf}
 `)
 	var asked driver.State
 	var closed bool
