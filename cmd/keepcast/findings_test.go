@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -101,49 +102,65 @@ func findingsOf(t *testing.T, dirs ...string) map[string]string {
 // the fields of its variable.
 type finding struct{ names, levels map[string]bool }
 
-// madeIn returns the findings that a function makes. Each name of a variable goes
-// with each of its levels.
+func newFinding() *finding { return &finding{map[string]bool{}, map[string]bool{}} }
+
+// madeIn returns the findings that a function makes. A statement that sets name and
+// level makes one of its own; else each name of a variable goes with each of its
+// levels.
 func madeIn(function ast.Node) []*finding {
 	var out []*finding
 	variables := map[string]*finding{}
 	levels := map[string][]ast.Expr{} // assigned to variables such as level
-	of := map[*ast.CompositeLit]*finding{}
+	of := map[ast.Expr]*finding{}     // by their literal
 	ast.Inspect(function, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.AssignStmt:
-			for i, to := range n.Lhs {
-				if name, ok := to.(*ast.Ident); ok && len(n.Lhs) == len(n.Rhs) {
-					levels[name.Name] = append(levels[name.Name], n.Rhs[i])
-					if lit, ok := n.Rhs[i].(*ast.CompositeLit); ok && isFinding(lit) {
-						variables[name.Name] = &finding{map[string]bool{}, map[string]bool{}}
-						of[lit] = variables[name.Name]
-					}
-				}
-				if field, ok := to.(*ast.SelectorExpr); ok && len(n.Lhs) == len(n.Rhs) {
-					if x, ok := field.X.(*ast.Ident); ok && variables[x.Name] != nil {
-						variables[x.Name].set(field.Sel.Name, n.Rhs[i], levels)
-					}
-				}
-			}
-		case *ast.CompositeLit:
-			if !isFinding(n) {
+			if len(n.Lhs) != len(n.Rhs) {
 				return true
 			}
-			f := of[n]
-			if f == nil {
-				f = &finding{map[string]bool{}, map[string]bool{}}
+			both := newFinding()
+			for i, to := range n.Lhs {
+				switch to := to.(type) {
+				case *ast.Ident:
+					levels[to.Name] = append(levels[to.Name], n.Rhs[i])
+					if lit, ok := n.Rhs[i].(*ast.CompositeLit); ok && isFinding(lit) {
+						variables[to.Name] = newFinding()
+						of[lit] = variables[to.Name]
+					}
+				case *ast.SelectorExpr:
+					both.set(to.Sel.Name, n.Rhs[i], levels)
+				}
 			}
-			out = append(out, f)
-			for _, e := range n.Elts {
-				if kv, ok := e.(*ast.KeyValueExpr); ok {
-					key, _ := kv.Key.(*ast.Ident)
-					f.set(key.Name, kv.Value, levels)
+			if len(both.names) > 0 && len(both.levels) > 0 {
+				out = append(out, both)
+			} else if x := variables[assigned(n)]; x != nil {
+				maps.Copy(x.names, both.names)
+				maps.Copy(x.levels, both.levels)
+			}
+		case *ast.CompositeLit:
+			if isFinding(n) {
+				f := cmp.Or(of[n], newFinding())
+				out = append(out, f)
+				for _, e := range n.Elts {
+					if kv, ok := e.(*ast.KeyValueExpr); ok {
+						f.set(kv.Key.(*ast.Ident).Name, kv.Value, levels)
+					}
 				}
 			}
 		}
 		return true
 	})
 	return out
+}
+
+// assigned returns the variable whose fields a statement sets, "" if it sets none.
+func assigned(n *ast.AssignStmt) string {
+	if field, ok := n.Lhs[0].(*ast.SelectorExpr); ok {
+		if x, ok := field.X.(*ast.Ident); ok {
+			return x.Name
+		}
+	}
+	return ""
 }
 
 // set takes in what a field of a finding is given.
