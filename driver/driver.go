@@ -144,6 +144,13 @@ type Renderer interface {
 	Render(want State) ([]byte, error)
 }
 
+// Loader is a Renderer whose snippet has to have a form of keepcast's own, which a
+// template of the operator's may miss.
+type Loader interface {
+	// Loadable says why Apply could not load the snippet.
+	Loadable(snippet []byte) error
+}
+
 // Validator is a Driver with rules between its settings.
 type Validator interface {
 	// Validate says what is wrong with the settings.
@@ -155,7 +162,9 @@ type Validator interface {
 // changes nothing.
 type Examiner interface {
 	// Examine returns what is found about the daemon for the routes of want,
-	// also that it can't be reached.
+	// also that it can't be reached. Want names all that is to be announced once
+	// every service is up: whether its configuration lets it out is looked at
+	// for each, what became of it only for those that are there.
 	Examine(ctx context.Context, want State) []Finding
 }
 

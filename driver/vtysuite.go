@@ -38,6 +38,34 @@ func validSuite(directory, snippet string, daemons, drivable []string) error {
 	return errors.Join(errs...)
 }
 
+// Loadable implements Loader.
+func (f *FRR) Loadable(snippet []byte) error {
+	sections, err := frrSections(frrTemplate, snippet)
+	if err != nil {
+		return err
+	}
+	return complete(frrTemplate, sections, f.Daemons)
+}
+
+// Loadable implements Loader. In isisd there is nothing to load.
+func (q *Quagga) Loadable(snippet []byte) error {
+	sections, err := quaggaSections(snippet)
+	if err != nil {
+		return err
+	}
+	return complete(quaggaTemplate, sections, slices.DeleteFunc(slices.Clone(q.Daemons), func(name string) bool { return name == "isisd" }))
+}
+
+// complete says that a template leaves the section of a daemon out.
+func complete(template string, sections map[string]frrConfig, daemons []string) error {
+	for _, name := range daemons {
+		if _, ok := sections[name]; !ok {
+			return fmt.Errorf("template %s: no section %q", template, frrSectionMark+name)
+		}
+	}
+	return nil
+}
+
 // sideBySide calls work for all at the same time and joins their errors, in the
 // order of all.
 func sideBySide[D any](all []D, work func(i int, d D) error) error {

@@ -2,8 +2,11 @@ package config
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"slices"
+
+	"github.com/keepcast/keepcast/driver"
 )
 
 // across checks what can only be seen over the whole configuration.
@@ -11,6 +14,7 @@ func (l *loader) across(c *Config) {
 	if len(c.Drivers) == 0 && !c.ManageAddresses {
 		l.fault("drivers", "no driver, and manage_addresses is false: nothing would ever be announced or withdrawn")
 	}
+	l.apart(c)
 	l.uses(c)
 	taken := map[string]string{} // prefixes and addresses by their service
 	for _, s := range c.Services {
@@ -34,6 +38,34 @@ func (l *loader) across(c *Config) {
 				l.fault(fmt.Sprintf("services[%s].prefixes[%d]", s.Name, i), "%s is announced for services[%s] already: a prefix is announced for one service, once", p, o)
 			}
 			taken[p.String()] = s.Name
+		}
+	}
+}
+
+// apart checks that no two drivers write one file or speak to one daemon: each
+// would undo what the other does, for ever.
+func (l *loader) apart(c *Config) {
+	taken := map[string]string{} // paths by their driver
+	for _, d := range c.Drivers {
+		p, ok := d.Driver.(driver.Placer)
+		if !ok {
+			continue
+		}
+		files, sockets := p.Places()
+		for i, path := range slices.Concat(files, sockets) {
+			path = filepath.Clean(path)
+			o, shared := taken[path]
+			if !shared {
+				taken[path] = d.Name
+			}
+			if !shared || o == d.Name {
+				continue
+			}
+			text := "%s is the socket of drivers[%s] already: a daemon has one driver"
+			if i < len(files) {
+				text = "%s is written by drivers[%s] already: each driver has a file of its own"
+			}
+			l.fault("drivers["+d.Name+"]", text, path, o)
 		}
 	}
 }

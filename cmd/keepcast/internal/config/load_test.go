@@ -169,6 +169,31 @@ func TestFaults(t *testing.T) {
 			"services: [{name: a, addresses: [], checks: [{kind: exec, command: [x]}]}]\n",
 			`keepcast.yaml:1:22: services[a].addresses: required, but the list is empty`,
 		},
+		"one daemon": {
+			minimal + "drivers:\n- {kind: bird}\n- {name: b, kind: bird, snippet: /x.conf}\n",
+			`keepcast.yaml:4:3: drivers[b]: /run/bird/bird.ctl is the socket of drivers[bird] already: a daemon has one driver`,
+		},
+		"one file": {
+			minimal + "drivers:\n- {kind: bird}\n- {name: b, kind: bird, socket: /b.ctl, snippet: /var/lib/keepcast/../keepcast/bird.conf}\n",
+			`keepcast.yaml:4:3: drivers[b]: /var/lib/keepcast/bird.conf is written by drivers[bird] already: each driver has a file of its own`,
+		},
+		"one daemon and one file": {
+			minimal + "drivers: [{name: a, kind: bird}, {name: b, kind: bird}]\n",
+			"keepcast.yaml:2:34: drivers[b]: /var/lib/keepcast/bird.conf is written by drivers[a] already: each driver has a file of its own\n" +
+				"keepcast.yaml:2:34: drivers[b]: /run/bird/bird.ctl is the socket of drivers[a] already: a daemon has one driver",
+		},
+		"one daemon of several": {
+			minimal + "drivers: [{kind: frr, daemons: [bgpd, ospfd]}]\n-- conf.d/x.yaml --\ndrivers:\n- {name: b, kind: frr, daemons: [ospf6d, ospfd], snippet: /x.conf}\n",
+			`conf.d/x.yaml:2:3: drivers[b]: /run/frr/ospfd.vty is the socket of drivers[frr] already: a daemon has one driver`,
+		},
+		"one daemon, two kinds": {
+			minimal + "drivers: [{kind: quagga}, {kind: frr, directory: /run/quagga}]\n",
+			`keepcast.yaml:2:27: drivers[frr]: /run/quagga/bgpd.vty is the socket of drivers[quagga] already: a daemon has one driver`,
+		},
+		"a file of any driver": {
+			minimal + "drivers: [{kind: bird}, {kind: template, template: /etc/hostname, output: /var/lib/keepcast/bird.conf, reload: [x]}]\n",
+			`keepcast.yaml:2:25: drivers[template]: /var/lib/keepcast/bird.conf is written by drivers[bird] already: each driver has a file of its own`,
+		},
 		"all in one go": {
 			minimal + "lingre: 5s\nlisten: 5\n-- conf.d/x.yaml --\nfoo: 1\n",
 			"keepcast.yaml:2:1: lingre: no such setting (did you mean \"linger\"?)\nkeepcast.yaml:3:1: listen: text expected, got 5\nconf.d/x.yaml:1:1: foo: no such setting",
@@ -185,6 +210,21 @@ func TestFaults(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// Two drivers may share an FRR, not a daemon of it, and have nothing else in common.
+func TestDriversApart(t *testing.T) {
+	c := load(t, minimal+`drivers:
+- {kind: frr, daemons: [bgpd]}
+- {name: igp, kind: frr, daemons: [ospfd, ospf6d], snippet: /var/lib/keepcast/igp.conf}
+- {name: blue, kind: frr, directory: /run/frr/blue, daemons: [bgpd], snippet: /var/lib/keepcast/blue.conf}
+- {kind: quagga}
+- {kind: bird}
+- {name: bird2, kind: bird, socket: /run/bird/two.ctl, snippet: /var/lib/keepcast/two.conf}
+`)
+	if len(c.Drivers) != 6 {
+		t.Errorf("got %+v", c.Drivers)
 	}
 }
 

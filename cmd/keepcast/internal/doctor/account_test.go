@@ -9,9 +9,6 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
-	"github.com/keepcast/keepcast/driver"
 )
 
 func TestProcess(t *testing.T) {
@@ -131,20 +128,5 @@ func TestSocketPermissions(t *testing.T) {
 		"breaks socket-forbidden frr: usermod -aG 64002 keepcast; restart keepcast",
 		"breaks directory-unwritable keepcast: chown keepcast /",
 		"breaks directory-unwritable keepcast: user keepcast may not write into " + dir + "/read, where it keeps its state",
-	})
-}
-
-func TestOverrides(t *testing.T) {
-	cfg := load(t, "")
-	cfg.TemplateDir = t.TempDir()
-	for _, name := range []string{"bird.conf.tmpl", "bird.tmpl", "README", "bgpd.tmpl"} {
-		if err := os.WriteFile(filepath.Join(cfg.TemplateDir, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cfg.Drivers = []config.Driver{{Name: "openbgpd", Driver: &driver.Template{Template: cfg.TemplateDir + "/bgpd.tmpl"}}}
-	expect(t, overrides(cfg), []string{
-		"note template-override " + cfg.TemplateDir + "/bird.conf.tmpl: after an upgrade",
-		"risks template-unused " + cfg.TemplateDir + "/bird.tmpl: is used by no driver",
 	})
 }

@@ -28,6 +28,9 @@ func daemons(ctx context.Context, cfg *config.Config, h Host) []driver.Finding {
 			ctx, cancel := context.WithTimeout(ctx, patience)
 			defer cancel()
 			found[i] = daemon(ctx, d, h.wanted(cfg, d.Name))
+			if broken := unrenderable(cfg, d); broken != nil { // which some drivers find, too
+				found[i] = append(slices.DeleteFunc(found[i], func(f driver.Finding) bool { return f.Name == "template" }), broken...)
+			}
 			for j := range found[i] {
 				found[i][j].Subject = subject(cfg, d, found[i][j].Subject)
 			}
@@ -69,27 +72,19 @@ func subject(cfg *config.Config, d config.Driver, of string) string {
 	return of
 }
 
-// wanted is what the driver is meant to have now: announced is what the kernel
-// has on the interfaces, and degraded what the running keepcast says is.
+// wanted is what the driver is meant to have once every service is up: what stands
+// in the way of that is to be found before the first one is. Degraded is what the
+// running keepcast says is.
 func (h Host) wanted(cfg *config.Config, of string) driver.State {
-	state := cfg.State(of, driver.Announced)
-	announced := map[string]bool{} // services
+	return degraded(cfg, cfg.State(of, driver.Announced), func(service string) bool { return h.Running != nil && h.Running.Degraded[service] })
+}
+
+// degraded is a state in which the announced services that which names are degraded.
+func degraded(cfg *config.Config, state driver.State, which func(service string) bool) driver.State {
+	state.Routes = slices.Clone(state.Routes)
 	for i, r := range state.Routes {
-		link, _ := h.Network.link(state.On(r))
-		if _, on := link.has(r.Prefix.Addr()); on && link.Up && !r.GateOnly {
-			announced[r.Service] = true
-		} else if r.Presence == driver.Announced && !r.GateOnly {
-			state.Routes[i].Presence, state.Routes[i].Attributes = driver.Delivered, driver.Attributes{}
-		}
-	}
-	for i, r := range state.Routes {
-		switch {
-		case r.GateOnly && !announced[r.Service]:
-			state.Routes[i].Presence, state.Routes[i].Attributes = driver.Absent, driver.Attributes{}
-		case r.Presence == driver.Announced && h.Running != nil && h.Running.Degraded[r.Service]:
-			if s, err := cfg.ServiceByName(r.Service); err == nil {
-				state.Routes[i].Degraded, state.Routes[i].Attributes = true, s.Degraded
-			}
+		if s, err := cfg.ServiceByName(r.Service); err == nil && r.Presence == driver.Announced && which(r.Service) {
+			state.Routes[i].Degraded, state.Routes[i].Attributes = true, s.Degraded
 		}
 	}
 	return state

@@ -62,7 +62,11 @@ services:
 - {name: up, addresses: [192.0.2.53], prefixes: [192.0.2.0/24], checks: [{kind: tcp, address: 'x:1'}]}
 - {name: bad, addresses: ['2001:db8:53::53'], checks: [{kind: tcp, address: 'x:1'}]}
 - {name: down, addresses: [192.0.2.54], prefixes: [198.51.100.0/24], checks: [{kind: tcp, address: 'x:1'}]}
-drivers: [{name: one, kind: bird}, {name: two, kind: bird}, {name: three, kind: bird}]
+- {name: else, addresses: [192.0.2.55], drivers: [two], checks: [{kind: tcp, address: 'x:1'}]}
+drivers:
+- {name: one, kind: bird, socket: /1, snippet: /1.conf}
+- {name: two, kind: bird, socket: /2, snippet: /2.conf}
+- {name: three, kind: bird, socket: /3, snippet: /3.conf}
 `)
 	var asked driver.State
 	var closed bool
@@ -91,8 +95,9 @@ drivers: [{name: one, kind: bird}, {name: two, kind: bird}, {name: three, kind: 
 		{Prefix: netip.MustParsePrefix("192.0.2.53/32"), Service: "up", Presence: driver.Announced},
 		{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Service: "up", Presence: driver.Announced, GateOnly: true},
 		{Prefix: netip.MustParsePrefix("2001:db8:53::53/128"), Service: "bad", Presence: driver.Announced, Degraded: true, Attributes: worse},
-		{Prefix: netip.MustParsePrefix("192.0.2.54/32"), Service: "down", Presence: driver.Delivered},
-		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Service: "down", Presence: driver.Absent, GateOnly: true},
+		{Prefix: netip.MustParsePrefix("192.0.2.54/32"), Service: "down", Presence: driver.Announced},
+		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Service: "down", Presence: driver.Announced, GateOnly: true},
+		{Prefix: netip.MustParsePrefix("192.0.2.55/32"), Service: "else", Presence: driver.Absent},
 	}
 	if d := cmp.Diff(want, asked.Routes, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
 		t.Errorf("asked about (-want +got):\n%s", d)

@@ -163,6 +163,14 @@ func TestFindings(t *testing.T) {
 			"", func(h *Host) { h.link("anycast0").Addresses[0].NoPrefixRoute = true },
 			[]string{"risks noprefixroute dns: ip address del 192.0.2.53/32 dev anycast0"},
 		},
+		"address without route, with another daemon": {
+			others, func(h *Host) { h.link("anycast0").Addresses[1].NoPrefixRoute = true },
+			[]string{"risks noprefixroute dns: ip address del 2001:db8:53::53/128 dev anycast0"},
+		},
+		"address without route, with FRR": {
+			"drivers: [{kind: bird}, {kind: frr}]\n", func(h *Host) { h.link("anycast0").Addresses[0].NoPrefixRoute = true },
+			[]string{"breaks noprefixroute dns: 192.0.2.53 is on anycast0 with noprefixroute: FRR 10 and later do not take such an address for connected"},
+		},
 		"duplicate": {
 			"", func(h *Host) { h.link("anycast0").Addresses[1].Failed = true },
 			[]string{"breaks address-duplicate dns: 2001:db8:53::53 on anycast0 is dead"},

@@ -3,6 +3,7 @@ package doctor
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
@@ -97,11 +98,7 @@ func (h Host) addresses(cfg *config.Config) []driver.Finding {
 					Fix:  fmt.Sprintf("add it without detection (ip address add %s dev %s nodad), or better use a dummy interface", a.prefix, link.Name),
 				})
 			case ok && on.NoPrefixRoute:
-				out = append(out, driver.Finding{
-					Name: "noprefixroute", Level: driver.Risks, Subject: a.service,
-					Text: fmt.Sprintf("%s is on %s with noprefixroute: FRR 10 and later do not take such an address for connected, and redistribute nothing", on.Addr(), link.Name),
-					Fix:  fmt.Sprintf("take it off, so that it is added anew without that: ip address del %s dev %s", on.Prefix, link.Name),
-				})
+				out = append(out, unconnected(cfg, a, link.Name, on.Prefix))
 			}
 		}
 	}
@@ -117,6 +114,20 @@ func elsewhere(cfg *config.Config, a anycast, name string) driver.Finding {
 		Fix: fmt.Sprintf("ip address del %s dev %s, and take it out of the network configuration that puts it there", a.prefix, name),
 	}
 	if len(cfg.Drivers) == 0 { // no gate either
+		f.Level = driver.Breaks
+	}
+	return f
+}
+
+// unconnected says that the kernel was told to make no route for an address. FRR 10
+// announces nothing then; the others announce it, for now.
+func unconnected(cfg *config.Config, a anycast, name string, on netip.Prefix) driver.Finding {
+	f := driver.Finding{
+		Name: "noprefixroute", Level: driver.Risks, Subject: a.service,
+		Text: fmt.Sprintf("%s is on %s with noprefixroute: FRR 10 and later do not take such an address for connected, and redistribute nothing", on.Addr(), name),
+		Fix:  fmt.Sprintf("take it off, so that it is added anew without that: ip address del %s dev %s", on, name),
+	}
+	if slices.ContainsFunc(cfg.Drivers, func(d config.Driver) bool { return d.Kind == "frr" }) {
 		f.Level = driver.Breaks
 	}
 	return f

@@ -9,7 +9,6 @@ import (
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
-	"github.com/keepcast/keepcast/templates"
 )
 
 // place is a path that keepcast needs, and for whom.
@@ -85,45 +84,4 @@ func (h Host) writable(f place) []driver.Finding {
 		}}
 	}
 	return nil
-}
-
-// overrides notes the templates of the operator's own, and warns of files that
-// no driver reads.
-func overrides(cfg *config.Config) []driver.Finding {
-	if cfg.TemplateDir == "" {
-		return nil
-	}
-	entries, err := os.ReadDir(cfg.TemplateDir)
-	if err != nil {
-		return nil // mostly there is none
-	}
-	var out []driver.Finding
-	for _, e := range entries {
-		path := filepath.Join(cfg.TemplateDir, e.Name())
-		switch {
-		case filepath.Ext(path) != ".tmpl":
-		case templates.Has(e.Name()):
-			out = append(out, driver.Finding{
-				Name: "template-override", Level: driver.Note, Subject: path,
-				Text: "is used in place of the template that came with keepcast: after an upgrade, compare the two",
-			})
-		case !used(cfg, path):
-			out = append(out, driver.Finding{
-				Name: "template-unused", Level: driver.Risks, Subject: path,
-				Text: "is used by no driver: there is no template of that name",
-				Fix:  "name it like the template that it is to replace: bird.conf.tmpl, frr.conf.tmpl",
-			})
-		}
-	}
-	return out
-}
-
-// used reports whether a template driver names the file.
-func used(cfg *config.Config, path string) bool {
-	for _, d := range cfg.Drivers {
-		if t, ok := d.Driver.(*driver.Template); ok && t.Template == path {
-			return true
-		}
-	}
-	return false
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -67,31 +70,27 @@ func (s *stand) sees(want Path) {
 	}
 }
 
-// TestPrefixes is a covering network that the daemon originates itself: it is
-// announced as long as the service is, without an address on the host.
+// TestPrefixes is a covering network that the daemon originates itself, as the how-to
+// says: it is announced as long as the service is, without an address on the host.
 func TestPrefixes(t *testing.T) {
 	networks := []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8:aa::/48")}
-	for name, o := range map[string]Options{
-		"bird bgp": {Daemon: BIRD, Protocol: BGP, Extra: map[string]string{"a": `
-protocol static covering4 { ipv4 { table keepcast4; }; route 203.0.113.0/24 blackhole; }
-protocol static covering6 { ipv6 { table keepcast6; }; route 2001:db8:aa::/48 blackhole; }
-`}},
-		"frr bgp": {Daemon: FRR, Protocol: BGP},
+	for name, c := range map[string]struct {
+		o     Options
+		shown []string // files of testdata that docs/howto/covering-prefix.md shows
+	}{
+		"bird bgp": {Options{Daemon: BIRD, Protocol: BGP}, []string{"covering-bird.conf"}},
+		"frr bgp":  {Options{Daemon: FRR, Protocol: BGP}, []string{"covering-frr.conf"}},
+		"frr ospf": {Options{Daemon: FRR, Protocol: OSPF}, []string{"covering-frr.conf", "covering-frr-ospf.conf"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStand(t, o, func(h *Host, driver string) string {
+			c.o.Extra = map[string]string{"a": testdata(t, c.shown...)}
+			s := newStand(t, c.o, func(h *Host, driver string) string {
 				text := standard(driver)
 				if h.Name() == "a" {
 					text += fmt.Sprintf("    prefixes: [%s, \"%s\"]\n", networks[0], networks[1])
 				}
 				return text
 			})
-			if o.Daemon == FRR { // by the kernel here, by staticd of an operator
-				for _, p := range networks {
-					_, err := s.Host("a").Output(s.ctx, "ip", "route", "add", "blackhole", p.String())
-					s.must(err)
-				}
-			}
 			for _, host := range []string{"a", "b"} {
 				s.must(s.process(host, "dns").Start(s.ctx))
 			}
@@ -100,7 +99,7 @@ protocol static covering6 { ipv6 { table keepcast6; }; route 2001:db8:aa::/48 bl
 			s.good(s.Host("a"), false)
 			s.must(Until(s.ctx, "degraded networks", func(ctx context.Context) error {
 				for _, p := range networks {
-					if paths, err := s.Router().Paths(ctx, p); err != nil || len(paths) != 1 || paths[0].Metric == 0 {
+					if paths, err := s.Router().Paths(ctx, p); err != nil || len(paths) != 1 || paths[0].Metric < 1000 {
 						return errors.Join(err, fmt.Errorf("the paths of %s are %+v", p, paths))
 					}
 				}
@@ -111,4 +110,18 @@ protocol static covering6 { ipv6 { table keepcast6; }; route 2001:db8:aa::/48 bl
 			s.routed("b")
 		})
 	}
+}
+
+// testdata returns the text of files, one after the other.
+func testdata(t *testing.T, names ...string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
 }

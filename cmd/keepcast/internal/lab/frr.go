@@ -44,6 +44,9 @@ func (n *Node) configureFRR(s settings) error {
 	if _, err := program(n.lab.options.Root, "mgmtd"); err == nil {
 		daemons = append([]string{"mgmtd"}, daemons...) // since FRR 8.5
 	}
+	if strings.Contains(s.Extra, "ip route ") { // FRR has static routes in a daemon of their own
+		daemons = append(daemons, "staticd")
+	}
 	for _, name := range daemons {
 		err := n.addDaemon(Program{
 			Name: suffixed(name, s.Instance), Rooted: true, Args: frrArgs(name, s.Instance),
