@@ -21,7 +21,7 @@ import (
 var manDir = flag.String("man", "", "write the manual pages into this directory")
 
 // TestManual makes the manual pages, one per command and keepcast.yaml(5), from
-// what the reference pages are made of; "make man" keeps them. man reads them all.
+// what the reference pages are made of; packaging/stage keeps them. groff reads them all.
 func TestManual(t *testing.T) {
 	dir := *manDir
 	if dir == "" {
@@ -79,7 +79,7 @@ func quiet(c *cobra.Command) {
 func forMan(page string) string {
 	var out strings.Builder
 	table := false
-	for _, line := range strings.Split(page, "\n") {
+	for line := range strings.SplitSeq(page, "\n") {
 		cells := strings.Split(strings.Trim(strings.ReplaceAll(line, `\|`, "\x00"), "|"), "|")
 		switch {
 		case strings.HasPrefix(line, "# "), strings.HasPrefix(line, "<!--"):
