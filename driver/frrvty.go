@@ -118,6 +118,18 @@ func (v *vty) ask(ctx context.Context, commands ...string) ([]string, error) {
 	return texts, nil
 }
 
+// idle waits for so long, and tells whether the connection is still good then. It
+// returns at once when the daemon closes it; nothing else comes without a question.
+func (v *vty) idle(ctx context.Context, pause time.Duration) bool {
+	if err := v.conn.SetReadDeadline(time.Now().Add(pause)); err != nil {
+		return false
+	}
+	conn := v.conn
+	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })() //nolint:errcheck // fails only on a closed connection
+	_, err := v.in.Peek(1)
+	return errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil
+}
+
 // broken closes the connection, on which question and answer are now out of
 // step, and words the error.
 func (v *vty) broken(ctx context.Context, command string, err error) error {

@@ -36,3 +36,10 @@ func TestQuaggaExamine(t *testing.T) {
 		t.Errorf("an examination sent %q", sent)
 	}
 }
+
+// show sets the answer to a question.
+func (f *fakeQuagga) show(question, answer string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shown[question] = answer
+}
