@@ -173,8 +173,13 @@ func TestFRRFindings(t *testing.T) {
 		"bgpd, prepend unused": {"bgpd", "router bgp 65001\n", []string{worse}, []string{
 			"risks prepend-unused: bgpd: the path of 192.0.2.9/32 is not made longer, for no neighbor has the route-map KEEPCAST-EBGP: add 'neighbor X route-map KEEPCAST-EBGP out' for each eBGP neighbor to frr.conf, or 'call KEEPCAST-EBGP' as the last entry of its own route-map",
 		}},
-		"bgpd, prepend":         {"bgpd", "router bgp 65001\n address-family ipv4 unicast\n  neighbor 10.0.0.1 route-map KEEPCAST-EBGP out\n", []string{worse}, nil},
-		"bgpd, prepend by call": {"bgpd", "router bgp 65001\nroute-map OUT permit 20\n call KEEPCAST-EBGP\n", []string{worse}, nil},
+		"bgpd, no import check": {"bgpd", "router bgp 65001\n no bgp network import-check\n", []string{net4, up6}, []string{
+			"risks import-check-off: bgpd: it announces 2001:db8::1/128 whether the address is there or not, so that a withdrawal depends on it taking commands: add 'bgp network import-check' under 'router bgp 65001' to frr.conf, and take an 'frr version' before 7.4, which turns it off, out of it",
+		}},
+		"bgpd, no import check, network": {"bgpd", "router bgp 65001\n no bgp network import-check\n", []string{net4}, nil},
+		"bgpd, no import check in a VRF": {"bgpd", "router bgp 65001\nrouter bgp 65001 vrf RED\n no bgp network import-check\n", []string{up6}, nil},
+		"bgpd, prepend":                  {"bgpd", "router bgp 65001\n address-family ipv4 unicast\n  neighbor 10.0.0.1 route-map KEEPCAST-EBGP out\n", []string{worse}, nil},
+		"bgpd, prepend by call":          {"bgpd", "router bgp 65001\nroute-map OUT permit 20\n call KEEPCAST-EBGP\n", []string{worse}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			role, _ := frrRoleOf(tc.daemon)

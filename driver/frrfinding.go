@@ -44,15 +44,22 @@ func (d *frrDaemon) findingsBGP(run frrConfig, announced []Route) []Finding {
 			Fix:  "add 'router bgp ASN' with its neighbors to frr.conf",
 		}}
 	}
-	i := slices.IndexFunc(announced, func(r Route) bool { return r.Attributes.Prepend > 0 })
-	if i < 0 || run.ebgpUsed {
-		return nil
+	var found []Finding
+	if i := slices.IndexFunc(announced, func(r Route) bool { return !r.GateOnly }); i >= 0 && run.unchecked {
+		found = append(found, Finding{
+			Name: "import-check-off", Level: Risks, Subject: d.vty.daemon,
+			Text: "it announces " + announced[i].Prefix.Masked().String() + " whether the address is there or not, so that a withdrawal depends on it taking commands",
+			Fix:  "add 'bgp network import-check' under '" + run.router + "' to frr.conf, and take an 'frr version' before 7.4, which turns it off, out of it",
+		})
 	}
-	return []Finding{{
-		Name: "prepend-unused", Level: Risks, Subject: d.vty.daemon,
-		Text: "the path of " + announced[i].Prefix.Masked().String() + " is not made longer, for no neighbor has the route-map " + frrEBGP,
-		Fix:  "add 'neighbor X route-map " + frrEBGP + " out' for each eBGP neighbor to frr.conf, or 'call " + frrEBGP + "' as the last entry of its own route-map",
-	}}
+	if i := slices.IndexFunc(announced, func(r Route) bool { return r.Attributes.Prepend > 0 }); i >= 0 && !run.ebgpUsed {
+		found = append(found, Finding{
+			Name: "prepend-unused", Level: Risks, Subject: d.vty.daemon,
+			Text: "the path of " + announced[i].Prefix.Masked().String() + " is not made longer, for no neighbor has the route-map " + frrEBGP,
+			Fix:  "add 'neighbor X route-map " + frrEBGP + " out' for each eBGP neighbor to frr.conf, or 'call " + frrEBGP + "' as the last entry of its own route-map",
+		})
+	}
+	return found
 }
 
 // unused returns a finding if the operator's configuration does not lead a route

@@ -65,6 +65,7 @@ type frrConfig struct {
 	isis         map[string][]string // interface: address families ("ip", "ipv6") that IS-IS runs there
 	delay        string              // the operator's route-map delay-timer in BGP, in seconds, "" without one
 	ebgpUsed     bool                // the operator's BGP leads something through KEEPCAST-EBGP
+	unchecked    bool                // BGP announces a network whether there is a route of it or not
 }
 
 // frrRunning reads what `show running-config` of one daemon prints.
@@ -182,6 +183,8 @@ func (c *frrConfig) addRouter(blocks []string, line string, words []string) bool
 	if words[0] == "neighbor" && words[len(words)-1] == "out" && frrRouteMap(words) == frrEBGP {
 		c.ebgpUsed = true
 	}
+	// Shown only where it is off, by this line or by an "frr version" before 7.4.
+	c.unchecked = c.unchecked || line == "no bgp network import-check"
 	if len(words) < 2 || words[0] != "network" {
 		return false
 	}
