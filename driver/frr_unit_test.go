@@ -153,6 +153,11 @@ func TestFRRFindings(t *testing.T) {
 			"breaks gate-unused: ospfd: it does not announce 192.0.2.1/32 by the gate KEEPCAST: add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf",
 		}},
 		"isisd, passive": {"isisd", "interface anycast0\n ip router isis A\nrouter isis A\n", []string{up4}, nil},
+		"isisd, passive, degraded": {"isisd", "interface anycast0\n ip router isis A\n isis passive\nrouter isis A\n redistribute ipv4 connected level-2 route-map KEEPCAST\n", []string{worse}, []string{
+			"risks metric-ignored: isisd: it can't announce 192.0.2.9/32 with a metric of its own, for it runs IS-IS on anycast0 and so announces it with the metric of that interface, too: take 'ip router isis' and 'ipv6 router isis' off anycast0 and redistribute connected instead, or withdraw instead of degrading",
+		}},
+		"isisd, degraded":                  {"isisd", "interface nh0\n ip router isis A\nrouter isis A\n redistribute ipv4 connected level-2 route-map KEEPCAST\n", []string{worse}, nil},
+		"isisd, passive, degraded in IPv4": {"isisd", "interface anycast0\n ipv6 router isis A\nrouter isis A\n redistribute ipv4 connected level-2 route-map KEEPCAST\n", []string{worse}, nil},
 		"isisd, passive, network": {"isisd", "interface anycast0\n ip router isis A\nrouter isis A\n", []string{net4}, []string{
 			"breaks gate-unused: isisd: it does not announce 203.0.113.0/24 by the gate KEEPCAST: add 'redistribute ipv4 static level-2 route-map KEEPCAST' under 'router isis NAME' to frr.conf",
 		}},

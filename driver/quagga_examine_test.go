@@ -43,3 +43,10 @@ func (f *fakeQuagga) show(question, answer string) {
 	defer f.mu.Unlock()
 	f.shown[question] = answer
 }
+
+// says adds a line to the daemon's router block.
+func (f *fakeQuagga) says(line string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.blocks[f.router] = append(f.blocks[f.router], line)
+}

@@ -17,6 +17,7 @@ const quaggaLockRetry = 20 * time.Millisecond
 type quaggaDaemon struct {
 	role frrRole
 	host Host // whose log carries the daemon's name
+	as   uint32
 
 	mu  sync.Mutex // guards what is below
 	vty vty
