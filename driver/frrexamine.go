@@ -54,6 +54,13 @@ type frrExam struct {
 func (f *FRR) Examine(ctx context.Context, want State) []Finding {
 	on := frrHostOf(want)
 	out, zebra := f.examineZebra(ctx)
+	snippet, err := f.Render(want)
+	if err == nil {
+		_, err = frrSections(frrTemplate, snippet)
+	}
+	if err != nil {
+		out = append(out, badTemplate(frrTemplate, err))
+	}
 	found := make([][]Finding, len(f.Daemons))
 	_ = sideBySide(f.Daemons, func(i int, name string) error { // what goes wrong is among the findings
 		d := f.daemon(name)

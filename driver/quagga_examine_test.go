@@ -27,7 +27,7 @@ func TestQuaggaExamine(t *testing.T) {
 		"risks advertisement-interval bgpd neighbour 10.0.0.1", "risks no-bfd bgpd neighbour 10.0.0.1", "risks advertisement-interval bgpd neighbour fd99::2",
 		"breaks no-neighbour isisd", "note version-untested isisd", "risks isis-lsp-interval isisd",
 		"breaks isis-redistribute isisd redistribute ipv4 connected level-2 route-map KEEPCAST", "note isis-active isisd anycast0",
-		"breaks daemon-unreachable ospfd",
+		"breaks daemon-down ospfd",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
