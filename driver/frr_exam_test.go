@@ -136,6 +136,17 @@ func TestFRRSaved(t *testing.T) {
 	}
 }
 
+func TestFRRSavedDir(t *testing.T) {
+	for sockets, want := range map[string]string{
+		"/run/frr": "/etc/frr", "/run/frr/": "/etc/frr", "/run/frr/second": "/etc/frr/second",
+		"/var/run/frr": "/etc/frr", "/var/run/frr/second/": "/etc/frr/second",
+	} {
+		if got := frrSavedDir(sockets); got != want {
+			t.Errorf("%s: got %s, want %s", sockets, got, want)
+		}
+	}
+}
+
 func TestFRRUnreachable(t *testing.T) {
 	for name, tc := range map[string]struct {
 		daemon       string

@@ -130,8 +130,13 @@ func (d *frrDaemon) examine(ctx context.Context, want State, on frrHost, zebra s
 // examineSaved looks for an open gate in the file that FRR starts with, which an
 // operator's `write memory` has put there. It may not be readable.
 func (f *FRR) examineSaved(want State) []Finding {
-	dir := filepath.Join("/etc/frr", strings.TrimPrefix(filepath.Clean(f.Directory), "/run/frr")) // a pathspace has its own
-	return examineSaved(dir, append([]string{"frr"}, f.Daemons...), want)
+	return examineSaved(frrSavedDir(f.Directory), append([]string{"frr"}, f.Daemons...), want)
+}
+
+// frrSavedDir returns where an FRR with that directory of sockets keeps its
+// configuration: a pathspace has its own. /var/run is the same as /run.
+func frrSavedDir(sockets string) string {
+	return filepath.Join("/etc/frr", strings.TrimPrefix(strings.TrimPrefix(filepath.Clean(sockets), "/var"), "/run/frr"))
 }
 
 // examineSaved looks at the configurations that daemons start with.
