@@ -208,13 +208,31 @@ func TestFRRFindings(t *testing.T) {
 
 func TestFRRLookNow(t *testing.T) {
 	for delay, want := range map[string]string{
-		"":    "bgp route-map delay-timer 0; no bgp route-map delay-timer",
-		"600": "bgp route-map delay-timer 0; bgp route-map delay-timer 600",
-		"0":   "bgp route-map delay-timer 600; route-map KEEPCAST-A deny 65535; no route-map KEEPCAST-A deny 65535; route-map KEEPCAST-B deny 65535; no route-map KEEPCAST-B deny 65535; bgp route-map delay-timer 0",
+		"":    "ip prefix-list KEEPCAST-DELAY- seq 5 deny any; bgp route-map delay-timer 0; no bgp route-map delay-timer; no ip prefix-list KEEPCAST-DELAY- seq 5 deny any",
+		"600": "ip prefix-list KEEPCAST-DELAY-600 seq 5 deny any; bgp route-map delay-timer 0; bgp route-map delay-timer 600; no ip prefix-list KEEPCAST-DELAY-600 seq 5 deny any",
+		"0":   "ip prefix-list KEEPCAST-DELAY-0 seq 5 deny any; bgp route-map delay-timer 600; route-map KEEPCAST-A deny 65535; no route-map KEEPCAST-A deny 65535; route-map KEEPCAST-B deny 65535; no route-map KEEPCAST-B deny 65535; bgp route-map delay-timer 0; no ip prefix-list KEEPCAST-DELAY-0 seq 5 deny any",
 	} {
 		run := frrRunning("ip prefix-list KEEPCAST seq 5 deny any\nroute-map KEEPCAST-B permit 10\nroute-map KEEPCAST-A permit 1\nroute-map KEEPCAST-A permit 2\n")
-		if got := strings.Join(lookNow(delay, run.routeMaps()), "; "); got != want {
+		if got := strings.Join(lookNow(delay, run.routeMaps())[0].lines, "; "); got != want {
 			t.Errorf("%q\ngot  %s\nwant %s", delay, got, want)
 		}
+	}
+}
+
+// However many route-maps there are, each write puts the operator's timer back.
+func TestFRRLookNowMany(t *testing.T) {
+	names := []string{}
+	for i := range 200 {
+		names = append(names, fmt.Sprint("KEEPCAST-", i))
+	}
+	edited := 0
+	for _, s := range lookNow("0", names) {
+		edited += (len(s.lines) - 4) / 2
+		if last := s.lines[len(s.lines)-2]; len(s.lines) > frrBatch || s.lines[1] != "bgp route-map delay-timer 600" || last != "bgp route-map delay-timer 0" {
+			t.Errorf("%d lines: %q ... %q", len(s.lines), s.lines[1], last)
+		}
+	}
+	if edited != len(names) {
+		t.Errorf("%d route-maps of %d", edited, len(names))
 	}
 }

@@ -64,6 +64,7 @@ type frrConfig struct {
 	filtered     map[string]bool     // lists of keepcast that filter what is sent, by a distribute-list of the operator
 	isis         map[string][]string // interface: address families ("ip", "ipv6") that IS-IS runs there
 	delay        string              // the operator's route-map delay-timer in BGP, in seconds, "" without one
+	cutShort     bool                // what runs is not that: a keepcast died before it was back
 	ebgpUsed     bool                // the operator's BGP leads something through KEEPCAST-EBGP
 	unchecked    bool                // BGP announces a network whether there is a route of it or not
 }
@@ -127,7 +128,7 @@ func (c *frrConfig) add(blocks []string, line string) bool {
 		}
 		c.router = line
 		return true
-	case len(words) == 4 && line == "bgp route-map delay-timer "+words[3]:
+	case len(words) == 4 && line == "bgp route-map delay-timer "+words[3] && !c.cutShort:
 		c.delay = words[3]
 	}
 	return false
@@ -138,6 +139,10 @@ func (c *frrConfig) addEntry(key frrKey, seq, head string) bool {
 	n, err := strconv.Atoi(seq)
 	if err != nil || !strings.HasPrefix(key.name, frrMark) {
 		return false
+	}
+	if delay, cutShort := strings.CutPrefix(key.name, frrDelay); cutShort {
+		c.delay, c.cutShort = delay, true
+		return true
 	}
 	key.seq = n
 	c.entries[key] = frrEntry{head: head}
