@@ -172,9 +172,13 @@ func TestFRRFindings(t *testing.T) {
 			"risks metric-ignored: babeld: it can't announce 192.0.2.9/32 with a metric of its own: withdraw instead of degrading, or use another protocol",
 		}},
 		"bgpd, no router": {"bgpd", "router bgp 65001 vrf RED\n", []string{up4}, []string{
+			"breaks router-bgp-missing: bgpd: it has no router bgp to announce 192.0.2.1/32 in, only a 'router bgp 65001 vrf RED', and keepcast drives the one of the default VRF alone: add 'router bgp ASN' with its neighbors to frr.conf, or announce into the VRF with BIRD",
+		}},
+		"bgpd, no router at all": {"bgpd", "", []string{up4}, []string{
 			"breaks router-bgp-missing: bgpd: it has no router bgp to announce 192.0.2.1/32 in: add 'router bgp ASN' with its neighbors to frr.conf",
 		}},
-		"bgpd, no prepend": {"bgpd", "router bgp 65001\n", []string{up4}, nil},
+		"bgpd, a VRF beside": {"bgpd", "router bgp 65002 vrf RED\nrouter bgp 65001\n", []string{up4}, nil},
+		"bgpd, no prepend":   {"bgpd", "router bgp 65001\n", []string{up4}, nil},
 		"bgpd, prepend unused": {"bgpd", "router bgp 65001\n", []string{worse}, []string{
 			"risks prepend-unused: bgpd: the path of 192.0.2.9/32 is not made longer, for no neighbor has the route-map KEEPCAST-EBGP: add 'neighbor X route-map KEEPCAST-EBGP out' for each eBGP neighbor to frr.conf, or 'call KEEPCAST-EBGP' as the last entry of its own route-map",
 		}},

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -59,6 +60,7 @@ func (r frrRedistribute) connected() bool {
 type frrConfig struct {
 	entries      map[frrKey]frrEntry
 	router       string                  // header of the default instance of BGP, "" without one
+	elsewhere    string                  // header of an instance of BGP in a VRF or view, "" without one
 	networks     map[netip.Prefix]string // network lines in it; the value is what follows the prefix
 	redistribute []frrRedistribute
 	filtered     map[string]bool     // lists of keepcast that filter what is sent, by a distribute-list of the operator
@@ -123,7 +125,11 @@ func (c *frrConfig) add(blocks []string, line string) bool {
 	case len(words) == 4 && words[0] == "route-map":
 		return c.addEntry(frrKey{kind: words[0], name: words[1]}, words[3], words[2])
 	case len(words) >= 2 && words[0] == "router" && words[1] == "bgp":
-		if c.router != "" || slices.Contains(words, "vrf") || slices.Contains(words, "view") {
+		if slices.Contains(words, "vrf") || slices.Contains(words, "view") {
+			c.elsewhere = cmp.Or(c.elsewhere, line)
+			return false
+		}
+		if c.router != "" {
 			return false
 		}
 		c.router = line
