@@ -191,9 +191,9 @@ func TestFRRExamineTemplate(t *testing.T) {
 	f := testFRR(t.TempDir(), "bgpd")
 	f.SetHost(Host{Templates: f.Directory})
 	for text, want := range map[string][]string{
-		"! daemon: bgpd\n":                        {"breaks daemon-down zebra", "breaks daemon-down bgpd"},
-		"{{.Nonsense}}":                           {"breaks daemon-down zebra", "breaks template frr.conf.tmpl", "breaks daemon-down bgpd"},
-		"! daemon: bgpd\nrouter bgp\n nonsense\n": {"breaks daemon-down zebra", "breaks template frr.conf.tmpl", "breaks daemon-down bgpd"},
+		"! daemon: bgpd\n":    {"breaks daemon-down zebra", "breaks daemon-down bgpd"},
+		"{{.Nonsense}}":       {"breaks daemon-down zebra", "breaks template frr.conf.tmpl", "breaks daemon-down bgpd"},
+		"! daemon: bgpd\nx\n": {"breaks daemon-down zebra", "breaks template frr.conf.tmpl", "breaks daemon-down bgpd"},
 	} {
 		if err := os.WriteFile(filepath.Join(f.Directory, frrTemplate), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -182,7 +182,8 @@ func (d *quaggaDaemon) configure(ctx context.Context, steps []frrStep) (refused,
 			}
 			commands := slices.Concat(s.blocks, lines, []string{"end"})
 			d.host.Log.Debug("sending to quagga", "commands", commands)
-			answers, err := d.vty.run(ctx, commands...)
+			// Also if keepcast is to stop: once the connection is closed the daemon drops the rest.
+			answers, err := d.vty.run(context.WithoutCancel(ctx), commands...)
 			refused = errors.Join(refused, refusals(d.vty.daemon, answers))
 			if err != nil {
 				return refused, err
