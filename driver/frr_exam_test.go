@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,6 +69,7 @@ func TestFRRExam(t *testing.T) {
 		"ripd, as mgmtd shows it":  {frrExam{daemon: "ripd", running: "router rip\n redistribute connected\nexit\nrouter ripng\n redistribute kernel\nexit\n"}, []string{"risks redistribute-unfiltered ripd redistribute connected"}},
 		"babeld has no route-maps": {frrExam{daemon: "babeld", running: "router babel\n redistribute ipv4 connected\n"}, nil},
 		"a later FRR":              {frrExam{daemon: "ospfd", version: "FRRouting 10.4.1 (host)"}, []string{"note version-untested ospfd"}},
+		"Quagga":                   {frrExam{daemon: "ospfd", version: "Quagga 1.2.4 (host).\n"}, []string{"breaks wrong-daemon ospfd"}},
 		"some FRR":                 {frrExam{daemon: "ospfd", version: "?"}, []string{"note version-untested ospfd"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,20 +136,31 @@ func TestFRRSaved(t *testing.T) {
 	}
 }
 
+func TestFRRSavedDir(t *testing.T) {
+	for sockets, want := range map[string]string{
+		"/run/frr": "/etc/frr", "/run/frr/": "/etc/frr", "/run/frr/second": "/etc/frr/second",
+		"/var/run/frr": "/etc/frr", "/var/run/frr/second/": "/etc/frr/second",
+	} {
+		if got := frrSavedDir(sockets); got != want {
+			t.Errorf("%s: got %s, want %s", sockets, got, want)
+		}
+	}
+}
+
 func TestFRRUnreachable(t *testing.T) {
 	for name, tc := range map[string]struct {
-		daemon string
-		err    error
-		fix    string
+		daemon       string
+		err          error
+		finding, fix string
 	}{
-		"no socket":     {"ospfd", fs.ErrNotExist, "set ospfd=yes in /etc/frr/daemons and systemctl restart frr, or take ospfd out of the driver's daemons"},
-		"nobody there":  {"zebra", syscall.ECONNREFUSED, "systemctl start frr"},
-		"no permission": {"bgpd", fs.ErrPermission, "usermod -aG frrvty keepcast && systemctl restart keepcast"},
-		"hangs":         {"bgpd", errors.New("no answer"), "look at the daemon's log: journalctl -u frr"},
+		"no socket":     {"ospfd", fs.ErrNotExist, "daemon-down", "set ospfd=yes in /etc/frr/daemons and systemctl restart frr, or take ospfd out of the driver's daemons"},
+		"nobody there":  {"zebra", syscall.ECONNREFUSED, "daemon-down", "systemctl start frr"},
+		"no permission": {"bgpd", fs.ErrPermission, "daemon-unreachable", "usermod -aG frrvty keepcast && systemctl restart keepcast"},
+		"hangs":         {"bgpd", errors.New("no answer"), "daemon-unreachable", "look at the daemon's log: journalctl -u frr"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := frrUnreachable(tc.daemon, tc.err)
-			if f.Fix != tc.fix || f.Text != tc.err.Error() || f.Subject != tc.daemon || f.Level != Breaks {
+			if f.Name != tc.finding || f.Fix != tc.fix || f.Text != tc.err.Error() || f.Subject != tc.daemon || f.Level != Breaks {
 				t.Errorf("got %+v", f)
 			}
 		})
@@ -168,6 +182,24 @@ func TestFRRVersion(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+// A template that can't be rendered is found, also while no daemon runs.
+func TestFRRExamineTemplate(t *testing.T) {
+	f := testFRR(t.TempDir(), "bgpd")
+	f.SetHost(Host{Templates: f.Directory})
+	for text, want := range map[string][]string{
+		"! daemon: bgpd\n":    {"breaks daemon-down zebra", "breaks daemon-down bgpd"},
+		"{{.Nonsense}}":       {"breaks daemon-down zebra", "breaks template frr.conf.tmpl", "breaks daemon-down bgpd"},
+		"! daemon: bgpd\nx\n": {"breaks daemon-down zebra", "breaks template frr.conf.tmpl", "breaks daemon-down bgpd"},
+	} {
+		if err := os.WriteFile(filepath.Join(f.Directory, frrTemplate), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, frrFound(f.Examine(t.Context(), frrState()))); d != "" {
+			t.Errorf("%q (-want +got):\n%s", text, d)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -187,6 +188,37 @@ func TestFRRRealDenies(t *testing.T) {
 	// And Apply makes it good.
 	frrApply(t, f, frrRouteOf(frr4, Announced, false), frrRouteOf(frr6, Announced, false))
 	frrSees(t, f, frr4, frr6)
+}
+
+// bgpd shows that it does not look for a route in all its profiles, also where the
+// file says that it is one of an FRR that did not by default.
+func TestFRRRealImportCheckOff(t *testing.T) {
+	r := newRealFRR(t, "bgpd")
+	f := testFRR(r.dir, "bgpd")
+	defer f.Close()
+	for name, tc := range map[string]struct {
+		lines []string
+		want  bool
+	}{
+		"as it comes": {[]string{"frr defaults traditional"}, false},
+		"off":         {[]string{"frr defaults traditional", "router bgp 65001", "no bgp network import-check"}, true},
+		"datacenter":  {[]string{"frr defaults datacenter"}, false},
+		"and off":     {[]string{"frr defaults datacenter", "router bgp 65001", "no bgp network import-check"}, true},
+		"an old file": {[]string{"frr version 7.2", "frr defaults traditional"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.ask("bgpd", "configure terminal", "no router bgp 65001", "frr version 8.4", "end")
+			r.ask("bgpd", slices.Concat([]string{"configure terminal"}, tc.lines, []string{"router bgp 65001", "end"})...)
+			frrApply(t, f, frrRouteOf(frr4, Announced, false))
+			seen, err := f.Observe(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if off := slices.Contains(frrFindings(seen), "risks import-check-off bgpd"); off != tc.want {
+				t.Errorf("found %q", frrFindings(seen))
+			}
+		})
+	}
 }
 
 // A daemon that hangs is given up after the timeout, and does not hold up another.

@@ -1,6 +1,8 @@
 package driver
 
 import (
+	"context"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -62,6 +64,31 @@ func TestFRRLook(t *testing.T) {
 			}
 			if d := cmp.Diff(tc.findings, frrFindings(seen)); d != "" {
 				t.Errorf("findings (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// A keepcast that is to stop in the midst of a write hears the daemon out, which
+// would drop the rest of it.
+func TestSuiteStopsAfterWrite(t *testing.T) {
+	want := frrState(frrRouteOf(frr4, Announced, false))
+	for name, apply := range map[string]func(ctx context.Context, dir string) error{
+		"frr":    func(ctx context.Context, dir string) error { return testFRR(dir, "ospfd").Apply(ctx, want) },
+		"quagga": func(ctx context.Context, dir string) error { return testQuagga(dir, "ospfd").Apply(ctx, want) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			dir := t.TempDir()
+			newFakeDaemon(t, filepath.Join(dir, "ospfd.vty"), func(command string) string {
+				if strings.HasPrefix(command, "ip prefix-list ") {
+					cancel()
+				}
+				return frrDone
+			})
+			if err := apply(ctx, dir); !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "prefix-list") {
+				t.Errorf("got %v", err)
 			}
 		})
 	}

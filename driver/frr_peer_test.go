@@ -206,7 +206,7 @@ func frrDoctor(t *testing.T, r *realFRR, f *FRR) {
 	r.load("ospfd")
 	r.enter("ospfd", frrQuick["ospfd"])
 	frrApply(t, f, want.Routes...)
-	if d := cmp.Diff([]string{"breaks daemon-unreachable ospfd"}, frrFound(found)); d != "" {
+	if d := cmp.Diff([]string{"breaks daemon-down ospfd"}, frrFound(found)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // An IPv6 network without an address gets other attributes: bgpd 10.3 would die of
@@ -47,5 +49,31 @@ func TestFRRRealRetake(t *testing.T) {
 		if major < frrDiesOfUpdate && slices.ContainsFunc(sent, func(c string) bool { return strings.HasPrefix(c, "no network ") }) {
 			t.Errorf("%s was taken away: %q", net6, sent)
 		}
+	}
+}
+
+// A keepcast that dies while the delay-timer is not the operator's leaves a list
+// from which the next one knows what it was, wherever it was cut short.
+func TestFRRRealDelayCutShort(t *testing.T) {
+	r := newRealFRR(t, "bgpd")
+	routes := []Route{frrRouteOf(frr4, Announced, false)}
+	first := testFRR(r.dir, "bgpd")
+	defer first.Close()
+	frrApply(t, first, routes...)
+	for delay, operators := range map[string]string{"": "no bgp route-map delay-timer", "600": "bgp route-map delay-timer 600", "0": "bgp route-map delay-timer 0"} {
+		t.Run("delay "+delay, func(t *testing.T) {
+			r.ask("bgpd", "configure terminal", operators, "end")
+			before := r.ask("bgpd", "show running-config")
+			lines := lookNow(delay, []string{"KEEPCAST-ANNOUNCED"})[0].lines
+			for n := range lines {
+				r.ask("bgpd", slices.Concat([]string{"configure terminal"}, lines[:n+1], []string{"end"})...)
+				next := testFRR(r.dir, "bgpd")
+				frrApply(t, next, routes...)
+				next.Close()
+				if d := cmp.Diff(before, r.ask("bgpd", "show running-config")); d != "" {
+					t.Errorf("after %q (-before +now):\n%s", lines[n], d)
+				}
+			}
+		})
 	}
 }

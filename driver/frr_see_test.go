@@ -74,6 +74,7 @@ type frrProxy struct {
 	dir   string
 	mu    sync.Mutex
 	conns []*[]string // what each connection was told
+	looks int         // how often one asked what runs
 }
 
 func newFRRProxy(t *testing.T, to string, daemons ...string) *frrProxy {
@@ -118,15 +119,23 @@ func (p *frrProxy) pass(front, back net.Conn) {
 			return
 		}
 		c = strings.TrimSuffix(c, "\x00")
-		if !strings.HasPrefix(c, "show ") && c != "enable" && c != "end" {
-			p.mu.Lock()
+		p.mu.Lock()
+		if c == "show running-config" {
+			p.looks++
+		} else if !strings.HasPrefix(c, "show ") && c != "enable" && c != "end" {
 			noted = append(noted, c)
-			p.mu.Unlock()
 		}
+		p.mu.Unlock()
 		if _, err := io.WriteString(back, c+"\x00"); err != nil {
 			return
 		}
 	}
+}
+
+func (p *frrProxy) looked() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.looks
 }
 
 // taken returns the commands noted since the last call, those of each connection

@@ -153,6 +153,11 @@ func TestFRRFindings(t *testing.T) {
 			"breaks gate-unused: ospfd: it does not announce 192.0.2.1/32 by the gate KEEPCAST: add 'redistribute connected route-map KEEPCAST' under 'router ospf' to frr.conf",
 		}},
 		"isisd, passive": {"isisd", "interface anycast0\n ip router isis A\nrouter isis A\n", []string{up4}, nil},
+		"isisd, passive, degraded": {"isisd", "interface anycast0\n ip router isis A\n isis passive\nrouter isis A\n redistribute ipv4 connected level-2 route-map KEEPCAST\n", []string{worse}, []string{
+			"risks metric-ignored: isisd: it can't announce 192.0.2.9/32 with a metric of its own, for it runs IS-IS on anycast0 and so announces it with the metric of that interface, too: take 'ip router isis' and 'ipv6 router isis' off anycast0 and redistribute connected instead, or withdraw instead of degrading",
+		}},
+		"isisd, degraded":                  {"isisd", "interface nh0\n ip router isis A\nrouter isis A\n redistribute ipv4 connected level-2 route-map KEEPCAST\n", []string{worse}, nil},
+		"isisd, passive, degraded in IPv4": {"isisd", "interface anycast0\n ipv6 router isis A\nrouter isis A\n redistribute ipv4 connected level-2 route-map KEEPCAST\n", []string{worse}, nil},
 		"isisd, passive, network": {"isisd", "interface anycast0\n ip router isis A\nrouter isis A\n", []string{net4}, []string{
 			"breaks gate-unused: isisd: it does not announce 203.0.113.0/24 by the gate KEEPCAST: add 'redistribute ipv4 static level-2 route-map KEEPCAST' under 'router isis NAME' to frr.conf",
 		}},
@@ -167,14 +172,23 @@ func TestFRRFindings(t *testing.T) {
 			"risks metric-ignored: babeld: it can't announce 192.0.2.9/32 with a metric of its own: withdraw instead of degrading, or use another protocol",
 		}},
 		"bgpd, no router": {"bgpd", "router bgp 65001 vrf RED\n", []string{up4}, []string{
+			"breaks router-bgp-missing: bgpd: it has no router bgp to announce 192.0.2.1/32 in, only a 'router bgp 65001 vrf RED', and keepcast drives the one of the default VRF alone: add 'router bgp ASN' with its neighbors to frr.conf, or announce into the VRF with BIRD",
+		}},
+		"bgpd, no router at all": {"bgpd", "", []string{up4}, []string{
 			"breaks router-bgp-missing: bgpd: it has no router bgp to announce 192.0.2.1/32 in: add 'router bgp ASN' with its neighbors to frr.conf",
 		}},
-		"bgpd, no prepend": {"bgpd", "router bgp 65001\n", []string{up4}, nil},
+		"bgpd, a VRF beside": {"bgpd", "router bgp 65002 vrf RED\nrouter bgp 65001\n", []string{up4}, nil},
+		"bgpd, no prepend":   {"bgpd", "router bgp 65001\n", []string{up4}, nil},
 		"bgpd, prepend unused": {"bgpd", "router bgp 65001\n", []string{worse}, []string{
 			"risks prepend-unused: bgpd: the path of 192.0.2.9/32 is not made longer, for no neighbor has the route-map KEEPCAST-EBGP: add 'neighbor X route-map KEEPCAST-EBGP out' for each eBGP neighbor to frr.conf, or 'call KEEPCAST-EBGP' as the last entry of its own route-map",
 		}},
-		"bgpd, prepend":         {"bgpd", "router bgp 65001\n address-family ipv4 unicast\n  neighbor 10.0.0.1 route-map KEEPCAST-EBGP out\n", []string{worse}, nil},
-		"bgpd, prepend by call": {"bgpd", "router bgp 65001\nroute-map OUT permit 20\n call KEEPCAST-EBGP\n", []string{worse}, nil},
+		"bgpd, no import check": {"bgpd", "router bgp 65001\n no bgp network import-check\n", []string{net4, up6}, []string{
+			"risks import-check-off: bgpd: it announces 2001:db8::1/128 whether the address is there or not, so that a withdrawal depends on it taking commands: add 'bgp network import-check' under 'router bgp 65001' to frr.conf, and take an 'frr version' before 7.4, which turns it off, out of it",
+		}},
+		"bgpd, no import check, network": {"bgpd", "router bgp 65001\n no bgp network import-check\n", []string{net4}, nil},
+		"bgpd, no import check in a VRF": {"bgpd", "router bgp 65001\nrouter bgp 65001 vrf RED\n no bgp network import-check\n", []string{up6}, nil},
+		"bgpd, prepend":                  {"bgpd", "router bgp 65001\n address-family ipv4 unicast\n  neighbor 10.0.0.1 route-map KEEPCAST-EBGP out\n", []string{worse}, nil},
+		"bgpd, prepend by call":          {"bgpd", "router bgp 65001\nroute-map OUT permit 20\n call KEEPCAST-EBGP\n", []string{worse}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			role, _ := frrRoleOf(tc.daemon)
@@ -198,13 +212,31 @@ func TestFRRFindings(t *testing.T) {
 
 func TestFRRLookNow(t *testing.T) {
 	for delay, want := range map[string]string{
-		"":    "bgp route-map delay-timer 0; no bgp route-map delay-timer",
-		"600": "bgp route-map delay-timer 0; bgp route-map delay-timer 600",
-		"0":   "bgp route-map delay-timer 600; route-map KEEPCAST-A deny 65535; no route-map KEEPCAST-A deny 65535; route-map KEEPCAST-B deny 65535; no route-map KEEPCAST-B deny 65535; bgp route-map delay-timer 0",
+		"":    "ip prefix-list KEEPCAST-DELAY- seq 5 deny any; bgp route-map delay-timer 0; no bgp route-map delay-timer; no ip prefix-list KEEPCAST-DELAY- seq 5 deny any",
+		"600": "ip prefix-list KEEPCAST-DELAY-600 seq 5 deny any; bgp route-map delay-timer 0; bgp route-map delay-timer 600; no ip prefix-list KEEPCAST-DELAY-600 seq 5 deny any",
+		"0":   "ip prefix-list KEEPCAST-DELAY-0 seq 5 deny any; bgp route-map delay-timer 600; route-map KEEPCAST-A deny 65535; no route-map KEEPCAST-A deny 65535; route-map KEEPCAST-B deny 65535; no route-map KEEPCAST-B deny 65535; bgp route-map delay-timer 0; no ip prefix-list KEEPCAST-DELAY-0 seq 5 deny any",
 	} {
 		run := frrRunning("ip prefix-list KEEPCAST seq 5 deny any\nroute-map KEEPCAST-B permit 10\nroute-map KEEPCAST-A permit 1\nroute-map KEEPCAST-A permit 2\n")
-		if got := strings.Join(lookNow(delay, run.routeMaps()), "; "); got != want {
+		if got := strings.Join(lookNow(delay, run.routeMaps())[0].lines, "; "); got != want {
 			t.Errorf("%q\ngot  %s\nwant %s", delay, got, want)
 		}
+	}
+}
+
+// However many route-maps there are, each write puts the operator's timer back.
+func TestFRRLookNowMany(t *testing.T) {
+	names := []string{}
+	for i := range 200 {
+		names = append(names, fmt.Sprint("KEEPCAST-", i))
+	}
+	edited := 0
+	for _, s := range lookNow("0", names) {
+		edited += (len(s.lines) - 4) / 2
+		if last := s.lines[len(s.lines)-2]; len(s.lines) > frrBatch || s.lines[1] != "bgp route-map delay-timer 600" || last != "bgp route-map delay-timer 0" {
+			t.Errorf("%d lines: %q ... %q", len(s.lines), s.lines[1], last)
+		}
+	}
+	if edited != len(names) {
+		t.Errorf("%d route-maps of %d", edited, len(names))
 	}
 }

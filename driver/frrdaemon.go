@@ -182,8 +182,11 @@ func (d *frrDaemon) configure(ctx context.Context, steps []frrStep) (refused, er
 }
 
 // send sends commands to the daemon in one write, so that it does nothing in
-// between. mgmtd loses what comes while it works, so it gets them one by one.
+// between, and hears it out even if keepcast is to stop: once the connection is
+// closed the daemon drops the rest, such as a redistribute line on its return.
+// mgmtd loses what comes while it works, so it gets them one by one.
 func (d *frrDaemon) send(ctx context.Context, commands []string) ([]vtyAnswer, error) {
+	ctx = context.WithoutCancel(ctx) // the timeout bounds it
 	if !d.managed() {
 		return d.vty.run(ctx, commands...)
 	}

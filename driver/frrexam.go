@@ -35,10 +35,12 @@ func (e frrExam) versions() []Finding {
 	v, ok := frrVersionOf(e.version)
 	f := Finding{Name: "version-untested", Level: Note, Subject: e.daemon}
 	switch {
+	case strings.HasPrefix(e.version, "Quagga "):
+		f.Name, f.Level, f.Text, f.Fix = "wrong-daemon", Breaks, "is one of Quagga", "kind: quagga"
 	case !ok:
 		f.Text = "does not tell a version of FRR"
 	case v.before(oldest):
-		f.Level, f.Text, f.Fix = Risks, "is FRR "+v.String()+"; keepcast needs "+oldest.String()+" or later", "upgrade FRR"
+		f.Level, f.Text, f.Fix = Risks, "is FRR "+v.String()+"; keepcast is tested with "+oldest.String()+" and later ones, and relies on what these do", "upgrade FRR"
 	case newest.before(v):
 		f.Text = "is FRR " + v.String() + "; keepcast is tested up to " + newest.String()
 	default:

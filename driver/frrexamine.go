@@ -54,6 +54,13 @@ type frrExam struct {
 func (f *FRR) Examine(ctx context.Context, want State) []Finding {
 	on := frrHostOf(want)
 	out, zebra := f.examineZebra(ctx)
+	snippet, err := f.Render(want)
+	if err == nil {
+		_, err = frrSections(frrTemplate, snippet)
+	}
+	if err != nil {
+		out = append(out, badTemplate(frrTemplate, err))
+	}
 	found := make([][]Finding, len(f.Daemons))
 	_ = sideBySide(f.Daemons, func(i int, name string) error { // what goes wrong is among the findings
 		d := f.daemon(name)
@@ -123,8 +130,13 @@ func (d *frrDaemon) examine(ctx context.Context, want State, on frrHost, zebra s
 // examineSaved looks for an open gate in the file that FRR starts with, which an
 // operator's `write memory` has put there. It may not be readable.
 func (f *FRR) examineSaved(want State) []Finding {
-	dir := filepath.Join("/etc/frr", strings.TrimPrefix(filepath.Clean(f.Directory), "/run/frr")) // a pathspace has its own
-	return examineSaved(dir, append([]string{"frr"}, f.Daemons...), want)
+	return examineSaved(frrSavedDir(f.Directory), append([]string{"frr"}, f.Daemons...), want)
+}
+
+// frrSavedDir returns where an FRR with that directory of sockets keeps its
+// configuration: a pathspace has its own. /var/run is the same as /run.
+func frrSavedDir(sockets string) string {
+	return filepath.Join("/etc/frr", strings.TrimPrefix(strings.TrimPrefix(filepath.Clean(sockets), "/var"), "/run/frr"))
 }
 
 // examineSaved looks at the configurations that daemons start with.

@@ -23,36 +23,68 @@ func (d *frrDaemon) findings(run frrConfig, want State) []Finding {
 		}
 		found = append(found, *f)
 	}
-	worse := func(r Route) bool { return r.Attributes.Metric != nil }
-	if i := slices.IndexFunc(announced, worse); i >= 0 && (d.role.again == againNothing || d.blind()) {
-		found = append(found, Finding{
+	if i := slices.IndexFunc(announced, func(r Route) bool { return r.Attributes.Metric != nil && d.ignoresMetric(run, want, r) }); i >= 0 {
+		f := Finding{
 			Name: "metric-ignored", Level: Risks, Subject: d.vty.daemon,
 			Text: "it can't announce " + announced[i].Prefix.Masked().String() + " with a metric of its own",
 			Fix:  "withdraw instead of degrading, or use another protocol",
-		})
+		}
+		if d.vty.daemon == "isisd" {
+			f.Text += ", for it runs IS-IS on " + want.On(announced[i]) + " and so announces it with the metric of that interface, too"
+			f.Fix = "take 'ip router isis' and 'ipv6 router isis' off " + want.On(announced[i]) + " and redistribute connected instead, or withdraw instead of degrading"
+		}
+		found = append(found, f)
 	}
 	return found
+}
+
+// ignoresMetric tells whether a route can't have a metric of its own. isisd announces
+// an address of an interface that runs IS-IS, passively or not, with the
+// interface's, beside what it redistributes.
+func (d *frrDaemon) ignoresMetric(run frrConfig, want State, r Route) bool {
+	return d.role.again == againNothing || d.blind() || run.runsISIS(want, r)
+}
+
+// runsISIS tells whether IS-IS runs on the interface that has the address of r.
+func (c frrConfig) runsISIS(want State, r Route) bool {
+	family := "ip"
+	if r.Prefix.Addr().Is6() {
+		family = "ipv6"
+	}
+	return !r.GateOnly && slices.Contains(c.isis[want.On(r)], family)
 }
 
 // findingsBGP are those of bgpd.
 func (d *frrDaemon) findingsBGP(run frrConfig, announced []Route) []Finding {
 	first := announced[0].Prefix.Masked()
 	if run.router == "" {
-		return []Finding{{
+		f := Finding{
 			Name: "router-bgp-missing", Level: Breaks, Subject: d.vty.daemon,
 			Text: "it has no router bgp to announce " + first.String() + " in",
 			Fix:  "add 'router bgp ASN' with its neighbors to frr.conf",
-		}}
+		}
+		if run.elsewhere != "" {
+			f.Text += ", only a '" + run.elsewhere + "', and keepcast drives the one of the default VRF alone"
+			f.Fix += ", or announce into the VRF with BIRD"
+		}
+		return []Finding{f}
 	}
-	i := slices.IndexFunc(announced, func(r Route) bool { return r.Attributes.Prepend > 0 })
-	if i < 0 || run.ebgpUsed {
-		return nil
+	var found []Finding
+	if i := slices.IndexFunc(announced, func(r Route) bool { return !r.GateOnly }); i >= 0 && run.unchecked {
+		found = append(found, Finding{
+			Name: "import-check-off", Level: Risks, Subject: d.vty.daemon,
+			Text: "it announces " + announced[i].Prefix.Masked().String() + " whether the address is there or not, so that a withdrawal depends on it taking commands",
+			Fix:  "add 'bgp network import-check' under '" + run.router + "' to frr.conf, and take an 'frr version' before 7.4, which turns it off, out of it",
+		})
 	}
-	return []Finding{{
-		Name: "prepend-unused", Level: Risks, Subject: d.vty.daemon,
-		Text: "the path of " + announced[i].Prefix.Masked().String() + " is not made longer, for no neighbor has the route-map " + frrEBGP,
-		Fix:  "add 'neighbor X route-map " + frrEBGP + " out' for each eBGP neighbor to frr.conf, or 'call " + frrEBGP + "' as the last entry of its own route-map",
-	}}
+	if i := slices.IndexFunc(announced, func(r Route) bool { return r.Attributes.Prepend > 0 }); i >= 0 && !run.ebgpUsed {
+		found = append(found, Finding{
+			Name: "prepend-unused", Level: Risks, Subject: d.vty.daemon,
+			Text: "the path of " + announced[i].Prefix.Masked().String() + " is not made longer, for no neighbor has the route-map " + frrEBGP,
+			Fix:  "add 'neighbor X route-map " + frrEBGP + " out' for each eBGP neighbor to frr.conf, or 'call " + frrEBGP + "' as the last entry of its own route-map",
+		})
+	}
+	return found
 }
 
 // unused returns a finding if the operator's configuration does not lead a route
@@ -71,7 +103,7 @@ func (d *frrDaemon) unused(run frrConfig, want State, r Route) *Finding {
 		return named && l.connected() != r.GateOnly
 	})
 	missing := []string{}
-	if !redistributed && (r.GateOnly || !slices.Contains(run.isis[want.On(r)], family)) {
+	if !redistributed && !run.runsISIS(want, r) {
 		missing = append(missing, d.redistributeLine(gate, r.GateOnly))
 	}
 	if (d.role.again == againNothing || d.blind()) && !run.filtered[gate] {

@@ -52,7 +52,7 @@ func (d *frrDaemon) mustLook(run, section frrConfig, on frrHost) bool {
 	case againNothing:
 		return false
 	case againNetwork:
-		return len(diffRouteMaps(run, section)) > 0
+		return run.cutShort || len(diffRouteMaps(run, section)) > 0
 	case againAlone:
 		changed, kept := gateOnlyChange(run, section, on)
 		return changed && !kept
@@ -112,7 +112,7 @@ func (c frrConfig) permits() map[netip.Prefix]string {
 // the 512 bytes a daemon reads at once: it does nothing in between.
 func (d *frrDaemon) lookAgain(run, section frrConfig) []frrStep {
 	if d.role.again == againNetwork {
-		return []frrStep{{lines: lookNow(run.delay, section.routeMaps())}}
+		return lookNow(run.delay, section.routeMaps())
 	}
 	var steps []frrStep
 	for _, r := range run.redistribute {
@@ -126,26 +126,40 @@ func (d *frrDaemon) lookAgain(run, section frrConfig) []frrStep {
 	return steps
 }
 
-// lookNow returns the commands that make bgpd apply changed route-maps at once, also
+// frrDelay begins the name of the list that is there while the operator's
+// delay-timer is another; it goes on with the operator's value.
+const frrDelay = frrMark + "-DELAY-"
+
+// lookNow returns the steps that make bgpd apply changed route-maps at once, also
 // to what it has announced already: it puts that off for the operator's delay-timer
 // (5 s), and does what it has put off when the timer is set to 0. With 0 it never
 // does it of itself: then an entry that changes nothing is made and taken away
-// under another timer. All is one write, so that the operator's value is back
-// whatever becomes of keepcast.
-func lookNow(delay string, routeMaps []string) []string {
+// under another timer.
+//
+// bgpd drops the rest of a write once keepcast is dead. So a list remembers the
+// operator's value until that is back, for the next keepcast to find.
+func lookNow(delay string, routeMaps []string) []frrStep {
 	const timer = "bgp route-map delay-timer "
+	mark := "ip prefix-list " + frrDelay + delay + " seq 5 deny any"
+	under := func(other, back string, lines ...string) frrStep {
+		return frrStep{lines: slices.Concat([]string{mark, timer + other}, lines, []string{back, "no " + mark})}
+	}
 	switch delay {
 	case "":
-		return []string{timer + "0", "no " + strings.TrimSpace(timer)}
+		return []frrStep{under("0", "no "+strings.TrimSpace(timer))}
 	case "0":
-		lines := []string{timer + "600"}
-		for _, name := range routeMaps {
-			last := "route-map " + name + " deny 65535"
-			lines = append(lines, last, "no "+last)
+		var steps []frrStep
+		for some := range slices.Chunk(routeMaps, frrBatch/2-2) { // so that each step is one write
+			lines := []string{}
+			for _, name := range some {
+				last := "route-map " + name + " deny 65535"
+				lines = append(lines, last, "no "+last)
+			}
+			steps = append(steps, under("600", timer+"0", lines...))
 		}
-		return append(lines, timer+"0")
+		return steps
 	}
-	return []string{timer + "0", timer + delay}
+	return []frrStep{under("0", timer+delay)}
 }
 
 // routeMaps returns the names of the route-maps, sorted.

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -59,12 +60,15 @@ func (r frrRedistribute) connected() bool {
 type frrConfig struct {
 	entries      map[frrKey]frrEntry
 	router       string                  // header of the default instance of BGP, "" without one
+	elsewhere    string                  // header of an instance of BGP in a VRF or view, "" without one
 	networks     map[netip.Prefix]string // network lines in it; the value is what follows the prefix
 	redistribute []frrRedistribute
 	filtered     map[string]bool     // lists of keepcast that filter what is sent, by a distribute-list of the operator
 	isis         map[string][]string // interface: address families ("ip", "ipv6") that IS-IS runs there
 	delay        string              // the operator's route-map delay-timer in BGP, in seconds, "" without one
+	cutShort     bool                // what runs is not that: a keepcast died before it was back
 	ebgpUsed     bool                // the operator's BGP leads something through KEEPCAST-EBGP
+	unchecked    bool                // BGP announces a network whether there is a route of it or not
 }
 
 // frrRunning reads what `show running-config` of one daemon prints.
@@ -121,12 +125,16 @@ func (c *frrConfig) add(blocks []string, line string) bool {
 	case len(words) == 4 && words[0] == "route-map":
 		return c.addEntry(frrKey{kind: words[0], name: words[1]}, words[3], words[2])
 	case len(words) >= 2 && words[0] == "router" && words[1] == "bgp":
-		if c.router != "" || slices.Contains(words, "vrf") || slices.Contains(words, "view") {
+		if slices.Contains(words, "vrf") || slices.Contains(words, "view") {
+			c.elsewhere = cmp.Or(c.elsewhere, line)
+			return false
+		}
+		if c.router != "" {
 			return false
 		}
 		c.router = line
 		return true
-	case len(words) == 4 && line == "bgp route-map delay-timer "+words[3]:
+	case len(words) == 4 && line == "bgp route-map delay-timer "+words[3] && !c.cutShort:
 		c.delay = words[3]
 	}
 	return false
@@ -137,6 +145,10 @@ func (c *frrConfig) addEntry(key frrKey, seq, head string) bool {
 	n, err := strconv.Atoi(seq)
 	if err != nil || !strings.HasPrefix(key.name, frrMark) {
 		return false
+	}
+	if delay, cutShort := strings.CutPrefix(key.name, frrDelay); cutShort {
+		c.delay, c.cutShort = delay, true
+		return true
 	}
 	key.seq = n
 	c.entries[key] = frrEntry{head: head}
@@ -182,6 +194,8 @@ func (c *frrConfig) addRouter(blocks []string, line string, words []string) bool
 	if words[0] == "neighbor" && words[len(words)-1] == "out" && frrRouteMap(words) == frrEBGP {
 		c.ebgpUsed = true
 	}
+	// Shown only where it is off, by this line or by an "frr version" before 7.4.
+	c.unchecked = c.unchecked || line == "no bgp network import-check"
 	if len(words) < 2 || words[0] != "network" {
 		return false
 	}

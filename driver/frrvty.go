@@ -79,8 +79,9 @@ func (v *vty) dial(ctx context.Context) (net.Conn, error) {
 	}
 }
 
-// run sends commands in one write, so that the daemon works them off together
-// even if keepcast dies meanwhile, and reads an answer to each. The error is one
+// run sends commands in one write, so that the daemon works them off together, and
+// reads an answer to each. If keepcast dies meanwhile, the daemon drops those that
+// it has not come to. The error is one
 // of the connection, which is then closed; what the daemon refused is in the
 // answers.
 func (v *vty) run(ctx context.Context, commands ...string) ([]vtyAnswer, error) {
@@ -116,6 +117,18 @@ func (v *vty) ask(ctx context.Context, commands ...string) ([]string, error) {
 		texts[i] = a.text
 	}
 	return texts, nil
+}
+
+// idle waits for so long, and tells whether the connection is still good then. It
+// returns at once when the daemon closes it; nothing else comes without a question.
+func (v *vty) idle(ctx context.Context, pause time.Duration) bool {
+	if err := v.conn.SetReadDeadline(time.Now().Add(pause)); err != nil {
+		return false
+	}
+	conn := v.conn
+	defer context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })() //nolint:errcheck // fails only on a closed connection
+	_, err := v.in.Peek(1)
+	return errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil
 }
 
 // broken closes the connection, on which question and answer are now out of

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,10 +20,16 @@ const (
 	// frrRetryFirst is the shortest: a socket file appears a moment before the
 	// daemon listens on it.
 	frrRetryFirst = 10 * time.Millisecond
+	// frrLook is the time between two looks at a daemon's running configuration. One
+	// that is so long that it takes a while is looked at less often: a daemon does
+	// not route while it writes it, so no more than 1 of frrLookShare of its time.
+	frrLook      = time.Second
+	frrLookShare = 50
 )
 
-// Watch implements Watcher. It holds an idle connection to each daemon, whose end
-// tells of the daemon's end, and looks for new sockets in the directory.
+// Watch implements Watcher. It holds a connection to each daemon, whose end tells of
+// the daemon's end and on which it asks what runs, and looks for new sockets in
+// the directory.
 func (f *FRR) Watch(ctx context.Context, changed func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -77,18 +83,20 @@ func (f *FRR) watchDirectory(ctx context.Context, watcher *fsnotify.Watcher, app
 	}
 }
 
-// attend tells when a daemon goes away and when it is back.
+// attend tells when a daemon goes away, when it is back, and when somebody else
+// changed in it what keepcast looks at.
 func (f *FRR) attend(ctx context.Context, daemon string, appeared <-chan struct{}, tell func()) {
-	client := f.vtyOf(daemon)
+	d := f.daemon(daemon)
 	pause := frrRetryFirst
 	for wasDown := false; ctx.Err() == nil; wasDown = true {
-		if conn, err := client.dial(ctx); err == nil {
+		if err := d.open(ctx); err == nil {
 			since := time.Now()
-			hold(ctx, conn, wasDown, tell)
+			d.hold(ctx, wasDown, tell)
 			if time.Since(since) > frrRetry {
 				pause = frrRetryFirst
 			}
 		}
+		_ = errors.Join(d.vty.close(), d.mgmtd.close()) // nothing was written
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -101,10 +109,10 @@ func (f *FRR) attend(ctx context.Context, daemon string, appeared <-chan struct{
 	}
 }
 
-// hold keeps a connection until the daemon or ctx ends it.
-func hold(ctx context.Context, conn net.Conn, isNew bool, tell func()) {
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+// hold keeps the connection until the daemon or ctx ends it. Meanwhile it compares
+// what runs with what ran before: nothing tells of `systemctl reload frr`, which
+// takes out what is not in frr.conf, or of somebody in vtysh.
+func (d *frrDaemon) hold(ctx context.Context, isNew bool, tell func()) {
 	if isNew {
 		// watchfrr starts a daemon empty and loads frr.conf into it a little
 		// later: what was applied at once may have been overwritten by then.
@@ -112,14 +120,37 @@ func hold(ctx context.Context, conn net.Conn, isNew bool, tell func()) {
 			defer time.AfterFunc(after, tell).Stop()
 		}
 	}
-	for buf := make([]byte, 512); ; {
-		if _, err := conn.Read(buf); err != nil {
+	for last, known := "", false; ; known = true {
+		asked := time.Now()
+		texts, err := d.config().ask(ctx, "show running-config")
+		if err != nil {
+			break
+		}
+		now := frrMatter(texts[0])
+		if known && now != last {
+			tell()
+		}
+		last = now
+		if !d.vty.idle(ctx, max(frrLook, frrLookShare*time.Since(asked))) {
 			break
 		}
 	}
 	if ctx.Err() == nil {
 		tell()
 	}
+}
+
+// frrMatter returns the lines of a running configuration that keepcast has made,
+// or looks for, with the blocks that they stand in.
+func frrMatter(text string) string {
+	var b strings.Builder
+	frrLines(text, func(blocks []string, line string) {
+		where := strings.Join(append(slices.Clone(blocks), line), " / ")
+		if strings.Contains(where, frrMark) || strings.HasPrefix(line, "network ") || strings.HasPrefix(line, "router ") {
+			b.WriteString(where + "\n")
+		}
+	})
+	return b.String()
 }
 
 // signal leaves a token in c, unless one is there already.

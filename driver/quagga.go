@@ -164,7 +164,7 @@ func (q *Quagga) all() []*quaggaDaemon {
 // daemon returns a daemon that is not connected yet.
 func (q *Quagga) daemon(name string) *quaggaDaemon {
 	role, _ := frrRoleOf(name)
-	return &quaggaDaemon{role: role, host: q.host.of(name), vty: q.vtyOf(name)}
+	return &quaggaDaemon{role: role, host: q.host.of(name), as: q.AS, vty: q.vtyOf(name)}
 }
 
 // vtyOf returns a client of a daemon that is not connected yet.

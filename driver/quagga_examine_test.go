@@ -27,7 +27,7 @@ func TestQuaggaExamine(t *testing.T) {
 		"risks advertisement-interval bgpd neighbour 10.0.0.1", "risks no-bfd bgpd neighbour 10.0.0.1", "risks advertisement-interval bgpd neighbour fd99::2",
 		"breaks no-neighbour isisd", "note version-untested isisd", "risks isis-lsp-interval isisd",
 		"breaks isis-redistribute isisd redistribute ipv4 connected level-2 route-map KEEPCAST", "note isis-active isisd anycast0",
-		"breaks daemon-unreachable ospfd",
+		"breaks daemon-down ospfd",
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -35,4 +35,18 @@ func TestQuaggaExamine(t *testing.T) {
 	if sent := slices.Concat(bgpd.taken(), isisd.taken()); len(sent) > 0 {
 		t.Errorf("an examination sent %q", sent)
 	}
+}
+
+// show sets the answer to a question.
+func (f *fakeQuagga) show(question, answer string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shown[question] = answer
+}
+
+// says adds a line to the daemon's router block.
+func (f *fakeQuagga) says(line string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.blocks[f.router] = append(f.blocks[f.router], line)
 }

@@ -3,6 +3,7 @@ package driver
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -25,6 +26,7 @@ type fakeQuagga struct {
 	lists    []string            // prefix-list lines
 	shown    map[string]string   // answers to show commands
 	commands []string            // all that were no questions
+	looks    int                 // how often the configuration was shown
 }
 
 // quaggaSession is one vty session.
@@ -101,6 +103,7 @@ func (f *fakeQuagga) say(s *quaggaSession, command string) (string, byte) {
 	words := strings.Fields(command)
 	if words[0] == "show" {
 		if command == "show running-config" {
+			f.looks++
 			return f.running(), 0
 		}
 		return f.shown[command], 0
@@ -226,9 +229,9 @@ func (f *fakeQuagga) routeMap(s *quaggaSession, no bool, words []string) (string
 func (f *fakeQuagga) running() string {
 	var b strings.Builder
 	b.WriteString("\nCurrent configuration:\n!\nhostname q\n!\n")
-	for header, lines := range f.blocks {
+	for _, header := range slices.Sorted(maps.Keys(f.blocks)) {
 		fmt.Fprintf(&b, "%s\n", header)
-		for _, l := range lines {
+		for _, l := range f.blocks[header] {
 			fmt.Fprintf(&b, " %s\n", strings.ReplaceAll(strings.ReplaceAll(l, "65535:65281", "no-export"), "65535:65283", "local-AS"))
 		}
 		if header == f.router && f.family6 != nil {
@@ -251,13 +254,6 @@ func (f *fakeQuagga) taken() []string {
 	out := f.commands
 	f.commands = nil
 	return out
-}
-
-// show sets the answer to a question.
-func (f *fakeQuagga) show(question, answer string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.shown[question] = answer
 }
 
 // passes tells, as bgpd would, whether a route-map lets a prefix pass, and with

@@ -98,15 +98,19 @@ func TestQuaggaObserve(t *testing.T) {
 	if d := cmp.Diff([]string{frr4 + ": 10.0.0.1, fd99::2, isis r1 on eth0", frr6 + ": isis r1 on eth0"}, frrExports(seen)); d != "" {
 		t.Errorf("exports (-want +got):\n%s", d)
 	}
-	if !seen.Routes[0].Degraded || seen.Routes[1].Degraded || len(seen.Neighbours) != 5 {
+	if seen.Routes[0].Degraded || seen.Routes[1].Degraded || len(seen.Neighbours) != 5 {
 		t.Errorf("seen %+v", seen)
 	}
 	want := []string{
 		"risks session-down bgpd neighbour 10.0.0.2", "note session-down bgpd neighbour 10.0.0.3",
-		"breaks not-exported bgpd " + frr6, "risks attributes-unused bgpd KEEPCAST",
+		"breaks not-exported bgpd " + frr6, "risks attributes-unused bgpd KEEPCAST", "risks metric-ignored isisd",
 	}
 	if d := cmp.Diff(want, frrFindings(seen)); d != "" {
 		t.Errorf("findings (-want +got):\n%s", d)
+	}
+	bgpd.says("neighbor 10.0.0.1 route-map KEEPCAST-EBGP out")
+	if seen, err = q.Observe(t.Context()); err != nil || !seen.Routes[0].Degraded {
+		t.Errorf("with the route-map at a neighbor: seen %+v, %v", seen.Routes, err)
 	}
 	fresh := testQuagga(dir, "bgpd", "isisd")
 	defer fresh.Close()
@@ -125,6 +129,8 @@ func TestQuaggaLacks(t *testing.T) {
 	network := quaggaRouteOf("203.0.113.0/24", Announced, Attributes{})
 	network.GateOnly = true
 	large := quaggaRouteOf(frr4, Announced, Attributes{LargeCommunities: []LargeCommunity{{1, 2, 3}}})
+	both := large
+	both.Attributes.MED = new(uint32(1))
 	for name, tc := range map[string]struct {
 		daemon, running string
 		route           Route
@@ -138,6 +144,11 @@ func TestQuaggaLacks(t *testing.T) {
 		"bgp, network":          {"bgpd", "router bgp 1\n", network, nil},
 		"bgp, called":           {"bgpd", "router bgp 1\n redistribute connected route-map KEEPCAST\nroute-map MINE permit 5\n call KEEPCAST-OUT\n", quaggaRouteOf(frr4, Announced, quaggaWorse), nil},
 		"bgp, no out map":       {"bgpd", "router bgp 1\n redistribute connected route-map KEEPCAST\n neighbor 10.0.0.1 route-map KEEPCAST-EBGP in\n", quaggaRouteOf(frr4, Announced, quaggaWorse), []string{"risks attributes-unused bgpd KEEPCAST"}},
+		"bgp, all but prepend":  {"bgpd", "router bgp 1\n redistribute connected route-map KEEPCAST\n neighbor 10.0.0.1 route-map KEEPCAST-EBGP out\n", quaggaRouteOf(frr4, Announced, quaggaWorse), nil},
+		"bgp, large and others": {"bgpd", "router bgp 1\n redistribute connected route-map KEEPCAST\n", both, []string{"risks attribute-unsupported bgpd " + frr4, "risks attributes-unused bgpd KEEPCAST"}},
+		"isis, metric":          {"isisd", "interface anycast0\n ip router isis A\n", quaggaRouteOf(frr4, Announced, quaggaWorse), []string{"risks metric-ignored isisd"}},
+		"isis, no metric":       {"isisd", "interface anycast0\n ip router isis A\n", quaggaRouteOf(frr4, Announced, quaggaOther), nil},
+		"ospf, metric":          {"ospfd", "router ospf\n redistribute connected route-map KEEPCAST\n", quaggaRouteOf(frr4, Announced, quaggaWorse), nil},
 		"bgp, large":            {"bgpd", "router bgp 1\n redistribute connected route-map KEEPCAST\n", large, []string{"risks attribute-unsupported bgpd " + frr4}},
 		"ospf, network":         {"ospfd", "router ospf\n redistribute connected route-map KEEPCAST\n", network, []string{"breaks gate-unused ospfd KEEPCAST"}},
 		"ospf, static":          {"ospfd", "router ospf\n redistribute static route-map KEEPCAST\n", network, nil},
@@ -150,6 +161,21 @@ func TestQuaggaLacks(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+// Without a number there is nothing to prepend.
+func TestQuaggaPrependNothing(t *testing.T) {
+	q := testQuagga(t.TempDir(), "bgpd")
+	q.AS = 0
+	run := quaggaRunning("router bgp 65001\n redistribute connected route-map KEEPCAST\n neighbor 10.0.0.1 route-map KEEPCAST-EBGP out\n")
+	found := q.daemon("bgpd").findings(run, frrState(quaggaRouteOf(frr4, Announced, quaggaWorse), quaggaRouteOf("192.0.2.9/32", Announced, quaggaWorse)))
+	want := []Finding{{
+		Name: "prepend-unused", Level: Risks, Subject: "bgpd", Text: "the path of 192.0.2.9/32 is not made longer: the driver's setting as is 0",
+		Fix: "as: 65001\nin the driver's settings, the own AS number",
+	}}
+	if d := cmp.Diff(want, found); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
 

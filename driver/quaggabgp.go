@@ -217,7 +217,7 @@ func (d *quaggaDaemon) unusedGate(run quaggaConfig, want State, r Route) Finding
 		f.Fix = "take isisd out of the service's drivers, or give the network an address"
 		return f
 	case d.vty.daemon == "isisd":
-		if slices.Contains(run.isis[want.On(r)], family) {
+		if run.runsISIS(want, r) {
 			return Finding{}
 		}
 		f.Subject = d.vty.daemon + " " + want.On(r) + " " + family
@@ -238,30 +238,4 @@ func (d *quaggaDaemon) unusedGate(run quaggaConfig, want State, r Route) Finding
 		f.Fix = nested(append(quaggaBlocks([]string{run.router, frrFamily(p.Addr())}), "redistribute "+source+" route-map "+name))
 	}
 	return f
-}
-
-// unused returns a finding if routes have attributes that reach no neighbour.
-func (d *quaggaDaemon) unused(run quaggaConfig, want State) []Finding {
-	for _, r := range want.Announced() {
-		name := frrMark
-		if r.Prefix.Addr().Is6() {
-			name += "6"
-		}
-		a := r.Attributes
-		if len(a.LargeCommunities) > 0 && d.vty.daemon == "bgpd" {
-			return []Finding{{
-				Name: "attribute-unsupported", Level: Risks, Subject: d.vty.daemon + " " + r.Prefix.Masked().String(),
-				Text: "is announced without its large communities, which Quagga cannot set", Fix: "use communities",
-			}}
-		}
-		if d.vty.daemon != "bgpd" || a.MED == nil && a.LocalPref == nil && a.Prepend == 0 && len(a.Communities) == 0 || run.used[name+"-EBGP"] || run.used[name+"-OUT"] {
-			continue
-		}
-		return []Finding{{
-			Name: "attributes-unused", Level: Risks, Subject: d.vty.daemon + " " + name,
-			Text: r.Prefix.Masked().String() + " is announced without its attributes: no neighbor has the route-map that sets them",
-			Fix:  nested(append(quaggaBlocks([]string{run.router, frrFamily(r.Prefix.Addr())}), "neighbor A route-map "+name+"-EBGP out")),
-		}}
-	}
-	return nil
 }

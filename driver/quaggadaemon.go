@@ -17,6 +17,7 @@ const quaggaLockRetry = 20 * time.Millisecond
 type quaggaDaemon struct {
 	role frrRole
 	host Host // whose log carries the daemon's name
+	as   uint32
 
 	mu  sync.Mutex // guards what is below
 	vty vty
@@ -181,7 +182,8 @@ func (d *quaggaDaemon) configure(ctx context.Context, steps []frrStep) (refused,
 			}
 			commands := slices.Concat(s.blocks, lines, []string{"end"})
 			d.host.Log.Debug("sending to quagga", "commands", commands)
-			answers, err := d.vty.run(ctx, commands...)
+			// Also if keepcast is to stop: once the connection is closed the daemon drops the rest.
+			answers, err := d.vty.run(context.WithoutCancel(ctx), commands...)
 			refused = errors.Join(refused, refusals(d.vty.daemon, answers))
 			if err != nil {
 				return refused, err

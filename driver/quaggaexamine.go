@@ -20,7 +20,7 @@ func (q *Quagga) Examine(ctx context.Context, want State) []Finding {
 	defer zebra.close() //nolint:errcheck // nothing was written
 	sections, err := q.sections(want)
 	if err != nil {
-		return append(out, Finding{Name: "template", Level: Breaks, Subject: quaggaTemplate, Text: err.Error(), Fix: "repair the template"})
+		return append(out, badTemplate(quaggaTemplate, err))
 	}
 	on := quaggaHost(want)
 	found := make([][]Finding, len(q.Daemons))
@@ -81,7 +81,7 @@ func (e frrExam) quaggaVersion() []Finding {
 	}
 	f := Finding{Name: "version-untested", Level: Note, Subject: e.daemon, Text: "says that it is " + strings.TrimSpace(line) + "; keepcast was tried with Quagga 1.2.4"}
 	if strings.HasPrefix(line, "FRRouting ") {
-		f.Level, f.Text, f.Fix = Breaks, "is one of FRR", "kind: frr"
+		f.Name, f.Level, f.Text, f.Fix = "wrong-daemon", Breaks, "is one of FRR", "kind: frr"
 	}
 	return []Finding{f}
 }

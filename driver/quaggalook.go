@@ -32,10 +32,10 @@ func (d *quaggaDaemon) look(ctx context.Context, section frrConfig, asked State,
 	if err != nil {
 		return frrSight{}, err
 	}
-	inStep := d.vty.daemon == "isisd" || len(quaggaDiff(run.frrConfig, section, on.owned)) == 0
+	inStep := len(quaggaDiff(run.frrConfig, section, on.owned)) == 0
 	for _, r := range asked.Announced() {
 		if _, held := s.held[r.Prefix.Masked()]; held {
-			s.held[r.Prefix.Masked()] = r.Degraded && inStep
+			s.held[r.Prefix.Masked()] = r.Degraded && inStep && d.degrades(run, r)
 		}
 	}
 	s.findings = slices.Concat(s.findings, d.findings(run, asked), unreached(d.vty.daemon, d.role, asked, s.neighbours))

@@ -97,7 +97,12 @@ func unreachable(daemon string, err error, unit, group, start string) Finding {
 	case errors.Is(err, fs.ErrPermission):
 		f.Fix = "usermod -aG " + group + " keepcast && systemctl restart keepcast"
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
-		f.Fix = start
+		f.Name, f.Fix = "daemon-down", start
 	}
 	return f
+}
+
+// badTemplate says that the operator's template can't be used.
+func badTemplate(name string, err error) Finding {
+	return Finding{Name: "template", Level: Breaks, Subject: name, Text: err.Error(), Fix: "repair the template"}
 }

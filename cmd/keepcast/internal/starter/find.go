@@ -105,7 +105,8 @@ func (h Host) bird(ctx context.Context, d *Daemon, listening []string) {
 }
 
 // suite fills in what concerns FRR and Quagga: of their daemons those that run,
-// else those that are set to run, else bgpd.
+// else those that are set to run, else bgpd. Where several FRRs run, each with its
+// pathspace, it is the first that has a daemon to drive.
 func (h Host) suite(d *Daemon, listening []string) {
 	d.Directory, d.Conf, d.Snippet = "/run/frr", "/etc/frr/frr.conf", "/var/lib/keepcast/frr.conf"
 	if d.Kind == "quagga" {
@@ -114,10 +115,15 @@ func (h Host) suite(d *Daemon, listening []string) {
 	drives := drivable(d.Kind)
 	for _, path := range listening {
 		name := strings.TrimSuffix(filepath.Base(path), ".vty")
-		if slices.Contains(drives, name) && !slices.Contains(d.Daemons, name) {
-			d.Directory = filepath.Dir(path)
+		if len(d.Daemons) == 0 && slices.Contains(drives, name) {
+			d.Found, d.Directory = path, filepath.Dir(path)
+		}
+		if filepath.Dir(path) == d.Directory && slices.Contains(drives, name) {
 			d.Daemons = append(d.Daemons, name)
 		}
+	}
+	if space := d.Pathspace(); space != "" {
+		d.Conf = filepath.Join("/etc/frr", space, "frr.conf")
 	}
 	if len(d.Daemons) == 0 {
 		for _, name := range h.enabled("/etc/" + d.Kind + "/daemons") {
@@ -164,7 +170,7 @@ func sockets(kind string) []string {
 	case "quagga":
 		return []string{"/run/quagga/*.vty", "/var/run/quagga/*.vty"}
 	}
-	return []string{"/run/frr/*.vty", "/var/run/frr/*.vty"}
+	return []string{"/run/frr/*.vty", "/var/run/frr/*.vty", "/run/frr/*/*.vty"} // the last those of pathspaces
 }
 
 func programs(kind string) []string {

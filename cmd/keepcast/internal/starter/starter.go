@@ -3,6 +3,7 @@ package starter
 import (
 	"embed"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -32,6 +33,14 @@ func (d Daemon) AS() uint32 {
 
 // List is the daemons as YAML has them.
 func (d Daemon) List() string { return strings.Join(d.Daemons, ", ") }
+
+// Pathspace is the name of an FRR that was started with -N, else empty.
+func (d Daemon) Pathspace() string {
+	if parent, name := filepath.Split(d.Directory); d.Kind == "frr" && parent == "/run/frr/" {
+		return name
+	}
+	return ""
+}
 
 // Speaks reports whether the daemon of FRR or Quagga is one to be driven.
 func (d Daemon) Speaks(name string) bool { return slices.Contains(d.Daemons, name) }

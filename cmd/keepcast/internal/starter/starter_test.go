@@ -67,6 +67,19 @@ func TestFind(t *testing.T) {
 				with(bird, func(d *Daemon) { d.Found = "/usr/sbin/bird" }),
 			},
 		},
+		"frr runs in pathspaces": {
+			map[string]string{
+				"run/frr/zebra.vty=": "", "run/frr/east/bgpd.vty=": "", "run/frr/east/ospfd.vty=": "", "run/frr/east/zebra.vty=": "", "run/frr/west/isisd.vty=": "",
+			},
+			[]Daemon{with(frr, func(d *Daemon) {
+				d.Running, d.Found, d.Directory, d.Conf = true, "/run/frr/east/bgpd.vty", "/run/frr/east", "/etc/frr/east/frr.conf"
+				d.Daemons = []string{"bgpd", "ospfd"}
+			})},
+		},
+		"frr runs, and one in a pathspace": {
+			map[string]string{"run/frr/bgpd.vty=": "", "run/frr/east/ospfd.vty=": ""},
+			[]Daemon{with(frr, func(d *Daemon) { d.Running, d.Found = true, "/run/frr/bgpd.vty" })},
+		},
 		"frr is enabled": {
 			map[string]string{"usr/lib/frr/zebra": "", "etc/frr/daemons": "bgpd=no\nospfd=yes\n#isisd=yes\nospf6d=\"yes\"\nvtysh_enable=yes\n"},
 			[]Daemon{with(frr, func(d *Daemon) { d.Found, d.Daemons = "/usr/lib/frr/zebra", []string{"ospfd", "ospf6d"} })},
@@ -112,6 +125,7 @@ func variants(t *testing.T) map[string]Daemon {
 			all[kind+" with all daemons"] = d
 		}
 	}
+	all["frr in a pathspace"] = with(all["frr"], func(d *Daemon) { d.Directory = "/run/frr/east" })
 	running := all["bird"]
 	running.Running, running.Found = true, running.Socket
 	running.Protocols = []driver.BIRDProtocol{
@@ -212,28 +226,6 @@ func TestBIRDLinesAreAccepted(t *testing.T) {
 		write(t, d.Conf, "router id 10.0.0.11;\nprotocol device {}\n"+tc.text)
 		if out, err := exec.Command(program, "-p", "-c", d.Conf).CombinedOutput(); (err == nil) != tc.good {
 			t.Errorf("%s: %v: %s", what, err, out)
-		}
-	}
-}
-
-// The real vtysh reads the lines for every daemon.
-func TestFRRLinesAreAccepted(t *testing.T) {
-	program := needs(t, "vtysh")
-	lines, err := variants(t)["frr with all daemons"].Lines()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, tc := range map[string]struct {
-		text string
-		good bool
-	}{
-		"the lines":    {string(lines), true},
-		"broken lines": {strings.ReplaceAll(string(lines), "redistribute", "redistrbute"), false},
-	} {
-		path := filepath.Join(t.TempDir(), "frr.conf")
-		write(t, path, tc.text)
-		if out, err := exec.Command(program, "-C", "-f", path).CombinedOutput(); (err == nil) != tc.good {
-			t.Errorf("%s: %v: %s\n%s", what, err, out, tc.text)
 		}
 	}
 }
