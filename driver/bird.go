@@ -93,7 +93,7 @@ func (b *BIRD) Apply(ctx context.Context, want State) error {
 		return err
 	}
 	running, err := b.running(ctx)
-	if errors.Is(err, errBIRDDown) {
+	if errors.Is(err, ErrNotRunning) {
 		return fmt.Errorf("%w (the snippet is in place for when it starts)", err)
 	}
 	if err != nil {
