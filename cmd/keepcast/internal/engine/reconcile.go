@@ -227,11 +227,11 @@ func (r *reconciler) repair(ctx context.Context) {
 // not what is wanted.
 func (r *reconciler) see(ctx context.Context) (missing, ok bool) {
 	seen, err := r.kernel.Observe(ctx)
+	r.state.sight = sightOf(seen, err)
 	if err != nil {
 		r.failed(ctx, err)
 		return false, false
 	}
-	r.state.sight = sightOf(seen)
 	r.report(r.state)
 	return !fulfilled(seen, r.now.want), true
 }

@@ -59,6 +59,7 @@ type driverReport struct {
 	inSync bool
 	err    error
 	since  time.Time // of err, or of being in step
+	unseen error     // what kept the last look from seeing all
 	sight  sight
 	missed []driver.Route // announced, and after several looks still not observed
 }
@@ -223,7 +224,7 @@ func (w *worker) countRepair(ctx context.Context, t task) {
 	if !w.agreed || !w.ok || !same(w.applied, t.want) {
 		return
 	}
-	if seen, err := w.cfg.Driver.Observe(ctx); err == nil && !sightOf(seen).agree(t.want) {
+	if seen, err := w.cfg.Driver.Observe(ctx); err == nil && !sightOf(seen, nil).agree(t.want) {
 		w.metrics.repaired(w.cfg.Name)
 		w.log.Warn("daemon changed by itself, putting it right")
 	}
@@ -243,9 +244,11 @@ func (w *worker) observe(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	w.state.sight = sight{}
+	if err != nil && w.state.unseen == nil && w.state.err == nil {
+		w.log.Warn("daemon can't be asked what it announces", "err", err)
+	}
+	w.state.sight, w.state.unseen = sightOf(seen, err), err
 	if err == nil {
-		w.state.sight = sightOf(seen)
 		w.tellFindings(w.state.sight.findings)
 	}
 	w.agreed = err == nil && w.state.sight.agree(w.now.want)
