@@ -143,7 +143,7 @@ func TestShownUnknown(t *testing.T) {
 	}
 }
 
-// A neighbour that comes up later is noticed without anything else happening.
+// A neighbour that comes up later or goes is noticed without anything else happening.
 func TestNeighbourComesUp(t *testing.T) {
 	b := newBench(t)
 	b.service("dns", address, &fakeCheck{})
@@ -153,8 +153,12 @@ func TestNeighbourComesUp(t *testing.T) {
 		later(2 * time.Second)
 		b.shows("dns", Announcing)
 		b.driver.set(func() { b.driver.neighbours = []driver.Neighbour{{Name: "r1", IPv4: true, Up: true}} })
-		later(lookEvery + time.Second)
+		later(askEvery)
 		b.shows("dns", Announced)
+		later(time.Minute)
+		b.driver.set(func() { b.driver.neighbours = []driver.Neighbour{{Name: "r1", IPv4: true}} })
+		later(askEvery)
+		b.shows("dns", Announcing)
 		b.end()
 	})
 }

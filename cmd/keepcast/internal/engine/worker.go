@@ -20,6 +20,9 @@ const (
 	spacing = 100 * time.Millisecond
 	// lookEvery is how often everything is compared without a reason.
 	lookEvery = 30 * time.Second
+	// askEvery is how often a daemon is asked what it announces: its sessions come
+	// and go, and nothing tells of that.
+	askEvery = 5 * time.Second
 	// patientLooks is how many looks may find that a daemon has not caught up,
 	// over some three seconds, until it is told again.
 	patientLooks = 5
@@ -119,10 +122,7 @@ func (w *worker) run(ctx context.Context) {
 		}
 		if w.now.gen > 0 && !lookAt.IsZero() && !time.Now().Before(lookAt) {
 			w.observe(ctx)
-			lookAt = time.Now().Add(backoff(spacing, lookEvery, w.looks))
-			if w.agreed {
-				lookAt = time.Time{} // again after the next Apply
-			}
+			lookAt = time.Now().Add(w.rest())
 		}
 		timer.Reset(time.Until(soonest(due, lookAt)))
 	}
@@ -238,6 +238,14 @@ func (w *worker) again() time.Time {
 	return time.Now().Add(backoff(2*spacing, lookEvery, w.failures))
 }
 
+// rest is how long to wait before the next look.
+func (w *worker) rest() time.Duration {
+	if w.agreed {
+		return askEvery
+	}
+	return backoff(spacing, askEvery, w.looks)
+}
+
 // observe asks the daemon what it announces.
 func (w *worker) observe(ctx context.Context) {
 	seen, err := w.cfg.Driver.Observe(ctx)
@@ -253,6 +261,9 @@ func (w *worker) observe(ctx context.Context) {
 	}
 	w.agreed = err == nil && w.state.sight.agree(w.now.want)
 	w.looks++
+	if w.agreed {
+		w.looks = 0
+	}
 	w.state.missed = nil
 	if err == nil && w.ok && w.looks > patientLooks && w.looks <= patientLooks+reminders {
 		w.state.missed = w.state.sight.missed(w.now.want)
