@@ -152,14 +152,15 @@ func TestBIRDFiles(t *testing.T) {
 	if _, ok := birdFiles(filepath.Join(dir, "none")); ok {
 		t.Error("read a file that is not there")
 	}
-	if err := os.Mkdir(filepath.Join(dir, "d"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "d", "deep"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	birdWrite(t, filepath.Join(dir, "other.conf"), "router id 10.0.0.1;")
-	birdWrite(t, filepath.Join(dir, "d", "a.conf"), "protocol device {\n scan time 7; }")
+	birdWrite(t, filepath.Join(dir, "d", "a.conf"), "protocol device {\n scan time 7; }\ninclude \"deep/b.conf\";\n")
+	birdWrite(t, filepath.Join(dir, "d", "deep", "b.conf"), "include \"../a.conf\";\ndebug all;")
 	got, ok := birdFiles(main)
 	// The first include is not at the beginning of its line.
-	if words := strings.Fields(got); !ok || cmp.Diff([]string{"include", `"other.conf";`, "include", `"d/*.conf";`, "router", "id", "10.0.0.1;", "protocol", "device", "{", "scan", "time", "7;", "}"}, words) != "" {
+	if words := strings.Fields(got); !ok || cmp.Diff([]string{"include", `"other.conf";`, "include", `"d/*.conf";`, "router", "id", "10.0.0.1;", "protocol", "device", "{", "scan", "time", "7;", "}", "include", `"deep/b.conf";`, "include", `"../a.conf";`, "debug", "all;"}, words) != "" {
 		t.Errorf("%v %q", ok, words)
 	}
 	for text, every := range map[string]string{
