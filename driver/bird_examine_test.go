@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,9 @@ protocol ospf v2 o4 { tick 1; ipv4 { import none; export none; }; area 0 { inter
 			t.Errorf("%q is not about %q", all[i].Text, text)
 		}
 	}
+	b.AS = 0
+	host.examines(b, birdRoutes(birdDegraded("192.0.2.53/32")), slices.Concat([]string{"prepend-unused risks bird"}, slow, []string{scan})...)
+	b.AS = 65001
 	if n := host.configures(); n != 0 {
 		t.Errorf("it configured %d times", n)
 	}

@@ -102,3 +102,43 @@ func TestBIRDSilent(t *testing.T) {
 		})
 	}
 }
+
+// A path that should be longer and is not matters where there is an eBGP neighbour.
+func TestBIRDUnprepended(t *testing.T) {
+	bgp := func(name, own, theirs, export string) birdProto {
+		return birdProto{
+			name: name, kind: "bgp", state: "start", details: map[string]string{"Local AS": own, "Neighbor AS": theirs},
+			channels: []birdChannel{{family: "ipv4", export: export}},
+		}
+	}
+	ebgp, ibgp, mute := bgp("e4", "65001", "65002", "keepcast_ebgp"), bgp("i4", "65001", "65001", "keepcast_ibgp"), bgp("m4", "65001", "65002", "REJECT")
+	ospf := birdProto{name: "o4", kind: "ospf", state: "up", channels: []birdChannel{{"ipv4", "UP", "keepcast_igp"}}}
+	plain, long := birdRouteOf("192.0.2.1/32", Announced), birdDegraded("192.0.2.2/32")
+	gone := long
+	gone.Presence = Delivered
+	for name, tc := range map[string]struct {
+		as        uint32
+		routes    []Route
+		protocols []birdProto
+		found     bool
+	}{
+		"eBGP":              {0, []Route{plain, long}, []birdProto{ospf, ibgp, ebgp}, true},
+		"as is set":         {65001, []Route{long}, []birdProto{ebgp}, false},
+		"nothing prepended": {0, []Route{plain, gone}, []birdProto{ebgp}, false},
+		"no eBGP":           {0, []Route{long}, []birdProto{ospf, ibgp}, false},
+		"exports nothing":   {0, []Route{long}, []birdProto{mute}, false},
+		"any AS":            {0, []Route{long}, []birdProto{bgp("d4", "65001", "", "keepcast_ebgp")}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := packagedBIRD()
+			b.AS, b.want = tc.as, birdRoutes(tc.routes...)
+			var want []string
+			if tc.found {
+				want = []string{"prepend-unused (risks): bird: the path of 192.0.2.2/32 is not made longer towards e4, for the driver's setting as is 0: set for the driver in keepcast's configuration: as: 65001"}
+			}
+			if d := cmp.Diff(want, birdFindings(b.unprepended(tc.protocols))); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
