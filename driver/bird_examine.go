@@ -54,7 +54,11 @@ func (b *BIRD) examine(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := append(seen.Findings, b.stale()...)
+	stale, err := b.stale(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := append(seen.Findings, stale...)
 	if b.state != "" && len(seen.Routes) == 0 && len(neighbours) == 0 {
 		out = append(out, b.unused("no BGP, OSPF, RIP or Babel protocol exports anything"))
 	}

@@ -1,7 +1,9 @@
 package driver
 
 import (
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -138,6 +140,38 @@ func TestBIRDUnprepended(t *testing.T) {
 			}
 			if d := cmp.Diff(want, birdFindings(b.unprepended(tc.protocols))); d != "" {
 				t.Error(d)
+			}
+		})
+	}
+}
+
+// BIRD runs another snippet than is on disk only if it still does when asked again.
+func TestBIRDStale(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer string
+		want   []string
+	}{
+		"the same":    {"0023 new\n", nil},
+		"another":     {"0023 old\n", []string{`snippet-differs: bird: runs another snippet (keepcast_state "old") than is in SNIPPET: correct the include line in bird.conf if it names another file, then run birdc configure`}},
+		"none at all": {"9001 syntax error, unexpected CF_SYM_UNDEFINED\n", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, c := newFakeBIRD(t, func(_ int, command string) string {
+				if command == "" {
+					return birdHello
+				}
+				return tc.answer
+			})
+			b := testBIRD(filepath.Dir(c.socket))
+			defer b.Close()
+			b.state = "old" // when it was looked at before
+			birdWrite(t, b.Snippet, `define keepcast_state = "new";`)
+			found, err := b.stale(t.Context())
+			for i := range tc.want {
+				tc.want[i] = strings.ReplaceAll(tc.want[i], "SNIPPET", b.Snippet)
+			}
+			if d := cmp.Diff(tc.want, birdFindings(found)); d != "" || err != nil {
+				t.Errorf("%s%v", d, err)
 			}
 		})
 	}
