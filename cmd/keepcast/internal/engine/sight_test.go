@@ -122,7 +122,7 @@ func TestShownUnknown(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got := s.Services[0].Addresses[0].Seen["bird"]; got.Present || got.Unknown != (tc.mute == silent) {
+				if got := s.Services[0].Addresses[0].Seen["bird"]; got.Present || got.Unknown != errors.Is(tc.mute, silent) {
 					t.Errorf("seen in bird: %+v", got)
 				}
 				if d := s.Drivers[1]; d.InSync || d.Error != "can't be asked what it announces: "+tc.mute.Error() {
