@@ -149,7 +149,11 @@ func watch(ctx context.Context, w Watcher, wake chan<- struct{}) {
 	for pause := time.Second; ; pause = min(2*pause, rewatch) {
 		// The error is not lost: what broke the watch also fails the check, and
 		// the polling goes on in any case.
+		began := time.Now()
 		_ = w.Watch(ctx, changed)
+		if time.Since(began) > rewatch { // it did work
+			pause = time.Second
+		}
 		retry := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():

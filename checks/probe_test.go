@@ -180,3 +180,39 @@ func TestOnlyLocal(t *testing.T) {
 		t.Errorf("an address that is not managed: %v", err)
 	}
 }
+
+// ending is a Watcher whose watch works for some time, then ends.
+type ending struct {
+	checkFunc
+	works func(n int) time.Duration
+	began *[]time.Time
+}
+
+func (e ending) Watch(context.Context, func()) error {
+	*e.began = append(*e.began, time.Now())
+	time.Sleep(e.works(len(*e.began)))
+	return errors.New("no buffer space available")
+}
+
+// A watch that ends again and again is started ever later; one that has worked for
+// long is started again soon.
+func TestWatchIsStartedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var began []time.Time
+		works := func(n int) time.Duration { return map[int]time.Duration{8: time.Hour}[n] }
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
+		defer cancel()
+		go watch(ctx, ending{works: works, began: &began}, make(chan struct{}, 1))
+		time.Sleep(time.Hour + 2*time.Minute)
+		synctest.Wait()
+		var pauses []time.Duration
+		for i, at := range began[1:min(10, len(began))] {
+			pauses = append(pauses, at.Sub(began[i])-works(i+1))
+		}
+		const s = time.Second
+		if diff := cmp.Diff([]time.Duration{s, 2 * s, 4 * s, 8 * s, 16 * s, rewatch, rewatch, s, 2 * s}, pauses); diff != "" {
+			t.Errorf("pauses (-want +got):\n%s", diff)
+		}
+		cancel()
+	})
+}

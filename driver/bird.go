@@ -43,9 +43,10 @@ type BIRD struct {
 	futile birdFutile
 }
 
-// birdFutile is a configure that did not bring the wanted snippet in force. It is
-// not done again until one of the two is another: each configure reloads
-// whatever the operator's files hold, and undoes what birdc disabled.
+// birdFutile is a configure that was carried out, but did not bring the wanted
+// snippet in force. It is not done again until one of the two is another: each
+// configure reloads whatever the operator's files hold, and undoes what birdc
+// disabled.
 type birdFutile struct{ want, running string }
 
 // SetHost takes over the surroundings.
@@ -93,7 +94,7 @@ func (b *BIRD) Apply(ctx context.Context, want State) error {
 		return err
 	}
 	running, err := b.running(ctx)
-	if errors.Is(err, errBIRDDown) {
+	if errors.Is(err, ErrNotRunning) {
 		return fmt.Errorf("%w (the snippet is in place for when it starts)", err)
 	}
 	if err != nil {
@@ -105,22 +106,27 @@ func (b *BIRD) Apply(ctx context.Context, want State) error {
 	if b.futile == (birdFutile{state, running}) {
 		return b.other(running)
 	}
-	if err := b.load(ctx); err != nil {
-		if birdCode(err) == birdConfigError {
-			return b.fault(err, restore())
-		}
-		return err
+	atOnce, err := b.load(ctx)
+	if birdCode(err) == birdConfigError {
+		return b.fault(err, restore())
 	}
-	return b.verify(ctx)
-}
-
-// verify asks whether the snippet that was last put in place is in force.
-func (b *BIRD) verify(ctx context.Context) error {
-	running, err := b.running(ctx)
 	if err != nil {
 		return err
 	}
-	if running != b.state {
+	return b.verify(ctx, atOnce)
+}
+
+// verify asks whether the snippet that was last put in place is in force. Only where
+// BIRD loaded its configuration at once is it the configuration's fault that it is
+// not: one that had to wait may have been undone.
+func (b *BIRD) verify(ctx context.Context, atOnce bool) error {
+	running, err := b.running(ctx)
+	switch {
+	case err != nil:
+		return err
+	case running != b.state && !atOnce:
+		return fmt.Errorf("bird runs another snippet (keepcast_state %q) than %s (%q): its reconfiguration was undone, or leaves that out", running, b.Snippet, b.state)
+	case running != b.state:
 		b.futile = birdFutile{b.state, running}
 		return b.other(running)
 	}
@@ -160,23 +166,23 @@ func (b *BIRD) fault(err, undone error) error {
 }
 
 // load has BIRD check its whole configuration, then load it, and waits until it
-// is done with that.
-func (b *BIRD) load(ctx context.Context) error {
+// is done with that. It tells whether that was at once.
+func (b *BIRD) load(ctx context.Context) (atOnce bool, err error) {
 	if _, err := b.ask(ctx, "configure check"); err != nil {
-		return err
+		return false, err
 	}
 	r, err := b.ask(ctx, "configure")
 	if err != nil {
-		return err
+		return false, err
 	}
 	b.host.loaded()
 	switch r.Code {
 	case birdReconfigured:
-		return nil
+		return true, nil
 	case birdInProgress, birdQueued:
-		return b.settle(ctx)
+		return false, b.settle(ctx)
 	}
-	return fmt.Errorf("bird did not load the configuration: %s (code %04d)", r.text(r.Code), r.Code)
+	return false, fmt.Errorf("bird did not load the configuration: %s (code %04d)", r.text(r.Code), r.Code)
 }
 
 // settle waits for the end of a reconfiguration in progress, and of those that

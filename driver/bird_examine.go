@@ -54,7 +54,11 @@ func (b *BIRD) examine(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := append(seen.Findings, b.stale()...)
+	stale, err := b.stale(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := append(seen.Findings, stale...)
 	if b.state != "" && len(seen.Routes) == 0 && len(neighbours) == 0 {
 		out = append(out, b.unused("no BGP, OSPF, RIP or Babel protocol exports anything"))
 	}
@@ -72,7 +76,7 @@ func (b *BIRD) examine(ctx context.Context) ([]Finding, error) {
 func (b *BIRD) unreachable(err error) Finding {
 	f := Finding{Name: "daemon-unreachable", Level: Breaks, Subject: "bird", Text: err.Error(), Fix: "see that this is the control socket of a bird that works: " + b.Socket}
 	switch {
-	case errors.Is(err, errBIRDDown):
+	case errors.Is(err, ErrNotRunning):
 		f.Name, f.Fix = "daemon-down", "start bird, or correct the setting socket"
 	case errors.Is(err, fs.ErrPermission):
 		f.Name, f.Text, f.Fix = "socket-forbidden", "keepcast may not use its control socket "+b.Socket, birdSocketGroup(b.Socket)

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,9 @@ protocol ospf v2 o4 { tick 1; ipv4 { import none; export none; }; area 0 { inter
 			t.Errorf("%q is not about %q", all[i].Text, text)
 		}
 	}
+	b.AS = 0
+	host.examines(b, birdRoutes(birdDegraded("192.0.2.53/32")), slices.Concat([]string{"prepend-unused risks bird"}, slow, []string{scan})...)
+	b.AS = 65001
 	if n := host.configures(); n != 0 {
 		t.Errorf("it configured %d times", n)
 	}
@@ -82,9 +86,9 @@ protocol ospf v2 o4 { tick 1; ipv4 { import none; export none; }; area 0 { inter
 
 	// Another snippet on disk; none at all; a configuration that is refused.
 	birdWrite(t, b.Snippet, birdRender(t, b))
-	host.examines(b, birdRoutes(), "gate-unused breaks bird", "snippet-differs risks bird", scan)
+	host.examines(b, birdRoutes(), "gate-unused breaks bird", "snippet-differs breaks bird", scan)
 	host.config("nonsense")
-	host.examines(b, birdRoutes(), "configuration-refused breaks bird", "gate-unused breaks bird", "snippet-differs risks bird", scan)
+	host.examines(b, birdRoutes(), "configuration-refused breaks bird", "gate-unused breaks bird", "snippet-differs breaks bird", scan)
 	birdWrite(t, filepath.Join(host.dir, "bird.conf"), "log \""+host.dir+"/bird.log\" all;\nprotocol bfd {}\n")
 	host.say("configure")
 	host.examines(b, birdRoutes(), "device-missing breaks bird", "include-missing breaks bird", "router-id risks bird", scan)
@@ -152,14 +156,15 @@ func TestBIRDFiles(t *testing.T) {
 	if _, ok := birdFiles(filepath.Join(dir, "none")); ok {
 		t.Error("read a file that is not there")
 	}
-	if err := os.Mkdir(filepath.Join(dir, "d"), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, "d", "deep"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	birdWrite(t, filepath.Join(dir, "other.conf"), "router id 10.0.0.1;")
-	birdWrite(t, filepath.Join(dir, "d", "a.conf"), "protocol device {\n scan time 7; }")
+	birdWrite(t, filepath.Join(dir, "d", "a.conf"), "protocol device {\n scan time 7; }\ninclude \"deep/b.conf\";\n")
+	birdWrite(t, filepath.Join(dir, "d", "deep", "b.conf"), "include \"../a.conf\";\ndebug all;")
 	got, ok := birdFiles(main)
 	// The first include is not at the beginning of its line.
-	if words := strings.Fields(got); !ok || cmp.Diff([]string{"include", `"other.conf";`, "include", `"d/*.conf";`, "router", "id", "10.0.0.1;", "protocol", "device", "{", "scan", "time", "7;", "}"}, words) != "" {
+	if words := strings.Fields(got); !ok || cmp.Diff([]string{"include", `"other.conf";`, "include", `"d/*.conf";`, "router", "id", "10.0.0.1;", "protocol", "device", "{", "scan", "time", "7;", "}", "include", `"deep/b.conf";`, "include", `"../a.conf";`, "debug", "all;"}, words) != "" {
 		t.Errorf("%v %q", ok, words)
 	}
 	for text, every := range map[string]string{

@@ -55,33 +55,37 @@ func birdScan(text string) []Finding {
 	}}
 }
 
-// birdFiles returns the text of a configuration file and of those that it includes,
-// without comments, and whether all could be read. What those include in turn is
-// left out.
+// birdFiles returns the text of a configuration file and of all that it includes,
+// without comments, and whether all could be read.
 func birdFiles(path string) (string, bool) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return "", false
-	}
-	out := birdBare(string(text))
-	for _, m := range regexp.MustCompile(`(?m)^\s*include\s+"([^"]+)"`).FindAllStringSubmatch(out, -1) {
-		pattern := m[1]
-		if !filepath.IsAbs(pattern) {
-			pattern = filepath.Join(filepath.Dir(path), pattern)
+	var out strings.Builder
+	read := map[string]bool{} // once each, or one that includes itself would never end
+	for files := []string{path}; len(files) > 0; {
+		file := files[0]
+		files = files[1:]
+		if read[file] {
+			continue
 		}
-		files, err := filepath.Glob(pattern)
+		read[file] = true
+		text, err := os.ReadFile(file) //nolint:gosec // the operator's own configuration names it
 		if err != nil {
 			return "", false
 		}
-		for _, file := range files {
-			more, err := os.ReadFile(file) //nolint:gosec // the operator's own configuration names it
+		bare := birdBare(string(text))
+		out.WriteString(bare + "\n")
+		for _, m := range regexp.MustCompile(`(?m)^\s*include\s+"([^"]+)"`).FindAllStringSubmatch(bare, -1) {
+			pattern := m[1]
+			if !filepath.IsAbs(pattern) {
+				pattern = filepath.Join(filepath.Dir(file), pattern)
+			}
+			found, err := filepath.Glob(pattern)
 			if err != nil {
 				return "", false
 			}
-			out += "\n" + birdBare(string(more))
+			files = append(files, found...)
 		}
 	}
-	return out, true
+	return out.String(), true
 }
 
 // birdBare is a text of BIRD's configuration language without comments.
@@ -89,16 +93,21 @@ func birdBare(text string) string {
 	return regexp.MustCompile(`(?s)/\*.*?\*/|#[^\n]*`).ReplaceAllString(text, " ")
 }
 
-// stale says that BIRD does not run the snippet that is on disk.
-func (b *BIRD) stale() []Finding {
+// stale says that BIRD does not run the snippet that is on disk. It asks anew: while
+// the rest was looked at, keepcast may have had it load another.
+func (b *BIRD) stale(ctx context.Context) ([]Finding, error) {
 	text, err := os.ReadFile(b.Snippet)
-	if err != nil || b.state == "" || strings.Contains(string(text), `"`+b.state+`"`) {
-		return nil
+	if err != nil {
+		return nil, nil //nolint:nilerr // what is wrong with the file is for readable to say
+	}
+	running, err := b.running(ctx)
+	if err != nil || running == "" || strings.Contains(string(text), `"`+running+`"`) {
+		return nil, err
 	}
 	return []Finding{{
-		Name: "snippet-differs", Level: Risks, Subject: "bird", Text: fmt.Sprintf("runs another snippet (keepcast_state %q) than is in %s", b.state, b.Snippet),
+		Name: "snippet-differs", Level: Breaks, Subject: "bird", Text: fmt.Sprintf("runs another snippet (keepcast_state %q) than is in %s", running, b.Snippet),
 		Fix: "correct the include line in bird.conf if it names another file, then run birdc configure",
-	}}
+	}}, nil
 }
 
 // readable says that BIRD may not read the snippet, so that it could not start.

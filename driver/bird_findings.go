@@ -28,6 +28,7 @@ func (b *BIRD) findings(ctx context.Context, seen State, running string, protoco
 		out = append(out, kept...)
 	}
 	out = append(out, b.unheard(seen)...)
+	out = append(out, b.unprepended(protocols)...)
 	return append(out, birdSilent(seen, neighbours)...), nil
 }
 
@@ -41,6 +42,27 @@ func (b *BIRD) other(running string) Finding {
 		f.Fix = "correct the include line in bird.conf, then run birdc configure"
 	}
 	return f
+}
+
+// unprepended says that a path is to be made longer towards another AS, and is not.
+func (b *BIRD) unprepended(protocols []birdProto) []Finding {
+	long := func(r Route) bool { return r.Attributes.Prepend > 0 }
+	announced := b.want.Announced()
+	i := slices.IndexFunc(announced, long)
+	if b.AS != 0 || i < 0 {
+		return nil
+	}
+	for _, p := range protocols {
+		own, theirs := p.number("Local AS"), p.number("Neighbor AS")
+		if own != 0 && theirs != 0 && own != theirs && (p.exports("ipv4") || p.exports("ipv6")) {
+			return []Finding{{
+				Name: "prepend-unused", Level: Risks, Subject: "bird",
+				Text: "the path of " + announced[i].Prefix.Masked().String() + " is not made longer towards " + p.name + ", for the driver's setting as is 0",
+				Fix:  fmt.Sprintf("set for the driver in keepcast's configuration: as: %d", own),
+			}}
+		}
+	}
+	return nil
 }
 
 // birdDisabled says that somebody disabled a protocol of the snippet: the gate

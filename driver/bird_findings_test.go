@@ -1,7 +1,9 @@
 package driver
 
 import (
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -98,6 +100,78 @@ func TestBIRDSilent(t *testing.T) {
 			got := birdFindings(birdSilent(State{Routes: tc.routes, Neighbours: birdPlain(tc.neighbours)}, tc.neighbours))
 			if d := cmp.Diff(tc.want, got); d != "" {
 				t.Error(d)
+			}
+		})
+	}
+}
+
+// A path that should be longer and is not matters where there is an eBGP neighbour.
+func TestBIRDUnprepended(t *testing.T) {
+	bgp := func(name, own, theirs, export string) birdProto {
+		return birdProto{
+			name: name, kind: "bgp", state: "start", details: map[string]string{"Local AS": own, "Neighbor AS": theirs},
+			channels: []birdChannel{{family: "ipv4", export: export}},
+		}
+	}
+	ebgp, ibgp, mute := bgp("e4", "65001", "65002", "keepcast_ebgp"), bgp("i4", "65001", "65001", "keepcast_ibgp"), bgp("m4", "65001", "65002", "REJECT")
+	ospf := birdProto{name: "o4", kind: "ospf", state: "up", channels: []birdChannel{{"ipv4", "UP", "keepcast_igp"}}}
+	plain, long := birdRouteOf("192.0.2.1/32", Announced), birdDegraded("192.0.2.2/32")
+	gone := long
+	gone.Presence = Delivered
+	for name, tc := range map[string]struct {
+		as        uint32
+		routes    []Route
+		protocols []birdProto
+		found     bool
+	}{
+		"eBGP":              {0, []Route{plain, long}, []birdProto{ospf, ibgp, ebgp}, true},
+		"as is set":         {65001, []Route{long}, []birdProto{ebgp}, false},
+		"nothing prepended": {0, []Route{plain, gone}, []birdProto{ebgp}, false},
+		"no eBGP":           {0, []Route{long}, []birdProto{ospf, ibgp}, false},
+		"exports nothing":   {0, []Route{long}, []birdProto{mute}, false},
+		"any AS":            {0, []Route{long}, []birdProto{bgp("d4", "65001", "", "keepcast_ebgp")}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := packagedBIRD()
+			b.AS, b.want = tc.as, birdRoutes(tc.routes...)
+			var want []string
+			if tc.found {
+				want = []string{"prepend-unused (risks): bird: the path of 192.0.2.2/32 is not made longer towards e4, for the driver's setting as is 0: set for the driver in keepcast's configuration: as: 65001"}
+			}
+			if d := cmp.Diff(want, birdFindings(b.unprepended(tc.protocols))); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// BIRD runs another snippet than is on disk only if it still does when asked again.
+func TestBIRDStale(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer string
+		want   []string
+	}{
+		"the same":    {"0023 new\n", nil},
+		"another":     {"0023 old\n", []string{`snippet-differs: bird: runs another snippet (keepcast_state "old") than is in SNIPPET: correct the include line in bird.conf if it names another file, then run birdc configure`}},
+		"none at all": {"9001 syntax error, unexpected CF_SYM_UNDEFINED\n", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, c := newFakeBIRD(t, func(_ int, command string) string {
+				if command == "" {
+					return birdHello
+				}
+				return tc.answer
+			})
+			b := testBIRD(filepath.Dir(c.socket))
+			defer b.Close()
+			b.state = "old" // when it was looked at before
+			birdWrite(t, b.Snippet, `define keepcast_state = "new";`)
+			found, err := b.stale(t.Context())
+			for i := range tc.want {
+				tc.want[i] = strings.ReplaceAll(tc.want[i], "SNIPPET", b.Snippet)
+			}
+			if d := cmp.Diff(tc.want, birdFindings(found)); d != "" || err != nil {
+				t.Errorf("%s%v", d, err)
 			}
 		})
 	}

@@ -58,6 +58,12 @@ func TestBIRDLoad(t *testing.T) {
 			"configure", "0005 Reconfiguration already in progress, queueing new config\n",
 			"show status", up,
 			"eval keepcast_state", "0023 old\n",
+		}, `bird runs another snippet (keepcast_state "old") than SNIPPET ("STATE"): its reconfiguration was undone, or leaves that out`},
+		"at once, in vain": {[]string{
+			"eval keepcast_state", "0023 old\n",
+			"configure check", "0020 Configuration OK\n",
+			"configure", "0003 Reconfigured\n",
+			"eval keepcast_state", "0023 old\n",
 		}, `bird: runs another snippet (keepcast_state "old") than SNIPPET ("STATE"): correct the include line in bird.conf, then run birdc configure`},
 		"shutting down": {[]string{
 			"eval keepcast_state", "0023 old\n",
@@ -126,6 +132,46 @@ func TestBIRDLoad(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) { load(t, false) })
 		t.Run(name+", byte by byte", func(t *testing.T) { load(t, true) })
+	}
+}
+
+// A configure that is in vain is not done again, for the fault is in bird.conf; one
+// that had to wait and was undone is.
+func TestBIRDFutile(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answer string
+		loads  int
+	}{
+		"at once": {"0003 Reconfigured\n", 1},
+		"queued":  {"0005 Reconfiguration already in progress, queueing new config\n", 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			loads := 0
+			f, c := newFakeBIRD(t, func(_ int, command string) string {
+				switch command {
+				case "":
+					return birdHello
+				case "eval keepcast_state":
+					return "0023 old\n"
+				case "configure":
+					loads++
+					return tc.answer
+				}
+				return "0013 Daemon is up and running\n"
+			})
+			b := testBIRD(strings.TrimSuffix(c.socket, "/bird.ctl"))
+			for range 3 {
+				if err := b.Apply(t.Context(), birdRoutes(birdRouteOf("192.0.2.53/32", Announced))); err == nil {
+					t.Error("no error")
+				}
+			}
+			b.Close()
+			f.Close()
+			<-f.done
+			if loads != tc.loads {
+				t.Errorf("loaded %d times, want %d", loads, tc.loads)
+			}
+		})
 	}
 }
 

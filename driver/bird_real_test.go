@@ -141,7 +141,7 @@ func TestBIRDRealAway(t *testing.T) {
 	birdApply(t, b, dns, two)
 	r.stop()
 	birdRefuses(t, b, "bird is not running: dial unix SOCKET: connect: connection refused (the snippet is in place for when it starts)", dns)
-	if _, err := b.Observe(t.Context()); !errors.Is(err, errBIRDDown) {
+	if _, err := b.Observe(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("observed without bird: %v", err)
 	}
 	os.Remove(b.Socket)
@@ -240,7 +240,7 @@ func TestBIRDRealForbidden(t *testing.T) {
 		_, err := b.Observe(t.Context())
 		want := "bird's control socket: dial unix " + b.Socket + ": connect: permission denied: " +
 			"add the user that keepcast runs as to group daemon (mode of the socket is 0660) and restart keepcast"
-		if birdText(err) != want || errors.Is(err, errBIRDDown) {
+		if birdText(err) != want || errors.Is(err, ErrNotRunning) {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	})

@@ -110,34 +110,63 @@ func listenBIRD(ctx context.Context, conn net.Conn, in *bufio.Reader, tick <-cha
 
 // askBIRD asks for what listenBIRD hears of, at each tick.
 func askBIRD(ctx context.Context, conn net.Conn, in *bufio.Reader, tick <-chan time.Time, changed func()) {
-	for last := ""; ; {
-		status, err := tellBIRD(conn, in, "show status")
-		if err != nil {
-			return
-		}
-		protocols, err := tellBIRD(conn, in, `show protocols "keepcast*"`)
-		if err != nil {
-			return
-		}
-		now := ""
-		for _, l := range status.Lines {
-			if when, ok := strings.CutPrefix(l.Text, "Last reconfiguration on "); ok {
-				now, _, _ = strings.Cut(when, ".") // the fraction differs from one answer to the next
-			}
-		}
-		for _, p := range readBIRDProtocols(protocols) {
-			now += " " + p.name + " " + p.state
-		}
-		if last != "" && now != last {
-			changed()
-		}
-		last = now
+	last, err := newsOfBIRD(conn, in)
+	for err == nil {
 		select {
 		case <-tick:
 		case <-ctx.Done():
 			return
 		}
+		var now birdNews
+		if now, err = newsOfBIRD(conn, in); err == nil && !now.same(last) {
+			changed()
+		}
+		last = now
 	}
+}
+
+// birdNews is what differs after a reconfiguration, or after birdc disabled a
+// protocol of the snippet.
+type birdNews struct{ reconfigured, state, protocols string }
+
+func newsOfBIRD(conn net.Conn, in *bufio.Reader) (n birdNews, err error) {
+	var answers [3]birdReply
+	for i, command := range []string{"show status", "eval keepcast_state", `show protocols "keepcast*"`} {
+		if answers[i], err = tellBIRD(conn, in, command); err != nil {
+			return n, err
+		}
+	}
+	for _, l := range answers[0].Lines {
+		if when, ok := strings.CutPrefix(l.Text, "Last reconfiguration on "); ok {
+			n.reconfigured = when
+		}
+	}
+	n.state = answers[1].text(birdValue)
+	for _, p := range readBIRDProtocols(answers[2]) {
+		n.protocols += " " + p.name + " " + p.state
+	}
+	return n, nil
+}
+
+func (n birdNews) same(o birdNews) bool {
+	return n.state == o.state && n.protocols == o.protocols && birdSameTime(n.reconfigured, o.reconfigured)
+}
+
+// birdJitter is more than what BIRD's answers differ by about one and the same time:
+// it reckons them back from now.
+const birdJitter = 10 * time.Millisecond
+
+// birdSameTime compares two times that BIRD told. In a format of the operator's
+// they can only be compared as text, without the fraction of the second.
+func birdSameTime(a, b string) bool {
+	one, err := time.Parse(time.DateTime, a)
+	two, err2 := time.Parse(time.DateTime, b)
+	if err != nil || err2 != nil {
+		a, _, _ = strings.Cut(a, ".")
+		b, _, _ = strings.Cut(b, ".")
+		return a == b
+	}
+	return one.Sub(two).Abs() < birdJitter
 }
 
 // tellBIRD sends a command and reads the reply, whatever it is.

@@ -41,7 +41,7 @@ func TestBIRDRealWatch(t *testing.T) {
 	}
 	told("it came", func() { mkdir(); r.start() })
 	told("it was reconfigured", func() {
-		// A BIRD that is only asked does not tell times in the same second apart.
+		// A BIRD that is only asked has to have been asked before.
 		birdUntil(t, "a second since the last", func() bool {
 			said := r.say("show status")
 			return birdSecond(said, "Current server time is ") != birdSecond(said, "Last reconfiguration on ")
@@ -61,6 +61,58 @@ func TestBIRDRealWatch(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// A BIRD that has no echo is asked whether it was reconfigured.
+func TestBIRDAsked(t *testing.T) {
+	type step struct{ at, state, protocol string }
+	for name, tc := range map[string]struct {
+		steps []step
+		news  int
+	}{
+		"nothing":                       {[]step{{"2026-11-25 20:00:00.998", "a", "up"}, {"2026-11-25 20:00:00.998", "a", "up"}}, 0},
+		"jitter over a second":          {[]step{{"2026-11-25 20:00:00.999", "a", "up"}, {"2026-11-25 20:00:01.000", "a", "up"}, {"2026-11-25 20:00:00.999", "a", "up"}}, 0},
+		"twice in a second":             {[]step{{"2026-11-25 19:00:00.000", "a", "up"}, {"2026-11-25 20:00:00.100", "a", "up"}, {"2026-11-25 20:00:00.900", "a", "up"}}, 2},
+		"another snippet":               {[]step{{"2026-11-25 20:00:00.100", "a", "up"}, {"2026-11-25 20:00:00.101", "b", "up"}, {"2026-11-25 20:00:00.101", "", "up"}}, 2},
+		"disabled":                      {[]step{{"2026-11-25 20:00:00.100", "a", "up"}, {"2026-11-25 20:00:00.100", "a", "down"}}, 1},
+		"own format":                    {[]step{{"20:00:00.999", "a", "up"}, {"20:00:00.998", "a", "up"}, {"20:00:02.001", "a", "up"}}, 1},
+		"own format, without fractions": {[]step{{"25 Nov", "a", "up"}, {"25 Nov", "a", "up"}, {"26 Nov", "a", "up"}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := -1
+			_, c := newFakeBIRD(t, func(_ int, command string) string {
+				switch command {
+				case "":
+					return birdHello
+				case "show status":
+					if n++; n == len(tc.steps) {
+						return "" // hangs up
+					}
+					return "1000-BIRD 3.3.2\n1011-Router ID is 10.99.0.1\n Last reconfiguration on " + tc.steps[n].at + "\n0013 Daemon is up and running\n"
+				case "eval keepcast_state":
+					if tc.steps[n].state == "" {
+						return "9001 syntax error\n"
+					}
+					return "0023 " + tc.steps[n].state + "\n"
+				}
+				return "2002-Name Proto Table State Since Info\n1002-keepcast Direct --- " + tc.steps[n].protocol + " 20:00:00.000\n0000 \n"
+			})
+			conn, in, err := openBIRD(t.Context(), c.socket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			tick := make(chan time.Time, len(tc.steps))
+			for range tc.steps {
+				tick <- time.Time{}
+			}
+			news := 0
+			askBIRD(t.Context(), conn, in, tick, func() { news++ })
+			if news != tc.news {
+				t.Errorf("told %d times, want %d", news, tc.news)
+			}
+		})
 	}
 }
 

@@ -42,15 +42,6 @@ const (
 	birdReplyLimit = 8 << 20  // bytes of a reply; a route takes about 100
 )
 
-// errBIRDDown says that nobody listens on the control socket.
-const errBIRDDown = birdFault("bird is not running")
-
-// birdFault is an error that is a constant.
-type birdFault string
-
-// Error returns the text of the fault.
-func (f birdFault) Error() string { return string(f) }
-
 // birdReply is one whole answer of BIRD.
 type birdReply struct {
 	Code  int // of the last line: what became of the command
@@ -184,7 +175,7 @@ func openBIRD(ctx context.Context, socket string) (net.Conn, *bufio.Reader, erro
 	conn, err := d.DialContext(ctx, "unix", socket)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return nil, nil, fmt.Errorf("%w: %w", errBIRDDown, err)
+		return nil, nil, fmt.Errorf("bird %w: %w", ErrNotRunning, err)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, nil, fmt.Errorf("bird's control socket: %w: %s", err, birdSocketGroup(socket))
 	case err != nil:

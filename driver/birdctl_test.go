@@ -246,7 +246,7 @@ func TestBIRDControlNobody(t *testing.T) {
 	c := &birdControl{socket: filepath.Join(dir, "bird.ctl"), timeout: time.Second}
 	_, err := c.ask(t.Context(), "x")
 	want := "bird is not running: dial unix " + c.socket + ": connect: no such file or directory"
-	if birdText(err) != want || !errors.Is(err, errBIRDDown) {
+	if birdText(err) != want || !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	// What a killed BIRD leaves behind.
@@ -257,7 +257,7 @@ func TestBIRDControlNobody(t *testing.T) {
 	l.SetUnlinkOnClose(false)
 	l.Close()
 	_, err = c.ask(t.Context(), "x")
-	if !errors.Is(err, errBIRDDown) || !errors.Is(err, syscall.ECONNREFUSED) {
+	if !errors.Is(err, ErrNotRunning) || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Error(err)
 	}
 }

@@ -10,6 +10,7 @@ package driver
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -110,11 +111,17 @@ func (s State) Announced() []Route {
 	return slices.CompactFunc(out, func(a, b Route) bool { return a.Prefix.Masked() == b.Prefix.Masked() })
 }
 
+// ErrNotRunning is among what Observe returns for a daemon that is known not to
+// run: nobody listens on its socket. Such a one announces nothing.
+var ErrNotRunning = errors.New("is not running")
+
 // Driver keeps one routing daemon, or the kernel, in step.
 type Driver interface {
 	// Observe returns what the kernel or the daemon has, by asking it, never by
 	// remembering: of the routes it was last asked to apply, those it has have
-	// Presence Announced, and name the neighbours that they are exported to.
+	// Presence Announced, and name the neighbours that they are exported to. With
+	// an error the state is what could be learnt: of a route that is not in it
+	// nothing is known, unless the error is ErrNotRunning.
 	Observe(ctx context.Context) (State, error)
 	// Apply brings it in step with want. It is idempotent, does nothing where
 	// nothing is to be done, and returns nil only once want is in force. A

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
@@ -18,16 +19,12 @@ func (f *FRR) Observe(ctx context.Context) (State, error) {
 	asked := f.asked
 	f.mu.Unlock()
 	on := frrHostOf(asked)
-	roles, sights := make([]frrRole, len(f.Daemons)), make([]frrSight, len(f.Daemons))
+	looks := newFRRLooks(len(f.Daemons))
 	err := f.each(func(i int, d *frrDaemon) error {
 		s, err := d.look(ctx, asked, on)
-		roles[i], sights[i] = d.role, s
-		return err
+		return looks.took(i, d.role, s, err)
 	})
-	if err != nil {
-		return State{}, err
-	}
-	return frrTogether(asked, roles, sights), nil
+	return looks.together(asked, err)
 }
 
 // frrSight is what one daemon tells about what it announces.
@@ -38,16 +35,50 @@ type frrSight struct {
 	findings   []Finding
 }
 
-// frrTogether makes one state of what all daemons tell. A prefix is announced once
-// each daemon that carries its family has it.
+// frrLooks is what came of asking the daemons of a suite, each by its number.
+type frrLooks struct {
+	roles  []frrRole
+	sights []frrSight
+	errs   []error
+}
+
+func newFRRLooks(n int) frrLooks {
+	return frrLooks{make([]frrRole, n), make([]frrSight, n), make([]error, n)}
+}
+
+// took takes what a daemon told, and returns err.
+func (l frrLooks) took(i int, role frrRole, s frrSight, err error) error {
+	l.roles[i], l.sights[i], l.errs[i] = role, s, err
+	return err
+}
+
+// together makes one state of what the daemons told; err is why some did not. One
+// that does not run has nothing, so it is among the errors only if all the others
+// answered: else it would pass for the only one.
+func (l frrLooks) together(asked State, err error) (State, error) {
+	seen := frrTogether(asked, l.roles, l.sights)
+	if !slices.Contains(l.errs, nil) {
+		seen.Neighbours = nil // nobody told any
+	}
+	silent := slices.DeleteFunc(slices.Clone(l.errs), func(err error) bool { return errors.Is(err, ErrNotRunning) })
+	return seen, cmp.Or(errors.Join(silent...), err)
+}
+
+// frrTogether makes one state of what all daemons tell. What is to be announced is
+// there once each daemon that carries its family has it; what is to be withdrawn,
+// for as long as any has.
 func frrTogether(asked State, roles []frrRole, sights []frrSight) State {
 	announced, exported := map[netip.Prefix]bool{}, map[netip.Prefix][]string{}
+	unwanted := managed(asked)
+	for _, r := range asked.Announced() {
+		delete(unwanted, r.Prefix.Masked())
+	}
 	s := State{Interface: asked.Interface, Neighbours: []Neighbour{}}
 	for _, sight := range sights {
 		s.Neighbours = append(s.Neighbours, sight.neighbours...)
 		s.Findings = append(s.Findings, sight.findings...)
 		for p, degraded := range sight.held {
-			if heldByAll(roles, sights, p) {
+			if unwanted[p] || heldByAll(roles, sights, p) {
 				announced[p] = announced[p] || degraded
 				exported[p] = append(exported[p], sight.exported[p]...)
 			}
@@ -84,7 +115,7 @@ func heldByAll(roles []frrRole, sights []frrSight, p netip.Prefix) bool {
 // sends that.
 func (d *frrDaemon) look(ctx context.Context, asked State, on frrHost) (frrSight, error) {
 	if err := d.open(ctx); err != nil {
-		return frrSight{}, err
+		return frrSight{}, d.vty.away(err)
 	}
 	run, err := d.running(ctx)
 	if err != nil {

@@ -112,20 +112,16 @@ func (q *Quagga) Observe(ctx context.Context) (State, error) {
 		return State{}, err
 	}
 	on := quaggaHost(asked)
-	roles, sights := make([]frrRole, len(q.Daemons)), make([]frrSight, len(q.Daemons))
+	looks := newFRRLooks(len(q.Daemons))
 	err = q.each(func(i int, d *quaggaDaemon) error {
 		s, err := d.look(ctx, sections[d.vty.daemon], asked, on)
-		roles[i], sights[i] = d.role, s
-		return err
+		return looks.took(i, d.role, s, err)
 	})
-	if err != nil {
-		return State{}, err
-	}
-	seen := frrTogether(asked, roles, sights)
+	seen, err := looks.together(asked, err)
 	if len(asked.Routes) == 0 && !slices.ContainsFunc(q.Daemons, func(name string) bool { return name != "isisd" }) {
 		seen.Routes = nil // isisd has nothing under keepcast's names
 	}
-	return seen, nil
+	return seen, err
 }
 
 // Watch implements Watcher.

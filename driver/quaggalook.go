@@ -11,7 +11,7 @@ import (
 // sends that.
 func (d *quaggaDaemon) look(ctx context.Context, section frrConfig, asked State, on frrHost) (frrSight, error) {
 	if _, err := d.vty.open(ctx); err != nil {
-		return frrSight{}, err
+		return frrSight{}, d.vty.away(err)
 	}
 	run, err := d.running(ctx)
 	if err != nil {

@@ -89,6 +89,21 @@ func breaking(found []Finding) error {
 	return errors.Join(errs...)
 }
 
+// notRunning is the error of a daemon that nobody listens for: ErrNotRunning.
+type notRunning struct{ error }
+
+// Unwrap returns what the error is.
+func (e notRunning) Unwrap() []error { return []error{ErrNotRunning, e.error} }
+
+// away returns the error of open as notRunning if it says so of this daemon: where
+// there is a connection, it was about another one that configures it.
+func (v *vty) away(err error) error {
+	if v.conn == nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED)) {
+		return notRunning{err}
+	}
+	return err
+}
+
 // unreachable says that a daemon can't be asked: its unit has its log, the group
 // is that of its socket, and start is what starts it.
 func unreachable(daemon string, err error, unit, group, start string) Finding {

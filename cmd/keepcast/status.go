@@ -179,12 +179,16 @@ func neighbours(d engine.DriverStatus) string {
 	return fmt.Sprintf("%d/%d up", d.Up(), len(d.Neighbours))
 }
 
-// in names those that had the prefix when asked last.
+// in names those that had the prefix when asked last, and with a question mark
+// those that may have it, but could not be asked.
 func in(a engine.AddressStatus) string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(a.Seen)) {
-		if a.Seen[name].Present {
+		switch {
+		case a.Seen[name].Present:
 			names = append(names, name)
+		case a.Seen[name].Unknown:
+			names = append(names, name+"?")
 		}
 	}
 	return cmp.Or(strings.Join(names, ", "), "-")
@@ -194,7 +198,7 @@ func in(a engine.AddressStatus) string {
 func exported(a engine.AddressStatus) string {
 	var counts []string
 	for _, name := range slices.Sorted(maps.Keys(a.Seen)) {
-		if seen := a.Seen[name]; seen.Neighbours != nil {
+		if seen := a.Seen[name]; seen.Neighbours != nil && !seen.Unknown {
 			counts = append(counts, fmt.Sprintf("%s %d/%d", name, len(seen.ExportedTo), *seen.Neighbours))
 		}
 	}

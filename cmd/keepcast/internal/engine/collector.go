@@ -59,6 +59,9 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 		for prefix, a := range byPrefix(svc.Addresses) {
 			gauge(routeWanted, truth(a.Wanted == driver.Announced.String()), svc.Name, prefix)
 			for name, seen := range a.Seen {
+				if seen.Unknown {
+					continue // neither 0 nor 1 would be true
+				}
 				gauge(routeObserved, truth(seen.Present), svc.Name, prefix, name)
 				if seen.Neighbours != nil {
 					gauge(routeExported, float64(len(seen.ExportedTo)), svc.Name, prefix, name)

@@ -166,9 +166,8 @@ func (e *Engine) observe(ctx context.Context, last saved) (driver.State, error) 
 	if e.opts.Kernel == nil {
 		var all driver.State
 		for _, d := range e.cfg.Drivers {
-			if seen, err := d.Driver.Observe(ctx); err == nil {
-				all.Routes = append(all.Routes, seen.Routes...)
-			}
+			seen, _ := d.Driver.Observe(ctx) // its worker will say what it could not see
+			all.Routes = append(all.Routes, seen.Routes...)
 		}
 		return all, nil
 	}

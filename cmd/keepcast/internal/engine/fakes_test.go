@@ -119,11 +119,15 @@ type fakeDriver struct {
 	neighbours []driver.Neighbour
 	filtered   bool // the neighbours that are up are sent nothing
 	findings   []driver.Finding
+	mute       error // why it can't be asked
 }
 
 func (d *fakeDriver) Observe(context.Context) (driver.State, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.mute != nil {
+		return driver.State{}, d.mute
+	}
 	if d.deaf {
 		return driver.State{}, nil
 	}

@@ -21,12 +21,12 @@ var (
 	serviceState     = Metric{"keepcast_service_state", "gauge", []string{"service", "state"}, "1 for the state that the service is in, 0 for the others. Announced and degraded say that the daemons have told neighbours; announcing, that they have not yet."}
 	serviceDrained   = Metric{"keepcast_service_drained", "gauge", []string{"service"}, "1 while an operator or a file drains the service."}
 	routeWanted      = Metric{"keepcast_announcement_wanted", "gauge", []string{"service", "prefix"}, "1 when keepcast wants the prefix announced. Says nothing of the network."}
-	routeObserved    = Metric{"keepcast_announcement_observed", "gauge", []string{"service", "prefix", "driver"}, "1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbour was told."}
-	routeExported    = Metric{"keepcast_announcement_exported_neighbours", "gauge", []string{"service", "prefix", "driver"}, "Neighbours to whom the daemon, asked last, exported the prefix."}
+	routeObserved    = Metric{"keepcast_announcement_observed", "gauge", []string{"service", "prefix", "driver"}, "1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbour was told. Not there for a driver that could not be asked."}
+	routeExported    = Metric{"keepcast_announcement_exported_neighbours", "gauge", []string{"service", "prefix", "driver"}, "Neighbours to whom the daemon, asked last, exported the prefix. Not there for a driver that could not be asked."}
 	neighbours       = Metric{"keepcast_driver_neighbours", "gauge", []string{"driver", "state"}, "Neighbours to whom the daemon can announce, by state, up or down."}
 	findings         = Metric{"keepcast_driver_finding", "gauge", []string{"driver", "finding", "level", "subject"}, "1 for each thing that stands in the way of announcing, or makes it slow; keepcast status says what to do about it."}
 	checkUp          = Metric{"keepcast_check_up", "gauge", []string{"service", "check"}, "1 when the check is up, 0 when it is down or has not decided yet."}
-	driverInSync     = Metric{"keepcast_driver_in_sync", "gauge", []string{"driver"}, "1 when the newest wanted state is in force as far as the driver could verify it."}
+	driverInSync     = Metric{"keepcast_driver_in_sync", "gauge", []string{"driver"}, "1 when the newest wanted state is in force as far as the driver could verify it; 0 also while it can't be asked."}
 	configReloaded   = Metric{"keepcast_config_last_reload_successful", "gauge", nil, "1 when the last reload of the configuration succeeded; with 0 the one before is in force."}
 	configReloadTime = Metric{"keepcast_config_last_reload_success_timestamp_seconds", "gauge", nil, "Unix time of the last successful load of the configuration."}
 	buildInfo        = Metric{"keepcast_build_info", "gauge", []string{"version", "goversion"}, "1, with the build in the labels."}

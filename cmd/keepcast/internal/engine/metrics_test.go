@@ -60,10 +60,10 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is exported, but not declared", name)
 		}
 		want := `
-# HELP keepcast_announcement_exported_neighbours Neighbours to whom the daemon, asked last, exported the prefix.
+# HELP keepcast_announcement_exported_neighbours Neighbours to whom the daemon, asked last, exported the prefix. Not there for a driver that could not be asked.
 # TYPE keepcast_announcement_exported_neighbours gauge
 keepcast_announcement_exported_neighbours{driver="bird",prefix="192.0.2.53/32",service="dns"} 1
-# HELP keepcast_announcement_observed 1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbour was told.
+# HELP keepcast_announcement_observed 1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbour was told. Not there for a driver that could not be asked.
 # TYPE keepcast_announcement_observed gauge
 keepcast_announcement_observed{driver="bird",prefix="192.0.2.53/32",service="dns"} 1
 keepcast_announcement_observed{driver="kernel",prefix="192.0.2.53/32",service="dns"} 1

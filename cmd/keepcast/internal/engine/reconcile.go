@@ -50,6 +50,7 @@ type reconciler struct {
 	gatesBy  time.Time // when growing stops waiting for the gates
 	grown    bool
 	failures int
+	acted    time.Time // when the kernel was last told or looked at
 	state    driverReport
 }
 
@@ -95,20 +96,21 @@ func (r *reconciler) run(ctx context.Context) {
 	}
 }
 
-// next is the time until something is to be done without being asked.
+// next is the time until something is to be done without being asked. What the
+// workers report meanwhile does not put it off.
 func (r *reconciler) next() time.Duration {
 	switch {
 	case r.failures > 0:
-		return backoff(spacing, lookEvery, r.failures)
+		return time.Until(r.acted.Add(backoff(spacing, lookEvery, r.failures)))
 	case !r.grown && r.now.gen > 0:
 		return max(time.Until(r.gatesBy), time.Millisecond)
 	}
-	return lookEvery
+	return time.Until(r.acted.Add(lookEvery))
 }
 
 // take starts on a new wanted state.
 func (r *reconciler) take(ctx context.Context, t task) {
-	r.now = t
+	r.now, r.acted = t, time.Now()
 	if r.grown { // else one that hangs could put off growing with every change
 		r.gatesBy = time.Now().Add(gateLimit)
 	}
@@ -159,9 +161,9 @@ func (r *reconciler) gatesDone() bool {
 
 // grow adds what is new, and everything that is missing with it.
 func (r *reconciler) grow(ctx context.Context) {
-	r.grown = true
+	r.grown, r.acted = true, time.Now()
 	if r.kernel != nil {
-		start := time.Now()
+		start := r.acted
 		// Shrink again: what failed before, or was undone, is done now.
 		err := errors.Join(r.kernel.Shrink(ctx, r.now.want), r.kernel.Grow(ctx, r.now.want))
 		r.metrics.applied(kernelName, time.Since(start), err)
@@ -205,6 +207,7 @@ func (r *reconciler) succeeded() {
 // repair compares the host with what is wanted and mends it. Own changes bring
 // it here too, and are found to be right.
 func (r *reconciler) repair(ctx context.Context) {
+	r.acted = time.Now()
 	switch {
 	case r.kernel == nil || r.now.gen == 0:
 		return
@@ -227,11 +230,11 @@ func (r *reconciler) repair(ctx context.Context) {
 // not what is wanted.
 func (r *reconciler) see(ctx context.Context) (missing, ok bool) {
 	seen, err := r.kernel.Observe(ctx)
+	r.state.sight = sightOf(seen, err)
 	if err != nil {
 		r.failed(ctx, err)
 		return false, false
 	}
-	r.state.sight = sightOf(seen)
 	r.report(r.state)
 	return !fulfilled(seen, r.now.want), true
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 
@@ -12,10 +13,13 @@ type sight struct {
 	routes     map[netip.Prefix]driver.Route // announced there, by masked prefix
 	neighbours []driver.Neighbour            // nil: it does not tell them
 	findings   []driver.Finding
+	whole      bool // what is not among the routes is not there; else nobody knows
 }
 
-func sightOf(s driver.State) sight {
+// sightOf is what a driver observed; err is what kept it from seeing all.
+func sightOf(s driver.State, err error) sight {
 	out := sight{routes: map[netip.Prefix]driver.Route{}, neighbours: s.Neighbours, findings: slices.Clone(s.Findings)}
+	out.whole = err == nil || errors.Is(err, driver.ErrNotRunning)
 	for _, r := range s.Announced() {
 		out.routes[r.Prefix.Masked()] = r
 	}
@@ -27,6 +31,7 @@ func sightOf(s driver.State) sight {
 // Sight is how far an announcement got with the kernel or one daemon.
 type Sight struct {
 	Present    bool     `json:"present"`               // it has the prefix
+	Unknown    bool     `json:"unknown,omitempty"`     // it could not be asked, and may have it
 	ExportedTo []string `json:"exported_to,omitempty"` // the neighbours that are sent it
 	Neighbours *int     `json:"neighbours,omitempty"`  // how many could be; nil: the daemon does not tell
 	up         int      // of these
@@ -35,7 +40,7 @@ type Sight struct {
 // of returns how far the announcement of p got.
 func (s sight) of(p netip.Prefix) Sight {
 	r, present := s.routes[p]
-	out := Sight{Present: present, ExportedTo: r.ExportedTo}
+	out := Sight{Present: present, Unknown: !present && !s.whole, ExportedTo: r.ExportedTo}
 	if s.neighbours == nil {
 		return out
 	}
@@ -60,7 +65,7 @@ func (s Sight) announced() bool {
 
 // counts reports whether the daemon could announce the prefix at all. One that has
 // no neighbour for its family could not, and says so by a finding.
-func (s Sight) counts() bool { return s.Neighbours == nil || *s.Neighbours > 0 }
+func (s Sight) counts() bool { return s.Unknown || s.Neighbours == nil || *s.Neighbours > 0 }
 
 // agree reports whether what is seen is what is wanted, as far as the daemon can
 // bring it about: a neighbour that is down is not its doing.

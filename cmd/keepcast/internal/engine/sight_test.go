@@ -1,10 +1,15 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/keepcast/keepcast/driver"
 )
@@ -82,7 +87,63 @@ func TestShownWithdrawing(t *testing.T) {
 	})
 }
 
-// A neighbour that comes up later is noticed without anything else happening.
+// What a daemon has that can't be asked is unknown: nothing of it is announced for
+// sure, nor withdrawn. One that does not run has nothing.
+func TestShownUnknown(t *testing.T) {
+	silent := errors.New("asking bird: no answer within 5s")
+	gone := fmt.Errorf("bird %w", driver.ErrNotRunning)
+	for name, tc := range map[string]struct {
+		mute     error
+		check    error
+		want     State
+		observed int // how many of kernel and bird a metric tells of
+	}{
+		"silent, announced": {silent, nil, Announcing, 1},
+		"silent, withdrawn": {silent, errDead, Withdrawing, 1},
+		"gone, announced":   {gone, nil, Announcing, 2},
+		"gone, withdrawn":   {gone, errDead, Withdrawn, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			c := &fakeCheck{}
+			b.service("dns", address, c)
+			synctest.Test(t, func(t *testing.T) {
+				registry := prometheus.NewRegistry()
+				b.registry = registry
+				b.start()
+				registry.MustRegister(Collector{b.engine})
+				later(2 * time.Second)
+				b.shows("dns", Announced)
+				b.driver.set(func() { b.driver.mute = tc.mute })
+				c.set(tc.check)
+				later(time.Minute)
+				b.shows("dns", tc.want)
+				s, err := b.engine.Status()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := s.Services[0].Addresses[0].Seen["bird"]; got.Present || got.Unknown != errors.Is(tc.mute, silent) {
+					t.Errorf("seen in bird: %+v", got)
+				}
+				if d := s.Drivers[1]; d.InSync || d.Error != "can't be asked what it announces: "+tc.mute.Error() {
+					t.Errorf("driver %+v", d)
+				}
+				if n, err := testutil.GatherAndCount(registry, routeObserved.Name); n != tc.observed || err != nil {
+					t.Errorf("%d series of %s, %v", n, routeObserved.Name, err)
+				}
+				b.driver.set(func() { b.driver.mute = nil })
+				later(time.Minute)
+				b.shows("dns", map[bool]State{true: Announced, false: Withdrawn}[tc.check == nil])
+				b.end()
+				if n := strings.Count(b.log.String(), "can't be asked"); n != 1 {
+					t.Errorf("logged %d times:\n%s", n, b.log.String())
+				}
+			})
+		})
+	}
+}
+
+// A neighbour that comes up later or goes is noticed without anything else happening.
 func TestNeighbourComesUp(t *testing.T) {
 	b := newBench(t)
 	b.service("dns", address, &fakeCheck{})
@@ -92,8 +153,12 @@ func TestNeighbourComesUp(t *testing.T) {
 		later(2 * time.Second)
 		b.shows("dns", Announcing)
 		b.driver.set(func() { b.driver.neighbours = []driver.Neighbour{{Name: "r1", IPv4: true, Up: true}} })
-		later(lookEvery + time.Second)
+		later(askEvery)
 		b.shows("dns", Announced)
+		later(time.Minute)
+		b.driver.set(func() { b.driver.neighbours = []driver.Neighbour{{Name: "r1", IPv4: true}} })
+		later(askEvery)
+		b.shows("dns", Announcing)
 		b.end()
 	})
 }

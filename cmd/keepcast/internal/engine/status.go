@@ -143,7 +143,8 @@ func (e *Engine) addressStatus(s *service, r driver.Route) AddressStatus {
 }
 
 // shown is the state that is really so: announced only once every daemon that
-// could has told a neighbour, and withdrawn only once none has it any more.
+// could has told a neighbour, and withdrawn only once it is known of each that it
+// does not have it any more.
 func shown(wanted State, addresses []AddressStatus) State {
 	for _, a := range addresses {
 		switch {
@@ -156,10 +157,10 @@ func shown(wanted State, addresses []AddressStatus) State {
 	return wanted
 }
 
-// left reports whether anything of the announcement is still there.
+// left reports whether anything of the announcement is still there, or may be.
 func (a AddressStatus) left() bool {
 	for _, seen := range a.Seen {
-		if seen.Present {
+		if seen.Present || seen.Unknown {
 			return true
 		}
 	}
@@ -190,11 +191,14 @@ func (a AddressStatus) announced() bool {
 func (e *Engine) driverStatus(name, kind string) DriverStatus {
 	d := e.hostView[name]
 	out := DriverStatus{
-		Name: name, Kind: kind, InSync: d.inSync, Since: d.since,
+		Name: name, Kind: kind, InSync: d.inSync && d.unseen == nil, Since: d.since,
 		Neighbours: d.sight.neighbours, Findings: d.sight.findings,
 	}
-	if d.err != nil {
+	switch {
+	case d.err != nil:
 		out.Error = d.err.Error()
+	case d.unseen != nil:
+		out.Error = "can't be asked what it announces: " + d.unseen.Error()
 	}
 	return out
 }

@@ -27,13 +27,17 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// keepWatching runs watch again whenever it ends, until ctx is done. What is
-// missed in between is found by looking every lookEvery.
+// keepWatching runs watch again whenever it ends, until ctx is done, the later the
+// oftener it ended soon. What is missed in between is found by looking every lookEvery.
 func keepWatching(ctx context.Context, log *slog.Logger, watch func(context.Context, func()) error, changed func()) {
 	for failures := 1; ; failures++ {
+		began := time.Now()
 		err := watch(ctx, changed)
 		if ctx.Err() != nil {
 			return
+		}
+		if time.Since(began) > lookEvery { // it did work
+			failures = 1
 		}
 		log.Debug("watch ended, starting it again", "err", err)
 		if !pause(ctx, backoff(100*time.Millisecond, lookEvery, failures)) {

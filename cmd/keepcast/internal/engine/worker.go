@@ -20,6 +20,9 @@ const (
 	spacing = 100 * time.Millisecond
 	// lookEvery is how often everything is compared without a reason.
 	lookEvery = 30 * time.Second
+	// askEvery is how often a daemon is asked what it announces: its sessions come
+	// and go, and nothing tells of that.
+	askEvery = 5 * time.Second
 	// patientLooks is how many looks may find that a daemon has not caught up,
 	// over some three seconds, until it is told again.
 	patientLooks = 5
@@ -59,6 +62,7 @@ type driverReport struct {
 	inSync bool
 	err    error
 	since  time.Time // of err, or of being in step
+	unseen error     // what kept the last look from seeing all
 	sight  sight
 	missed []driver.Route // announced, and after several looks still not observed
 }
@@ -118,10 +122,7 @@ func (w *worker) run(ctx context.Context) {
 		}
 		if w.now.gen > 0 && !lookAt.IsZero() && !time.Now().Before(lookAt) {
 			w.observe(ctx)
-			lookAt = time.Now().Add(backoff(spacing, lookEvery, w.looks))
-			if w.agreed {
-				lookAt = time.Time{} // again after the next Apply
-			}
+			lookAt = time.Now().Add(w.rest())
 		}
 		timer.Reset(time.Until(soonest(due, lookAt)))
 	}
@@ -223,7 +224,7 @@ func (w *worker) countRepair(ctx context.Context, t task) {
 	if !w.agreed || !w.ok || !same(w.applied, t.want) {
 		return
 	}
-	if seen, err := w.cfg.Driver.Observe(ctx); err == nil && !sightOf(seen).agree(t.want) {
+	if seen, err := w.cfg.Driver.Observe(ctx); err == nil && !sightOf(seen, nil).agree(t.want) {
 		w.metrics.repaired(w.cfg.Name)
 		w.log.Warn("daemon changed by itself, putting it right")
 	}
@@ -237,19 +238,32 @@ func (w *worker) again() time.Time {
 	return time.Now().Add(backoff(2*spacing, lookEvery, w.failures))
 }
 
+// rest is how long to wait before the next look.
+func (w *worker) rest() time.Duration {
+	if w.agreed {
+		return askEvery
+	}
+	return backoff(spacing, askEvery, w.looks)
+}
+
 // observe asks the daemon what it announces.
 func (w *worker) observe(ctx context.Context) {
 	seen, err := w.cfg.Driver.Observe(ctx)
 	if ctx.Err() != nil {
 		return
 	}
-	w.state.sight = sight{}
+	if err != nil && w.state.unseen == nil && w.state.err == nil {
+		w.log.Warn("daemon can't be asked what it announces", "err", err)
+	}
+	w.state.sight, w.state.unseen = sightOf(seen, err), err
 	if err == nil {
-		w.state.sight = sightOf(seen)
 		w.tellFindings(w.state.sight.findings)
 	}
 	w.agreed = err == nil && w.state.sight.agree(w.now.want)
 	w.looks++
+	if w.agreed {
+		w.looks = 0
+	}
 	w.state.missed = nil
 	if err == nil && w.ok && w.looks > patientLooks && w.looks <= patientLooks+reminders {
 		w.state.missed = w.state.sight.missed(w.now.want)

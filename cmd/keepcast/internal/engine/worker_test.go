@@ -104,7 +104,10 @@ func TestRepair(t *testing.T) {
 		b.kernel.changed()
 		later(0)
 		b.wantKernel(address, driver.Announced)
-		b.driver.set(func() { b.driver.have = driver.State{} }) // nobody tells
+		b.kernel.set(func() { delete(b.kernel.have, netip.MustParsePrefix(address)) }) // nobody tells
+		later(lookEvery)
+		b.wantKernel(address, driver.Announced)
+		b.driver.set(func() { b.driver.have = driver.State{} }) // nor here
 		later(lookEvery + time.Second)
 		if len(b.driver.have.Announced()) != 1 {
 			t.Error("the gate is not repaired")
