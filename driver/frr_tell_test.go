@@ -8,16 +8,17 @@ import (
 	"time"
 )
 
-// tell says commands to a daemon on a connection of its own; it returns the last answer.
+// tell says commands to a daemon on a connection of its own; it returns the last
+// answer. A mgmtd that has just started, or works for keepcast, is waited for.
 func (r *realFRR) tell(name string, commands ...string) (string, error) {
-	v := vty{daemon: name, path: filepath.Join(r.dir, name+".vty"), timeout: 10 * time.Second}
-	defer v.close()
-	if _, err := v.open(r.t.Context()); err != nil {
+	d := frrDaemon{mgmtd: vty{daemon: name, path: filepath.Join(r.dir, name+".vty"), timeout: 10 * time.Second}}
+	defer d.mgmtd.close()
+	if _, err := d.mgmtd.open(r.t.Context()); err != nil {
 		return "", err
 	}
 	var text string
 	for _, c := range commands { // one at a time: mgmtd 10.3 loses what comes while it commits
-		answers, err := v.run(r.t.Context(), c)
+		answers, err := d.insist(r.t.Context(), c)
 		if err = errors.Join(err, refusals(name, answers)); err != nil {
 			return "", err
 		}

@@ -113,7 +113,12 @@ func TestFRRRealTakenAway(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				if err := watch.Watch(ctx, func() { _ = f.Apply(ctx, want) }); err != nil { // its work is seen below
+				// As the engine does: again, where mgmtd is still at work for the other.
+				repair := func() {
+					for ctx.Err() == nil && f.Apply(ctx, want) != nil {
+					}
+				}
+				if err := watch.Watch(ctx, repair); err != nil { // its work is seen below
 					t.Errorf("watch: %v", err)
 				}
 			})
