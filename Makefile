@@ -95,10 +95,11 @@ release: ## build everything into dist: packages, archives, SBOMs, checksums
 	@cd dist && sha256sum -- *.* >SHA256SUMS && sha256sum --check --quiet SHA256SUMS && wc -l SHA256SUMS
 
 .PHONY: package-reproducible
-package-reproducible: ## build the packages of one architecture twice, and compare them
-	@rm -rf dist/one dist/two
+package-reproducible: ## build the packages of one architecture twice, the second time elsewhere, and compare them
+	@rm -rf dist/one dist/two dist/clone
 	@$(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/one STAGE=dist/one/stage >/dev/null
-	@$(MAKE) --no-print-directory package REBUILD=-a ARCHITECTURES=amd64 PACKAGE_DIR=dist/two STAGE=dist/two/stage >/dev/null
+	@umask 077 && git clone -q . dist/clone && \
+	  $(MAKE) --no-print-directory -C dist/clone package REBUILD=-a ARCHITECTURES=amd64 PACKAGE_DIR=$(CURDIR)/dist/two >/dev/null
 	@cd dist/one && sha256sum *.deb *.rpm *.apk *.zst | (cd ../two && sha256sum --check)
 
 .PHONY: vm-test

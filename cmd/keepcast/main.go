@@ -15,6 +15,7 @@ import (
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
 )
 
 // The exit codes. They are documented in docs/reference/exit-codes of the
@@ -108,7 +109,7 @@ service behind it works.
 	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "/etc/keepcast/keepcast.yaml", "main configuration file; drop-ins are in conf.d beside it")
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "control socket (default: as configured)")
 	root.AddCommand(a.runCommand(), a.validateCommand(), a.doctorCommand(), a.statusCommand(), a.probeCommand(),
-		a.drainCommand(), a.resumeCommand(), a.renderCommand(), a.initCommand(), a.withdrawAllCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
+		a.drainCommand(), a.resumeCommand(), a.reloadCommand(), a.renderCommand(), a.initCommand(), a.withdrawAllCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	markUsage(root)
 	return root
@@ -131,13 +132,15 @@ func markUsage(c *cobra.Command) {
 
 // client returns the client of the running keepcast. Without --socket the
 // configuration says where it listens; a broken one must not keep an operator
-// from draining, so then the built-in place is taken.
+// from draining, so then that in force is looked at, or the built-in place taken.
 func (a *app) client() control.Client {
 	if a.socket != "" {
 		return control.Client{Socket: a.socket}
 	}
-	if cfg, err := config.Load(a.configFile); err == nil {
-		return control.Client{Socket: cfg.ControlSocket}
+	for _, path := range []string{a.configFile, engine.InForceFile(config.DefaultOf("runtime_directory"))} {
+		if cfg, err := config.Load(path); err == nil {
+			return control.Client{Socket: cfg.ControlSocket}
+		}
 	}
 	return control.Client{Socket: config.DefaultOf("control_socket")}
 }

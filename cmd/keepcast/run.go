@@ -30,8 +30,8 @@ func (a *app) runCommand() *cobra.Command {
 		Long: `Run probes the services and keeps the kernel and the routing daemons in step, until
 SIGTERM or SIGINT. What happens to the announcements then is set by on_stop.
 
-SIGHUP loads the configuration anew. When it is bad, the old one stays in force
-and every fault is logged.`,
+SIGHUP, or "keepcast reload", loads the configuration anew. When it is bad, the old one
+stays in force and every fault is logged.`,
 		Example: "  keepcast run --config /etc/keepcast/keepcast.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -93,12 +93,22 @@ func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, 
 	defer stop()
 	var running sync.WaitGroup
 	var served error
+	asked := make(chan chan<- error)
+	reload := func() error {
+		answer := make(chan error, 1)
+		select {
+		case asked <- answer:
+			return <-answer
+		case <-serving.Done():
+			return engine.ErrStopped
+		}
+	}
 	running.Go(func() {
-		if served = control.Serve(serving, d.engine, registry, d.log, socket, web); served != nil {
+		if served = control.Serve(serving, d.engine, reload, registry, d.log, socket, web); served != nil {
 			stop()
 		}
 	})
-	running.Go(func() { d.reloads(serving) })
+	running.Go(func() { d.reloads(serving, asked) })
 	err := d.engine.Run(ctx)
 	d.systemd.stopping()
 	end()
@@ -137,38 +147,47 @@ func (d *daemon) warnOfBinding() {
 	}
 }
 
-// reloads loads the configuration anew at every SIGHUP, until ctx is done.
-func (d *daemon) reloads(ctx context.Context) {
+// reloads loads the configuration anew at every SIGHUP and whenever somebody asks,
+// who is told what came of it, until ctx is done.
+func (d *daemon) reloads(ctx context.Context, asked <-chan chan<- error) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
 	for {
+		var answer chan<- error
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangups:
-			d.systemd.reloading()
-			d.reload()
-			d.systemd.ready()
+		case answer = <-asked:
+		}
+		d.systemd.reloading()
+		err := d.reload()
+		if err != nil {
+			d.log.Error("reload refused, the old configuration stays in force", "err", err)
+		}
+		d.systemd.ready()
+		if answer != nil {
+			answer <- err
 		}
 	}
 }
 
-func (d *daemon) reload() {
+// reload loads the configuration anew. The error says why the old one stays.
+func (d *daemon) reload() error {
 	cfg, err := config.Load(d.app.configFile)
 	if err != nil {
-		d.log.Error("reload refused, the old configuration stays in force", "err", err)
-		if err := d.engine.ReloadFailed(err); err != nil {
-			d.log.Warn("reload while stopping", "err", err)
+		if stopped := d.engine.ReloadFailed(err); stopped != nil {
+			return stopped
 		}
-		return
+		return err
 	}
 	equip(cfg, d.log, d.metrics.Reloaded)
 	if err := d.engine.Reload(cfg); err != nil {
-		d.log.Error("reload refused, the old configuration stays in force", "err", err)
-		return
+		return err
 	}
 	d.log.Info("configuration reloaded", "files", len(cfg.Files), "services", len(cfg.Services))
+	return nil
 }
 
 // listen opens the read-only HTTP server; nil without an address.

@@ -46,11 +46,19 @@ make_directories() {
 }
 
 # try_restart restarts a keepcast that runs; a machine that is not booted, such
-# as an image that is being made, has none.
+# as an image that is being made, has none. One whose files are not valid is not
+# restarted, since it would not come back: the old one goes on with what it has.
 try_restart() {
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    systemctl try-restart keepcast.service
+    systemctl is-active --quiet keepcast.service || return 0
+    if ! keepcast validate >/dev/null; then
+      echo "keepcast: NOT restarted, since its configuration is not valid, see above: correct it, then systemctl restart keepcast" >&2
+      return 0
+    fi
+    systemctl reset-failed keepcast.service # restarts by us do not count as crashes
+    systemctl restart keepcast.service ||
+      echo "keepcast: does not run with the new version: systemctl status keepcast" >&2
   elif command -v rc-service >/dev/null && rc-service --quiet keepcast status >/dev/null 2>&1; then
     echo "keepcast: the new version runs after \"rc-service keepcast restart\", which withdraws for a moment"
   fi
@@ -70,7 +78,7 @@ join_groups
 make_directories
 if [ -d /run/systemd/system ] && [ -x /usr/lib/systemd/systemd-sysctl ]; then
   /usr/lib/systemd/systemd-sysctl 50-keepcast.conf || true # as at the next boot; a container may not let us
-elif command -v sysctl >/dev/null; then
+elif [ -d /run/openrc ]; then # not in a chroot: the kernel is that of its host
   sysctl -q -p /usr/lib/sysctl.d/50-keepcast.conf || true
 fi
 try_restart

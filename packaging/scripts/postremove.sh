@@ -4,6 +4,7 @@
 set -e
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload
+  systemctl reset-failed keepcast.service keepcast-failsafe.service 2>/dev/null || true # it knows them no more
 fi
 if [ "${1:-}" = purge ]; then
   rm -rf /etc/keepcast /var/lib/keepcast /run/keepcast

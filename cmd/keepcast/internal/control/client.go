@@ -36,6 +36,12 @@ func (c Client) Resume(ctx context.Context, services []string) (engine.Status, e
 	return c.do(ctx, http.MethodPost, "/v1/resume", DrainRequest{Services: services})
 }
 
+// Reload has the configuration loaded anew and returns the status after it. The
+// error says why the one before stays in force.
+func (c Client) Reload(ctx context.Context) (engine.Status, error) {
+	return c.do(ctx, http.MethodPost, "/v1/reload", nil)
+}
+
 func (c Client) do(ctx context.Context, method, path string, body any) (s engine.Status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -39,8 +39,13 @@ func (e *fakeEngine) Resume(services []string) error {
 	return e.err
 }
 
+func (e *fakeEngine) reload() error {
+	e.orders = append(e.orders, "reload")
+	return e.err
+}
+
 // served starts both servers and returns the client and the address of the web.
-func served(t *testing.T, e Engine) (client Client, web string) {
+func served(t *testing.T, e *fakeEngine) (client Client, web string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "keepcast.sock")
 	socket, err := Listen(t.Context(), path)
@@ -54,7 +59,7 @@ func served(t *testing.T, e Engine) (client Client, web string) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Serve(ctx, e, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), socket, l)
+		ended <- Serve(ctx, e, e.reload, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), socket, l)
 	}()
 	t.Cleanup(func() {
 		stop()
@@ -77,7 +82,10 @@ func TestCommands(t *testing.T) {
 	if _, err := c.Resume(t.Context(), nil); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{"drain dns,ldap CHG-1", "resume "}, e.orders); diff != "" {
+	if _, err := c.Reload(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"drain dns,ldap CHG-1", "resume ", "reload"}, e.orders); diff != "" {
 		t.Error(diff)
 	}
 	e.err = errors.New(`no service "dsn" (running: dns)`)
@@ -157,7 +165,7 @@ func TestReadOnly(t *testing.T) {
 }
 
 func TestBadRequests(t *testing.T) {
-	h := controlHandler(&fakeEngine{}, prometheus.NewRegistry())
+	h := controlHandler(&fakeEngine{}, nil, prometheus.NewRegistry())
 	for body, want := range map[string]string{
 		"{":            `{"error":"request: unexpected EOF"}`,
 		`{"all":true}`: `{"error":"request: json: unknown field \"all\""}`,

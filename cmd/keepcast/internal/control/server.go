@@ -63,7 +63,7 @@ func Handler(e Engine, metrics prometheus.Gatherer) http.Handler {
 }
 
 // controlHandler serves the commands too.
-func controlHandler(e Engine, metrics prometheus.Gatherer) http.Handler {
+func controlHandler(e Engine, reload func() error, metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", Handler(e, metrics))
 	order := func(do func(DrainRequest) error) http.HandlerFunc {
@@ -84,6 +84,7 @@ func controlHandler(e Engine, metrics prometheus.Gatherer) http.Handler {
 	}
 	mux.HandleFunc("POST /v1/drain", order(func(r DrainRequest) error { return e.Drain(r.Services, r.Until, r.Reason) }))
 	mux.HandleFunc("POST /v1/resume", order(func(r DrainRequest) error { return e.Resume(r.Services) }))
+	mux.HandleFunc("POST /v1/reload", order(func(DrainRequest) error { return reload() }))
 	return mux
 }
 
@@ -165,9 +166,9 @@ func restrict(path string) error {
 }
 
 // Serve serves the commands on the control socket and, where web is not nil,
-// the read-only part on it, until ctx is done.
-func Serve(ctx context.Context, e Engine, metrics prometheus.Gatherer, log *slog.Logger, socket, web net.Listener) error {
-	servers := map[net.Listener]*http.Server{socket: server(controlHandler(e, metrics), log)}
+// the read-only part on it, until ctx is done. Reload loads the configuration anew.
+func Serve(ctx context.Context, e Engine, reload func() error, metrics prometheus.Gatherer, log *slog.Logger, socket, web net.Listener) error {
+	servers := map[net.Listener]*http.Server{socket: server(controlHandler(e, reload, metrics), log)}
 	if web != nil {
 		servers[web] = server(Handler(e, metrics), log)
 	}

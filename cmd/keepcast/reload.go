@@ -1,0 +1,28 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) reloadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "reload",
+		Short: "have the running keepcast load its configuration anew",
+		Long: `Reload has the running keepcast load the main file and all drop-ins anew, and waits for
+what becomes of it. Exit code 1 when it refuses them, since a file has a fault or a setting
+has changed that takes a restart: then the configuration before stays in force. The same is
+done by SIGHUP, which tells nobody how it went.`,
+		Example: "  keepcast reload",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := a.client().Reload(c.Context())
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "in force: %d services of %d files\n", len(s.Services), len(s.Config.Files))
+			return err
+		},
+	}
+}
