@@ -70,6 +70,10 @@ case "${1:-}" in
     [ -z "$joined" ] || try_restart
     exit 0
     ;;
+  abort-remove)
+    [ ! -e /run/keepcast-was-enabled ] || systemctl enable --now keepcast.service
+    exit 0
+    ;;
   abort-*) exit 0 ;;
 esac
 

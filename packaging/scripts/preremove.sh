@@ -9,6 +9,8 @@ case "${1:-}" in
 esac
 
 if [ -d /run/systemd/system ]; then
+  # Should dpkg not get through with it, it is to run again (abort-remove).
+  if systemctl is-enabled --quiet keepcast.service; then touch /run/keepcast-was-enabled; fi
   systemctl --no-reload disable --now keepcast.service
   systemctl stop keepcast-failsafe.service
 elif command -v rc-service >/dev/null; then
