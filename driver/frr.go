@@ -82,9 +82,9 @@ func (f *FRR) Apply(ctx context.Context, want State) error {
 	f.mu.Unlock()
 	on := frrHostOf(want)
 	err = f.each(func(_ int, d *frrDaemon) error {
-		section, ok := sections[d.vty.daemon]
-		if !ok {
-			return fmt.Errorf("template %s: no section %q", frrTemplate, frrSectionMark+d.vty.daemon)
+		section, err := sectionOf(frrTemplate, sections, d.vty.daemon)
+		if err != nil {
+			return err
 		}
 		return d.apply(ctx, section, want, on)
 	})

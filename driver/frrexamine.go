@@ -56,7 +56,7 @@ func (f *FRR) Examine(ctx context.Context, want State) []Finding {
 	out, zebra := f.examineZebra(ctx)
 	snippet, err := f.Render(want)
 	if err == nil {
-		_, err = frrSections(frrTemplate, snippet)
+		err = f.Loadable(snippet)
 	}
 	if err != nil {
 		out = append(out, badTemplate(frrTemplate, err))

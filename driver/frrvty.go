@@ -81,9 +81,8 @@ func (v *vty) dial(ctx context.Context) (net.Conn, error) {
 
 // run sends commands in one write, so that the daemon works them off together, and
 // reads an answer to each. If keepcast dies meanwhile, the daemon drops those that
-// it has not come to. The error is one
-// of the connection, which is then closed; what the daemon refused is in the
-// answers.
+// it has not come to. The error is one of the connection, which is then closed; what
+// the daemon refused is in the answers.
 func (v *vty) run(ctx context.Context, commands ...string) ([]vtyAnswer, error) {
 	if err := v.conn.SetDeadline(time.Now().Add(v.timeout)); err != nil {
 		return nil, v.broken(ctx, commands[0], err)

@@ -59,11 +59,20 @@ func (q *Quagga) Loadable(snippet []byte) error {
 // complete says that a template leaves the section of a daemon out.
 func complete(template string, sections map[string]frrConfig, daemons []string) error {
 	for _, name := range daemons {
-		if _, ok := sections[name]; !ok {
-			return fmt.Errorf("template %s: no section %q", template, frrSectionMark+name)
+		if _, err := sectionOf(template, sections, name); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// sectionOf returns the section of a daemon, which a template may leave out.
+func sectionOf(template string, sections map[string]frrConfig, daemon string) (frrConfig, error) {
+	section, ok := sections[daemon]
+	if !ok {
+		return section, fmt.Errorf("template %s: no section %q", template, frrSectionMark+daemon)
+	}
+	return section, nil
 }
 
 // sideBySide calls work for all at the same time and joins their errors, in the
