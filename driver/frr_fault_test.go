@@ -26,17 +26,19 @@ func TestFRRRealRestart(t *testing.T) {
 	frrApply(t, f, frrRouteOf(frr4, Announced, false))
 	frrSees(t, f, frr4)
 
+	proxy := newFRRProxy(t, r.dir, "bgpd")
+	watch := testFRR(proxy.dir, "bgpd")
 	var told atomic.Int32
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := f.Watch(ctx, func() { told.Add(1) }); err != nil {
+		if err := watch.Watch(ctx, func() { told.Add(1) }); err != nil {
 			t.Errorf("watch: %v", err)
 		}
 	})
 	defer wg.Wait()
 	defer cancel()
-	frrUntil(t, "the watch is in place", func() bool { return frrConnections(t, strings.TrimPrefix(r.dir, r.root)+"/bgpd.vty") >= 2 })
+	frrUntil(t, "the watch looks", func() bool { return proxy.looked() > 0 })
 
 	r.stop("bgpd")
 	frrUntil(t, "told that bgpd is gone", func() bool { return told.Load() > 0 })
@@ -65,26 +67,6 @@ func TestFRRRealRestart(t *testing.T) {
 	frrUntil(t, "told again, for frr.conf comes after the start", func() bool { return told.Load() > 0 })
 	frrApply(t, f, frrRouteOf(frr4, Announced, true))
 	frrSees(t, f, frr4+"!")
-}
-
-// frrConnections counts the connections to a socket. A connection is in the
-// namespace of the thread that made it.
-func frrConnections(t *testing.T, path string) int {
-	t.Helper()
-	tables, err := filepath.Glob("/proc/self/task/*/net/unix")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sockets := map[string]bool{}
-	for _, name := range tables {
-		table, _ := os.ReadFile(name) // the thread may have ended
-		for line := range strings.Lines(string(table)) {
-			if w := strings.Fields(line); w[len(w)-1] == path {
-				sockets[w[6]] = true
-			}
-		}
-	}
-	return len(sockets) - 1 // the daemon listens on one
 }
 
 // What the operator has not configured is said in words.

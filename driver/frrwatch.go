@@ -83,8 +83,8 @@ func (f *FRR) watchDirectory(ctx context.Context, watcher *fsnotify.Watcher, app
 	}
 }
 
-// attend tells when a daemon goes away, when it is back, and when somebody else
-// changed in it what keepcast looks at.
+// attend tells when a daemon goes away or is not there at the first look, when it is
+// back, and when somebody else changed in it what keepcast looks at.
 func (f *FRR) attend(ctx context.Context, daemon string, appeared <-chan struct{}, tell func()) {
 	d := f.daemon(daemon)
 	pause := frrRetryFirst
@@ -95,6 +95,8 @@ func (f *FRR) attend(ctx context.Context, daemon string, appeared <-chan struct{
 			if time.Since(since) > frrRetry {
 				pause = frrRetryFirst
 			}
+		} else if !wasDown && ctx.Err() == nil {
+			tell() // it may have gone after what was last applied
 		}
 		_ = errors.Join(d.vty.close(), d.mgmtd.close()) // nothing was written
 		timer := time.NewTimer(pause)
