@@ -28,7 +28,8 @@ type deviceKey struct{}
 
 // WithDevice returns a context under which Dialer binds each connection to the
 // network device that device names at that moment, a VRF; an empty name: to none.
-func WithDevice(ctx context.Context, device func() string) context.Context {
+// Its error fails the connection.
+func WithDevice(ctx context.Context, device func() (string, error)) context.Context {
 	return context.WithValue(ctx, deviceKey{}, device)
 }
 
@@ -44,8 +45,12 @@ func control(ctx context.Context, _, address string, conn syscall.RawConn) error
 	if err != nil {
 		return nil // a unix socket: always local, and in no VRF
 	}
-	if device, ok := ctx.Value(deviceKey{}).(func() string); ok {
-		if err := bind(conn, device()); err != nil {
+	if device, ok := ctx.Value(deviceKey{}).(func() (string, error)); ok {
+		name, err := device()
+		if err == nil {
+			err = bind(conn, name)
+		}
+		if err != nil {
 			return err
 		}
 	}

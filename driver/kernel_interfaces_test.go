@@ -120,7 +120,10 @@ func TestKernelVRF(t *testing.T) {
 			if err := k.Local(netip.MustParseAddr(addr)); err != nil {
 				t.Error(err)
 			}
-			if err := s.do(func() error { return served(t.Context(), k.VRF("any0"), addr) }); err != nil {
+			if err := s.do(func() error {
+				vrf, err := k.VRF("any0")
+				return errors.Join(err, served(t.Context(), vrf, addr))
+			}); err != nil {
 				t.Errorf("%s: %v", p, err)
 			}
 		}

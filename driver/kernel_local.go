@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -25,39 +26,53 @@ func (k *Kernel) Local(addr netip.Addr) error {
 		if elsewhere == nil {
 			return nil
 		}
-		if vrf := vrfOf(h, name); vrf != nil && local(h, addr, vrf.Name) == nil {
+		if vrf, _ := vrfOf(h, name); vrf != nil && local(h, addr, vrf.Name) == nil {
 			return nil
 		}
 	}
 	return elsewhere
 }
 
-// VRF returns the name of the VRF that an interface is in, "" for none.
-func (k *Kernel) VRF(iface string) string {
+// VRF returns the name of the VRF that an interface is in, "" for none; the error
+// is that the kernel can't be asked.
+func (k *Kernel) VRF(iface string) (string, error) {
 	h, err := k.dial()
 	if err != nil {
-		return ""
+		return "", err
 	}
 	defer h.Close()
-	if vrf := vrfOf(h, iface); vrf != nil {
-		return vrf.Name
+	vrf, err := vrfOf(h, iface)
+	if err != nil {
+		return "", fmt.Errorf("the VRF of %s: %w", iface, err)
 	}
-	return ""
+	if vrf == nil {
+		return "", nil
+	}
+	return vrf.Name, nil
 }
 
 // vrfOf returns the VRF that an interface is in, nil where it is in none or is
 // not there.
-func vrfOf(h *netlink.Handle, iface string) *netlink.Vrf {
+func vrfOf(h *netlink.Handle, iface string) (*netlink.Vrf, error) {
 	link, err := h.LinkByName(iface)
 	if err != nil || link.Attrs().MasterIndex == 0 {
-		return nil
+		return nil, unlessMissing(err)
 	}
 	master, err := h.LinkByIndex(link.Attrs().MasterIndex)
 	if err != nil {
-		return nil
+		return nil, unlessMissing(err)
 	}
 	vrf, _ := master.(*netlink.Vrf)
-	return vrf
+	return vrf, nil
+}
+
+// unlessMissing returns the error unless it says that an interface is not there.
+func unlessMissing(err error) error {
+	var missing netlink.LinkNotFoundError
+	if errors.As(err, &missing) {
+		return nil
+	}
+	return err
 }
 
 // local asks the kernel where it would send packets for addr from within a VRF;

@@ -87,7 +87,9 @@ func (v *view) fill() error {
 			addr := prefixOf(a).Addr()
 			v.addrs[addr] = append(v.addrs[addr], a)
 		}
-		v.vrf = vrfOf(v.h, v.iface)
+		if v.vrf, err = vrfOf(v.h, v.iface); err != nil {
+			return fmt.Errorf("the VRF of %s: %w", v.iface, err)
+		}
 	}
 	return nil
 }

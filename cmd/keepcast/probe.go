@@ -41,7 +41,7 @@ and changes nothing. Without a name it runs all. Exit code 1 when one fails.`,
 			ctx := guarded(c.Context(), cfg, kernel)
 			failed := 0
 			for _, one := range chosen {
-				inVRF := checks.WithDevice(ctx, func() string { return kernel.VRF(one.on) })
+				inVRF := checks.WithDevice(ctx, func() (string, error) { return kernel.VRF(one.on) })
 				if !one.probe(inVRF, c.OutOrStdout()) {
 					failed++
 				}

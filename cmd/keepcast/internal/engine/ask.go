@@ -137,7 +137,7 @@ func (e *Engine) startCheck(s *service, c *check) {
 	ctx, stop := context.WithCancel(e.checking)
 	c.stop = stop
 	on := cmp.Or(s.cfg.Interface, e.cfg.Interface)
-	ctx = checks.WithDevice(ctx, func() string { return e.opts.VRF(on) })
+	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := checks.NewProbe(c.cfg.Checker, c.cfg.Schedule)
 	service, name := s.cfg.Name, c.cfg.Name
 	log := e.log.With("service", service, "check", name)

@@ -95,7 +95,7 @@ func (b *bench) start() {
 		b.registry = prometheus.NewRegistry()
 	}
 	b.engine = New(b.cfg, Options{
-		Version: "test", Kernel: kernel, Local: func(netip.Addr) error { return nil }, VRF: func(string) string { return "" },
+		Version: "test", Kernel: kernel, Local: func(netip.Addr) error { return nil }, VRF: func(string) (string, error) { return "", nil },
 		Log:      slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
 		Metrics:  NewMetrics(b.registry),
 		Withdraw: func(context.Context) bool { return !b.keep },

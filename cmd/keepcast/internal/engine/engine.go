@@ -26,7 +26,7 @@ type Options struct {
 	// Local says why the kernel would not deliver an address on this host, or nil.
 	Local func(netip.Addr) error
 	// VRF names the VRF that an interface is in, in which its services are probed.
-	VRF     func(iface string) string
+	VRF     func(iface string) (string, error)
 	Log     *slog.Logger
 	Metrics *Metrics
 	// Withdraw is asked when the daemon stops: true withdraws everything,
