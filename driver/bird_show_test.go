@@ -204,11 +204,11 @@ func TestBIRDNeighbours(t *testing.T) {
 		p    birdProto
 		want []Neighbour
 	}{
-		"established, one family not agreed": {birdProto{"up", "bgp", "up", details("Established", "x"), dual}, []Neighbour{{"up", "bgp", true, false, true, ""}}},
-		"not established, both families":     {birdProto{"up", "bgp", "start", details("Active", "Socket: x"), dual}, []Neighbour{{"up", "bgp", true, true, false, "Active, Socket: x"}}},
-		"idle":                               {birdProto{"up", "bgp", "start", details("Idle", ""), open}, []Neighbour{{"up", "bgp", true, false, false, "Idle"}}},
-		"disabled":                           {birdProto{"up", "bgp", "down", details("Down", ""), open}, []Neighbour{{"up", "bgp", true, false, false, "disabled"}}},
-		"ospf disabled":                      {birdProto{"up", "ospf", "down", nil, open}, []Neighbour{{"up", "ospf", true, false, false, "disabled"}}},
+		"established, one family not agreed": {birdProto{"up", "bgp", "up", details("Established", "x"), dual}, []Neighbour{{"up", "bgp", true, false, true, "", nil}}},
+		"not established, both families":     {birdProto{"up", "bgp", "start", details("Active", "Socket: x"), dual}, []Neighbour{{"up", "bgp", true, true, false, "Active, Socket: x", nil}}},
+		"idle":                               {birdProto{"up", "bgp", "start", details("Idle", ""), open}, []Neighbour{{"up", "bgp", true, false, false, "Idle", nil}}},
+		"disabled":                           {birdProto{"up", "bgp", "down", details("Down", ""), open}, []Neighbour{{"up", "bgp", true, false, false, "disabled", nil}}},
+		"ospf disabled":                      {birdProto{"up", "ospf", "down", nil, open}, []Neighbour{{"up", "ospf", true, false, false, "disabled", nil}}},
 		"exports nothing":                    {birdProto{"up", "bgp", "start", details("Idle", ""), shut}, nil},
 		"waits for whoever comes":            {birdProto{"up", "bgp", "start", map[string]string{"Neighbor range": "10.0.0.0/8"}, open}, nil},
 		"kernel":                             {birdProto{"up", "kernel", "up", nil, []birdChannel{{"ipv4", "UP", "ACCEPT"}}}, nil},

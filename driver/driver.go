@@ -63,11 +63,15 @@ type Neighbour struct {
 	IPv4, IPv6 bool   `json:"-"`        // the families that it can be sent
 	Up         bool   `json:"up"`
 	Detail     string `json:"detail,omitempty"` // why it is not up, as far as the daemon tells
+	// Elsewhere are the managed prefixes of other VRFs than the neighbour's, which
+	// it can't be sent.
+	Elsewhere map[netip.Prefix]bool `json:"-"`
 }
 
-// Takes reports whether the neighbour can be sent prefixes of the family of p.
+// Takes reports whether the neighbour can be sent p: it takes the family, and is
+// not in another VRF.
 func (n Neighbour) Takes(p netip.Prefix) bool {
-	return p.Addr().Is4() && n.IPv4 || p.Addr().Is6() && n.IPv6
+	return (p.Addr().Is4() && n.IPv4 || p.Addr().Is6() && n.IPv6) && !n.Elsewhere[p.Masked()]
 }
 
 // State is the whole of what keepcast manages, never a change to it. A wanted
@@ -191,6 +195,8 @@ type Host struct {
 	Log       *slog.Logger // already carries the driver's name
 	Templates string       // directory of templates that replace the embedded ones; may be missing
 	Reloaded  func()       // to be called whenever the daemon was made to load something new
+	// VRF names the VRF that an interface is in, "" for none; nil: there are none.
+	VRF func(iface string) (string, error)
 }
 
 // of returns the surroundings of one daemon of several: its log carries the name.

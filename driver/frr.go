@@ -80,7 +80,10 @@ func (f *FRR) Apply(ctx context.Context, want State) error {
 	f.mu.Lock()
 	f.asked = want
 	f.mu.Unlock()
-	on := frrHostOf(want)
+	on, err := f.on(want)
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
 	err = f.each(func(_ int, d *frrDaemon) error {
 		section, err := sectionOf(frrTemplate, sections, d.vty.daemon)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,9 +39,9 @@ func TestFRRExam(t *testing.T) {
 			daemon: "bgpd", version: "FRRouting 7.5.1 (host)\n", state: `{"ipv4Unicast":{"routerId":"192.0.2.53"}}`, neighbours: frrSaid(t, "84", "bgpd-neighbors.json"),
 			running: "bgp route-map delay-timer 0\nrouter bgp 65001\n !\n address-family ipv4 unicast\n  redistribute connected\n  redistribute kernel\n  redistribute static\n exit-address-family\nexit\n",
 		}, []string{
-			"risks version-untested bgpd", "breaks router-id bgpd",
+			"risks version-untested bgpd",
 			"risks redistribute-unfiltered bgpd redistribute connected", "risks redistribute-unfiltered bgpd redistribute kernel",
-			"risks delay-timer bgpd", "risks no-bfd bgpd neighbour 10.99.0.2", "risks no-bfd bgpd neighbour 10.99.3.2",
+			"risks delay-timer bgpd", "breaks router-id bgpd", "risks no-bfd bgpd neighbour 10.99.0.2", "risks no-bfd bgpd neighbour 10.99.3.2",
 			"risks no-bfd bgpd neighbour 10.99.4.2", "risks no-bfd bgpd neighbour 10.99.5.2",
 			"risks advertisement-interval bgpd neighbour 10.99.6.2", // and BFD is up
 			"risks no-bfd bgpd neighbour 10.99.7.2", "risks no-bfd bgpd neighbour fd99::2", "risks no-bfd bgpd neighbour nh0",
@@ -79,7 +80,7 @@ func TestFRRExam(t *testing.T) {
 			if tc.exam.want.Routes == nil {
 				tc.exam.want = want
 			}
-			found := tc.exam.findings()
+			found := slices.Concat(tc.exam.findings(), tc.exam.instance())
 			if d := cmp.Diff(tc.want, frrFound(found)); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
@@ -100,7 +101,7 @@ func TestFRRExamFix(t *testing.T) {
 		"router isis A\n lsp-gen-interval 1\n spf-interval 1\nand spf-interval 1 on the routers",
 	}
 	var got []string
-	for _, f := range e.findings() {
+	for _, f := range slices.Concat(e.findings(), e.instance()) {
 		got = append(got, f.Fix)
 	}
 	if d := cmp.Diff(want, got); d != "" {

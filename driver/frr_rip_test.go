@@ -236,7 +236,7 @@ func (d *frrDaemon) database(t *testing.T, p netip.Prefix) (bool, error) {
 		return false, err
 	}
 	if d.vty.daemon == "bgpd" {
-		found, err := d.paths(t.Context(), []netip.Prefix{p})
+		found, err := d.paths(t.Context(), "", []netip.Prefix{p})
 		_, ok := found[p].originated()
 		return ok, err
 	}

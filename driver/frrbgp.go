@@ -155,12 +155,12 @@ func (p bgpPath) originated() (since time.Time, ok bool) {
 }
 
 // lookBGP asks bgpd for each prefix, and for its neighbours.
-func (d *frrDaemon) lookBGP(ctx context.Context, permitted map[netip.Prefix]bool, asked State, on frrHost) (frrSight, error) {
-	paths, err := d.paths(ctx, sortedPrefixes(permitted))
+func (d *frrDaemon) lookBGP(ctx context.Context, vrf string, permitted map[netip.Prefix]bool, asked State, on frrHost) (frrSight, error) {
+	paths, err := d.paths(ctx, vrf, sortedPrefixes(permitted))
 	if err != nil {
 		return frrSight{}, err
 	}
-	answers, err := d.vty.ask(ctx, "show bgp neighbors json")
+	answers, err := d.ask(ctx, vrf, "show bgp neighbors json")
 	if err != nil {
 		return frrSight{}, err
 	}
@@ -192,16 +192,16 @@ func (d *frrDaemon) lookBGP(ctx context.Context, permitted map[netip.Prefix]bool
 	return s, nil
 }
 
-// paths asks bgpd for prefixes, one by one: it finds one at once, but walks
+// paths asks bgpd for prefixes of a VRF, one by one: it finds one at once, but walks
 // through a table that may hold the whole Internet.
-func (d *frrDaemon) paths(ctx context.Context, prefixes []netip.Prefix) (map[netip.Prefix]bgpPath, error) {
+func (d *frrDaemon) paths(ctx context.Context, vrf string, prefixes []netip.Prefix) (map[netip.Prefix]bgpPath, error) {
 	out := map[netip.Prefix]bgpPath{}
 	for some := range slices.Chunk(prefixes, frrBatch) {
 		var questions []string
 		for _, p := range some {
 			questions = append(questions, "show bgp "+strings.TrimPrefix(frrFamily(p.Addr()), "address-family ")+" "+p.String()+" json")
 		}
-		answers, err := d.vty.ask(ctx, questions...)
+		answers, err := d.ask(ctx, vrf, questions...)
 		if err != nil {
 			return nil, err
 		}

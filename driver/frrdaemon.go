@@ -100,10 +100,8 @@ func (d *frrDaemon) apply(ctx context.Context, section frrConfig, want State, on
 		section = section.forBlind(on)
 	}
 	section.prependAS(run.as())
-	missing := breaking(d.findings(run, want))
-	if run.router == "" {
-		section.networks = nil // the route-maps can go ahead
-	}
+	section.spread(on.vrfs)
+	missing := breaking(d.findingsOf(run, want, on))
 	return errors.Join(d.load(ctx, run, section, on), missing)
 }
 
@@ -112,7 +110,7 @@ func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost
 	if err := d.retake(ctx, run, section, on); err != nil {
 		return err
 	}
-	steps := frrDiff(run, section, on.owned)
+	steps := frrDiff(run, section, on)
 	d.pending = d.pending || d.mustLook(run, section, on)
 	if len(steps) == 0 && !d.pending {
 		return nil
@@ -139,7 +137,7 @@ func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost
 	if run, err = d.running(ctx); err != nil {
 		return err
 	}
-	if rest := frrDiff(run, section, on.owned); len(rest) > 0 {
+	if rest := frrDiff(run, section, on); len(rest) > 0 {
 		return fmt.Errorf("%s took the changes, but its running configuration still lacks %q", d.vty.daemon, rest[0].String())
 	}
 	return nil

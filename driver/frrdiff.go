@@ -22,12 +22,12 @@ func (s frrStep) String() string {
 
 // frrDiff returns the steps that bring a daemon from what runs to what is wanted.
 // Of the network lines those are keepcast's that name a route-map of it, or a
-// prefix that owned holds.
+// prefix that it manages in that VRF.
 //
 // At no point between two commands is more permitted than before and after: a
 // route-map entry is a deny while it is edited, and what is missing denies.
-func frrDiff(run, want frrConfig, owned map[netip.Prefix]bool) []frrStep {
-	return slices.Concat(diffLists(run, want), diffRouteMaps(run, want), diffNetworks(run, want, owned), staleEntries(run, want))
+func frrDiff(run, want frrConfig, on frrHost) []frrStep {
+	return slices.Concat(diffLists(run, want), diffRouteMaps(run, want), diffNetworks(run, want, on), staleEntries(run, want))
 }
 
 // diffLists makes the prefix-list entries. FRR 8.4 silently ignores an entry whose
@@ -91,21 +91,34 @@ func frrNo(line string) string {
 	return "no " + line
 }
 
-// diffNetworks takes away and makes the network lines of BGP.
-func diffNetworks(run, want frrConfig, owned map[netip.Prefix]bool) []frrStep {
+// diffNetworks takes away and makes the network lines of each instance of BGP that
+// the operator has.
+func diffNetworks(run, want frrConfig, on frrHost) []frrStep {
+	var steps []frrStep
+	for vrf, bgp := range run.instances() {
+		if bgp.router != "" {
+			here, _ := on.ownedIn(vrf)
+			steps = append(steps, bgp.diff(want.instance(vrf).networks, here)...)
+		}
+	}
+	return steps
+}
+
+// diff takes away and makes the network lines of an instance.
+func (b frrBGP) diff(want map[netip.Prefix]string, owned map[netip.Prefix]bool) []frrStep {
 	lines := map[string][]string{}
-	for _, p := range sortedPrefixes(run.networks) {
-		ours := owned[p] || strings.HasPrefix(frrRouteMap(strings.Fields(run.networks[p])), frrMark)
-		if _, wanted := want.networks[p]; ours && !wanted {
-			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], "no "+frrNetwork(p, run.networks[p]))
+	entered := b.entered(owned)
+	for _, p := range sortedPrefixes(entered) {
+		if _, wanted := want[p]; !wanted {
+			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], "no "+frrNetwork(p, b.networks[p]))
 		}
 	}
-	for _, p := range sortedPrefixes(want.networks) {
-		if rest, there := run.networks[p]; !there || rest != want.networks[p] {
-			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], frrNetwork(p, want.networks[p]))
+	for _, p := range sortedPrefixes(want) {
+		if rest, there := b.networks[p]; !there || rest != want[p] {
+			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], frrNetwork(p, want[p]))
 		}
 	}
-	return networkSteps(run.router, lines)
+	return networkSteps(b.router, lines)
 }
 
 func networkSteps(router string, lines map[string][]string) []frrStep {

@@ -126,7 +126,7 @@ func TestFRRDiff(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, s := range frrDiff(frrRunning(tc.run), want, owned) {
+			for _, s := range frrDiff(frrRunning(tc.run), want, frrHost{owned: owned}) {
 				got = append(got, strings.Join(slices.DeleteFunc([]string{strings.Join(s.blocks, " / "), strings.Join(s.lines, "; ")}, func(s string) bool { return s == "" }), ": "))
 			}
 			if d := cmp.Diff(tc.send, got); d != "" {
@@ -180,9 +180,8 @@ router bgp 65001
 exit
 `)
 	want := frrConfig{
-		entries:  map[frrKey]frrEntry{},
-		router:   "router bgp 65001",
-		networks: map[netip.Prefix]string{},
+		entries: map[frrKey]frrEntry{},
+		frrBGP:  frrBGP{router: "router bgp 65001", networks: map[netip.Prefix]string{}},
 		redistribute: []frrRedistribute{
 			{"router ospf", "redistribute connected metric-type 1 route-map KEEPCAST", "KEEPCAST"},
 			{"router isis A", "redistribute ipv6 connected level-2 route-map KEEPCAST6", "KEEPCAST6"},
@@ -190,7 +189,7 @@ exit
 		isis:     map[string][]string{"anycast0": {"ip", "ipv6"}},
 		filtered: map[string]bool{},
 	}
-	if d := cmp.Diff(want, got, cmp.AllowUnexported(frrConfig{}, frrKey{}, frrEntry{}, frrRedistribute{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(frrConfig{}, frrBGP{}, frrKey{}, frrEntry{}, frrRedistribute{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
@@ -205,10 +204,10 @@ func FuzzFRRRunning(f *testing.F) {
 			t.Skip("readAnswer lets no zero byte through")
 		}
 		run, want := frrRunning(running), frrRunning(wanted)
-		if steps := frrDiff(run, run, nil); len(steps) > 0 {
+		if steps := frrDiff(run, run, frrHost{}); len(steps) > 0 {
 			t.Errorf("in step with itself, yet to send: %v", steps)
 		}
-		for _, s := range frrDiff(run, want, nil) {
+		for _, s := range frrDiff(run, want, frrHost{}) {
 			for _, l := range s.lines {
 				if strings.ContainsAny(l, "\n\x00") {
 					t.Errorf("%q is more than one command", l)
@@ -224,7 +223,7 @@ func FuzzFRRRunning(f *testing.F) {
 func TestFRRRunningCut(t *testing.T) {
 	whole := frrOperatorWith("network 192.0.2.1/32 route-map KEEPCAST-A", "!", "ip prefix-list KEEPCAST seq 5 deny any\n")
 	for i := range whole {
-		for _, s := range frrDiff(frrRunning(whole[:i]), frrRunning(""), nil) {
+		for _, s := range frrDiff(frrRunning(whole[:i]), frrRunning(""), frrHost{}) {
 			for _, l := range s.lines {
 				if !strings.Contains(l, frrMark) {
 					t.Errorf("cut at %d: %q", i, l)

@@ -15,18 +15,22 @@ import (
 // is worth a word.
 const bfdlessHold = 10 * time.Second
 
-// findings returns all that is to be said of the daemon.
+// findings returns what is to be said of the daemon and all its VRFs.
 func (e frrExam) findings() []Finding {
-	out := slices.Concat(e.versions(), e.routerID(), e.redistributed())
+	return slices.Concat(e.versions(), e.redistributed(), e.delayTimer())
+}
+
+// instance returns what is to be said of its instance in one VRF.
+func (e frrExam) instance() []Finding {
 	switch e.daemon {
 	case "bgpd":
-		return slices.Concat(out, e.delayTimer(), e.bgpTimers())
+		return slices.Concat(e.routerID(), e.bgpTimers())
 	case "ospfd", "ospf6d":
-		return slices.Concat(out, e.throttle(), e.bfd())
+		return slices.Concat(e.routerID(), e.throttle(), e.bfd())
 	case "isisd":
-		return slices.Concat(out, e.lspInterval(), e.bfd())
+		return slices.Concat(e.lspInterval(), e.bfd())
 	}
-	return out
+	return nil
 }
 
 // versions says whether keepcast is tested with this version.
@@ -65,7 +69,8 @@ func (e frrExam) routerID() []Finding {
 		isSet = isSet || len(blocks) == 1 && strings.HasPrefix(text, line+" ")
 	})
 	frrLines(e.zebra, func(blocks []string, text string) {
-		isSet = isSet || len(blocks) == 0 && (strings.HasPrefix(text, "ip router-id ") || strings.HasPrefix(text, "router-id "))
+		here := e.vrf == "" && len(blocks) == 0 || len(blocks) == 1 && blocks[0] == "vrf "+e.vrf
+		isSet = isSet || here && (strings.HasPrefix(text, "ip router-id ") || strings.HasPrefix(text, "router-id "))
 	})
 	id := e.id()
 	f := Finding{Name: "router-id", Subject: e.daemon, Fix: block + "\n " + line + " A.B.C.D\nwith an address of this host alone"}
@@ -159,6 +164,9 @@ func (e frrExam) filtered(blocks []string, line string) string {
 
 // delayTimer says that bgpd never looks at a changed route-map.
 func (e frrExam) delayTimer() []Finding {
+	if e.daemon != "bgpd" {
+		return nil
+	}
 	var out []Finding
 	frrLines(e.running, func(blocks []string, line string) {
 		if len(blocks) == 0 && line == "bgp route-map delay-timer 0" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -41,6 +42,7 @@ func frrVersionOf(text string) (v frrVersion, ok bool) {
 // frrExam is what an examination was told by one daemon.
 type frrExam struct {
 	daemon     string
+	vrf        string // that the state, the neighbours and the router blocks are of
 	version    string // `show version`
 	running    string // `show running-config`
 	state      string // JSON of the daemon itself
@@ -52,8 +54,11 @@ type frrExam struct {
 
 // Examine implements Examiner, on connections of its own.
 func (f *FRR) Examine(ctx context.Context, want State) []Finding {
-	on := frrHostOf(want)
 	out, zebra := f.examineZebra(ctx)
+	on, err := f.on(want)
+	if err != nil {
+		return append(out, Finding{Name: "daemon-unreachable", Level: Breaks, Subject: "the kernel", Text: err.Error(), Fix: "look at its log: journalctl -k"})
+	}
 	snippet, err := f.Render(want)
 	if err == nil {
 		err = f.Loadable(snippet)
@@ -107,24 +112,40 @@ func (d *frrDaemon) examine(ctx context.Context, want State, on frrHost, zebra s
 	if err != nil {
 		return []Finding{frrUnreachable(d.vty.daemon, err)}
 	}
-	q := frrQuestionsOf(d.vty.daemon)
-	questions := []string{"show version", q.neighbours}
-	if q.state != "" {
-		questions = append(questions, q.state)
-	}
-	texts, err := d.vty.ask(ctx, questions...)
-	if err != nil {
-		return append(sight.findings, frrUnreachable(d.vty.daemon, err))
-	}
 	running, err := d.config().ask(ctx, "show running-config")
 	if err != nil {
 		return append(sight.findings, frrUnreachable(d.config().daemon, err))
 	}
-	e := frrExam{
-		daemon: d.vty.daemon, version: texts[0], running: running[0], neighbours: texts[1], state: strings.Join(texts[2:], ""),
-		zebra: zebra, want: want,
+	version, err := d.vty.ask(ctx, "show version")
+	if err != nil {
+		return append(sight.findings, frrUnreachable(d.vty.daemon, err))
 	}
-	return append(sight.findings, e.findings()...)
+	e := frrExam{daemon: d.vty.daemon, version: version[0], running: running[0], zebra: zebra, want: want}
+	found := slices.Concat(sight.findings, e.findings())
+	for _, vrf := range on.where(frrRunning(e.running), want) {
+		said, err := d.examineIn(ctx, vrf, e)
+		if err != nil {
+			return append(found, frrUnreachable(d.vty.daemon, err))
+		}
+		found = append(found, foundIn(vrf, said)...)
+	}
+	return found
+}
+
+// examineIn asks for what an examination wants to know of one VRF.
+func (d *frrDaemon) examineIn(ctx context.Context, vrf string, e frrExam) ([]Finding, error) {
+	q := frrQuestionsOf(d.vty.daemon)
+	questions := []string{q.neighbours}
+	if q.state != "" {
+		questions = append(questions, q.state)
+	}
+	texts, err := d.ask(ctx, vrf, questions...)
+	if err != nil {
+		return nil, err
+	}
+	e.vrf, e.running = vrf, frrInstanceOf(vrf, e.running)
+	e.neighbours, e.state = texts[0], strings.Join(texts[1:], "")
+	return e.instance(), nil
 }
 
 // examineSaved looks for an open gate in the file that FRR starts with, which an
@@ -156,10 +177,9 @@ func examineSaved(dir string, names []string, want State) []Finding {
 func frrSaved(path, text string, owned map[netip.Prefix]bool) []Finding {
 	saved := frrRunning(text)
 	open := map[netip.Prefix]bool{}
-	for _, some := range []map[netip.Prefix]bool{saved.entered(owned), saved.listed()} {
-		for p := range some {
-			open[p] = true
-		}
+	maps.Copy(open, saved.listed())
+	for _, bgp := range saved.instances() {
+		maps.Copy(open, bgp.entered(owned))
 	}
 	if len(open) == 0 {
 		return nil

@@ -63,10 +63,6 @@ func (d *frrDaemon) findingsBGP(run frrConfig, announced []Route) []Finding {
 			Text: "it has no router bgp to announce " + first.String() + " in",
 			Fix:  "add 'router bgp ASN' with its neighbors to frr.conf",
 		}
-		if run.elsewhere != "" {
-			f.Text += ", only a '" + run.elsewhere + "', and keepcast drives the one of the default VRF alone"
-			f.Fix += ", or announce into the VRF with BIRD"
-		}
 		return []Finding{f}
 	}
 	var found []Finding
@@ -77,7 +73,7 @@ func (d *frrDaemon) findingsBGP(run frrConfig, announced []Route) []Finding {
 			Fix:  "add 'bgp network import-check' under '" + run.router + "' to frr.conf, and take an 'frr version' before 7.4, which turns it off, out of it",
 		})
 	}
-	if i := slices.IndexFunc(announced, func(r Route) bool { return r.Attributes.Prepend > 0 }); i >= 0 && !run.ebgpUsed {
+	if i := slices.IndexFunc(announced, func(r Route) bool { return r.Attributes.Prepend > 0 }); i >= 0 && !run.ebgpUsed && !run.ebgpCalled {
 		found = append(found, Finding{
 			Name: "prepend-unused", Level: Risks, Subject: d.vty.daemon,
 			Text: "the path of " + announced[i].Prefix.Masked().String() + " is not made longer, for no neighbor has the route-map " + frrEBGP,

@@ -9,9 +9,10 @@ import (
 
 // frrHost is what a daemon is told of the host besides its section.
 type frrHost struct {
-	owned    map[netip.Prefix]bool // every prefix that keepcast manages
-	present  map[netip.Prefix]bool // every prefix that an address on the host has now
-	gateOnly map[netip.Prefix]bool // every network without an address
+	owned    map[netip.Prefix]bool   // every prefix that keepcast manages
+	present  map[netip.Prefix]bool   // every prefix that an address on the host has now
+	gateOnly map[netip.Prefix]bool   // every network without an address
+	vrfs     map[netip.Prefix]string // the VRF of each prefix, "" the default one
 }
 
 func frrHostOf(want State) frrHost {

@@ -18,9 +18,12 @@ func (f *FRR) Observe(ctx context.Context) (State, error) {
 	f.mu.Lock()
 	asked := f.asked
 	f.mu.Unlock()
-	on := frrHostOf(asked)
+	on, err := f.on(asked)
+	if err != nil {
+		return State{}, err
+	}
 	looks := newFRRLooks(len(f.Daemons))
-	err := f.each(func(i int, d *frrDaemon) error {
+	err = f.each(func(i int, d *frrDaemon) error {
 		s, err := d.look(ctx, asked, on)
 		return looks.took(i, d.role, s, err)
 	})
@@ -121,27 +124,44 @@ func (d *frrDaemon) look(ctx context.Context, asked State, on frrHost) (frrSight
 	if err != nil {
 		return frrSight{}, err
 	}
-	permitted := run.listed()
-	if d.role.again == againNetwork {
-		permitted = run.entered(on.owned)
+	var all frrSight
+	for _, vrf := range on.where(run, asked) {
+		s, err := d.lookInto(ctx, vrf, run, on.in(vrf, asked), on)
+		if err != nil {
+			return frrSight{}, err
+		}
+		_, elsewhere := on.ownedIn(vrf)
+		all.join(s.in(vrf, elsewhere))
 	}
-	var s frrSight
+	all.findings = append(all.findings, d.findingsOf(run, asked, on)...)
+	return all, nil
+}
+
+// lookInto looks into one VRF; asked is what is asked for there.
+func (d *frrDaemon) lookInto(ctx context.Context, vrf string, run frrConfig, asked State, on frrHost) (s frrSight, err error) {
 	if d.vty.daemon == "bgpd" {
-		s, err = d.lookBGP(ctx, permitted, asked, on)
+		here, _ := on.ownedIn(vrf)
+		s, err = d.lookBGP(ctx, vrf, run.instance(vrf).entered(here), asked, on)
 	} else {
-		s, err = d.lookIGP(ctx, permitted)
+		s, err = d.lookIGP(ctx, vrf, run.listed())
 	}
-	if err != nil {
-		return frrSight{}, err
+	s.findings = append(s.findings, unreached(d.vty.daemon, d.role, asked, s.neighbours)...)
+	return s, err
+}
+
+// ask asks the daemon about a VRF.
+func (d *frrDaemon) ask(ctx context.Context, vrf string, questions ...string) ([]string, error) {
+	into := make([]string, len(questions))
+	for i, q := range questions {
+		into[i] = frrInto(vrf, q)
 	}
-	s.findings = slices.Concat(s.findings, d.findings(run, asked), unreached(d.vty.daemon, d.role, asked, s.neighbours))
-	return s, nil
+	return d.vty.ask(ctx, into...)
 }
 
 // lookIGP asks a daemon that floods what it originates to all its neighbours.
-func (d *frrDaemon) lookIGP(ctx context.Context, permitted map[netip.Prefix]bool) (frrSight, error) {
+func (d *frrDaemon) lookIGP(ctx context.Context, vrf string, permitted map[netip.Prefix]bool) (frrSight, error) {
 	q := frrQuestionsOf(d.vty.daemon)
-	answers, err := d.vty.ask(ctx, q.originated, q.neighbours)
+	answers, err := d.ask(ctx, vrf, q.originated, q.neighbours)
 	if err != nil {
 		return frrSight{}, err
 	}
@@ -171,19 +191,6 @@ func meeting(daemon string, neighbours []frrNeighbour) frrSight {
 		s.neighbours = append(s.neighbours, n.Neighbour)
 	}
 	return s
-}
-
-// entered returns the prefixes of keepcast's network lines; the value tells
-// whether as degraded.
-func (c frrConfig) entered(owned map[netip.Prefix]bool) map[netip.Prefix]bool {
-	out := map[netip.Prefix]bool{}
-	for p, rest := range c.networks {
-		name := frrRouteMap(strings.Fields(rest))
-		if owned[p] || strings.HasPrefix(name, frrMark) {
-			out[p] = strings.HasSuffix(name, "-DEGRADED")
-		}
-	}
-	return out
 }
 
 // listed returns the prefixes that keepcast's lists permit; the value tells

@@ -1,7 +1,6 @@
 package driver
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -59,16 +58,14 @@ func (r frrRedistribute) connected() bool {
 // section of the snippet.
 type frrConfig struct {
 	entries      map[frrKey]frrEntry
-	router       string                  // header of the default instance of BGP, "" without one
-	elsewhere    string                  // header of an instance of BGP in a VRF or view, "" without one
-	networks     map[netip.Prefix]string // network lines in it; the value is what follows the prefix
+	frrBGP                          // of the default VRF
+	vrfs         map[string]*frrBGP // of the other VRFs, by their names
 	redistribute []frrRedistribute
 	filtered     map[string]bool     // lists of keepcast that filter what is sent, by a distribute-list of the operator
 	isis         map[string][]string // interface: address families ("ip", "ipv6") that IS-IS runs there
 	delay        string              // the operator's route-map delay-timer in BGP, in seconds, "" without one
 	cutShort     bool                // what runs is not that: a keepcast died before it was back
-	ebgpUsed     bool                // the operator's BGP leads something through KEEPCAST-EBGP
-	unchecked    bool                // BGP announces a network whether there is a route of it or not
+	ebgpCalled   bool                // a route-map of the operator calls KEEPCAST-EBGP
 }
 
 // frrRunning reads what `show running-config` of one daemon prints.
@@ -80,7 +77,7 @@ func frrRunning(text string) frrConfig {
 // frrParse picks keepcast's matter out of a configuration and also returns the
 // lines that are none of it.
 func frrParse(text string) (c frrConfig, foreign []string) {
-	c = frrConfig{entries: map[frrKey]frrEntry{}, networks: map[netip.Prefix]string{}, isis: map[string][]string{}, filtered: map[string]bool{}}
+	c = frrConfig{entries: map[frrKey]frrEntry{}, frrBGP: newFRRBGP(), isis: map[string][]string{}, filtered: map[string]bool{}}
 	frrLines(text, func(blocks []string, line string) {
 		if !c.add(blocks, line) {
 			foreign = append(foreign, line)
@@ -125,15 +122,12 @@ func (c *frrConfig) add(blocks []string, line string) bool {
 	case len(words) == 4 && words[0] == "route-map":
 		return c.addEntry(frrKey{kind: words[0], name: words[1]}, words[3], words[2])
 	case len(words) >= 2 && words[0] == "router" && words[1] == "bgp":
-		if slices.Contains(words, "vrf") || slices.Contains(words, "view") {
-			c.elsewhere = cmp.Or(c.elsewhere, line)
+		bgp := c.instance(frrVRFOf(line))
+		if bgp.router != "" || slices.Contains(words, "view") {
 			return false
 		}
-		if c.router != "" {
-			return false
-		}
-		c.router = line
-		return true
+		bgp.router = line
+		return bgp == &c.frrBGP // keepcast finds out itself which VRF a network is in
 	case len(words) == 4 && line == "bgp route-map delay-timer "+words[3] && !c.cutShort:
 		c.delay = words[3]
 	}
@@ -164,14 +158,14 @@ func (c *frrConfig) addInner(blocks []string, line string, words []string) bool 
 		key := frrKey{kind: outer[0], name: outer[1], seq: n}
 		e, ours := c.entries[key]
 		if err != nil || !ours {
-			c.ebgpUsed = c.ebgpUsed || line == "call "+frrEBGP
+			c.ebgpCalled = c.ebgpCalled || line == "call "+frrEBGP
 			return false
 		}
 		e.lines = append(e.lines, frrAttribute(words))
 		c.entries[key] = e
 		return true
-	case c.router != "" && blocks[0] == c.router:
-		return c.addRouter(blocks, line, words)
+	case len(outer) > 1 && outer[0] == "router" && outer[1] == "bgp" && blocks[0] == c.instance(frrVRFOf(blocks[0])).router:
+		return c.instance(frrVRFOf(blocks[0])).add(blocks, line, words)
 	case outer[0] == "router" && words[0] == "redistribute":
 		if name := frrRouteMap(words); strings.HasPrefix(name, frrMark) || blocks[0] == "router babel" {
 			c.redistribute = append(c.redistribute, frrRedistribute{router: blocks[0], line: line, routeMap: name})
@@ -184,27 +178,6 @@ func (c *frrConfig) addInner(blocks []string, line string, words []string) bool 
 		c.isis[outer[1]] = append(c.isis[outer[1]], words[0])
 	}
 	return false
-}
-
-// addRouter takes in a line of the default instance of BGP.
-func (c *frrConfig) addRouter(blocks []string, line string, words []string) bool {
-	if len(blocks) == 1 && (line == frrFamily(netip.IPv4Unspecified()) || line == frrFamily(netip.IPv6Unspecified())) {
-		return true
-	}
-	if words[0] == "neighbor" && words[len(words)-1] == "out" && frrRouteMap(words) == frrEBGP {
-		c.ebgpUsed = true
-	}
-	// Shown only where it is off, by this line or by an "frr version" before 7.4.
-	c.unchecked = c.unchecked || line == "no bgp network import-check"
-	if len(words) < 2 || words[0] != "network" {
-		return false
-	}
-	p, err := netip.ParsePrefix(words[1])
-	if err != nil || len(blocks) == 2 && blocks[1] != frrFamily(p.Addr()) || len(blocks) > 2 {
-		return false
-	}
-	c.networks[p.Masked()] = strings.Join(words[2:], " ")
-	return true
 }
 
 // frrFamily returns the header of the BGP address family of an address.

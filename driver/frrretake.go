@@ -24,6 +24,16 @@ const (
 // change whose route is not a connected one, as that of a network without an
 // address. So that is withdrawn for a moment; which is less than all sessions.
 func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig, on frrHost) error {
+	for vrf, bgp := range run.instances() {
+		if err := d.retakeIn(ctx, vrf, bgp, section.instance(vrf), on); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retakeIn does so in one instance.
+func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrBGP, on frrHost) error {
 	deadly := map[netip.Prefix]string{}
 	for p, old := range run.networks {
 		now, stays := section.networks[p]
@@ -50,15 +60,15 @@ func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig, on frrHo
 	if err := errors.Join(refused, err); err != nil {
 		return err
 	}
-	return d.gone(ctx, slices.Collect(maps.Keys(deadly)))
+	return d.gone(ctx, vrf, slices.Collect(maps.Keys(deadly)))
 }
 
-// gone waits until bgpd has no path of its own to any of the prefixes.
-func (d *frrDaemon) gone(ctx context.Context, prefixes []netip.Prefix) error {
+// gone waits until bgpd has no path of its own to any of the prefixes in a VRF.
+func (d *frrDaemon) gone(ctx context.Context, vrf string, prefixes []netip.Prefix) error {
 	tick := time.NewTicker(frrRetakePoll)
 	defer tick.Stop()
 	for end := time.Now().Add(d.vty.timeout); ; {
-		paths, err := d.paths(ctx, prefixes)
+		paths, err := d.paths(ctx, vrf, prefixes)
 		if err != nil {
 			return err
 		}

@@ -19,14 +19,6 @@ func frrSection(daemon, text string) (frrConfig, error) {
 	return c, nil
 }
 
-// as returns the number of the own AS as the operator spells it, or "".
-func (c frrConfig) as() string {
-	if words := strings.Fields(c.router); len(words) > 2 {
-		return words[2]
-	}
-	return ""
-}
-
 // prependAS puts the number of the own AS in the place of the word AS. Without a
 // number the lines that need it go.
 func (c frrConfig) prependAS(as string) {

@@ -225,7 +225,7 @@ func (d *quaggaDaemon) lock(ctx context.Context) error {
 // quaggaDiff returns the steps that bring a daemon from what runs to what is
 // wanted.
 func quaggaDiff(run, want frrConfig, owned map[netip.Prefix]bool) []frrStep {
-	steps := slices.Concat(diffLists(run, want), quaggaRouteMaps(run, want), diffNetworks(run, want, owned), staleEntries(run, want))
+	steps := slices.Concat(diffLists(run, want), quaggaRouteMaps(run, want), diffNetworks(run, want, frrHost{owned: owned}), staleEntries(run, want))
 	for i := range steps {
 		steps[i].blocks = quaggaBlocks(steps[i].blocks)
 	}

@@ -138,12 +138,13 @@ func count(n int, one, more string) string {
 // equip gives the drivers of a configuration their surroundings. Reloaded, which
 // may be nil, is called with the name of a driver that had its daemon load something.
 func equip(cfg *config.Config, log *slog.Logger, reloaded func(name string)) {
+	vrf := driver.NewKernel(cfg.Interface, log).VRF
 	for _, entry := range cfg.Drivers {
 		h, ok := entry.Driver.(driver.Hoster)
 		if !ok {
 			continue
 		}
-		host := driver.Host{Log: log.With("driver", entry.Name), Templates: cfg.TemplateDir}
+		host := driver.Host{Log: log.With("driver", entry.Name), Templates: cfg.TemplateDir, VRF: vrf}
 		if reloaded != nil {
 			host.Reloaded = func() { reloaded(entry.Name) }
 		}
