@@ -107,7 +107,7 @@ func (d *frrDaemon) apply(ctx context.Context, section frrConfig, want State, on
 
 // load sends the difference, makes the daemon look at it, and reads it back.
 func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost) error {
-	if err := d.retake(ctx, run, section, on); err != nil {
+	if err := d.retake(ctx, run, section); err != nil {
 		return err
 	}
 	steps := frrDiff(run, section, on)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -18,14 +19,17 @@ const (
 	frrRetakePoll = 20 * time.Millisecond
 )
 
-// retake takes the network lines away that bgpd would die of being given another
-// route-map for, and waits until their paths are gone. A bgpd 10.3 ends with a
-// segmentation fault (bgp_static_update) when the attributes of an IPv6 network
-// change whose route is not a connected one, as that of a network without an
-// address. So that is withdrawn for a moment; which is less than all sessions.
-func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig, on frrHost) error {
+// retake takes the network lines away that bgpd may die of being given another
+// route-map for, and waits until their paths are gone. When the attributes of a path
+// of its own change, bgpd 10.3 ends with a segmentation fault if the path has
+// something ancillary (bgp_static_update looks into extra->vrfleak, which is
+// nil). It has if it was ever resolved by a route with a metric: another host's by
+// an IGP, or the kernel's for an IPv6 address, which comes a moment before the
+// connected one. So what is to be degraded is withdrawn for some 60 ms then; which
+// is less than all sessions.
+func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig) error {
 	for vrf, bgp := range run.instances() {
-		if err := d.retakeIn(ctx, vrf, bgp, section.instance(vrf), on); err != nil {
+		if err := d.retakeIn(ctx, vrf, bgp, section.instance(vrf)); err != nil {
 			return err
 		}
 	}
@@ -33,34 +37,41 @@ func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig, on frrHo
 }
 
 // retakeIn does so in one instance.
-func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrBGP, on frrHost) error {
-	deadly := map[netip.Prefix]string{}
-	for p, old := range run.networks {
-		now, stays := section.networks[p]
-		if stays && now != old && on.gateOnly[p] && p.Addr().Is6() {
-			deadly[p] = old
+func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrBGP) error {
+	changed := map[netip.Prefix]bool{}
+	lines := map[string][]string{} // by address family
+	for _, p := range sortedPrefixes(run.networks) {
+		if now, stays := section.networks[p]; stays && now != run.networks[p] {
+			changed[p] = true
+			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], "no "+frrNetwork(p, run.networks[p]))
 		}
 	}
-	if len(deadly) == 0 {
+	if len(changed) == 0 {
 		return nil
 	}
-	answers, err := d.vty.ask(ctx, "show version")
+	answers, err := d.vty.ask(ctx, "show version", "show memory")
 	if err != nil {
 		return err
 	}
-	if major, err := frrMajor(answers[0]); err != nil || major < frrDiesOfUpdate {
+	if major, err := frrMajor(answers[0]); err != nil || major < frrDiesOfUpdate || !bgpAncillary(answers[1]) {
 		return err
 	}
-	lines := []string{}
-	for _, p := range sortedPrefixes(deadly) {
-		lines = append(lines, "no "+frrNetwork(p, deadly[p]))
-		delete(run.networks, p)
-	}
-	refused, err := d.configure(ctx, networkSteps(run.router, map[string][]string{frrFamily(netip.IPv6Unspecified()): lines}))
+	refused, err := d.configure(ctx, networkSteps(run.router, lines))
 	if err := errors.Join(refused, err); err != nil {
 		return err
 	}
-	return d.gone(ctx, vrf, slices.Collect(maps.Keys(deadly)))
+	for p := range changed {
+		delete(run.networks, p)
+	}
+	return d.gone(ctx, vrf, slices.Collect(maps.Keys(changed)))
+}
+
+// bgpAncillary tells whether any path in bgpd may have something ancillary, by its
+// `show memory`, which leaves out what it has never had.
+func bgpAncillary(text string) bool {
+	_, own, ok := strings.Cut(text, "--- qmem bgpd ---")
+	_, count, any := strings.Cut(own, "BGP ancillary route info")
+	return !ok || any && firstNumber(count) > 0
 }
 
 // gone waits until bgpd has no path of its own to any of the prefixes in a VRF.
