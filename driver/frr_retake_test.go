@@ -33,9 +33,14 @@ func TestFRRRealRetake(t *testing.T) {
 		{frrGateOnly(net4, Announced), frrGateOnly(net6, Announced)},
 		{degraded(net4), degraded(net6)},
 		{frrGateOnly(net4, Announced), frrGateOnly(net6, Announced)},
+		{}, // and at once again:
+		{frrGateOnly(net4, Announced), frrGateOnly(net6, Announced)},
 	} {
 		proxy.taken()
 		frrApply(t, f, routes...)
+		if len(routes) == 0 {
+			continue
+		}
 		frrUntil(t, net4, there(net4))
 		frrUntil(t, net6, there(net6))
 		sent := proxy.taken()

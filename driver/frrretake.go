@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,13 +19,13 @@ const (
 )
 
 // retake takes the network lines away that bgpd may die of being given another
-// route-map for, and waits until their paths are gone. When the attributes of a path
-// of its own change, bgpd 10.3 ends with a segmentation fault if the path has
-// something ancillary (bgp_static_update looks into extra->vrfleak, which is
-// nil). It has if it was ever resolved by a route with a metric: another host's by
-// an IGP, or the kernel's for an IPv6 address, which comes a moment before the
-// connected one. So what is to be degraded is withdrawn for some 60 ms then; which
-// is less than all sessions.
+// route-map for, and waits until their paths are gone, and those of lines taken away
+// just before. When a network line meets a path, bgpd 10.3 ends with a segmentation
+// fault if that has something ancillary (bgp_static_update looks into
+// extra->vrfleak, which is nil). It has if it was ever resolved by a route with a
+// metric: another host's by an IGP, or the kernel's for an IPv6 address, which
+// comes a moment before the connected one. So what is to be degraded is withdrawn
+// for some 60 ms then; which is less than all sessions.
 func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig) error {
 	for vrf, bgp := range run.instances() {
 		if err := d.retakeIn(ctx, vrf, bgp, section.instance(vrf)); err != nil {
@@ -38,15 +37,19 @@ func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig) error {
 
 // retakeIn does so in one instance.
 func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrBGP) error {
-	changed := map[netip.Prefix]bool{}
-	lines := map[string][]string{} // by address family
-	for _, p := range sortedPrefixes(run.networks) {
-		if now, stays := section.networks[p]; stays && now != run.networks[p] {
-			changed[p] = true
-			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], "no "+frrNetwork(p, run.networks[p]))
+	lines := map[string][]string{} // to be taken away, by address family
+	var entered []netip.Prefix
+	for _, p := range sortedPrefixes(section.networks) {
+		old, there := run.networks[p]
+		if there && old == section.networks[p] {
+			continue
+		}
+		entered = append(entered, p)
+		if there {
+			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], "no "+frrNetwork(p, old))
 		}
 	}
-	if len(changed) == 0 {
+	if len(entered) == 0 || run.router == "" {
 		return nil
 	}
 	answers, err := d.vty.ask(ctx, "show version", "show memory")
@@ -60,10 +63,10 @@ func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrB
 	if err := errors.Join(refused, err); err != nil {
 		return err
 	}
-	for p := range changed {
+	for _, p := range entered {
 		delete(run.networks, p)
 	}
-	return d.gone(ctx, vrf, slices.Collect(maps.Keys(changed)))
+	return d.gone(ctx, vrf, entered)
 }
 
 // bgpAncillary tells whether any path in bgpd may have something ancillary, by its
