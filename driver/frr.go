@@ -18,6 +18,7 @@ func init() {
 		Doc: "Drives FRR (8.4 and later) over the vty socket of each of its daemons. " +
 			"In bgpd it keeps the `network` lines of the announced prefixes; the operator configures `router bgp` and its neighbors, " +
 			"and gives eBGP neighbors `route-map KEEPCAST-EBGP out` where the path is to be made longer (`prepend`). " +
+			"Each service is announced in the instance of the VRF that its interface is in. " +
 			"In ospfd, ospf6d, isisd, ripd and ripngd it keeps the route-maps `KEEPCAST` (IPv4) and `KEEPCAST6` (IPv6), which permit the announced prefixes and nothing else; " +
 			"the operator adds `redistribute connected route-map KEEPCAST` (in isisd: `redistribute ipv4 connected level-2 route-map KEEPCAST`) once, " +
 			"and the same with `static` for networks without an address (`prefixes`), which are a static route to `blackhole`. " +

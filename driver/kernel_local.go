@@ -68,8 +68,7 @@ func vrfOf(h *netlink.Handle, iface string) (*netlink.Vrf, error) {
 
 // unlessMissing returns the error unless it says that an interface is not there.
 func unlessMissing(err error) error {
-	var missing netlink.LinkNotFoundError
-	if errors.As(err, &missing) {
+	if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
 		return nil
 	}
 	return err
