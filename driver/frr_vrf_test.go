@@ -43,6 +43,8 @@ func TestFRRInto(t *testing.T) {
 		"under 'router bgp 65001 vrf red' to frr.conf":                "under 'router bgp 65001 vrf red' to frr.conf",
 		"router bgp 65001\n neighbor 10.0.0.1 activate":               "router bgp 65001 vrf red\n neighbor 10.0.0.1 activate",
 		"add 'redistribute connected' under 'router isis NAME'":       "add 'redistribute connected' under 'router isis NAME vrf red'",
+		"router bgp 1.10\n neighbor x":                                "router bgp 1.10 vrf red\n neighbor x",
+		"under 'router isis MY-TAG' to":                               "under 'router isis MY-TAG vrf red' to",
 		"router ospf6\n timers lsa min-arrival 0":                     "router ospf6 vrf red\n timers lsa min-arrival 0",
 		"it has no router bgp to announce 192.0.2.1/32 in":            "it has no router bgp to announce 192.0.2.1/32 in",
 		"check 'network IFACE' under 'router rip', and UDP port 520":  "check 'network IFACE' under 'router rip vrf red', and UDP port 520",
@@ -53,6 +55,11 @@ func TestFRRInto(t *testing.T) {
 		}
 		if got := frrInto("", text); got != text {
 			t.Errorf("no VRF: %s became %s", text, got)
+		}
+	}
+	for _, text := range []string{"under 'router bgp 65001 vrf cust-1' to", "router isis A vrf cust-1\n x", "router bgp 1 vrf cust-1"} {
+		if got := frrInto("cust-1", text); got != text {
+			t.Errorf("%s became %s", text, got)
 		}
 	}
 }

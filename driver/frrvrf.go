@@ -85,7 +85,7 @@ func frrInto(vrf, text string) string {
 	if vrf == "" {
 		return text
 	}
-	commands := regexp.MustCompile(`\bshow (ip |ipv6 )?(bgp|ospf6?|isis|rip|ripng|route)\b|\brouter (bgp (\d+|ASN|N)|ospf6?|isis \w+|ripng|rip)\b( vrf \w+)?|\b(ip|ipv6) route \S+ blackhole\b`)
+	commands := regexp.MustCompile(`\bshow (ip |ipv6 )?(bgp|ospf6?|isis|rip|ripng|route)\b|\brouter (bgp ([\d.]*\d|ASN|N)\b|ospf6?\b|isis [^\s']+|ripng\b|rip\b)( vrf [^\s']+)?|\b(ip|ipv6) route \S+ blackhole\b`)
 	return commands.ReplaceAllStringFunc(text, func(command string) string {
 		before, _, _ := strings.Cut(command, " vrf ")
 		return before + " vrf " + vrf
