@@ -53,16 +53,40 @@ func (s *Systemd) Validate() error {
 
 // Check implements Checker.
 func (s *Systemd) Check(ctx context.Context) error {
-	conn, unit, err := s.open(ctx)
+	props, err := s.properties(ctx)
 	if err != nil {
 		return err
+	}
+	return s.judge(props)
+}
+
+// properties asks systemd for all that it knows of the unit.
+func (s *Systemd) properties(ctx context.Context) (map[string]dbus.Variant, error) {
+	conn, unit, err := s.open(ctx)
+	if err != nil {
+		return nil, err
 	}
 	defer conn.Close()
 	var props map[string]dbus.Variant
 	if err := unit.CallWithContext(ctx, busProps+".GetAll", 0, sdUnit).Store(&props); err != nil {
-		return fmt.Errorf("asking systemd for the state of %s: %w", s.Unit, explain(ctx, err))
+		return nil, fmt.Errorf("asking systemd for the state of %s: %w", s.Unit, explain(ctx, err))
 	}
-	return s.judge(props)
+	return props, nil
+}
+
+// StopsAfter reports whether systemd, when it stops both, stops this unit only once
+// the other one has stopped: Before= here or After= there (systemd.unit(5)). Of a
+// unit that systemd does not know it is an error.
+func (s *Systemd) StopsAfter(ctx context.Context, other string) (bool, error) {
+	props, err := s.properties(ctx)
+	if err != nil {
+		return false, err
+	}
+	if text(props["LoadState"]) != "loaded" {
+		return false, fmt.Errorf("systemd has no unit %s to order", s.Unit)
+	}
+	before, _ := props["Before"].Value().([]string)
+	return slices.Contains(before, other), nil
 }
 
 // judge says why a unit with these properties is not fit. Its file may be gone

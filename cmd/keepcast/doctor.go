@@ -70,7 +70,7 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	}
 	equip(cfg, slog.New(slog.DiscardHandler), nil)
 	client := a.client()
-	h := doctor.Host{Sysctls: os.DirFS(procSys)}
+	h := doctor.Host{Sysctls: os.DirFS(procSys), Together: doctor.StopTogether(ctx, cfg)}
 	if h.Network, err = doctor.ReadNetwork(); err != nil {
 		return doctor.Report{}, err
 	}

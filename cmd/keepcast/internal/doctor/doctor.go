@@ -39,6 +39,9 @@ type Host struct {
 	Account Account // whom keepcast runs as
 	// Running is what the running keepcast tells, nil without one.
 	Running *Running
+	// Together are the units, of those that checks name, that systemd stops at the
+	// same time as keepcast.
+	Together []string
 }
 
 // Running is what a running keepcast tells of itself.
@@ -52,7 +55,7 @@ type Running struct {
 func Examine(ctx context.Context, cfg *config.Config, h Host) Report {
 	r := Report{Services: []Service{}, Findings: []driver.Finding{}}
 	r.Findings = append(r.Findings, slices.Concat(
-		h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), overrides(cfg),
+		h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), h.order(cfg), overrides(cfg),
 		daemons(ctx, cfg, h))...)
 	for _, s := range cfg.Services {
 		one, slow := timing(s)

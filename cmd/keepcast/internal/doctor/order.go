@@ -1,0 +1,56 @@
+package doctor
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// keepcastUnit is the unit of the package.
+const keepcastUnit = "keepcast.service"
+
+// StopTogether returns the units that checks name and that systemd stops at the same
+// time as keepcast; none where keepcast is no unit of systemd's.
+func StopTogether(ctx context.Context, cfg *config.Config) []string {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if (&checks.Systemd{Unit: keepcastUnit}).Check(ctx) != nil {
+		return nil
+	}
+	var out []string
+	for _, s := range cfg.Services {
+		for _, c := range s.Checks {
+			unit, ok := c.Checker.(*checks.Systemd)
+			if !ok || c.Degrades() || slices.Contains(out, unit.Unit) {
+				continue
+			}
+			if after, err := unit.StopsAfter(ctx, keepcastUnit); err == nil && !after {
+				out = append(out, unit.Unit)
+			}
+		}
+	}
+	return out
+}
+
+// order says which services are stopped while they are still announced.
+func (h Host) order(cfg *config.Config) []driver.Finding {
+	var out []driver.Finding
+	for _, s := range cfg.Services {
+		for _, c := range s.Checks {
+			unit, ok := c.Checker.(*checks.Systemd)
+			if !ok || c.Degrades() || !slices.Contains(h.Together, unit.Unit) {
+				continue
+			}
+			out = append(out, driver.Finding{
+				Name: "stops-together", Level: driver.Risks, Subject: s.Name,
+				Text: "at a shutdown systemd stops " + unit.Unit + " at the same time as keepcast, so that it still gets requests when it is gone",
+				Fix:  "systemctl edit keepcast\n\n[Unit]\nAfter=" + unit.Unit,
+			})
+		}
+	}
+	return out
+}
