@@ -29,13 +29,18 @@ func TestFRRRealRetake(t *testing.T) {
 			return bgpOriginates(r.ask("bgpd", "show bgp "+map[bool]string{true: "ipv6", false: "ipv4"}[p == net6]+" unicast "+p+" json"))
 		}
 	}
-	for _, routes := range [][]Route{
+	for i, routes := range [][]Route{
 		{frrGateOnly(net4, Announced), frrGateOnly(net6, Announced)},
 		{degraded(net4), degraded(net6)},
 		{frrGateOnly(net4, Announced), frrGateOnly(net6, Announced)},
 		{}, // and at once again:
 		{frrGateOnly(net4, Announced), frrGateOnly(net6, Announced)},
+		// and by another template, which has the same route-map set more:
+		{frrGateOnly(net4, Announced), frrGateOnly(net6, Announced)},
 	} {
+		if i == 5 {
+			f.SetHost(Host{Templates: frrWorse(t)})
+		}
 		proxy.taken()
 		frrApply(t, f, routes...)
 		if len(routes) == 0 {

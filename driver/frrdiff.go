@@ -82,6 +82,21 @@ func diffRouteMaps(run, want frrConfig) []frrStep {
 	return steps
 }
 
+// editedRouteMaps returns the names of the route-maps of which an entry is to be made,
+// changed or taken away.
+func editedRouteMaps(run, want frrConfig) map[string]bool {
+	names := map[string]bool{}
+	for k, e := range want.entries {
+		old, there := run.entries[k]
+		names[k.name] = names[k.name] || k.kind == "route-map" && (!there || old.head != e.head || !slices.Equal(old.lines, e.lines))
+	}
+	for k := range run.entries {
+		_, stays := want.entries[k]
+		names[k.name] = names[k.name] || k.kind == "route-map" && !stays
+	}
+	return names
+}
+
 // frrNo returns the command that takes a line of a route-map away. Of a path, FRR
 // 8.4 takes no more than one number there.
 func frrNo(line string) string {

@@ -27,21 +27,23 @@ const (
 // comes a moment before the connected one. So what is to be degraded is withdrawn
 // for some 60 ms then; which is less than all sessions.
 func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig) error {
+	edited := editedRouteMaps(run, section)
 	for vrf, bgp := range run.instances() {
-		if err := d.retakeIn(ctx, vrf, bgp, section.instance(vrf)); err != nil {
+		if err := d.retakeIn(ctx, vrf, bgp, section.instance(vrf), edited); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// retakeIn does so in one instance.
-func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrBGP) error {
+// retakeIn does so in one instance. It is all the same to bgpd whether a line gets
+// another route-map, or its route-map is edited.
+func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrBGP, edited map[string]bool) error {
 	lines := map[string][]string{} // to be taken away, by address family
 	var entered []netip.Prefix
 	for _, p := range sortedPrefixes(section.networks) {
 		old, there := run.networks[p]
-		if there && old == section.networks[p] {
+		if there && old == section.networks[p] && !edited[frrRouteMap(strings.Fields(old))] {
 			continue
 		}
 		entered = append(entered, p)
