@@ -172,7 +172,7 @@ func TestFRRFindings(t *testing.T) {
 			"risks metric-ignored: babeld: it can't announce 192.0.2.9/32 with a metric of its own: withdraw instead of degrading, or use another protocol",
 		}},
 		"bgpd, no router": {"bgpd", "router bgp 65001 vrf RED\n", []string{up4}, []string{
-			"breaks router-bgp-missing: bgpd: it has no router bgp to announce 192.0.2.1/32 in: add 'router bgp ASN' with its neighbors to frr.conf",
+			"breaks router-bgp-missing: bgpd: it has no router bgp to announce 192.0.2.1/32 in, only one for VRF RED: add 'router bgp ASN' with its neighbors to frr.conf, or put the interface of the service into VRF RED",
 		}},
 		"bgpd, no router at all": {"bgpd", "", []string{up4}, []string{
 			"breaks router-bgp-missing: bgpd: it has no router bgp to announce 192.0.2.1/32 in: add 'router bgp ASN' with its neighbors to frr.conf",

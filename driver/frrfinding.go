@@ -58,11 +58,19 @@ func (c frrConfig) runsISIS(want State, r Route) bool {
 func (d *frrDaemon) findingsBGP(run frrConfig, announced []Route) []Finding {
 	first := announced[0].Prefix.Masked()
 	if run.router == "" {
-		return []Finding{{
+		f := Finding{
 			Name: "router-bgp-missing", Level: Breaks, Subject: d.vty.daemon,
 			Text: "it has no router bgp to announce " + first.String() + " in",
 			Fix:  "add 'router bgp ASN' with its neighbors to frr.conf",
-		}}
+		}
+		for vrf, bgp := range run.instances() {
+			if bgp.router != "" {
+				f.Text += ", only one for VRF " + vrf
+				f.Fix += ", or put the interface of the service into VRF " + vrf
+				break
+			}
+		}
+		return []Finding{f}
 	}
 	var found []Finding
 	if i := slices.IndexFunc(announced, func(r Route) bool { return !r.GateOnly }); i >= 0 && run.unchecked {
