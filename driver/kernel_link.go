@@ -93,3 +93,23 @@ func (v *view) setPromote() error {
 	_, err = req.Execute(unix.NETLINK_ROUTE, 0)
 	return err
 }
+
+// linkNamed returns an interface, nil if it is not there.
+func linkNamed(h *netlink.Handle, name string) (netlink.Link, error) {
+	link, err := h.LinkByName(name)
+	if err != nil {
+		if err = unlessMissing(err); err != nil {
+			err = fmt.Errorf("interface %s: %w", name, err)
+		}
+		return nil, err
+	}
+	return link, nil
+}
+
+// unlessMissing returns the error unless it says that an interface is not there.
+func unlessMissing(err error) error {
+	if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
+		return nil
+	}
+	return err
+}

@@ -1,7 +1,6 @@
 package driver
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -26,7 +25,7 @@ func (k *Kernel) Local(addr netip.Addr) error {
 		if elsewhere == nil {
 			return nil
 		}
-		if vrf, _ := vrfOf(h, name); vrf != nil && local(h, addr, vrf.Name) == nil {
+		if vrf, _ := vrfNamed(h, name); vrf != nil && local(h, addr, vrf.Name) == nil {
 			return nil
 		}
 	}
@@ -41,37 +40,34 @@ func (k *Kernel) VRF(iface string) (string, error) {
 		return "", err
 	}
 	defer h.Close()
-	vrf, err := vrfOf(h, iface)
-	if err != nil {
-		return "", fmt.Errorf("the VRF of %s: %w", iface, err)
-	}
-	if vrf == nil {
-		return "", nil
+	vrf, err := vrfNamed(h, iface)
+	if vrf == nil || err != nil {
+		return "", err
 	}
 	return vrf.Name, nil
 }
 
-// vrfOf returns the VRF that an interface is in, nil where it is in none or is
+// vrfNamed returns the VRF that an interface is in, nil where it is in none or is
 // not there.
-func vrfOf(h *netlink.Handle, iface string) (*netlink.Vrf, error) {
-	link, err := h.LinkByName(iface)
-	if err != nil || link.Attrs().MasterIndex == 0 {
-		return nil, unlessMissing(err)
+func vrfNamed(h *netlink.Handle, iface string) (*netlink.Vrf, error) {
+	link, err := linkNamed(h, iface)
+	if link == nil || err != nil {
+		return nil, err
+	}
+	return vrfOf(h, link)
+}
+
+// vrfOf returns the VRF that a link is in, nil for none.
+func vrfOf(h *netlink.Handle, link netlink.Link) (*netlink.Vrf, error) {
+	if link.Attrs().MasterIndex == 0 {
+		return nil, nil
 	}
 	master, err := h.LinkByIndex(link.Attrs().MasterIndex)
-	if err != nil {
-		return nil, unlessMissing(err)
+	if err = unlessMissing(err); err != nil {
+		return nil, fmt.Errorf("the VRF of %s: %w", link.Attrs().Name, err)
 	}
 	vrf, _ := master.(*netlink.Vrf)
 	return vrf, nil
-}
-
-// unlessMissing returns the error unless it says that an interface is not there.
-func unlessMissing(err error) error {
-	if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
-		return nil
-	}
-	return err
 }
 
 // local asks the kernel where it would send packets for addr from within a VRF;

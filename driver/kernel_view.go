@@ -71,27 +71,21 @@ func (k *Kernel) look(ctx context.Context, iface string) (*view, error) {
 func (v *view) close() { v.h.Close() }
 
 func (v *view) fill() error {
-	var missing netlink.LinkNotFoundError
-	link, err := v.h.LinkByName(v.iface)
-	switch {
-	case errors.As(err, &missing):
-	case err != nil:
-		return fmt.Errorf("interface %s: %w", v.iface, err)
-	default:
-		v.link = link
-		on, err := dump(func() ([]netlink.Addr, error) { return v.h.AddrList(link, netlink.FAMILY_ALL) })
-		if err != nil {
-			return fmt.Errorf("listing the addresses of %s: %w", v.iface, err)
-		}
-		for _, a := range on {
-			addr := prefixOf(a).Addr()
-			v.addrs[addr] = append(v.addrs[addr], a)
-		}
-		if v.vrf, err = vrfOf(v.h, v.iface); err != nil {
-			return fmt.Errorf("the VRF of %s: %w", v.iface, err)
-		}
+	link, err := linkNamed(v.h, v.iface)
+	if link == nil || err != nil {
+		return err
 	}
-	return nil
+	v.link = link
+	on, err := dump(func() ([]netlink.Addr, error) { return v.h.AddrList(link, netlink.FAMILY_ALL) })
+	if err != nil {
+		return fmt.Errorf("listing the addresses of %s: %w", v.iface, err)
+	}
+	for _, a := range on {
+		addr := prefixOf(a).Addr()
+		v.addrs[addr] = append(v.addrs[addr], a)
+	}
+	v.vrf, err = vrfOf(v.h, link)
+	return err
 }
 
 // announced returns the addresses on the interface as routes, if it is up; they

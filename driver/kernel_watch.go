@@ -9,7 +9,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -123,13 +122,11 @@ func (k *Kernel) indexes() (ownLinks, error) {
 	names := k.interfaces()
 	own := ownLinks{managed: len(names), index: map[int]bool{}}
 	for _, name := range names {
-		link, err := h.LinkByName(name)
-		var missing netlink.LinkNotFoundError
-		switch {
-		case errors.As(err, &missing):
-		case err != nil:
-			return own, fmt.Errorf("interface %s: %w", name, err)
-		default:
+		link, err := linkNamed(h, name)
+		if err != nil {
+			return own, err
+		}
+		if link != nil {
 			own.index[link.Attrs().Index] = true
 		}
 	}
