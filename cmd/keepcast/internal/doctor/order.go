@@ -23,9 +23,8 @@ func StopTogether(ctx context.Context, cfg *config.Config) []string {
 	}
 	var out []string
 	for _, s := range cfg.Services {
-		for _, c := range s.Checks {
-			unit, ok := c.Checker.(*checks.Systemd)
-			if !ok || c.Degrades() || slices.Contains(out, unit.Unit) {
+		for _, unit := range unitsOf(s) {
+			if slices.Contains(out, unit.Unit) {
 				continue
 			}
 			if after, err := unit.StopsAfter(ctx, keepcastUnit); err == nil && !after {
@@ -36,13 +35,23 @@ func StopTogether(ctx context.Context, cfg *config.Config) []string {
 	return out
 }
 
+// unitsOf returns the units without which a service is withdrawn.
+func unitsOf(s config.Service) []*checks.Systemd {
+	var out []*checks.Systemd
+	for _, c := range s.Checks {
+		if unit, ok := c.Checker.(*checks.Systemd); ok && !c.Degrades() {
+			out = append(out, unit)
+		}
+	}
+	return out
+}
+
 // order says which services are stopped while they are still announced.
 func (h Host) order(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
 	for _, s := range cfg.Services {
-		for _, c := range s.Checks {
-			unit, ok := c.Checker.(*checks.Systemd)
-			if !ok || c.Degrades() || !slices.Contains(h.Together, unit.Unit) {
+		for _, unit := range unitsOf(s) {
+			if !slices.Contains(h.Together, unit.Unit) {
 				continue
 			}
 			out = append(out, driver.Finding{
