@@ -60,7 +60,7 @@ func diffRouteMaps(run, want frrConfig) []frrStep {
 	var steps []frrStep
 	for _, k := range sortedKeys(want.entries) {
 		e, old := want.entries[k], run.entries[k]
-		if k.kind != "route-map" || old.head == e.head && slices.Equal(old.lines, e.lines) {
+		if k.kind != "route-map" || old.equal(e) {
 			continue
 		}
 		var lines []string
@@ -86,13 +86,10 @@ func diffRouteMaps(run, want frrConfig) []frrStep {
 // changed or taken away.
 func editedRouteMaps(run, want frrConfig) map[string]bool {
 	names := map[string]bool{}
-	for k, e := range want.entries {
-		old, there := run.entries[k]
-		names[k.name] = names[k.name] || k.kind == "route-map" && (!there || old.head != e.head || !slices.Equal(old.lines, e.lines))
-	}
-	for k := range run.entries {
-		_, stays := want.entries[k]
-		names[k.name] = names[k.name] || k.kind == "route-map" && !stays
+	for _, k := range append(sortedKeys(run.entries), sortedKeys(want.entries)...) {
+		if k.kind == "route-map" && !run.entries[k].equal(want.entries[k]) {
+			names[k.name] = true
+		}
 	}
 	return names
 }
@@ -112,8 +109,7 @@ func diffNetworks(run, want frrConfig, on frrHost) []frrStep {
 	var steps []frrStep
 	for vrf, bgp := range run.instances() {
 		if bgp.router != "" {
-			here, _ := on.ownedIn(vrf)
-			steps = append(steps, bgp.diff(want.instance(vrf).networks, here)...)
+			steps = append(steps, bgp.diff(want.instance(vrf).networks, on.ownedIn(vrf))...)
 		}
 	}
 	return steps
@@ -121,25 +117,31 @@ func diffNetworks(run, want frrConfig, on frrHost) []frrStep {
 
 // diff takes away and makes the network lines of an instance.
 func (b frrBGP) diff(want map[netip.Prefix]string, owned map[netip.Prefix]bool) []frrStep {
-	lines := map[string][]string{}
-	entered := b.entered(owned)
-	for _, p := range sortedPrefixes(entered) {
+	lines := frrFamilies{}
+	for _, p := range sortedPrefixes(b.entered(owned)) {
 		if _, wanted := want[p]; !wanted {
-			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], "no "+frrNetwork(p, b.networks[p]))
+			lines.add(p, "no "+frrNetwork(p, b.networks[p]))
 		}
 	}
 	for _, p := range sortedPrefixes(want) {
 		if rest, there := b.networks[p]; !there || rest != want[p] {
-			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], frrNetwork(p, want[p]))
+			lines.add(p, frrNetwork(p, want[p]))
 		}
 	}
-	return networkSteps(b.router, lines)
+	return lines.steps(b.router)
 }
 
-func networkSteps(router string, lines map[string][]string) []frrStep {
+// frrFamilies are lines about prefixes, by the header of their address family.
+type frrFamilies map[string][]string
+
+func (l frrFamilies) add(p netip.Prefix, line string) {
+	l[frrFamily(p.Addr())] = append(l[frrFamily(p.Addr())], line)
+}
+
+func (l frrFamilies) steps(router string) []frrStep {
 	var steps []frrStep
-	for _, family := range slices.Sorted(maps.Keys(lines)) {
-		steps = append(steps, frrStep{blocks: []string{router, family}, lines: lines[family]})
+	for _, family := range slices.Sorted(maps.Keys(l)) {
+		steps = append(steps, frrStep{blocks: []string{router, family}, lines: l[family]})
 	}
 	return steps
 }

@@ -130,23 +130,24 @@ func (d *frrDaemon) look(ctx context.Context, asked State, on frrHost) (frrSight
 		if err != nil {
 			return frrSight{}, err
 		}
-		_, elsewhere := on.ownedIn(vrf)
-		all.join(s.in(vrf, elsewhere))
+		all.join(s.in(vrf, on.ownedElsewhere(vrf)))
 	}
-	all.findings = append(all.findings, d.findingsOf(run, asked, on)...)
+	all.findings = append(all.findings, otherAS(d.vty.daemon, run, asked, on)...)
 	return all, nil
 }
 
 // lookInto looks into one VRF; asked is what is asked for there.
 func (d *frrDaemon) lookInto(ctx context.Context, vrf string, run frrConfig, asked State, on frrHost) (s frrSight, err error) {
 	if d.vty.daemon == "bgpd" {
-		here, _ := on.ownedIn(vrf)
-		s, err = d.lookBGP(ctx, vrf, run.instance(vrf).entered(here), asked, on)
+		s, err = d.lookBGP(ctx, vrf, run.instance(vrf).entered(on.ownedIn(vrf)), asked, on)
 	} else {
 		s, err = d.lookIGP(ctx, vrf, run.listed())
 	}
-	s.findings = append(s.findings, unreached(d.vty.daemon, d.role, asked, s.neighbours)...)
-	return s, err
+	if err != nil {
+		return frrSight{}, err
+	}
+	s.findings = slices.Concat(s.findings, d.findings(run.in(vrf), asked), unreached(d.vty.daemon, d.role, asked, s.neighbours))
+	return s, nil
 }
 
 // ask asks the daemon about a VRF.

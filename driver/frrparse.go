@@ -32,6 +32,11 @@ type frrEntry struct {
 	lines []string // the match and set lines of a route-map entry, sorted
 }
 
+// equal tells whether two entries say the same; one that is not there says nothing.
+func (e frrEntry) equal(other frrEntry) bool {
+	return e.head == other.head && slices.Equal(e.lines, other.lines)
+}
+
 // command returns the line that makes the entry, or begins it.
 func (k frrKey) command(head string) string {
 	if k.kind == "route-map" {

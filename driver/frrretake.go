@@ -39,7 +39,7 @@ func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig) error {
 // retakeIn does so in one instance. It is all the same to bgpd whether a line gets
 // another route-map, or its route-map is edited.
 func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrBGP, edited map[string]bool) error {
-	lines := map[string][]string{} // to be taken away, by address family
+	lines := frrFamilies{} // to be taken away
 	var entered []netip.Prefix
 	for _, p := range sortedPrefixes(section.networks) {
 		old, there := run.networks[p]
@@ -48,7 +48,7 @@ func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrB
 		}
 		entered = append(entered, p)
 		if there {
-			lines[frrFamily(p.Addr())] = append(lines[frrFamily(p.Addr())], "no "+frrNetwork(p, old))
+			lines.add(p, "no "+frrNetwork(p, old))
 		}
 	}
 	if len(entered) == 0 || run.router == "" {
@@ -61,7 +61,7 @@ func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrB
 	if major, err := frrMajor(answers[0]); err != nil || major < frrDiesOfUpdate || !bgpAncillary(answers[1]) {
 		return err
 	}
-	refused, err := d.configure(ctx, networkSteps(run.router, lines))
+	refused, err := d.configure(ctx, lines.steps(run.router))
 	if err := errors.Join(refused, err); err != nil {
 		return err
 	}

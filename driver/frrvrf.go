@@ -36,17 +36,18 @@ func (h frrHost) in(vrf string, s State) State {
 	return s
 }
 
-// ownedIn returns the managed prefixes that are in a VRF, and those in another one.
-func (h frrHost) ownedIn(vrf string) (here, elsewhere map[netip.Prefix]bool) {
-	here, elsewhere = map[netip.Prefix]bool{}, map[netip.Prefix]bool{}
-	for p := range h.owned {
-		if h.vrfs[p] == vrf {
-			here[p] = true
-		} else {
-			elsewhere[p] = true
-		}
-	}
-	return here, elsewhere
+// ownedIn returns the managed prefixes that are in a VRF.
+func (h frrHost) ownedIn(vrf string) map[netip.Prefix]bool {
+	out := maps.Clone(h.owned)
+	maps.DeleteFunc(out, func(p netip.Prefix, _ bool) bool { return h.vrfs[p] != vrf })
+	return out
+}
+
+// ownedElsewhere returns the managed prefixes that are in another VRF.
+func (h frrHost) ownedElsewhere(vrf string) map[netip.Prefix]bool {
+	out := maps.Clone(h.owned)
+	maps.DeleteFunc(out, func(p netip.Prefix, _ bool) bool { return h.vrfs[p] == vrf })
+	return out
 }
 
 // where returns the VRFs that have anything of keepcast's: those of what is asked for
@@ -57,8 +58,7 @@ func (h frrHost) where(run frrConfig, asked State) []string {
 		all[h.vrfs[r.Prefix.Masked()]] = true
 	}
 	for vrf, bgp := range run.instances() {
-		here, _ := h.ownedIn(vrf)
-		all[vrf] = all[vrf] || len(bgp.entered(here)) > 0
+		all[vrf] = all[vrf] || len(bgp.entered(h.ownedIn(vrf))) > 0
 	}
 	if len(asked.Routes) == 0 {
 		all[""] = true

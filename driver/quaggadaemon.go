@@ -240,7 +240,7 @@ func quaggaRouteMaps(run, want frrConfig) []frrStep {
 	for _, k := range sortedKeys(want.entries) {
 		e := want.entries[k]
 		old, there := run.entries[k]
-		if k.kind != "route-map" || there && old.head == e.head && slices.Equal(old.lines, e.lines) {
+		if k.kind != "route-map" || old.equal(e) {
 			continue
 		}
 		lines := slices.Concat([]string{k.command(e.head)}, e.lines)
