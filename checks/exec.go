@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/driver/child"
 )
 
 func init() {
@@ -87,11 +89,11 @@ func (e *Exec) run(ctx context.Context) error {
 	}
 	var out head
 	cmd := exec.CommandContext(ctx, e.Command[0], e.Command[1:]...)
-	cmd.Env = append(inherited(), e.Env...)
+	cmd.Env = append(child.Environ(), e.Env...)
 	cmd.Dir = e.Dir
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return killGroup(cmd.Process.Pid) }
+	cmd.Cancel = func() error { return child.KillGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = pipeDelay
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting: %w", err)
@@ -148,7 +150,7 @@ func (p *process) reap() {
 	defer close(p.ended)
 	awaitExit(p.cmd.Process.Pid)
 	// Not being allowed to is no fault of the service: the command was sudo.
-	_ = killGroup(p.cmd.Process.Pid)
+	_ = child.KillGroup(p.cmd.Process.Pid)
 	p.err = p.cmd.Wait()
 }
 
@@ -170,27 +172,6 @@ func awaitExit(pid int) {
 			return
 		}
 	}
-}
-
-// killGroup kills every process of a group; one that is gone is no error.
-func killGroup(leader int) error {
-	if err := unix.Kill(-leader, unix.SIGKILL); !errors.Is(err, unix.ESRCH) {
-		return err
-	}
-	return nil
-}
-
-// inherited returns the environment of keepcast without what systemd tells it
-// alone: a command that uses it would speak to systemd in its name.
-func inherited() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
-		name, _, _ := strings.Cut(v, "=")
-		switch name {
-		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES":
-			return true
-		}
-		return false
-	})
 }
 
 // head keeps the first maxOutput bytes that are written to it.

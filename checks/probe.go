@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // Result is what one run of a check brought.
@@ -36,9 +38,9 @@ func NewProbe(c Checker, s Schedule) *Probe {
 func (p *Probe) Run(ctx context.Context, report func(Result)) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	wake := make(chan struct{}, 1)
+	wake := pace.NewBell()
 	if w, ok := p.Checker.(Watcher); ok {
-		watching.Go(func() { watch(ctx, w, wake) })
+		watching.Go(func() { keepWatching(ctx, w, wake.Ring) })
 	}
 	start := time.Now()
 	for ctx.Err() == nil {
@@ -138,30 +140,10 @@ func (p *Probe) leave() {
 // rewatch is the longest time between two attempts to start a watch that ended.
 const rewatch = 30 * time.Second
 
-// watch keeps w's watch going and turns each change into a wake-up.
-func watch(ctx context.Context, w Watcher, wake chan<- struct{}) {
-	changed := func() {
-		select {
-		case wake <- struct{}{}:
-		default: // one is waiting already
-		}
-	}
-	for pause := time.Second; ; pause = min(2*pause, rewatch) {
-		// The error is not lost: what broke the watch also fails the check, and
-		// the polling goes on in any case.
-		began := time.Now()
-		_ = w.Watch(ctx, changed)
-		if time.Since(began) > rewatch { // it did work
-			pause = time.Second
-		}
-		retry := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			retry.Stop()
-			return
-		case <-retry.C:
-		}
-	}
+// keepWatching keeps the watch going. What broke it also fails the check, and the
+// polling goes on in any case, so its errors are not lost.
+func keepWatching(ctx context.Context, w Watcher, changed func()) {
+	pace.Keep(ctx, time.Second, rewatch, func(ctx context.Context) error { return w.Watch(ctx, changed) }, nil)
 }
 
 // Once runs a check once, with the timeout, for somebody who waits for it.

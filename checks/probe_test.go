@@ -202,7 +202,7 @@ func TestWatchIsStartedAgain(t *testing.T) {
 		works := func(n int) time.Duration { return map[int]time.Duration{8: time.Hour}[n] }
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 		defer cancel()
-		go watch(ctx, ending{works: works, began: &began}, make(chan struct{}, 1))
+		go keepWatching(ctx, ending{works: works, began: &began}, func() {})
 		time.Sleep(time.Hour + 2*time.Minute)
 		synctest.Wait()
 		var pauses []time.Duration

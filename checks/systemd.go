@@ -23,10 +23,6 @@ func init() {
 }
 
 // Systemd is fit when a unit of the system's systemd is active.
-//
-// It speaks to the bus itself: go-systemd's connection listens to the signals
-// of every unit, and a malformed one, which any local user may send, ends the
-// program.
 type Systemd struct {
 	Unit string `config:"unit" required:"true" doc:"Name of the unit with its type, as in 'unbound.service'. An alias will do."`
 }
@@ -117,12 +113,23 @@ func text(v dbus.Variant) string {
 	return s
 }
 
+// SystemBus connects to the D-Bus system bus. It is a plain connection: that of
+// go-systemd listens to the signals of every unit, and a malformed signal, which any
+// local user may send, ends the program.
+func SystemBus(ctx context.Context) (*dbus.Conn, error) {
+	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx), dbus.WithAuth(dbus.AuthExternal(strconv.Itoa(os.Geteuid()))))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the system bus: %w", explain(ctx, err))
+	}
+	return conn, nil
+}
+
 // open connects to the system bus and finds the unit there. LoadUnit also finds
 // a unit that systemd has not in memory, and the one behind an alias.
 func (s *Systemd) open(ctx context.Context) (*dbus.Conn, dbus.BusObject, error) {
-	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx), dbus.WithAuth(dbus.AuthExternal(strconv.Itoa(os.Geteuid()))))
+	conn, err := SystemBus(ctx)
 	if err != nil {
-		return nil, nil, fmt.Errorf("connecting to the system bus: %w", explain(ctx, err))
+		return nil, nil, err
 	}
 	var at dbus.ObjectPath
 	err = conn.Object(sdName, sdPath).CallWithContext(ctx, sdManager+".LoadUnit", 0, s.Unit).Store(&at)

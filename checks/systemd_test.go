@@ -259,7 +259,7 @@ func roundTrip(t *testing.T, conn *dbus.Conn) {
 	}
 }
 
-// TestChangesState meets signals as only a bad neighbour sends them.
+// TestChangesState meets signals as only a bad neighbor sends them.
 func TestChangesState(t *testing.T) {
 	const at = dbus.ObjectPath("/a")
 	state := map[string]dbus.Variant{"ActiveState": dbus.MakeVariant("failed")}

@@ -13,20 +13,20 @@ import (
 // to the daemon. Each protocol takes those that it has.
 type Attributes struct {
 	MED              *uint32          `config:"med" min:"0" max:"4294967295" doc:"MED (multi-exit discriminator) of BGP. Routers prefer the lowest; none counts as 0."`
-	LocalPref        *uint32          `config:"local_pref" min:"0" max:"4294967295" doc:"Local preference towards iBGP neighbours. Routers prefer the highest; 100 is usual."`
-	Prepend          int              `config:"prepend" min:"0" max:"10" doc:"How often the own AS is repeated in the path towards eBGP neighbours. Routers prefer the shortest path. The BIRD driver needs its setting as for it, FRR the route-map KEEPCAST-EBGP at the neighbours."`
+	LocalPref        *uint32          `config:"local_pref" min:"0" max:"4294967295" doc:"Local preference towards iBGP neighbors. Routers prefer the highest; 100 is usual."`
+	Prepend          int              `config:"prepend" min:"0" max:"10" doc:"How often the own AS is repeated in the path towards eBGP neighbors. Routers prefer the shortest path. The BIRD driver needs its setting as for it, FRR the route-map KEEPCAST-EBGP at the neighbors."`
 	Communities      []Community      `config:"communities" doc:"BGP communities (RFC 1997), such as 65001:100, or a well-known one by its name, such as graceful-shutdown (RFC 8326) or no-export."`
 	LargeCommunities []LargeCommunity `config:"large_communities" doc:"Large BGP communities (RFC 8092), such as 65001:1:2."`
 	Metric           *uint32          `config:"metric" min:"0" max:"16777214" doc:"Metric in OSPF (external, type 2), IS-IS (wide) and Babel. RIP counts to 15 only and takes at most 8 of it."`
 }
 
-// prependMost is the most that prepend may be, as its declaration says.
-const prependMost = 10
+// PrependMax is the most that prepend may be, as its declaration says.
+const PrependMax = 10
 
 // The most that the small scales take of a metric, so that it does not mean unreachable.
 const (
-	ripMost   = 8     // 16 is unreachable, and each hop adds one (RFC 2453, 3.6)
-	babelMost = 60000 // 65535 is unreachable, and each link adds its cost (RFC 8966, 3.5)
+	RIPMetricMax   = 8     // 16 is unreachable, and each hop adds one (RFC 2453, 3.6)
+	BabelMetricMax = 60000 // 65535 is unreachable, and each link adds its cost (RFC 8966, 3.5)
 )
 
 // Equal reports whether a and b are the same attributes. The order of the

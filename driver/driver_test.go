@@ -1,4 +1,4 @@
-package driver
+package driver_test
 
 import (
 	"encoding/binary"
@@ -10,25 +10,28 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
+
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestStateAnnounced(t *testing.T) {
 	for name, c := range map[string]struct {
-		routes []Route
+		routes []driver.Route
 		want   []string
 	}{
 		"none":                     {nil, nil},
-		"only the announced":       {[]Route{route(v4, Delivered), route(v6, Announced), route("192.0.2.1/32", Absent)}, []string{v6}},
-		"sorted, IPv4 first":       {[]Route{route(v6, Announced), route("198.51.100.9/32", Announced), route(v4, Announced)}, []string{v4, "198.51.100.9/32", v6}},
-		"a prefix once, the first": {[]Route{route("203.0.113.2/24", Announced), route("203.0.113.1/24", Announced)}, []string{"203.0.113.2/24"}},
-		"not the withdrawn of it":  {[]Route{route("203.0.113.2/24", Delivered), route("203.0.113.1/24", Announced)}, []string{"203.0.113.1/24"}},
-		"another length":           {[]Route{route("203.0.113.0/25", Announced), route("203.0.113.0/24", Announced)}, []string{"203.0.113.0/24", "203.0.113.0/25"}},
+		"only the announced":       {[]driver.Route{drivertest.Route(drivertest.V4, driver.Delivered), drivertest.Route(drivertest.V6, driver.Announced), drivertest.Route("192.0.2.1/32", driver.Absent)}, []string{drivertest.V6}},
+		"sorted, IPv4 first":       {[]driver.Route{drivertest.Route(drivertest.V6, driver.Announced), drivertest.Route("198.51.100.9/32", driver.Announced), drivertest.Route(drivertest.V4, driver.Announced)}, []string{drivertest.V4, "198.51.100.9/32", drivertest.V6}},
+		"a prefix once, the first": {[]driver.Route{drivertest.Route("203.0.113.2/24", driver.Announced), drivertest.Route("203.0.113.1/24", driver.Announced)}, []string{"203.0.113.2/24"}},
+		"not the withdrawn of it":  {[]driver.Route{drivertest.Route("203.0.113.2/24", driver.Delivered), drivertest.Route("203.0.113.1/24", driver.Announced)}, []string{"203.0.113.1/24"}},
+		"another length":           {[]driver.Route{drivertest.Route("203.0.113.0/25", driver.Announced), drivertest.Route("203.0.113.0/24", driver.Announced)}, []string{"203.0.113.0/24", "203.0.113.0/25"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, r := range (State{Routes: c.routes}).Announced() {
+			for _, r := range (driver.State{Routes: c.routes}).Announced() {
 				got = append(got, r.Prefix.String())
 			}
 			if d := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); d != "" {
@@ -43,14 +46,14 @@ func TestStateAnnounced(t *testing.T) {
 func FuzzStateAnnounced(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 4, 24, 2, 1, 2, 3, 5, 24, 2, 9, 9, 9, 9, 32, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var s State
+		var s driver.State
 		want := map[netip.Prefix]bool{}
 		for ; len(data) >= 6; data = data[6:] {
 			var a [4]byte
 			binary.BigEndian.PutUint32(a[:], binary.BigEndian.Uint32(data))
-			r := Route{Prefix: netip.PrefixFrom(netip.AddrFrom4(a), int(data[4])%33), Presence: Presence(data[5] % 3)}
+			r := driver.Route{Prefix: netip.PrefixFrom(netip.AddrFrom4(a), int(data[4])%33), Presence: driver.Presence(data[5] % 3)}
 			s.Routes = append(s.Routes, r)
-			if r.Presence == Announced {
+			if r.Presence == driver.Announced {
 				want[r.Prefix.Masked()] = true
 			}
 		}
@@ -68,16 +71,4 @@ func FuzzStateAnnounced(f *testing.F) {
 			t.Errorf("%d prefixes, want %d", len(got), len(want))
 		}
 	})
-}
-
-func TestKindByName(t *testing.T) {
-	if _, err := KindByName("rip"); err == nil {
-		t.Error("an unknown kind is known")
-	}
-}
-
-// worse are the attributes that the configuration gives a degraded service.
-func worse() Attributes {
-	med, localPref, metric := uint32(1000), uint32(50), uint32(20000)
-	return Attributes{MED: &med, LocalPref: &localPref, Metric: &metric, Prepend: 2}
 }

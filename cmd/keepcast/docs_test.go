@@ -16,7 +16,6 @@ import (
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
-	"github.com/keepcast/keepcast/driver"
 )
 
 var update = flag.Bool("update", false, "write the generated reference pages anew")
@@ -31,7 +30,7 @@ func TestReference(t *testing.T) {
 		"configuration.md": config.Reference(),
 		"metrics.md":       engine.MetricsReference(),
 		"commands.md":      commandReference(t),
-		"templates.md":     driver.TemplateReference(),
+		"templates.md":     config.TemplateReference(),
 	} {
 		path := filepath.Join(docs, "reference", name)
 		if *update {

@@ -12,11 +12,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/kernel"
 )
 
 // procSys is where the kernel's settings are.
@@ -26,16 +27,16 @@ func (a *app) doctorCommand() *cobra.Command {
 	var format string
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "look the host over for what breaks announcing or slows failover",
+		Short: "look the host over for what prevents announcing or slows failover",
 		Long: `Doctor looks at the configuration, the interfaces, the kernel's settings, the
 permissions and the routing daemons, and prints what it finds, the worst first, each
 with its fix. Then it shows how long a failure of each service may last, at the worst,
 until it is withdrawn, computed from its checks.
 
 It changes nothing and needs no running keepcast. Run it as root, so that it can see
-everything. Exit code 1 when something breaks announcing, or the configuration is bad.`,
+everything. Exit code 1 when there is an error, or the configuration is bad.`,
 		Example: `  keepcast doctor
-  keepcast doctor -o json | jq '.findings[] | select(.level != "note")'`,
+  keepcast doctor -o json | jq '.findings[] | select(.level != "info")'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			show, ok := map[string]func(io.Writer, doctor.Report) error{"table": reportTable, "json": asJSON[doctor.Report]}[format]
@@ -50,7 +51,7 @@ everything. Exit code 1 when something breaks announcing, or the configuration i
 				return err
 			}
 			if n := report.Breaking(); n > 0 {
-				return fmt.Errorf("%s announcing", count(n, "finding breaks", "findings break"))
+				return fmt.Errorf("%s found", count(n, "error", "errors"))
 			}
 			return nil
 		},
@@ -82,7 +83,7 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	case err == nil:
 		h.Running = &doctor.Running{ConfigError: status.Config.Error, Degraded: map[string]bool{}}
 		for _, s := range status.Services {
-			h.Running.Degraded[s.Name] = s.Wanted == engine.Degraded
+			h.Running.Degraded[s.Name] = s.Desired == api.Degraded
 		}
 	case !errors.Is(err, control.ErrNotRunning):
 		h.Running = &doctor.Running{Mute: err}
@@ -127,7 +128,7 @@ func indent(text string) string {
 	return strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n        ")
 }
 
-// count is such as "1 finding breaks".
+// count is such as "1 error".
 func count(n int, one, more string) string {
 	if n == 1 {
 		return "1 " + one
@@ -138,16 +139,16 @@ func count(n int, one, more string) string {
 // equip gives the drivers of a configuration their surroundings. Reloaded, which
 // may be nil, is called with the name of a driver that had its daemon load something.
 func equip(cfg *config.Config, log *slog.Logger, reloaded func(name string)) {
-	vrf := driver.NewKernel(cfg.Interface, log).VRF
+	vrf := kernel.New(cfg.Interface, log).VRF
 	for _, entry := range cfg.Drivers {
-		h, ok := entry.Driver.(driver.Hoster)
+		h, ok := entry.Driver.(driver.Opener)
 		if !ok {
 			continue
 		}
-		host := driver.Host{Log: log.With("driver", entry.Name), Templates: cfg.TemplateDir, VRF: vrf}
+		host := driver.Options{Log: log.With("driver", entry.Name), Templates: cfg.TemplateDir, VRF: vrf}
 		if reloaded != nil {
 			host.Reloaded = func() { reloaded(entry.Name) }
 		}
-		h.SetHost(host)
+		h.Open(host)
 	}
 }

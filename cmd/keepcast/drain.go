@@ -9,8 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
 
 // selection is which services a command means: some by name, or --all.
@@ -44,7 +43,7 @@ served for linger. A drain survives a restart and a reboot, and ends with
   keepcast drain --all --reason "moving the rack"`,
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			r := control.DrainRequest{Services: args, Reason: reason}
+			r := api.DrainRequest{Services: args, Reason: reason}
 			if c.Flags().Changed("for") {
 				if length <= 0 {
 					return usageError{fmt.Errorf("--for %s: a time that is not over yet, please", length)}
@@ -88,7 +87,7 @@ by a file in the drain directory ends when that file is removed.`,
 }
 
 // told prints what became of the services.
-func told(out io.Writer, s engine.Status, names []string) error {
+func told(out io.Writer, s api.Status, names []string) error {
 	for _, svc := range s.Services {
 		if len(names) == 0 || slices.Contains(names, svc.Name) {
 			if _, err := fmt.Fprintf(out, "%s: %s (%s)\n", svc.Name, svc.State, svc.Reason); err != nil {

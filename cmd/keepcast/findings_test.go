@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,11 +17,11 @@ import (
 )
 
 // findingRow is a row of docs/doctor.md: name and levels.
-var findingRow = regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| ((?:breaks|risks|note)(?:, (?:breaks|risks|note))*) \\| ")
+var findingRow = regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| ((?:error|warning|info)(?:, (?:error|warning|info))*) \\| ")
 
 // byHand are the levels of findings whose name or level is not written as a
 // constant where the finding is made.
-var byHand = map[string]string{"bfd-down": "risks"}
+var byHand = map[string]string{"bfd-down": "warning"}
 
 // TestFindingsAreDocumented holds the rows of docs/doctor.md to the findings that
 // the code makes, and to their levels, since operators and scripts know them by
@@ -59,14 +60,7 @@ func findingsOf(t *testing.T, dirs ...string) map[string]string {
 	t.Helper()
 	levels := map[string]map[string]bool{}
 	for _, dir := range dirs {
-		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, path := range files {
-			if strings.HasSuffix(path, "_test.go") {
-				continue
-			}
+		for _, path := range goFiles(t, dir) {
 			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 			if err != nil {
 				t.Fatal(err)
@@ -86,7 +80,23 @@ func findingsOf(t *testing.T, dirs ...string) map[string]string {
 	out := map[string]string{}
 	for name, of := range levels {
 		unmade := func(level string) bool { return !of[level] }
-		out[name] = strings.Join(slices.DeleteFunc([]string{"breaks", "risks", "note"}, unmade), ", ")
+		out[name] = strings.Join(slices.DeleteFunc([]string{"error", "warning", "info"}, unmade), ", ")
+	}
+	return out
+}
+
+// goFiles returns the files of the program in a directory and those below it.
+func goFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(path) == ".go" && !strings.HasSuffix(path, "_test.go") {
+			out = append(out, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return out
 }
@@ -163,14 +173,14 @@ func (f *finding) set(field string, value ast.Expr, levels map[string][]ast.Expr
 		if name, err := strconv.Unquote(v.Value); err == nil && field == "Name" {
 			f.names[name] = true
 		}
-	case *ast.SelectorExpr: // driver.Breaks
+	case *ast.SelectorExpr: // driver.LevelError
 		f.set(field, v.Sel, nil)
 	case *ast.Ident:
 		if field != "Level" {
 			return
 		}
-		if slices.Contains([]string{"Breaks", "Risks", "Note"}, v.Name) {
-			f.levels[strings.ToLower(v.Name)] = true
+		if level, ok := strings.CutPrefix(v.Name, "Level"); ok {
+			f.levels[strings.ToLower(level)] = true
 		}
 		for _, assigned := range levels[v.Name] {
 			f.set(field, assigned, nil)

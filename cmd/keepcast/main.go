@@ -31,7 +31,7 @@ const (
 // exitCodes is what `keepcast --help` says of them.
 const exitCodes = `Exit codes:
   0  done
-  1  it failed, a probed check did, or doctor found what breaks announcing
+  1  it failed, a probed check did, or doctor found an error
   2  wrong usage
   3  the configuration is not valid
   4  keepcast is not running here`

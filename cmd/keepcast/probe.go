@@ -15,6 +15,7 @@ import (
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/kernel"
 )
 
 func (a *app) probeCommand() *cobra.Command {
@@ -92,7 +93,7 @@ func choose(cfg *config.Config, names []string) ([]chosenCheck, error) {
 
 // guarded refuses to probe a managed address that is not on this host, as the
 // daemon does.
-func guarded(ctx context.Context, cfg *config.Config, kernel *driver.Kernel) context.Context {
+func guarded(ctx context.Context, cfg *config.Config, kernel *kernel.Kernel) context.Context {
 	managed := map[netip.Addr]bool{}
 	for _, s := range cfg.Services {
 		for _, address := range s.Addresses {
@@ -103,8 +104,8 @@ func guarded(ctx context.Context, cfg *config.Config, kernel *driver.Kernel) con
 }
 
 // kernelOf returns the kernel's side of a configuration, to be asked only.
-func kernelOf(cfg *config.Config) *driver.Kernel {
-	k := driver.NewKernel(cfg.Interface, slog.New(slog.DiscardHandler))
+func kernelOf(cfg *config.Config) *kernel.Kernel {
+	k := kernel.New(cfg.Interface, slog.New(slog.DiscardHandler))
 	for i := range cfg.Services {
 		k.Manage(cfg.Services[i].Routes(driver.Absent, false))
 	}

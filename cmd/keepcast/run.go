@@ -16,18 +16,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
-	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/kernel"
 )
 
 func (a *app) runCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
-		Short: "probe the services and keep the host in step: the daemon",
-		Long: `Run probes the services and keeps the kernel and the routing daemons in step, until
+		Short: "probe the services and keep the host in sync: the daemon",
+		Long: `Run probes the services and keeps the kernel and the routing daemons in sync, until
 SIGTERM or SIGINT. What happens to the announcements then is set by on_stop.
 
 SIGHUP, or "keepcast reload", loads the configuration anew. When it is bad, the old one
@@ -100,7 +101,7 @@ func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, 
 		case asked <- answer:
 			return <-answer
 		case <-serving.Done():
-			return engine.ErrStopped
+			return api.ErrStopped
 		}
 	}
 	running.Go(func() {
@@ -120,7 +121,7 @@ func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, 
 }
 
 func (d *daemon) options() engine.Options {
-	kernel := driver.NewKernel(d.cfg.Interface, d.log.With("driver", "kernel"))
+	kernel := kernel.New(d.cfg.Interface, d.log.With("driver", "kernel"))
 	o := engine.Options{
 		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics,
 		Withdraw: func(ctx context.Context) bool {

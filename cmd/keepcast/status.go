@@ -17,7 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/keepcast/keepcast/checks"
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -28,17 +28,17 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "show the services, their addresses and checks, and the daemons",
 		Long: `Status shows what the running keepcast knows: each service with its state and the
 reason for it, each address with who has it (the kernel, the routing daemons, when
-asked last) and to how many of its neighbours a daemon exported it, the checks, whether
-the kernel and the daemons are in step, and what stands in the way of announcing.
+asked last) and to how many of its neighbors a daemon exported it, the checks, whether
+the kernel and the daemons are in sync, and what stands in the way of announcing.
 
-A service is announced (or degraded) only once the daemons have told a neighbour;
+A service is announced (or degraded) only once the daemons have told a neighbor;
 until then it is announcing. It is withdrawn only once nobody has it any more; until
 then it is withdrawing.`,
 		Example: `  keepcast status
   keepcast status -o json | jq '.services[] | select(.state != "announced")'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			show, ok := map[string]func(io.Writer, engine.Status) error{"table": table, "json": asJSON[engine.Status], "yaml": asYAML}[format]
+			show, ok := map[string]func(io.Writer, api.Status) error{"table": table, "json": asJSON[api.Status], "yaml": asYAML}[format]
 			if !ok {
 				return usageError{fmt.Errorf("no output format %q (known: table, json, yaml)", format)}
 			}
@@ -63,7 +63,7 @@ then it is withdrawing.`,
 // clear moves the cursor home and clears the screen (ECMA-48: CUP, ED).
 const clear = "\x1b[H\x1b[2J"
 
-func (a *app) watchStatus(ctx context.Context, out io.Writer, show func(io.Writer, engine.Status) error) error {
+func (a *app) watchStatus(ctx context.Context, out io.Writer, show func(io.Writer, api.Status) error) error {
 	client := a.client()
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
@@ -95,7 +95,7 @@ func asJSON[T any](out io.Writer, v T) error {
 }
 
 // asYAML goes by way of JSON, which is YAML, so that both have one set of names.
-func asYAML(out io.Writer, s engine.Status) error {
+func asYAML(out io.Writer, s api.Status) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -122,13 +122,13 @@ func plainStyle(n *yaml.Node) {
 }
 
 // table is for people.
-func table(out io.Writer, s engine.Status) error {
+func table(out io.Writer, s api.Status) error {
 	now := time.Now()
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SERVICE\tSTATE\tSINCE\tCHECKS\tADDRESS\tWANTED\tIN\tEXPORTED TO\tREASON")
+	fmt.Fprintln(w, "SERVICE\tSTATE\tSINCE\tCHECKS\tADDRESS\tDESIRED\tIN\tEXPORTED TO\tREASON")
 	for _, svc := range s.Services {
 		for i, a := range svc.Addresses {
-			shown := fmt.Sprintf("%s\t%s\t%s\t%s", a.Address, a.Wanted, in(a), exported(a))
+			shown := fmt.Sprintf("%s\t%s\t%s\t%s", a.Address, a.Desired, in(a), exported(a))
 			if i == 0 {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", svc.Name, svc.State, ago(now, svc.Since), up(svc.Checks), shown, svc.Reason)
 			} else {
@@ -136,9 +136,9 @@ func table(out io.Writer, s engine.Status) error {
 			}
 		}
 	}
-	fmt.Fprintln(w, "\nDRIVER\tIN STEP\tSINCE\tNEIGHBOURS\tERROR\t\t\t\t")
+	fmt.Fprintln(w, "\nDRIVER\tIN STEP\tSINCE\tNEIGHBORS\tERROR\t\t\t\t")
 	for _, d := range s.Drivers {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Name, inStep(d), ago(now, d.Since), neighbours(d), strings.ReplaceAll(d.Error, "\n", "; "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Name, inSync(d), ago(now, d.Since), neighbors(d), strings.ReplaceAll(d.Error, "\n", "; "))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -161,7 +161,7 @@ func table(out io.Writer, s engine.Status) error {
 	return nil
 }
 
-func inStep(d engine.DriverStatus) string {
+func inSync(d api.DriverStatus) string {
 	switch {
 	case d.InSync:
 		return "yes"
@@ -171,42 +171,42 @@ func inStep(d engine.DriverStatus) string {
 	return "NO"
 }
 
-// neighbours counts those of a daemon that are up.
-func neighbours(d engine.DriverStatus) string {
-	if len(d.Neighbours) == 0 {
+// neighbors counts those of a daemon that are up.
+func neighbors(d api.DriverStatus) string {
+	if len(d.Neighbors) == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%d/%d up", d.Up(), len(d.Neighbours))
+	return fmt.Sprintf("%d/%d up", d.Up(), len(d.Neighbors))
 }
 
 // in names those that had the prefix when asked last, and with a question mark
 // those that may have it, but could not be asked.
-func in(a engine.AddressStatus) string {
+func in(a api.AddressStatus) string {
 	var names []string
-	for _, name := range slices.Sorted(maps.Keys(a.Seen)) {
+	for _, name := range slices.Sorted(maps.Keys(a.Observed)) {
 		switch {
-		case a.Seen[name].Present:
+		case a.Observed[name].Present:
 			names = append(names, name)
-		case a.Seen[name].Unknown:
+		case a.Observed[name].Unknown:
 			names = append(names, name+"?")
 		}
 	}
 	return cmp.Or(strings.Join(names, ", "), "-")
 }
 
-// exported says to how many of its neighbours each daemon had exported the prefix.
-func exported(a engine.AddressStatus) string {
+// exported says to how many of its neighbors each daemon had exported the prefix.
+func exported(a api.AddressStatus) string {
 	var counts []string
-	for _, name := range slices.Sorted(maps.Keys(a.Seen)) {
-		if seen := a.Seen[name]; seen.Neighbours != nil && !seen.Unknown {
-			counts = append(counts, fmt.Sprintf("%s %d/%d", name, len(seen.ExportedTo), *seen.Neighbours))
+	for _, name := range slices.Sorted(maps.Keys(a.Observed)) {
+		if seen := a.Observed[name]; seen.Neighbors != nil && !seen.Unknown {
+			counts = append(counts, fmt.Sprintf("%s %d/%d", name, len(seen.ExportedTo), *seen.Neighbors))
 		}
 	}
 	return cmp.Or(strings.Join(counts, ", "), "-")
 }
 
 // up counts the checks that are up.
-func up(list []engine.CheckStatus) string {
+func up(list []api.CheckStatus) string {
 	n := 0
 	for _, c := range list {
 		if c.Verdict == checks.Up {

@@ -9,6 +9,8 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/godbus/dbus/v5"
+
+	"github.com/keepcast/keepcast/checks"
 )
 
 // systemd tells the service manager how it goes. Without one (no NOTIFY_SOCKET)
@@ -72,15 +74,12 @@ func (systemd) withdraw(ctx context.Context, onStop string, log *slog.Logger) bo
 
 // ownJob returns the type of the job that systemd has queued for this unit:
 // while a unit stops it is stop or restart. Empty: none.
-//
-// It asks over a plain connection: go-systemd's also takes in the signals of
-// every unit, and a malformed one, which any local user may send, ends the program.
 func ownJob(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	conn, err := dbus.ConnectSystemBus(dbus.WithContext(ctx))
+	conn, err := checks.SystemBus(ctx)
 	if err != nil {
-		return "", fmt.Errorf("connecting to the system bus: %w", err)
+		return "", err
 	}
 	defer conn.Close()
 	const name = "org.freedesktop.systemd1"

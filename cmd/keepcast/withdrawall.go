@@ -14,7 +14,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
-	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/kernel"
 )
 
 // withdrawal is what the flags of withdraw-all say.
@@ -79,7 +79,7 @@ func (a *app) withdrawAll(ctx context.Context, w withdrawal, out io.Writer) erro
 		f.Linger = longestLinger(cfg)
 	}
 	if cfg.ManageAddresses {
-		f.Kernel = driver.NewKernel(cfg.Interface, log)
+		f.Kernel = kernel.New(cfg.Interface, log)
 	}
 	if err := errors.Join(unread, f.WithdrawAll(ctx)); err != nil {
 		return fmt.Errorf("not everything may be withdrawn: %w", err)

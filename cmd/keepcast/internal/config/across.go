@@ -47,12 +47,12 @@ func (l *loader) across(c *Config) {
 func (l *loader) apart(c *Config) {
 	taken := map[string]string{} // paths by their driver
 	for _, d := range c.Drivers {
-		p, ok := d.Driver.(driver.Placer)
+		e, ok := d.Driver.(driver.Examiner)
 		if !ok {
 			continue
 		}
-		files, sockets := p.Places()
-		for i, path := range slices.Concat(files, sockets) {
+		needs := e.Places()
+		for i, path := range slices.Concat(needs.Files, needs.Sockets) {
 			path = filepath.Clean(path)
 			o, shared := taken[path]
 			if !shared {
@@ -62,7 +62,7 @@ func (l *loader) apart(c *Config) {
 				continue
 			}
 			text := "%s is the socket of drivers[%s] already: a daemon has one driver"
-			if i < len(files) {
+			if i < len(needs.Files) {
 				text = "%s is written by drivers[%s] already: each driver has a file of its own"
 			}
 			l.fault("drivers["+d.Name+"]", text, path, o)

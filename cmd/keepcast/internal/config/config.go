@@ -63,7 +63,9 @@ type Driver struct {
 	Name   string `config:"name" doc:"Name in logs, metrics and status; the kind unless given."`
 	Kind   string `config:"kind" required:"true" doc:"Kind of driver."`
 	Driver driver.Driver
-	Raw    map[string]any // as written, to tell whether a reload changed it
+	// FollowsAddress is that of the kind.
+	FollowsAddress bool
+	Raw            map[string]any // as written, to tell whether a reload changed it
 }
 
 // Service is one entry of the list services.

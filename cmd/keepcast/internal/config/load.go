@@ -6,7 +6,7 @@ import (
 	"regexp"
 
 	"github.com/keepcast/keepcast/checks"
-	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/kinds"
 )
 
 // loader gathers what is read and what is wrong with it.
@@ -127,12 +127,12 @@ func (l *loader) entriesAt(path string, value any) []map[string]any {
 
 func (l *loader) driver(path string, raw map[string]any) Driver {
 	d := Driver{Raw: raw}
-	kind, err := driver.KindByName(kindOf(raw))
+	kind, err := kinds.ByName(kindOf(raw))
 	if err != nil {
 		l.unknownKind(path, raw, err)
 		return d
 	}
-	d.Driver = kind.New()
+	d.Driver, d.FollowsAddress = kind.New(), kind.FollowsAddress
 	l.kinded(path, raw, &d.Name, &d, d.Driver)
 	return d
 }

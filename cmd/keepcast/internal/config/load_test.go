@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/checks"
-	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/kinds"
 )
 
 // files writes a main file and drop-ins, named in the text by lines "-- name --".
@@ -242,7 +242,7 @@ func TestDeclarations(t *testing.T) {
 		load(t, "services:\n- name: a\n  addresses: [192.0.2.1]\n  checks:\n"+entry)
 		documented(t, "check "+k.Name, Settings(k.New()))
 	}
-	for _, k := range driver.Kinds() {
+	for _, k := range kinds.All() {
 		entry := "  - kind: " + k.Name + "\n    " + strings.ReplaceAll(strings.TrimSpace(k.Example), "\n", "\n    ") + "\n"
 		// An example may name a file that this machine lacks; that alone may be wrong with it.
 		if _, err := Load(files(t, minimal+"drivers:\n"+entry)); err != nil && !strings.Contains(err.Error(), "no such file") {

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/keepcast/keepcast/checks"
-	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/kinds"
 )
 
 // Reference returns docs/reference/configuration.md.
@@ -30,7 +30,7 @@ Durations have a unit (` + "`500ms`, `2s`, `1h30m`" + `). ` + "`keepcast validat
 		section(&b, 3, "kind: "+k.Name, k.Doc+example(k.Name, k.Example), Settings(k.New()))
 	}
 	section(&b, 2, "drivers[]", "Every kind of driver has these settings and those of its kind.", Settings(Driver{}))
-	for _, k := range driver.Kinds() {
+	for _, k := range kinds.All() {
 		section(&b, 3, "kind: "+k.Name, k.Doc+example(k.Name, k.Example), Settings(k.New()))
 	}
 	return b.String()

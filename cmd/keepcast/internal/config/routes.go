@@ -24,7 +24,7 @@ func (s *Service) Routes(presence driver.Presence, degraded bool) []driver.Route
 	}
 	for _, n := range s.Prefixes {
 		r := like
-		r.Prefix, r.GateOnly = n.Prefix, true
+		r.Prefix, r.PrefixOnly = n.Prefix, true
 		if presence == driver.Delivered {
 			r.Presence = driver.Absent // there is no address to deliver to
 		}

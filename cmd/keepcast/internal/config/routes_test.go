@@ -61,8 +61,8 @@ func TestState(t *testing.T) {
 			if r.Interface != "" {
 				line += " on " + r.Interface
 			}
-			if r.GateOnly {
-				line += " gate only"
+			if r.PrefixOnly {
+				line += " prefix only"
 			}
 			if r.Attributes.Prepend > 0 {
 				line += " prepended"
@@ -77,13 +77,13 @@ func TestState(t *testing.T) {
 		want     []string
 	}{
 		"named": {"outside", driver.Announced, []string{
-			"192.0.2.53/32 announced on anycast1 prepended", "203.0.113.0/24 announced on anycast1 gate only prepended", "192.0.2.89/32 announced",
+			"192.0.2.53/32 announced on anycast1 prepended", "203.0.113.0/24 announced on anycast1 prefix only prepended", "192.0.2.89/32 announced",
 		}},
 		"not named": {"inside", driver.Announced, []string{
-			"192.0.2.53/32 absent on anycast1", "203.0.113.0/24 absent on anycast1 gate only", "192.0.2.89/32 announced",
+			"192.0.2.53/32 absent on anycast1", "203.0.113.0/24 absent on anycast1 prefix only", "192.0.2.89/32 announced",
 		}},
 		"a network is never delivered": {"outside", driver.Delivered, []string{
-			"192.0.2.53/32 delivered on anycast1", "203.0.113.0/24 absent on anycast1 gate only", "192.0.2.89/32 delivered",
+			"192.0.2.53/32 delivered on anycast1", "203.0.113.0/24 absent on anycast1 prefix only", "192.0.2.89/32 delivered",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/keepcast/keepcast/checks"
-	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/kinds"
 )
 
 // durationPattern is what time.ParseDuration reads, without signs.
@@ -21,19 +21,19 @@ func Schema() *jsonschema.Schema {
 	top.Title = "keepcast.yaml"
 	top.Description = "Configuration of keepcast; drop-ins in conf.d have the same form."
 	top.Properties.Set("defaults", describe(object(Settings(checks.Schedule{})), "Schedule of every check that does not say otherwise."))
-	top.Properties.Set("drivers", describe(list(driverSchema()), "The routing daemons to be kept in step."))
+	top.Properties.Set("drivers", describe(list(driverSchema()), "The routing daemons to be kept in sync."))
 	top.Properties.Set("services", describe(list(serviceSchema()), "The services and their anycast addresses."))
 	return top
 }
 
 func serviceSchema() *jsonschema.Schema {
 	s := object(append(Settings(Service{}), Settings(checks.Schedule{})...))
-	var kinds []*jsonschema.Schema
+	var each []*jsonschema.Schema
 	for _, k := range checks.Kinds() {
 		own := append(Settings(Check{}), Settings(k.New())...)
-		kinds = append(kinds, ofKind(own, k.Name, k.Doc))
+		each = append(each, ofKind(own, k.Name, k.Doc))
 	}
-	s.Properties.Set("checks", describe(list(&jsonschema.Schema{OneOf: kinds}), "The checks that decide whether the service is fit."))
+	s.Properties.Set("checks", describe(list(&jsonschema.Schema{OneOf: each}), "The checks that decide whether the service is fit."))
 	// A drop-in may override settings of a service that another file holds, so
 	// that only its name is required here; keepcast validate knows the whole.
 	s.Required = []string{"name"}
@@ -41,12 +41,12 @@ func serviceSchema() *jsonschema.Schema {
 }
 
 func driverSchema() *jsonschema.Schema {
-	var kinds []*jsonschema.Schema
-	for _, k := range driver.Kinds() {
+	var each []*jsonschema.Schema
+	for _, k := range kinds.All() {
 		own := append(Settings(Driver{}), Settings(k.New())...)
-		kinds = append(kinds, ofKind(own, k.Name, k.Doc))
+		each = append(each, ofKind(own, k.Name, k.Doc))
 	}
-	return &jsonschema.Schema{OneOf: kinds}
+	return &jsonschema.Schema{OneOf: each}
 }
 
 // ofKind is an object whose kind is fixed.

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
 
 // Client asks a running keepcast by its control socket.
@@ -22,27 +22,27 @@ type Client struct{ Socket string }
 var ErrNotRunning = errors.New("keepcast is not running here")
 
 // Status returns what keepcast knows and wants now.
-func (c Client) Status(ctx context.Context) (engine.Status, error) {
+func (c Client) Status(ctx context.Context) (api.Status, error) {
 	return c.do(ctx, http.MethodGet, "/v1/status", nil)
 }
 
 // Drain orders a drain and returns the status after it.
-func (c Client) Drain(ctx context.Context, r DrainRequest) (engine.Status, error) {
+func (c Client) Drain(ctx context.Context, r api.DrainRequest) (api.Status, error) {
 	return c.do(ctx, http.MethodPost, "/v1/drain", r)
 }
 
 // Resume ends drains and returns the status after it.
-func (c Client) Resume(ctx context.Context, services []string) (engine.Status, error) {
-	return c.do(ctx, http.MethodPost, "/v1/resume", DrainRequest{Services: services})
+func (c Client) Resume(ctx context.Context, services []string) (api.Status, error) {
+	return c.do(ctx, http.MethodPost, "/v1/resume", api.DrainRequest{Services: services})
 }
 
 // Reload has the configuration loaded anew and returns the status after it. The
 // error says why the one before stays in force.
-func (c Client) Reload(ctx context.Context) (engine.Status, error) {
+func (c Client) Reload(ctx context.Context) (api.Status, error) {
 	return c.do(ctx, http.MethodPost, "/v1/reload", nil)
 }
 
-func (c Client) do(ctx context.Context, method, path string, body any) (s engine.Status, err error) {
+func (c Client) do(ctx context.Context, method, path string, body any) (s api.Status, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	text, err := json.Marshal(body)
@@ -64,7 +64,7 @@ func (c Client) do(ctx context.Context, method, path string, body any) (s engine
 	defer resp.Body.Close()
 	answer := json.NewDecoder(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		var p Problem
+		var p api.Problem
 		if err := answer.Decode(&p); err != nil {
 			return s, fmt.Errorf("control socket %s: answer %s: %w", c.Socket, resp.Status, err)
 		}

@@ -17,17 +17,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
 
 // fakeEngine remembers what it was told.
 type fakeEngine struct {
-	status engine.Status
+	status api.Status
 	err    error
 	orders []string
 }
 
-func (e *fakeEngine) Status() (engine.Status, error) { return e.status, e.err }
+func (e *fakeEngine) Status() (api.Status, error) { return e.status, e.err }
 
 func (e *fakeEngine) Drain(services []string, until time.Time, reason string) error {
 	e.orders = append(e.orders, "drain "+strings.Join(services, ",")+" "+reason)
@@ -71,12 +71,12 @@ func served(t *testing.T, e *fakeEngine) (client Client, web string) {
 }
 
 func TestCommands(t *testing.T) {
-	e := &fakeEngine{status: engine.Status{Version: "1.2.3"}}
+	e := &fakeEngine{status: api.Status{Version: "1.2.3"}}
 	c, _ := served(t, e)
 	if s, err := c.Status(t.Context()); err != nil || s.Version != "1.2.3" {
 		t.Errorf("got %+v, %v", s, err)
 	}
-	if _, err := c.Drain(t.Context(), DrainRequest{Services: []string{"dns", "ldap"}, Reason: "CHG-1"}); err != nil {
+	if _, err := c.Drain(t.Context(), api.DrainRequest{Services: []string{"dns", "ldap"}, Reason: "CHG-1"}); err != nil {
 		t.Error(err)
 	}
 	if _, err := c.Resume(t.Context(), nil); err != nil {
@@ -89,7 +89,7 @@ func TestCommands(t *testing.T) {
 		t.Error(diff)
 	}
 	e.err = errors.New(`no service "dsn" (running: dns)`)
-	if _, err := c.Drain(t.Context(), DrainRequest{}); err == nil || err.Error() != e.err.Error() {
+	if _, err := c.Drain(t.Context(), api.DrainRequest{}); err == nil || err.Error() != e.err.Error() {
 		t.Errorf("got %v, want the engine's own words", err)
 	}
 }
@@ -122,7 +122,7 @@ func TestSocketErrors(t *testing.T) {
 
 // TestReadOnly holds the web to answers: no command may come in there.
 func TestReadOnly(t *testing.T) {
-	e := &fakeEngine{status: engine.Status{Drivers: []engine.DriverStatus{{Name: "bird", InSync: true}}}}
+	e := &fakeEngine{status: api.Status{Drivers: []api.DriverStatus{{Name: "bird", InSync: true}}}}
 	_, web := served(t, e)
 	get := func(method, path string) (int, string) {
 		t.Helper()
@@ -154,11 +154,11 @@ func TestReadOnly(t *testing.T) {
 	if len(e.orders) != 0 {
 		t.Errorf("orders came in by the web: %v", e.orders)
 	}
-	e.status.Drivers[0] = engine.DriverStatus{Name: "bird", Error: "bird is not running"}
-	if code, body := get(http.MethodGet, "/readyz"); code != 503 || body != `{"error":"bird is not in step: bird is not running"}`+"\n" {
+	e.status.Drivers[0] = api.DriverStatus{Name: "bird", Error: "bird is not running"}
+	if code, body := get(http.MethodGet, "/readyz"); code != 503 || body != `{"error":"bird is not in sync: bird is not running"}`+"\n" {
 		t.Errorf("readyz: %d %s", code, body)
 	}
-	e.err = engine.ErrStopped
+	e.err = api.ErrStopped
 	if code, _ := get(http.MethodGet, "/healthz"); code != 503 {
 		t.Errorf("healthz: %d", code)
 	}

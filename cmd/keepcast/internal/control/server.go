@@ -20,27 +20,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
 
 // Engine is what the servers ask. *engine.Engine is one.
 type Engine interface {
-	Status() (engine.Status, error)
+	Status() (api.Status, error)
 	Drain(services []string, until time.Time, reason string) error
 	Resume(services []string) error
-}
-
-// DrainRequest is the body of POST /v1/drain and, with Services alone, of
-// POST /v1/resume. No services means all of them.
-type DrainRequest struct {
-	Services []string  `json:"services"`
-	Until    time.Time `json:"until,omitzero"`
-	Reason   string    `json:"reason,omitempty"`
-}
-
-// Problem is the body of every answer that is an error.
-type Problem struct {
-	Error string `json:"error"`
 }
 
 // Handler serves what anybody may read: /metrics, /healthz, /readyz, /v1/status.
@@ -66,9 +53,9 @@ func Handler(e Engine, metrics prometheus.Gatherer) http.Handler {
 func controlHandler(e Engine, reload func() error, metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", Handler(e, metrics))
-	order := func(do func(DrainRequest) error) http.HandlerFunc {
+	order := func(do func(api.DrainRequest) error) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
-			var req DrainRequest
+			var req api.DrainRequest
 			body := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
 			body.DisallowUnknownFields()
 			if err := body.Decode(&req); err != nil {
@@ -82,9 +69,9 @@ func controlHandler(e Engine, reload func() error, metrics prometheus.Gatherer) 
 			status(w, e)
 		}
 	}
-	mux.HandleFunc("POST /v1/drain", order(func(r DrainRequest) error { return e.Drain(r.Services, r.Until, r.Reason) }))
-	mux.HandleFunc("POST /v1/resume", order(func(r DrainRequest) error { return e.Resume(r.Services) }))
-	mux.HandleFunc("POST /v1/reload", order(func(DrainRequest) error { return reload() }))
+	mux.HandleFunc("POST /v1/drain", order(func(r api.DrainRequest) error { return e.Drain(r.Services, r.Until, r.Reason) }))
+	mux.HandleFunc("POST /v1/resume", order(func(r api.DrainRequest) error { return e.Resume(r.Services) }))
+	mux.HandleFunc("POST /v1/reload", order(func(api.DrainRequest) error { return reload() }))
 	return mux
 }
 
@@ -110,7 +97,7 @@ func ready(w http.ResponseWriter, e Engine) {
 	}
 	for _, d := range s.Drivers {
 		if !d.InSync && !d.Pending() {
-			problem(w, http.StatusServiceUnavailable, fmt.Errorf("%s is not in step: %s", d.Name, d.Error))
+			problem(w, http.StatusServiceUnavailable, fmt.Errorf("%s is not in sync: %s", d.Name, d.Error))
 			return
 		}
 	}
@@ -120,7 +107,7 @@ func ready(w http.ResponseWriter, e Engine) {
 func problem(w http.ResponseWriter, code int, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(Problem{err.Error()}) // as in status
+	_ = json.NewEncoder(w).Encode(api.Problem{Error: err.Error()}) // as in status
 }
 
 // Listen opens the control socket, for root and the group keepcast. A socket

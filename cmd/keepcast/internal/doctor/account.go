@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/driver/snippet"
 )
 
 // Account is whom keepcast runs as, with what that lets it do.
@@ -133,12 +135,6 @@ func nameOf(uid uint32) string {
 	return id
 }
 
-// Rights as in the mode of a file, for one of owner, group and others.
-const (
-	mayEnter = 1
-	mayWrite = 2
-)
-
 // may returns nil if the account has the rights on path, and may enter what is
 // above it. What can't be seen from here, or is up to an access control list,
 // is taken for allowed.
@@ -154,7 +150,7 @@ func (a Account) may(path string, rights fs.FileMode) *denied {
 		return d
 	}
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		if d := a.judge(dir, mayEnter); d != nil {
+		if d := a.judge(dir, snippet.MayEnter); d != nil {
 			return d
 		}
 		if dir == "/" {
@@ -172,14 +168,7 @@ func (a Account) judge(path string, rights fs.FileMode) *denied {
 	if !ok || hasACL(path) {
 		return nil
 	}
-	mode := info.Mode().Perm()
-	switch {
-	case st.Uid == a.UID:
-		mode >>= 6
-	case slices.Contains(a.Groups, st.Gid):
-		mode >>= 3
-	}
-	if mode&rights == rights {
+	if snippet.Allows(info, a.UID, a.Groups, rights) {
 		return nil
 	}
 	return &denied{account: a, path: path, mode: info.Mode(), owner: st.Uid, group: st.Gid, rights: rights}
@@ -215,10 +204,10 @@ func (d denied) fix() string {
 	}
 	if missing := d.rights &^ (d.mode.Perm() >> 3); missing != 0 {
 		letters := ""
-		if missing&mayWrite != 0 {
+		if missing&snippet.MayWrite != 0 {
 			letters += "w"
 		}
-		if missing&mayEnter != 0 {
+		if missing&snippet.MayEnter != 0 {
 			letters += "x"
 		}
 		steps = append(steps, fmt.Sprintf("chmod g+%s %s", letters, d.path))

@@ -86,13 +86,13 @@ func TestPermissions(t *testing.T) {
 		want    []string
 	}{
 		"root":            {Account{Name: "root"}, "shut/open/k.conf", nil},
-		"root, confined":  {Account{Name: "root", UID: 0, KnowsCaps: true, Caps: 1 << capNetAdmin}, "read/k.conf", []string{"breaks snippet-unwritable bird: usermod -aG 64002 root; chmod g+w DIR/read; restart keepcast"}},
+		"root, confined":  {Account{Name: "root", UID: 0, KnowsCaps: true, Caps: 1 << capNetAdmin}, "read/k.conf", []string{"error snippet-unwritable bird: usermod -aG 64002 root; chmod g+w DIR/read; restart keepcast"}},
 		"open":            {stranger, "open/k.conf", nil},
 		"member":          {member, "group/k.conf", nil},
-		"stranger":        {stranger, "group/k.conf", []string{"breaks snippet-unwritable bird: usermod -aG 64002 keepcast; restart keepcast"}},
-		"member may read": {member, "read/k.conf", []string{"breaks snippet-unwritable bird: \nchmod g+w DIR/read; restart keepcast"}},
-		"way is shut":     {stranger, "shut/open/k.conf", []string{"breaks snippet-unwritable bird: \nchgrp 64001 DIR/shut; chmod g+x DIR/shut; restart keepcast"}},
-		"no directory":    {stranger, "none/k.conf", []string{"breaks snippet-directory-missing bird: mkdir DIR/none"}},
+		"stranger":        {stranger, "group/k.conf", []string{"error snippet-unwritable bird: usermod -aG 64002 keepcast; restart keepcast"}},
+		"member may read": {member, "read/k.conf", []string{"error snippet-unwritable bird: \nchmod g+w DIR/read; restart keepcast"}},
+		"way is shut":     {stranger, "shut/open/k.conf", []string{"error snippet-unwritable bird: \nchgrp 64001 DIR/shut; chmod g+x DIR/shut; restart keepcast"}},
+		"no directory":    {stranger, "none/k.conf", []string{"error snippet-directory-missing bird: mkdir DIR/none"}},
 		"overrides":       {Account{UID: 64001, KnowsCaps: true, Caps: 1<<capNetAdmin | 1<<capDACOverride}, "shut/k.conf", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,8 +125,8 @@ func TestSocketPermissions(t *testing.T) {
 	h := healthy()
 	h.Account = Account{Name: "keepcast", UID: 64001, Groups: []uint32{64001}}
 	expect(t, h.permissions(cfg), []string{
-		"breaks socket-forbidden frr: usermod -aG 64002 keepcast; restart keepcast",
-		"breaks directory-unwritable keepcast: chown keepcast /",
-		"breaks directory-unwritable keepcast: user keepcast may not write into " + dir + "/read, where it keeps its state",
+		"error socket-forbidden frr: usermod -aG 64002 keepcast; restart keepcast",
+		"error directory-unwritable keepcast: chown keepcast /",
+		"error directory-unwritable keepcast: user keepcast may not write into " + dir + "/read, where it keeps its state",
 	})
 }

@@ -22,8 +22,10 @@ func (quiet) Apply(context.Context, driver.State) error     { panic("doctor chan
 // broken can't be asked.
 type broken struct{ quiet }
 
-func (broken) Observe(context.Context) (driver.State, error) {
-	return driver.State{}, errors.New("connection refused")
+func (broken) Places() driver.Places { return driver.Places{} }
+
+func (broken) Examine(context.Context, driver.State) []driver.Finding {
+	return []driver.Finding{driver.Unobserved(errors.New("connection refused"))}
 }
 
 // examiner tells what it was asked about, after a while.
@@ -37,11 +39,15 @@ func (e examiner) Examine(ctx context.Context, want driver.State) []driver.Findi
 	*e.asked = want
 	select {
 	case <-time.After(10 * time.Second):
-		return []driver.Finding{{Name: "session-down", Level: driver.Risks, Text: "x"}, {Name: "gate-unused", Level: driver.Breaks, Subject: "up4", Text: "y"}}
+		return []driver.Finding{{Name: "session-down", Level: driver.LevelWarning, Text: "x"}, {Name: "gate-unused", Level: driver.LevelError, Subject: "up4", Text: "y"}}
 	case <-ctx.Done():
-		return []driver.Finding{{Name: "late", Level: driver.Breaks, Text: ctx.Err().Error()}}
+		return []driver.Finding{{Name: "late", Level: driver.LevelError, Text: ctx.Err().Error()}}
 	}
 }
+
+func (examiner) Places() driver.Places { return driver.Places{} }
+
+func (examiner) Open(driver.Options) {}
 
 func (e examiner) Close() error {
 	*e.closed = true
@@ -51,9 +57,11 @@ func (e examiner) Close() error {
 // stuck answers only when its time is over.
 type stuck struct{ quiet }
 
-func (stuck) Observe(ctx context.Context) (driver.State, error) {
+func (stuck) Places() driver.Places { return driver.Places{} }
+
+func (stuck) Examine(ctx context.Context, _ driver.State) []driver.Finding {
 	<-ctx.Done()
-	return driver.State{}, ctx.Err()
+	return []driver.Finding{driver.Unobserved(ctx.Err())}
 }
 
 func TestDaemons(t *testing.T) {
@@ -77,15 +85,15 @@ drivers:
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		got = Examine(t.Context(), cfg, h).Findings
-		if took := time.Since(start); took != patience {
+		if took := time.Since(start); took != examineTimeout {
 			t.Errorf("took %s: one after the other, or for ever", took)
 		}
 	})
 	expect(t, got, []string{
-		"breaks gate-unused one: up4: y",
-		"breaks daemon-unreachable three: can't be asked what it announces: context deadline exceeded",
-		"breaks daemon-unreachable two: can't be asked what it announces: connection refused",
-		"risks session-down one: x",
+		"error gate-unused one: up4: y",
+		"error daemon-unreachable three: can't be asked what it announces: context deadline exceeded",
+		"error daemon-unreachable two: can't be asked what it announces: connection refused",
+		"warning session-down one: x",
 	})
 	if !closed {
 		t.Error("the connection stays open")
@@ -93,10 +101,10 @@ drivers:
 	worse := cfg.Services[1].Degraded
 	want := []driver.Route{
 		{Prefix: netip.MustParsePrefix("192.0.2.53/32"), Service: "up", Presence: driver.Announced},
-		{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Service: "up", Presence: driver.Announced, GateOnly: true},
+		{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Service: "up", Presence: driver.Announced, PrefixOnly: true},
 		{Prefix: netip.MustParsePrefix("2001:db8:53::53/128"), Service: "bad", Presence: driver.Announced, Degraded: true, Attributes: worse},
 		{Prefix: netip.MustParsePrefix("192.0.2.54/32"), Service: "down", Presence: driver.Announced},
-		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Service: "down", Presence: driver.Announced, GateOnly: true},
+		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), Service: "down", Presence: driver.Announced, PrefixOnly: true},
 		{Prefix: netip.MustParsePrefix("192.0.2.55/32"), Service: "else", Presence: driver.Absent},
 	}
 	if d := cmp.Diff(want, asked.Routes, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {

@@ -25,7 +25,7 @@ type Report struct {
 func (r Report) Breaking() int {
 	n := 0
 	for _, f := range r.Findings {
-		if f.Level == driver.Breaks {
+		if f.Level == driver.LevelError {
 			n++
 		}
 	}
@@ -71,7 +71,7 @@ func Invalid(err error) Report {
 	r := Report{Services: []Service{}}
 	add := func(subject, text string) {
 		r.Findings = append(r.Findings, driver.Finding{
-			Name: "configuration", Level: driver.Breaks, Subject: subject, Text: text,
+			Name: "configuration", Level: driver.LevelError, Subject: subject, Text: text,
 			Fix: "correct it; a running keepcast goes on with what it has, but could not start with this",
 		})
 	}
@@ -100,19 +100,19 @@ func (h Host) running() []driver.Finding {
 	switch {
 	case h.Running == nil:
 		return []driver.Finding{{
-			Name: "not-running", Level: driver.Note, Subject: "keepcast",
+			Name: "not-running", Level: driver.LevelInfo, Subject: "keepcast",
 			Text: "does not answer on its control socket, so nothing is probed, announced or withdrawn on this host",
 			Fix:  "start it: systemctl start keepcast",
 		}}
 	case h.Running.Mute != nil:
 		return []driver.Finding{{
-			Name: "not-asked", Level: driver.Note, Subject: "keepcast",
+			Name: "not-asked", Level: driver.LevelInfo, Subject: "keepcast",
 			Text: "runs, but does not tell what it knows: " + h.Running.Mute.Error(),
 			Fix:  "run doctor as root, or as a member of group keepcast",
 		}}
 	case h.Running.ConfigError != "":
 		return []driver.Finding{{
-			Name: "reload-refused", Level: driver.Risks, Subject: "keepcast",
+			Name: "reload-refused", Level: driver.LevelWarning, Subject: "keepcast",
 			Text: "runs with an older configuration, since it refused the last reload: " + h.Running.ConfigError,
 			Fix:  "correct what it names, then reload: systemctl reload keepcast",
 		}}

@@ -110,109 +110,109 @@ func TestFindings(t *testing.T) {
 		"healthy": {"", func(*Host) {}, nil},
 		"not running": {
 			"", func(h *Host) { h.Running = nil },
-			[]string{"note not-running keepcast: systemctl start keepcast"},
+			[]string{"info not-running keepcast: systemctl start keepcast"},
 		},
 		"mute": {
 			"", func(h *Host) { h.Running.Mute = errors.New("permission denied") },
-			[]string{"note not-asked keepcast: runs, but does not tell what it knows: permission denied"},
+			[]string{"info not-asked keepcast: runs, but does not tell what it knows: permission denied"},
 		},
 		"old configuration": {
 			"", func(h *Host) { h.Running.ConfigError = "keepcast.yaml:1:1: x" },
-			[]string{"risks reload-refused keepcast: refused the last reload: keepcast.yaml:1:1: x"},
+			[]string{"warning reload-refused keepcast: refused the last reload: keepcast.yaml:1:1: x"},
 		},
 		"no interface": {
 			"", func(h *Host) { h.drop("anycast0") },
-			[]string{"note interface-missing anycast0: keepcast makes it, of type dummy"},
+			[]string{"info interface-missing anycast0: keepcast makes it, of type dummy"},
 		},
 		"no interface of a service": {
 			"services: [{name: a, interface: any1, addresses: [198.51.100.1], checks: [{kind: tcp, address: 'x:1'}]}]\n", func(*Host) {},
-			[]string{"note interface-missing any1: keepcast makes it"},
+			[]string{"info interface-missing any1: keepcast makes it"},
 		},
 		"no interface, no module": {
 			"", func(h *Host) { h.drop("anycast0"); h.Network.Dummy = false },
-			[]string{"breaks interface-missing anycast0: ip link add anycast0 type ifb"},
+			[]string{"error interface-missing anycast0: ip link add anycast0 type ifb"},
 		},
 		"no interface, no right": {"", func(h *Host) { h.drop("anycast0"); h.Account.Caps = 1 << capDACOverride }, []string{
-			"breaks interface-missing anycast0: AmbientCapabilities=CAP_NET_ADMIN", "breaks no-net-admin keepcast: AmbientCapabilities=CAP_NET_ADMIN",
+			"error interface-missing anycast0: AmbientCapabilities=CAP_NET_ADMIN", "error no-net-admin keepcast: AmbientCapabilities=CAP_NET_ADMIN",
 		}},
 		"no interface of others": {
 			others, func(h *Host) { h.drop("anycast0") },
-			[]string{"breaks interface-missing anycast0: with manage_addresses: false keepcast does not make it"},
+			[]string{"error interface-missing anycast0: with manage_addresses: false keepcast does not make it"},
 		},
 		"interface down": {
 			"", func(h *Host) { h.link("anycast0").Up = false },
-			[]string{"note interface-down anycast0: keepcast brings it up"},
+			[]string{"info interface-down anycast0: keepcast brings it up"},
 		},
 		"interface of others down": {
 			others, func(h *Host) { h.link("anycast0").Up = false },
-			[]string{"breaks interface-down anycast0: ip link set anycast0 up"},
+			[]string{"error interface-down anycast0: ip link set anycast0 up"},
 		},
 		"interface with a segment": {
 			"", func(h *Host) { *h.link("anycast0") = Link{Name: "anycast0", Type: "bridge", Up: true, ARP: true} },
-			[]string{"risks interface-answers-arp anycast0: is of type bridge and answers ARP"},
+			[]string{"warning interface-answers-arp anycast0: is of type bridge and answers ARP"},
 		},
 		"address elsewhere": {
 			"", func(h *Host) { h.link("lo").Addresses = on("192.0.2.53/32") },
-			[]string{"breaks address-elsewhere dns: ip address del 192.0.2.53/32 dev lo"},
+			[]string{"error address-elsewhere dns: ip address del 192.0.2.53/32 dev lo"},
 		},
 		"address elsewhere, with a gate": {
 			others, func(h *Host) { h.link("lo").Addresses = on("192.0.2.53/32") },
-			[]string{"risks address-elsewhere dns: 192.0.2.53 is also on lo"},
+			[]string{"warning address-elsewhere dns: 192.0.2.53 is also on lo"},
 		},
 		"address without route": {
 			"", func(h *Host) { h.link("anycast0").Addresses[0].NoPrefixRoute = true },
-			[]string{"risks noprefixroute dns: ip address del 192.0.2.53/32 dev anycast0"},
+			[]string{"warning noprefixroute dns: ip address del 192.0.2.53/32 dev anycast0"},
 		},
 		"address without route, with another daemon": {
 			others, func(h *Host) { h.link("anycast0").Addresses[1].NoPrefixRoute = true },
-			[]string{"risks noprefixroute dns: ip address del 2001:db8:53::53/128 dev anycast0"},
+			[]string{"warning noprefixroute dns: ip address del 2001:db8:53::53/128 dev anycast0"},
 		},
 		"address without route, with FRR": {
 			"drivers: [{kind: bird}, {kind: frr}]\n", func(h *Host) { h.link("anycast0").Addresses[0].NoPrefixRoute = true },
-			[]string{"breaks noprefixroute dns: 192.0.2.53 is on anycast0 with noprefixroute: FRR 10 and later do not take such an address for connected"},
+			[]string{"error noprefixroute dns: 192.0.2.53 is on anycast0 with noprefixroute: FRR 10 and later do not take such an address for connected"},
 		},
 		"duplicate": {
 			"", func(h *Host) { h.link("anycast0").Addresses[1].Failed = true },
-			[]string{"breaks address-duplicate dns: 2001:db8:53::53 on anycast0 is dead"},
+			[]string{"error address-duplicate dns: 2001:db8:53::53 on anycast0 is dead"},
 		},
 		"no way out": {
 			"", func(h *Host) { h.Network.IPv4, h.Network.IPv6 = false, false },
-			[]string{"note no-default-route IPv4: no default route", "note no-default-route IPv6: no default route"},
+			[]string{"info no-default-route IPv4: no default route", "info no-default-route IPv6: no default route"},
 		},
 		"no leave to bind": {
 			"", func(h *Host) { h.set("net/ipv6/ip_nonlocal_bind", "0") },
-			[]string{"risks nonlocal-bind dns: sysctl -w net.ipv6.ip_nonlocal_bind=1"},
+			[]string{"warning nonlocal-bind dns: sysctl -w net.ipv6.ip_nonlocal_bind=1"},
 		},
 		"no leave to bind, and none needed": {"while_withdrawn: absent\n", func(h *Host) { h.set("net/ipv6/ip_nonlocal_bind", "0") }, nil},
 		"no IPv6 here": {
 			"", func(h *Host) { h.set("net/ipv6/conf/anycast0/disable_ipv6", "1") },
-			[]string{"breaks ipv6-disabled anycast0: sysctl -w net.ipv6.conf.anycast0.disable_ipv6=0"},
+			[]string{"error ipv6-disabled anycast0: sysctl -w net.ipv6.conf.anycast0.disable_ipv6=0"},
 		},
 		"no IPv6 on what will be made": {"", func(h *Host) { h.drop("anycast0"); h.set("net/ipv6/conf/default/disable_ipv6", "1") }, []string{
-			"breaks ipv6-disabled anycast0: sysctl -w net.ipv6.conf.default.disable_ipv6=0", "note interface-missing anycast0: ",
+			"error ipv6-disabled anycast0: sysctl -w net.ipv6.conf.default.disable_ipv6=0", "info interface-missing anycast0: ",
 		}},
 		"no IPv6 at all": {
 			"", func(h *Host) { delete(h.Sysctls.(fstest.MapFS), "net/ipv6/conf/anycast0/disable_ipv6") },
-			[]string{"breaks ipv6-disabled anycast0: this kernel runs without IPv6"},
+			[]string{"error ipv6-disabled anycast0: this kernel runs without IPv6"},
 		},
-		"detection, but ours is exempt": {"", func(h *Host) { h.link("anycast0").ARP = true }, []string{"risks interface-answers-arp anycast0: "}},
+		"detection, but ours is exempt": {"", func(h *Host) { h.link("anycast0").ARP = true }, []string{"warning interface-answers-arp anycast0: "}},
 		"detection": {others, func(h *Host) { h.link("anycast0").ARP = true }, []string{
-			"risks accept-dad anycast0: sysctl -w net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.anycast0.accept_dad=0", "risks interface-answers-arp anycast0: ",
+			"warning accept-dad anycast0: sysctl -w net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.anycast0.accept_dad=0", "warning interface-answers-arp anycast0: ",
 		}},
 		"strict, two uplinks": {
 			"", func(h *Host) {
 				*h.link("eth1.7") = Link{Name: "eth1.7", Up: true, Addresses: on("10.1.0.11/24")}
 				h.set("net/ipv4/conf/all/rp_filter", "1")
 			},
-			[]string{"risks rp-filter-strict eth0, eth1.7: sysctl -w net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.eth1/7.rp_filter=2"},
+			[]string{"warning rp-filter-strict eth0, eth1.7: sysctl -w net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.eth1/7.rp_filter=2"},
 		},
 		"one of two uplinks is strict": {
 			"", func(h *Host) { *h.link("eth1") = Link{Name: "eth1", Up: true, Addresses: on("10.1.0.11/24")} },
-			[]string{"risks rp-filter-strict eth0: this host has 2 uplinks"},
+			[]string{"warning rp-filter-strict eth0: this host has 2 uplinks"},
 		},
 		"address of the LAN": {
 			"", func(h *Host) { h.link("eth0").Addresses = on("192.0.2.11/24") },
-			[]string{"risks arp-answers eth0: sysctl -w net.ipv4.conf.eth0.arp_ignore=1"},
+			[]string{"warning arp-answers eth0: sysctl -w net.ipv4.conf.eth0.arp_ignore=1"},
 		},
 		"address of the LAN, not answered": {"", func(h *Host) {
 			h.link("eth0").Addresses = on("192.0.2.11/24")
@@ -220,7 +220,7 @@ func TestFindings(t *testing.T) {
 		}, nil},
 		"sender of ARP": {
 			"", func(h *Host) { h.set("net/ipv4/conf/all/arp_announce", "0") },
-			[]string{"note arp-announce eth0: sysctl -w net.ipv4.conf.all.arp_announce=2"},
+			[]string{"info arp-announce eth0: sysctl -w net.ipv4.conf.all.arp_announce=2"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -267,11 +267,11 @@ func TestInvalid(t *testing.T) {
 	}
 	_, err := config.Load(path)
 	expect(t, Invalid(err).Findings, []string{
-		`breaks configuration ` + path + `:1:1: lisen: no such setting (did you mean "listen"?)`,
-		"breaks configuration " + path + ":2:1: services: no service is configured",
+		`error configuration ` + path + `:1:1: lisen: no such setting (did you mean "listen"?)`,
+		"error configuration " + path + ":2:1: services: no service is configured",
 	})
 	_, err = config.Load(filepath.Join(t.TempDir(), "none.yaml"))
-	expect(t, Invalid(err).Findings, []string{"breaks configuration keepcast: no such file or directory"})
+	expect(t, Invalid(err).Findings, []string{"error configuration keepcast: no such file or directory"})
 }
 
 // The JSON form is for scripts: lists are never null.

@@ -23,8 +23,8 @@ func anycasts(cfg *config.Config) []anycast {
 	state := driver.State{Interface: cfg.Interface}
 	for _, s := range cfg.Services {
 		for _, r := range s.Routes(driver.Announced, false) {
-			if !r.GateOnly {
-				out = append(out, anycast{s.Name, state.On(r), r.Prefix})
+			if !r.PrefixOnly {
+				out = append(out, anycast{s.Name, state.InterfaceOf(r), r.Prefix})
 			}
 		}
 	}
@@ -42,20 +42,20 @@ func (h Host) interfaces(cfg *config.Config) []driver.Finding {
 			continue
 		case !link.Up && cfg.ManageAddresses:
 			out = append(out, driver.Finding{
-				Name: "interface-down", Level: driver.Note, Subject: name,
+				Name: "interface-down", Level: driver.LevelInfo, Subject: name,
 				Text: "is down; keepcast brings it up before it announces anything",
 			})
 		case !link.Up:
 			out = append(out, driver.Finding{
-				Name: "interface-down", Level: driver.Breaks, Subject: name,
+				Name: "interface-down", Level: driver.LevelError, Subject: name,
 				Text: "is down, so that no routing daemon announces what is on it, and with manage_addresses: false keepcast does not bring it up",
 				Fix:  "ip link set " + name + " up",
 			})
 		}
 		if link.ARP {
 			out = append(out, driver.Finding{
-				Name: "interface-answers-arp", Level: driver.Risks, Subject: name,
-				Text: fmt.Sprintf("is of type %s and answers ARP and neighbour solicitations for the anycast addresses, so hosts of its segment reach this host whatever the routing says", link.Type),
+				Name: "interface-answers-arp", Level: driver.LevelWarning, Subject: name,
+				Text: fmt.Sprintf("is of type %s and answers ARP and neighbor solicitations for the anycast addresses, so hosts of its segment reach this host whatever the routing says", link.Type),
 				Fix:  "name an interface in the configuration that does not exist yet: keepcast makes one of type dummy, which has no segment",
 			})
 		}
@@ -65,7 +65,7 @@ func (h Host) interfaces(cfg *config.Config) []driver.Finding {
 
 // missing says what becomes of an interface that is not there.
 func (h Host) missing(cfg *config.Config, name string) driver.Finding {
-	f := driver.Finding{Name: "interface-missing", Level: driver.Breaks, Subject: name}
+	f := driver.Finding{Name: "interface-missing", Level: driver.LevelError, Subject: name}
 	switch {
 	case !cfg.ManageAddresses:
 		f.Text = "does not exist, and with manage_addresses: false keepcast does not make it"
@@ -77,7 +77,7 @@ func (h Host) missing(cfg *config.Config, name string) driver.Finding {
 		f.Text = "does not exist, and keepcast can't make it, since it runs without the capability CAP_NET_ADMIN"
 		f.Fix = "give it that: AmbientCapabilities=CAP_NET_ADMIN in its unit"
 	default:
-		f.Level, f.Text = driver.Note, "does not exist; keepcast makes it, of type dummy, before it announces anything"
+		f.Level, f.Text = driver.LevelInfo, "does not exist; keepcast makes it, of type dummy, before it announces anything"
 	}
 	return f
 }
@@ -93,7 +93,7 @@ func (h Host) addresses(cfg *config.Config) []driver.Finding {
 				out = append(out, elsewhere(cfg, a, link.Name))
 			case ok && on.Failed:
 				out = append(out, driver.Finding{
-					Name: "address-duplicate", Level: driver.Breaks, Subject: a.service,
+					Name: "address-duplicate", Level: driver.LevelError, Subject: a.service,
 					Text: fmt.Sprintf("%s on %s is dead: duplicate address detection found another host with it on that segment", on.Addr(), link.Name),
 					Fix:  fmt.Sprintf("add it without detection (ip address add %s dev %s nodad), or better use a dummy interface", a.prefix, link.Name),
 				})
@@ -108,13 +108,13 @@ func (h Host) addresses(cfg *config.Config) []driver.Finding {
 // elsewhere says that an address is on an interface where keepcast leaves it alone.
 func elsewhere(cfg *config.Config, a anycast, name string) driver.Finding {
 	f := driver.Finding{
-		Name: "address-elsewhere", Level: driver.Risks, Subject: a.service,
+		Name: "address-elsewhere", Level: driver.LevelWarning, Subject: a.service,
 		Text: fmt.Sprintf("%s is also on %s, where keepcast does not remove it: a daemon that announces what is connected there goes on announcing it while the service is withdrawn",
 			a.prefix.Addr(), name),
 		Fix: fmt.Sprintf("ip address del %s dev %s, and take it out of the network configuration that puts it there", a.prefix, name),
 	}
 	if len(cfg.Drivers) == 0 { // no gate either
-		f.Level = driver.Breaks
+		f.Level = driver.LevelError
 	}
 	return f
 }
@@ -123,12 +123,12 @@ func elsewhere(cfg *config.Config, a anycast, name string) driver.Finding {
 // announces nothing then; the others announce it, for now.
 func unconnected(cfg *config.Config, a anycast, name string, on netip.Prefix) driver.Finding {
 	f := driver.Finding{
-		Name: "noprefixroute", Level: driver.Risks, Subject: a.service,
+		Name: "noprefixroute", Level: driver.LevelWarning, Subject: a.service,
 		Text: fmt.Sprintf("%s is on %s with noprefixroute: FRR 10 and later do not take such an address for connected, and redistribute nothing", on.Addr(), name),
 		Fix:  fmt.Sprintf("take it off, so that it is added anew without that: ip address del %s dev %s", on, name),
 	}
 	if slices.ContainsFunc(cfg.Drivers, func(d config.Driver) bool { return d.Kind == "frr" }) {
-		f.Level = driver.Breaks
+		f.Level = driver.LevelError
 	}
 	return f
 }
@@ -148,7 +148,7 @@ func (h Host) wayOut(cfg *config.Config) []driver.Finding {
 	for _, family := range []string{"IPv4", "IPv6"} {
 		if missing[family] {
 			out = append(out, driver.Finding{
-				Name: "no-default-route", Level: driver.Note, Subject: family,
+				Name: "no-default-route", Level: driver.LevelInfo, Subject: family,
 				Text: "this host has no default route, so answers of the services reach only clients in networks that it has routes to",
 				Fix:  "add one, or have the routing daemon learn and install one, unless all clients are in such networks",
 			})

@@ -55,7 +55,7 @@ func (h Host) order(cfg *config.Config) []driver.Finding {
 				continue
 			}
 			out = append(out, driver.Finding{
-				Name: "stops-together", Level: driver.Risks, Subject: s.Name,
+				Name: "stops-together", Level: driver.LevelWarning, Subject: s.Name,
 				Text: "at a shutdown systemd stops " + unit.Unit + " at the same time as keepcast, so that it still gets requests when it is gone",
 				Fix:  "systemctl edit keepcast\n\n[Unit]\nAfter=" + unit.Unit,
 			})

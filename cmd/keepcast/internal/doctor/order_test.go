@@ -15,7 +15,7 @@ func TestStopsTogether(t *testing.T) {
 	h := healthy()
 	h.Together = []string{"unbound.service", "metrics.service"}
 	want := []driver.Finding{{
-		Name: "stops-together", Level: driver.Risks, Subject: "dns",
+		Name: "stops-together", Level: driver.LevelWarning, Subject: "dns",
 		Text: "at a shutdown systemd stops unbound.service at the same time as keepcast, so that it still gets requests when it is gone",
 		Fix:  "systemctl edit keepcast\n\n[Unit]\nAfter=unbound.service",
 	}}

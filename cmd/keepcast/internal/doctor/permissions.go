@@ -9,6 +9,7 @@ import (
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/snippet"
 )
 
 // place is a path that keepcast needs, and for whom.
@@ -18,15 +19,15 @@ type place struct{ subject, path string }
 // speaks to. Whether the sockets are there is up to the drivers.
 func places(cfg *config.Config) (files, sockets []place) {
 	for _, d := range cfg.Drivers {
-		p, ok := d.Driver.(driver.Placer)
+		e, ok := d.Driver.(driver.Examiner)
 		if !ok {
 			continue
 		}
-		replaced, connected := p.Places()
-		for _, path := range replaced {
+		needs := e.Places()
+		for _, path := range needs.Files {
 			files = append(files, place{d.Name, path})
 		}
-		for _, path := range connected {
+		for _, path := range needs.Sockets {
 			sockets = append(sockets, place{d.Name, path})
 		}
 	}
@@ -38,7 +39,7 @@ func (h Host) permissions(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
 	if h.Account.lacks(capNetAdmin) && cfg.ManageAddresses && h.Running != nil {
 		out = append(out, driver.Finding{
-			Name: "no-net-admin", Level: driver.Breaks, Subject: "keepcast",
+			Name: "no-net-admin", Level: driver.LevelError, Subject: "keepcast",
 			Text: "runs without the capability CAP_NET_ADMIN, so it can neither add nor remove addresses",
 			Fix:  "give it that: AmbientCapabilities=CAP_NET_ADMIN in its unit, then systemctl daemon-reload and restart it",
 		})
@@ -48,17 +49,17 @@ func (h Host) permissions(cfg *config.Config) []driver.Finding {
 		out = append(out, h.writable(f)...)
 	}
 	for _, s := range sockets {
-		if d := h.Account.may(s.path, mayWrite); d != nil {
+		if d := h.Account.may(s.path, snippet.MayWrite); d != nil {
 			out = append(out, driver.Finding{
-				Name: "socket-forbidden", Level: driver.Breaks, Subject: s.subject,
+				Name: "socket-forbidden", Level: driver.LevelError, Subject: s.subject,
 				Text: fmt.Sprintf("user %s may not connect to %s: %s", h.Account.Name, s.path, d), Fix: d.fix(),
 			})
 		}
 	}
 	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
-		if d := h.Account.may(dir, mayWrite|mayEnter); d != nil {
+		if d := h.Account.may(dir, snippet.MayWrite|snippet.MayEnter); d != nil {
 			out = append(out, driver.Finding{
-				Name: "directory-unwritable", Level: driver.Breaks, Subject: "keepcast",
+				Name: "directory-unwritable", Level: driver.LevelError, Subject: "keepcast",
 				Text: fmt.Sprintf("user %s may not write into %s, where it keeps its state: %s", h.Account.Name, dir, d),
 				Fix:  fmt.Sprintf("chown %s %s; restart keepcast", h.Account.Name, d.path),
 			})
@@ -72,14 +73,14 @@ func (h Host) writable(f place) []driver.Finding {
 	dir := filepath.Dir(f.path)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return []driver.Finding{{
-			Name: "snippet-directory-missing", Level: driver.Breaks, Subject: f.subject,
+			Name: "snippet-directory-missing", Level: driver.LevelError, Subject: f.subject,
 			Text: fmt.Sprintf("%s does not exist, so keepcast can't write %s", dir, filepath.Base(f.path)),
 			Fix:  "make it, or name another place in the configuration: mkdir " + dir,
 		}}
 	}
-	if d := h.Account.may(dir, mayWrite|mayEnter); d != nil {
+	if d := h.Account.may(dir, snippet.MayWrite|snippet.MayEnter); d != nil {
 		return []driver.Finding{{
-			Name: "snippet-unwritable", Level: driver.Breaks, Subject: f.subject,
+			Name: "snippet-unwritable", Level: driver.LevelError, Subject: f.subject,
 			Text: fmt.Sprintf("user %s can't replace %s: %s", h.Account.Name, f.path, d), Fix: d.fix(),
 		}}
 	}

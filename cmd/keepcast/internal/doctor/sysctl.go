@@ -51,7 +51,7 @@ func NonlocalBind(cfg *config.Config, sys fs.FS) (driver.Finding, bool) {
 		for _, a := range s.Addresses {
 			if a.Addr().Is6() && !s.Absent() {
 				return driver.Finding{
-					Name: "nonlocal-bind", Level: driver.Risks, Subject: s.Name,
+					Name: "nonlocal-bind", Level: driver.LevelWarning, Subject: s.Name,
 					Text: "a service bound to its IPv6 address can't start again while it is withdrawn, and a UDP service can't answer from it",
 					Fix:  set("net.ipv6.ip_nonlocal_bind=1") + ", or have it bind with IPV6_FREEBIND",
 				}, true
@@ -89,13 +89,13 @@ func (h Host) ipv6(cfg *config.Config, name string) []driver.Finding {
 	switch disabled := sysctl(h.Sysctls, "net/ipv6/conf", conf, "disable_ipv6"); {
 	case disabled == 1:
 		return []driver.Finding{{
-			Name: "ipv6-disabled", Level: driver.Breaks, Subject: name,
+			Name: "ipv6-disabled", Level: driver.LevelError, Subject: name,
 			Text: fmt.Sprintf("can't carry the IPv6 addresses: net.ipv6.conf.%s.disable_ipv6 is 1", conf),
 			Fix:  set(setting("ipv6", conf, "disable_ipv6", 0)),
 		}}
 	case disabled < 0:
 		return []driver.Finding{{
-			Name: "ipv6-disabled", Level: driver.Breaks, Subject: name,
+			Name: "ipv6-disabled", Level: driver.LevelError, Subject: name,
 			Text: "can't carry the IPv6 addresses: this kernel runs without IPv6",
 			Fix:  "remove ipv6.disable=1 from the kernel's command line, or the IPv6 addresses from the configuration",
 		}}
@@ -103,7 +103,7 @@ func (h Host) ipv6(cfg *config.Config, name string) []driver.Finding {
 	// What keepcast itself adds is exempt from the detection.
 	if !cfg.ManageAddresses && link.ARP && h.effective("ipv6", name, "accept_dad") > 0 {
 		return []driver.Finding{{
-			Name: "accept-dad", Level: driver.Risks, Subject: name,
+			Name: "accept-dad", Level: driver.LevelWarning, Subject: name,
 			Text: "has duplicate address detection: an anycast address is dead for 1 to 2 s after it was added, and for good where another host of the segment has it",
 			Fix:  set(setting("ipv6", "all", "accept_dad", 0), setting("ipv6", name, "accept_dad", 0)) + ", or add the addresses with nodad",
 		}}
@@ -129,7 +129,7 @@ func (h Host) reversePath(cfg *config.Config) []driver.Finding {
 		settings = append(settings, setting("ipv4", name, "rp_filter", 2))
 	}
 	return []driver.Finding{{
-		Name: "rp-filter-strict", Level: driver.Risks, Subject: strings.Join(strict, ", "),
+		Name: "rp-filter-strict", Level: driver.LevelWarning, Subject: strings.Join(strict, ", "),
 		Text: fmt.Sprintf("rp_filter is strict, and this host has %d uplinks: a packet that comes in on one, while the route back to its sender leads to another, is dropped without a word", uplinks),
 		Fix:  set(settings...) + " (2 is loose: any route back will do)",
 	}}
@@ -146,8 +146,8 @@ func (h Host) arp(cfg *config.Config) []driver.Finding {
 		}
 		if a, ok := l.covers(cfg); ok && h.effective("ipv4", l.Name, "arp_ignore") == 0 {
 			out = append(out, driver.Finding{
-				Name: "arp-answers", Level: driver.Risks, Subject: l.Name,
-				Text: fmt.Sprintf("answers ARP for %s, which is within a network of that interface: its neighbours reach this host directly, also while %s is withdrawn", a.prefix.Addr(), a.service),
+				Name: "arp-answers", Level: driver.LevelWarning, Subject: l.Name,
+				Text: fmt.Sprintf("answers ARP for %s, which is within a network of that interface: its neighbors reach this host directly, also while %s is withdrawn", a.prefix.Addr(), a.service),
 				Fix:  set(setting("ipv4", l.Name, "arp_ignore", 1), setting("ipv4", l.Name, "arp_announce", 2)) + ", or take an address outside of the networks of this host",
 			})
 		}
@@ -157,7 +157,7 @@ func (h Host) arp(cfg *config.Config) []driver.Finding {
 	}
 	if len(announcing) > 0 && has4(cfg) {
 		out = append(out, driver.Finding{
-			Name: "arp-announce", Level: driver.Note, Subject: strings.Join(announcing, ", "),
+			Name: "arp-announce", Level: driver.LevelInfo, Subject: strings.Join(announcing, ", "),
 			Text: "ARP requests may carry an anycast address as their sender (arp_announce is below 2), which some routers ignore and others learn",
 			Fix:  set("net.ipv4.conf.all.arp_announce=2"),
 		})

@@ -3,6 +3,7 @@ package doctor
 import (
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
@@ -21,12 +22,12 @@ func unrenderable(cfg *config.Config, d config.Driver) []driver.Finding {
 	worse := degraded(cfg, up, func(string) bool { return true })
 	for _, state := range []driver.State{cfg.State(d.Name, driver.Delivered), up, worse} {
 		snippet, err := r.Render(state)
-		if l, ok := d.Driver.(driver.Loader); ok && err == nil {
-			err = l.Loadable(snippet)
+		if err == nil {
+			err = r.Loadable(snippet)
 		}
 		if err != nil {
 			return []driver.Finding{{
-				Name: "template", Level: driver.Breaks, Subject: d.Name, Text: err.Error(),
+				Name: "template", Level: driver.LevelError, Subject: d.Name, Text: err.Error(),
 				Fix: "correct the template; keepcast render " + d.Name + " --announced shows what comes of it",
 			}}
 		}
@@ -51,12 +52,12 @@ func overrides(cfg *config.Config) []driver.Finding {
 		case filepath.Ext(path) != ".tmpl":
 		case templates.Has(e.Name()):
 			out = append(out, driver.Finding{
-				Name: "template-override", Level: driver.Note, Subject: path,
+				Name: "template-override", Level: driver.LevelInfo, Subject: path,
 				Text: "is used in place of the template that came with keepcast: after an upgrade, compare the two",
 			})
 		case !used(cfg, path):
 			out = append(out, driver.Finding{
-				Name: "template-unused", Level: driver.Risks, Subject: path,
+				Name: "template-unused", Level: driver.LevelWarning, Subject: path,
 				Text: "is used by no driver: there is no template of that name",
 				Fix:  "name it like the template that it is to replace: bird.conf.tmpl, frr.conf.tmpl",
 			})
@@ -68,7 +69,7 @@ func overrides(cfg *config.Config) []driver.Finding {
 // used reports whether a template driver names the file.
 func used(cfg *config.Config, path string) bool {
 	for _, d := range cfg.Drivers {
-		if t, ok := d.Driver.(*driver.Template); ok && t.Template == path {
+		if e, ok := d.Driver.(driver.Examiner); ok && slices.Contains(e.Places().Templates, path) {
 			return true
 		}
 	}

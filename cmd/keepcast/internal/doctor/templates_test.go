@@ -10,6 +10,7 @@ import (
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/template"
 )
 
 func TestOverrides(t *testing.T) {
@@ -20,10 +21,10 @@ func TestOverrides(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	cfg.Drivers = []config.Driver{{Name: "openbgpd", Driver: &driver.Template{Template: cfg.TemplateDir + "/bgpd.tmpl"}}}
+	cfg.Drivers = []config.Driver{{Name: "openbgpd", Driver: &template.Driver{Template: cfg.TemplateDir + "/bgpd.tmpl"}}}
 	expect(t, overrides(cfg), []string{
-		"note template-override " + cfg.TemplateDir + "/bird.conf.tmpl: after an upgrade",
-		"risks template-unused " + cfg.TemplateDir + "/bird.tmpl: is used by no driver",
+		"info template-override " + cfg.TemplateDir + "/bird.conf.tmpl: after an upgrade",
+		"warning template-unused " + cfg.TemplateDir + "/bird.tmpl: is used by no driver",
 	})
 }
 
@@ -38,15 +39,15 @@ func TestUnrenderable(t *testing.T) {
 	}{
 		"none":                         {"README", "", "bird", ""},
 		"bird":                         {"bird.conf.tmpl", state + mark + "{{.Path}}", "bird", ""},
-		"bird, no such field":          {"bird.conf.tmpl", "{{.Nope}}", "bird", `template: template: DIR/bird.conf.tmpl:1:2: executing "DIR/bird.conf.tmpl" at <.Nope>: can't evaluate field Nope in type driver.birdSnippet`},
+		"bird, no such field":          {"bird.conf.tmpl", "{{.Nope}}", "bird", `template: template: DIR/bird.conf.tmpl:1:2: executing "DIR/bird.conf.tmpl" at <.Nope>: can't evaluate field Nope in type bird.snippetData`},
 		"bird, no template":            {"bird.conf.tmpl", "{{range}}", "bird", `template: template: DIR/bird.conf.tmpl:1: missing value for range`},
-		"bird, once announced":         {"bird.conf.tmpl", state + mark + "{{range .Groups}}{{.Nope}}{{end}}", "bird", `template: template: DIR/bird.conf.tmpl:1:76: executing "DIR/bird.conf.tmpl" at <.Nope>: can't evaluate field Nope in type driver.birdGroup`},
+		"bird, once announced":         {"bird.conf.tmpl", state + mark + "{{range .Groups}}{{.Nope}}{{end}}", "bird", `template: template: DIR/bird.conf.tmpl:1:76: executing "DIR/bird.conf.tmpl" at <.Nope>: can't evaluate field Nope in type bird.group`},
 		"bird, once degraded":          {"bird.conf.tmpl", state + mark + "{{range .Groups}}{{with .MED}}{{.Nope}}{{end}}{{end}}", "bird", `template: template: DIR/bird.conf.tmpl:1:89: executing "DIR/bird.conf.tmpl" at <.Nope>: can't evaluate field Nope in type *uint32`},
 		"bird, without state":          {"bird.conf.tmpl", mark, "bird", `template bird.conf.tmpl: it must have the line 'define keepcast_state = "{{.State}}";'`},
-		"frr, no such field":           {"frr.conf.tmpl", "{{.Nope}}", "frr", `template: template: DIR/frr.conf.tmpl:1:2: executing "DIR/frr.conf.tmpl" at <.Nope>: can't evaluate field Nope in type driver.frrData`},
+		"frr, no such field":           {"frr.conf.tmpl", "{{.Nope}}", "frr", `template: template: DIR/frr.conf.tmpl:1:2: executing "DIR/frr.conf.tmpl" at <.Nope>: can't evaluate field Nope in type frr.frrData`},
 		"frr, a daemon is left out":    {"frr.conf.tmpl", "! daemon: bgpd\n", "frr", `template frr.conf.tmpl: no section "! daemon: ospfd"`},
 		"frr, a line of its own":       {"frr.conf.tmpl", "! daemon: bgpd\nbanner motd x\n", "frr", `template frr.conf.tmpl: section bgpd: "banner motd x" is nothing keepcast can keep up to date (only prefix-list entries with seq and route-map entries named KEEPCAST..., and network lines in router bgp)`},
-		"quagga, no such field":        {"quagga.conf.tmpl", "{{.Nope}}", "quagga", `template: template: DIR/quagga.conf.tmpl:1:2: executing "DIR/quagga.conf.tmpl" at <.Nope>: can't evaluate field Nope in type driver.quaggaData`},
+		"quagga, no such field":        {"quagga.conf.tmpl", "{{.Nope}}", "quagga", `template: template: DIR/quagga.conf.tmpl:1:2: executing "DIR/quagga.conf.tmpl" at <.Nope>: can't evaluate field Nope in type frr.quaggaData`},
 		"quagga, a daemon is left out": {"quagga.conf.tmpl", "! daemon: isisd\n", "quagga", `template quagga.conf.tmpl: no section "! daemon: bgpd"`},
 		"quagga, isisd needs none":     {"quagga.conf.tmpl", "! daemon: bgpd\n", "quagga", ""},
 	} {
@@ -57,10 +58,10 @@ func TestUnrenderable(t *testing.T) {
 			}
 			var want, got []string
 			if tc.want != "" {
-				want = []string{"breaks template " + tc.driver + ": " + strings.NewReplacer("DIR", dir, "DRIVER", tc.driver).Replace(tc.want+fix)}
+				want = []string{"error template " + tc.driver + ": " + strings.NewReplacer("DIR", dir, "DRIVER", tc.driver).Replace(tc.want+fix)}
 			}
 			for _, d := range cfg.Drivers {
-				d.Driver.(driver.Hoster).SetHost(driver.Host{Templates: dir})
+				d.Driver.(driver.Opener).Open(driver.Options{Templates: dir})
 				for _, f := range unrenderable(cfg, d) {
 					got = append(got, string(f.Level)+" "+f.Name+" "+f.Error())
 				}
@@ -80,7 +81,7 @@ func TestTemplateOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := load(t, "drivers: [{kind: quagga, directory: "+dir+", snippet: "+dir+"/k.conf}]\n")
-	cfg.Drivers[0].Driver.(driver.Hoster).SetHost(driver.Host{Templates: dir})
+	cfg.Drivers[0].Driver.(driver.Opener).Open(driver.Options{Templates: dir})
 	var got, others []driver.Finding
 	for _, f := range daemons(t.Context(), cfg, healthy()) {
 		if f.Name == "template" {
@@ -89,7 +90,7 @@ func TestTemplateOnce(t *testing.T) {
 			others = append(others, f)
 		}
 	}
-	expect(t, got, []string{"breaks template quagga: keepcast render quagga --announced"})
+	expect(t, got, []string{"error template quagga: keepcast render quagga --announced"})
 	if len(others) == 0 {
 		t.Error("nothing is said of the daemon, which does not run")
 	}

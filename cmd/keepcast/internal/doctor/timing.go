@@ -122,7 +122,7 @@ func slowCheck(service string, c config.Check, t Check) driver.Finding {
 		setting = fmt.Sprintf("timeout (%s), which is longer than interval (%s)", c.Timeout, c.Interval)
 	}
 	return driver.Finding{
-		Name: "slow-check", Level: driver.Risks, Subject: service + "/" + c.Name,
+		Name: "slow-check", Level: driver.LevelWarning, Subject: service + "/" + c.Name,
 		Text: fmt.Sprintf("may take %s until a failure is seen (%s)", t.WorstCase, t.Makeup),
 		Fix:  fmt.Sprintf("lower %s, which makes up %s of it", setting, Seconds(longest)),
 	}

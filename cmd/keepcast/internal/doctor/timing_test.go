@@ -39,7 +39,7 @@ func TestTiming(t *testing.T) {
 		if got := fmt.Sprintf("require %s, %s, %s if all fail", s.Require, s.WorstCase, s.AllFail); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
-		expect(t, slow, []string{"risks slow-check dns/slow: may take 1m7s until a failure is seen"})
+		expect(t, slow, []string{"warning slow-check dns/slow: may take 1m7s until a failure is seen"})
 	}
 }
 
@@ -130,10 +130,10 @@ func TestOrder(t *testing.T) {
 	for _, f := range Examine(t.Context(), cfg, h).Findings {
 		levels = append(levels, string(f.Level))
 	}
-	if got := strings.Join(levels, " "); got != "breaks risks note note" {
+	if got := strings.Join(levels, " "); got != "error warning info info" {
 		t.Errorf("order %s", got)
 	}
-	if r := (Report{Findings: []driver.Finding{{Level: driver.Breaks}, {Level: driver.Note}}}); r.Breaking() != 1 {
+	if r := (Report{Findings: []driver.Finding{{Level: driver.LevelError}, {Level: driver.LevelInfo}}}); r.Breaking() != 1 {
 		t.Errorf("%d break", r.Breaking())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -39,10 +40,10 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(configReloadTime, float64(s.Config.Loaded.UnixMilli())/1000)
 	for _, d := range s.Drivers {
 		gauge(driverInSync, truth(d.InSync), d.Name)
-		if d.Neighbours != nil {
+		if d.Neighbors != nil {
 			up := d.Up()
-			gauge(neighbours, float64(up), d.Name, "up")
-			gauge(neighbours, float64(len(d.Neighbours)-up), d.Name, "down")
+			gauge(neighbors, float64(up), d.Name, "up")
+			gauge(neighbors, float64(len(d.Neighbors)-up), d.Name, "down")
 		}
 		for _, f := range d.Findings {
 			gauge(findings, 1, d.Name, f.Name, string(f.Level), f.Subject)
@@ -50,21 +51,21 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, svc := range s.Services {
 		gauge(serviceDrained, truth(svc.Drain != nil), svc.Name)
-		for _, state := range States {
+		for _, state := range api.States {
 			gauge(serviceState, truth(svc.State == state), svc.Name, string(state))
 		}
 		for _, check := range svc.Checks {
 			gauge(checkUp, truth(check.Verdict == checks.Up), svc.Name, check.Name)
 		}
 		for prefix, a := range byPrefix(svc.Addresses) {
-			gauge(routeWanted, truth(a.Wanted == driver.Announced.String()), svc.Name, prefix)
-			for name, seen := range a.Seen {
-				if seen.Unknown {
+			gauge(routeDesired, truth(a.Desired == driver.Announced.String()), svc.Name, prefix)
+			for name, o := range a.Observed {
+				if o.Unknown {
 					continue // neither 0 nor 1 would be true
 				}
-				gauge(routeObserved, truth(seen.Present), svc.Name, prefix, name)
-				if seen.Neighbours != nil {
-					gauge(routeExported, float64(len(seen.ExportedTo)), svc.Name, prefix, name)
+				gauge(routeObserved, truth(o.Present), svc.Name, prefix, name)
+				if o.Neighbors != nil {
+					gauge(routeExported, float64(len(o.ExportedTo)), svc.Name, prefix, name)
 				}
 			}
 		}
@@ -72,8 +73,8 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 // byPrefix drops the second of two addresses with one announced prefix.
-func byPrefix(addresses []AddressStatus) map[string]AddressStatus {
-	out := map[string]AddressStatus{}
+func byPrefix(addresses []api.AddressStatus) map[string]api.AddressStatus {
+	out := map[string]api.AddressStatus{}
 	for _, a := range addresses {
 		out[a.Prefix] = a
 	}

@@ -14,19 +14,23 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 )
 
 // drains are the orders to drain: those given by command, which survive a
 // reboot, and those of the files in drain.d, which hold while the file is there.
 type drains struct {
-	commanded map[string]Drain
-	files     map[string]Drain
+	commanded map[string]api.Drain
+	files     map[string]api.Drain
 }
 
-// of returns the drain of a service, or nil. A command's comes first, for its reason.
-func (d drains) of(service string, now time.Time) *Drain {
-	for _, source := range []map[string]Drain{d.commanded, d.files} {
-		if drain, ok := source[service]; ok && !drain.over(now) {
+// active returns the drain of a service, or nil. That by command comes first, for its
+// reason.
+func (d drains) active(service string, now time.Time) *api.Drain {
+	for _, source := range []map[string]api.Drain{d.commanded, d.files} {
+		if drain, ok := source[service]; ok && !drain.Over(now) {
 			return &drain
 		}
 	}
@@ -37,14 +41,14 @@ func (d drains) of(service string, now time.Time) *Drain {
 func drainFile(stateDir string) string { return filepath.Join(stateDir, "drains.json") }
 
 // loadDrains reads the commanded drains; there are none where there is no file.
-func loadDrains(stateDir string, now time.Time) (map[string]Drain, error) {
-	out := map[string]Drain{}
-	var list []Drain
+func loadDrains(stateDir string, now time.Time) (map[string]api.Drain, error) {
+	out := map[string]api.Drain{}
+	var list []api.Drain
 	if err := loadJSON(drainFile(stateDir), &list); err != nil {
 		return out, fmt.Errorf("saved drains: %w", err)
 	}
 	for _, d := range list {
-		if !d.over(now) {
+		if !d.Over(now) {
 			out[d.Service] = d
 		}
 	}
@@ -52,8 +56,8 @@ func loadDrains(stateDir string, now time.Time) (map[string]Drain, error) {
 }
 
 // saveDrains writes the commanded drains so that they last through a reboot.
-func saveDrains(stateDir string, commanded map[string]Drain) error {
-	list := []Drain{}
+func saveDrains(stateDir string, commanded map[string]api.Drain) error {
+	list := []api.Drain{}
 	for _, name := range slices.Sorted(maps.Keys(commanded)) {
 		list = append(list, commanded[name])
 	}
@@ -61,9 +65,9 @@ func saveDrains(stateDir string, commanded map[string]Drain) error {
 }
 
 // watchDrainDir tells the drains that the files in dir order, at once, whenever
-// the directory changes, and every lookEvery. The directory may be missing.
-func watchDrainDir(ctx context.Context, dir string, tell func(map[string]Drain, error)) {
-	round := time.NewTicker(lookEvery)
+// the directory changes, and each Interval. The directory may be missing.
+func watchDrainDir(ctx context.Context, dir string, tell func(map[string]api.Drain, error)) {
+	round := time.NewTicker(reconcile.Interval)
 	defer round.Stop()
 	for ctx.Err() == nil {
 		notices, err := fsnotify.NewWatcher()
@@ -82,7 +86,7 @@ func watchDrainDir(ctx context.Context, dir string, tell func(map[string]Drain, 
 }
 
 // followDrainDir tells the drains until the watch has to be set up anew.
-func followDrainDir(ctx context.Context, dir string, notices *fsnotify.Watcher, round <-chan time.Time, tell func(map[string]Drain, error)) {
+func followDrainDir(ctx context.Context, dir string, notices *fsnotify.Watcher, round <-chan time.Time, tell func(map[string]api.Drain, error)) {
 	for {
 		tell(readDrainDir(dir))
 		select {
@@ -100,8 +104,8 @@ func followDrainDir(ctx context.Context, dir string, notices *fsnotify.Watcher, 
 
 // readDrainDir reads the directory. A file that can't be read still drains. No
 // directory, or none configured, orders nothing.
-func readDrainDir(dir string) (map[string]Drain, error) {
-	out := map[string]Drain{}
+func readDrainDir(dir string) (map[string]api.Drain, error) {
+	out := map[string]api.Drain{}
 	if dir == "" {
 		return out, nil
 	}
@@ -117,7 +121,7 @@ func readDrainDir(dir string) (map[string]Drain, error) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		d := Drain{Service: e.Name(), File: path, Since: time.Now()}
+		d := api.Drain{Service: e.Name(), File: path, Since: time.Now()}
 		if info, err := e.Info(); err == nil {
 			d.Since = info.ModTime()
 		}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
 
 func TestDrainDirectory(t *testing.T) {
@@ -27,10 +29,10 @@ func TestDrainDirectoryIsWatched(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "dns")
 	ctx, stop := context.WithCancel(context.Background())
-	told, ended := make(chan map[string]Drain), make(chan struct{})
+	told, ended := make(chan map[string]api.Drain), make(chan struct{})
 	go func() {
 		defer close(ended)
-		watchDrainDir(ctx, dir, func(files map[string]Drain, err error) {
+		watchDrainDir(ctx, dir, func(files map[string]api.Drain, err error) {
 			if err != nil {
 				t.Error(err)
 			}

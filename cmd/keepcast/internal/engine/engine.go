@@ -1,11 +1,10 @@
-// Package engine is the loop: verdicts in, wanted state out. One goroutine owns
-// all state; the checks, the reconciler and the commands send it what happened
-// or ask it to do something, and it decides.
+// Package engine decides: verdicts of the checks and orders of operators come in, the
+// desired state of the host goes out. One goroutine owns all state. The checks, the
+// reconciler and the commands send it what happened or ask it to do something.
 package engine
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/netip"
 	"reflect"
@@ -15,54 +14,54 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // Options are the surroundings of an Engine.
 type Options struct {
 	Version string
-	Kernel  Kernel // nil with manage_addresses: false
+	Kernel  reconcile.Kernel // nil with manage_addresses: false
 	// Local says why the kernel would not deliver an address on this host, or nil.
 	Local func(netip.Addr) error
 	// VRF names the VRF that an interface is in, in which its services are probed.
 	VRF     func(iface string) (string, error)
 	Log     *slog.Logger
 	Metrics *Metrics
-	// Withdraw is asked when the daemon stops: true withdraws everything,
-	// false leaves the host as it is.
+	// Withdraw is asked when the daemon stops: true withdraws everything, false leaves
+	// the host as it is.
 	Withdraw func(ctx context.Context) bool
-	// Ready is called once, when the host has been observed and what is withdrawn
-	// is delivered locally.
+	// Ready is called once, when the host has been observed and what is withdrawn is
+	// delivered locally.
 	Ready func()
-	// Alive is called by the deciding goroutine at each turn, and at least
-	// every AliveEvery: the watchdog hangs on it.
+	// Alive is called by the deciding goroutine at each turn, and at least every
+	// AliveEvery: the watchdog hangs on it.
 	Alive      func()
 	AliveEvery time.Duration
 }
 
-// ErrStopped is returned to those who ask an engine that has ended.
-var ErrStopped = errors.New("keepcast is stopping")
-
-// Engine decides the states of the services and has the host kept in step.
+// Engine decides the states of the services and has the host kept in sync.
 type Engine struct {
 	opts    Options
 	log     *slog.Logger
 	events  chan func()                         // run by the loop, one after the other
 	quit    chan struct{}                       // closed when the loop is over
-	managed atomic.Pointer[map[netip.Addr]bool] // for the checks' guard
-	saving  sync.Mutex                          // held while the drains are written
+	managed atomic.Pointer[map[netip.Addr]bool] // for the guard of the checks
+	saving  sync.Mutex                          // held while the drains are written: the newest come last
 
 	// What follows belongs to the loop.
 	cfg         *config.Config
 	services    []*service
 	leaving     []leaving
 	drains      drains
-	hostView    map[string]driverReport
-	reconciler  *reconciler
+	reports     map[string]reconcile.Report // the newest of the kernel and of each driver
+	reconciler  *reconcile.Reconciler
 	running     sync.WaitGroup  // checks and watches
 	checking    context.Context // of the checks; done when the loop ends
-	posted      task
+	posted      reconcile.Desired
 	started     time.Time
 	loaded      time.Time
 	reloadError string
@@ -76,16 +75,17 @@ type Engine struct {
 func New(cfg *config.Config, opts Options) *Engine {
 	e := &Engine{
 		opts: opts, log: opts.Log, cfg: cfg, events: make(chan func(), 256), quit: make(chan struct{}),
-		hostView: map[string]driverReport{}, drains: drains{commanded: map[string]Drain{}, files: map[string]Drain{}},
+		reports: map[string]reconcile.Report{}, drains: drains{commanded: map[string]api.Drain{}, files: map[string]api.Drain{}},
 	}
-	e.reconciler = newReconciler(opts.Kernel, opts.Log, opts.Metrics, func(d driverReport) {
-		e.post(func() { e.heard(d) })
+	e.reconciler = reconcile.New(reconcile.Options{
+		Kernel: opts.Kernel, Log: opts.Log, Metrics: opts.Metrics,
+		Report: func(r reconcile.Report) { e.post(func() { e.receive(r) }) },
 	})
 	return e
 }
 
-// Run observes the host, adopts what is there, and keeps it in step until ctx
-// is done; then it withdraws or keeps everything, as Options.Withdraw says.
+// Run observes the host, adopts what is there, and keeps it in sync until ctx is done.
+// Then it withdraws or keeps everything, as Options.Withdraw says.
 func (e *Engine) Run(ctx context.Context) error {
 	// What is under way must outlive ctx: a stop that withdraws still decides.
 	alive, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -97,7 +97,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.start(ctx); err != nil {
 		return err
 	}
-	e.running.Go(func() { e.reconciler.run(alive) })
+	e.running.Go(func() { e.reconciler.Run(alive) })
 	if dir := e.cfg.DrainDir; dir != "" {
 		e.running.Go(func() { watchDrainDir(alive, dir, e.drainFiles) })
 	}
@@ -106,11 +106,11 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.startCheck(s, c)
 		}
 	}
-	e.reconciler.drivers.put(e.cfg.Drivers)
-	e.settle()
+	e.reconciler.SetDrivers(driversOf(e.cfg))
+	e.decide()
 	// Services that are ordered after keepcast bind to their addresses at once: so
 	// these are delivered before it is ready.
-	e.loop(ctx.Done(), time.Now().Add(readyLimit), e.delivered)
+	e.loop(ctx.Done(), time.Now().Add(readyTimeout), e.delivered)
 	e.opts.Ready()
 	e.loop(ctx.Done(), time.Time{}, func() bool { return false })
 	if e.opts.Withdraw(alive) {
@@ -119,12 +119,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// readyLimit is how long keepcast waits for the kernel before it is ready.
-const readyLimit = 5 * time.Second
+// readyTimeout is how long keepcast waits for the kernel before it is ready.
+const readyTimeout = 5 * time.Second
 
-// delivered reports whether the kernel has been brought in step for the first time.
+// delivered reports whether the kernel has been brought in sync for the first time.
 func (e *Engine) delivered() bool {
-	return e.opts.Kernel == nil || e.hostView[kernelName].gen > 0
+	return e.opts.Kernel == nil || e.reports[reconcile.KernelName].Gen > 0
 }
 
 // start builds the services and adopts the host. It tries until the host can be
@@ -138,7 +138,7 @@ func (e *Engine) start(ctx context.Context) error {
 		}
 		e.services = append(e.services, s)
 	}
-	e.manage()
+	e.setManaged()
 	last, err := loadSaved(e.cfg.RuntimeDir)
 	if err != nil {
 		e.log.Warn("starting without the saved state", "err", err)
@@ -160,37 +160,40 @@ func (e *Engine) start(ctx context.Context) error {
 	return nil
 }
 
-// observe asks the kernel, or where somebody else manages the addresses the
-// daemons, what is announced now.
+// observeRetry is the shortest wait before the host is observed again.
+const observeRetry = 100 * time.Millisecond
+
+// observe asks the kernel, or where somebody else manages the addresses the daemons,
+// what is announced now.
 func (e *Engine) observe(ctx context.Context, last saved) (driver.State, error) {
 	if e.opts.Kernel == nil {
 		var all driver.State
 		for _, d := range e.cfg.Drivers {
-			seen, _ := d.Driver.Observe(ctx) // its worker will say what it could not see
-			all.Routes = append(all.Routes, seen.Routes...)
+			observed, _ := d.Driver.Observe(ctx) // its worker will say what it could not observe
+			all.Routes = append(all.Routes, observed.Routes...)
 		}
 		return all, nil
 	}
-	e.opts.Kernel.Manage(e.wanted(e.started).Routes)
+	e.opts.Kernel.Manage(e.desired(e.started).Routes)
 	for _, old := range last.Services { // it may have had another interface
 		e.opts.Kernel.Manage([]driver.Route{{Interface: old.Interface}})
 	}
 	for failures := 1; ; failures++ {
-		seen, err := e.opts.Kernel.Observe(ctx)
+		observed, err := e.opts.Kernel.Observe(ctx)
 		if err == nil {
-			return seen, nil
+			return observed, nil
 		}
 		if failures == 1 {
 			e.log.Error("host can't be observed, trying again", "err", err)
 		}
-		if !pause(ctx, backoff(spacing, lookEvery, failures)) {
+		if !pace.Wait(ctx, pace.Backoff(observeRetry, reconcile.Interval, failures)) {
 			return driver.State{}, ctx.Err()
 		}
 	}
 }
 
-// loop runs events and decides after each burst, until stop is closed, the
-// limit (zero: none) has passed or done says so.
+// loop runs events and decides after each burst, until stop is closed, the limit (zero:
+// none) has passed or done says so.
 func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -200,21 +203,21 @@ func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 		if done() || !limit.IsZero() && !now.Before(limit) {
 			return
 		}
-		timer.Reset(time.Until(earlier(e.patience(now), limit, now)))
+		timer.Reset(time.Until(earlier(e.deadline(now), limit, now)))
 		select {
 		case <-stop:
 			return
 		case f := <-e.events:
 			f()
-			e.drainEvents()
+			e.runWaiting()
 		case <-timer.C:
 		}
-		e.settle()
+		e.decide()
 	}
 }
 
-// drainEvents runs what is waiting already, so that a burst is decided in one go.
-func (e *Engine) drainEvents() {
+// runWaiting runs what is waiting already, so that a burst is decided in one go.
+func (e *Engine) runWaiting() {
 	for range cap(e.events) {
 		select {
 		case f := <-e.events:
@@ -225,14 +228,14 @@ func (e *Engine) drainEvents() {
 	}
 }
 
-// patience is when something changes by itself, or is to be looked at again.
-func (e *Engine) patience(now time.Time) time.Time {
-	next := now.Add(lookEvery)
+// deadline is when something changes by itself, or everything is to be decided anew.
+func (e *Engine) deadline(now time.Time) time.Time {
+	next := now.Add(reconcile.Interval)
 	if e.opts.AliveEvery > 0 {
 		next = earlier(next, now.Add(e.opts.AliveEvery), now)
 	}
 	for _, s := range e.services {
-		next = earlier(next, s.deadline(now, e.orders(s, now)), now)
+		next = earlier(next, s.deadline(now, e.intent(s, now)), now)
 	}
 	for _, l := range e.leaving {
 		next = earlier(next, l.Until, now)
@@ -240,28 +243,28 @@ func (e *Engine) patience(now time.Time) time.Time {
 	return next
 }
 
-func (e *Engine) orders(s *service, now time.Time) order {
-	return order{drain: e.drains.of(s.cfg.Name, now), stopping: e.stopping}
+func (e *Engine) intent(s *service, now time.Time) intent {
+	return intent{drain: e.drains.active(s.cfg.Name, now), stopping: e.stopping}
 }
 
-// settle decides every service anew and has the host follow.
-func (e *Engine) settle() {
+// decide decides every service anew and has the host follow.
+func (e *Engine) decide() {
 	now := time.Now()
 	moved := false
 	for _, s := range e.services {
 		was := s.state
-		if s.decide(now, s.fitness(), e.orders(s, now)) {
+		if s.decide(now, s.fitness(), e.intent(s, now)) {
 			moved = true
 			e.opts.Metrics.transitions.WithLabelValues(s.cfg.Name, string(s.state)).Inc()
 			e.log.Info("service state changed", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
 		}
 	}
 	e.forgetLeft(now)
-	next := task{want: e.wanted(now), drivers: e.drivers(), gen: e.posted.gen}
+	next := reconcile.Desired{State: e.desired(now), Drivers: e.announcers(), Gen: e.posted.Gen}
 	if !reflect.DeepEqual(next, e.posted) {
-		next.gen++
+		next.Gen++
 		e.posted, moved = next, true
-		e.reconciler.inbox.put(next)
+		e.reconciler.Apply(next)
 	}
 	if moved {
 		e.save()
@@ -271,21 +274,21 @@ func (e *Engine) settle() {
 // forgetLeft drops the leaving addresses that are off the host for sure.
 func (e *Engine) forgetLeft(now time.Time) {
 	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool {
-		return now.After(l.Until.Add(lookEvery)) && e.inSync()
+		return now.After(l.Until.Add(reconcile.Interval)) && e.inSync()
 	})
 }
 
-// heard takes a report; one of a driver that was just removed is of no use.
-func (e *Engine) heard(d driverReport) {
-	if d.name == kernelName || slices.ContainsFunc(e.cfg.Drivers, func(c config.Driver) bool { return c.Name == d.name }) {
-		e.hostView[d.name] = d
+// receive takes a report. One of a driver that was just removed is of no use.
+func (e *Engine) receive(r reconcile.Report) {
+	if r.Driver == reconcile.KernelName || slices.ContainsFunc(e.cfg.Drivers, func(d config.Driver) bool { return d.Name == r.Driver }) {
+		e.reports[r.Driver] = r
 	}
 }
 
 // inSync reports whether the kernel and every daemon follow.
 func (e *Engine) inSync() bool {
-	for _, d := range e.hostView {
-		if !d.inSync {
+	for _, r := range e.reports {
+		if !r.InSync {
 			return false
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -24,27 +26,27 @@ func later(d time.Duration) {
 }
 
 func TestAnnounceAndWithdraw(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	c := &fakeCheck{}
 	b.service("dns", address, c)
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(0)
-		b.want("dns", Withdrawn, "check checka has not succeeded 3 times in a row yet")
+		b.want("dns", api.Withdrawn, "check checka has not succeeded 3 times in a row yet")
 		b.wantKernel(address, driver.Delivered)
 		b.kernel.take()
 		later(time.Second)
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		if diff := cmp.Diff([]string{"bird " + address, "kernel announced " + address}, b.kernel.take()); diff != "" {
 			t.Errorf("the gate opens before the address is added:\n%s", diff)
 		}
 		c.set(errDead)
 		later(2 * time.Second)
-		b.want("dns", Withdrawn, "check checka: connection refused")
+		b.want("dns", api.Withdrawn, "check checka: connection refused")
 		if diff := cmp.Diff([]string{"kernel delivered " + address}, b.kernel.take()[:1]); diff != "" {
 			t.Errorf("the address goes first:\n%s", diff)
 		}
-		later(settle)
+		later(2 * time.Second) // the gate waits for others to close with it
 		if d := b.driver.have.Announced(); len(d) != 0 {
 			t.Errorf("gate still open: %v", d)
 		}
@@ -53,7 +55,7 @@ func TestAnnounceAndWithdraw(t *testing.T) {
 }
 
 func TestFailedWithdrawalIsRetried(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	c := &fakeCheck{}
 	b.service("dns", address, c)
 	synctest.Test(t, func(t *testing.T) {
@@ -63,18 +65,18 @@ func TestFailedWithdrawalIsRetried(t *testing.T) {
 		c.set(errDead)
 		later(10 * time.Second)
 		b.wantKernel(address, driver.Announced)
-		if n := strings.Count(b.log.String(), "kernel not in step"); n != 1 {
+		if n := strings.Count(b.log.String(), "kernel not in sync"); n != 1 {
 			t.Errorf("the error is logged %d times, want once", n)
 		}
 		b.kernel.set(func() { b.kernel.fail = nil })
-		later(lookEvery)
+		later(reconcile.Interval)
 		b.wantKernel(address, driver.Delivered)
 		b.end()
 	})
 }
 
 func TestRestartMovesNoRoute(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	c := &fakeCheck{}
 	b.service("dns", address, c)
 	b.keep = true
@@ -85,7 +87,7 @@ func TestRestartMovesNoRoute(t *testing.T) {
 		b.kernel.take()
 		b.start()
 		later(0)
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		later(5 * time.Second)
 		if moves := b.kernel.take(); len(moves) != 0 {
 			t.Errorf("the restart moved %v", moves)
@@ -103,7 +105,7 @@ func TestRestartMovesNoRoute(t *testing.T) {
 }
 
 func TestAdoptWithoutSavedState(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.service("dns", address, &fakeCheck{err: errDead})
 	b.kernel.have[netip.MustParsePrefix(address)] = driver.Announced
 	synctest.Test(t, func(t *testing.T) {
@@ -117,7 +119,7 @@ func TestAdoptWithoutSavedState(t *testing.T) {
 }
 
 func TestDrain(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.service("dns", address, &fakeCheck{})
 	b.keep = true
 	synctest.Test(t, func(t *testing.T) {
@@ -129,22 +131,22 @@ func TestDrain(t *testing.T) {
 		}
 		synctest.Wait()
 		reason := "drained until " + until.Format("2006-01-02 15:04:05") + ": CHG-1"
-		b.want("dns", Draining, reason)
+		b.want("dns", api.Draining, reason)
 		b.wantKernel(address, driver.Delivered)
 		later(11 * time.Second)
-		b.want("dns", Withdrawn, reason)
+		b.want("dns", api.Withdrawn, reason)
 		b.end()
 		b.start() // it survives a restart
 		later(10 * time.Second)
-		b.want("dns", Withdrawn, reason)
+		b.want("dns", api.Withdrawn, reason)
 		later(time.Hour) // and ends by itself
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		b.end()
 	})
 }
 
 func TestDrainErrors(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.service("dns", address, &fakeCheck{})
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
@@ -152,9 +154,9 @@ func TestDrainErrors(t *testing.T) {
 		if err := b.engine.Drain([]string{"dsn"}, time.Time{}, ""); err == nil || err.Error() != `no service "dsn" (running: dns)` {
 			t.Errorf("got %v", err)
 		}
-		b.engine.drainFiles(map[string]Drain{"dns": {Service: "dns", File: "/etc/keepcast/drain.d/dns", Reason: "rack move"}}, nil)
+		b.engine.drainFiles(map[string]api.Drain{"dns": {Service: "dns", File: "/etc/keepcast/drain.d/dns", Reason: "rack move"}}, nil)
 		later(0)
-		b.want("dns", Withdrawn, "drained by /etc/keepcast/drain.d/dns: rack move")
+		b.want("dns", api.Withdrawn, "drained by /etc/keepcast/drain.d/dns: rack move")
 		err := b.engine.Resume(nil)
 		if err == nil || err.Error() != "still drained by /etc/keepcast/drain.d/dns: remove that file to resume" {
 			t.Errorf("got %v", err)
@@ -166,14 +168,14 @@ func TestDrainErrors(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		b.end()
-		if err := b.engine.Drain(nil, time.Time{}, ""); !errors.Is(err, ErrStopped) {
+		if err := b.engine.Drain(nil, time.Time{}, ""); !errors.Is(err, api.ErrStopped) {
 			t.Errorf("got %v", err)
 		}
 	})
 }
 
 func TestBurstCostsTwoReloadsAtMost(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	c := &fakeCheck{}
 	for i := range 100 {
 		s := b.service(fmt.Sprintf("s%d", i), fmt.Sprintf("192.0.2.%d/32", i+1), c)

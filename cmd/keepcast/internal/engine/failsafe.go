@@ -5,22 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
-// gateCloseLimit bounds how long one daemon may take to close its gate, when no
+// gateCloseTimeout bounds how long one daemon may take to close its gate, when no
 // engine runs that could try again.
-const gateCloseLimit = 15 * time.Second
+const gateCloseTimeout = 15 * time.Second
 
 // FailSafe withdraws everything from a host where no Engine runs: what cfg has
 // and what the last run left beside it.
 type FailSafe struct {
 	Config *config.Config
-	Kernel Kernel // nil: somebody else manages the addresses
+	Kernel reconcile.Kernel // nil: somebody else manages the addresses
 	// Linger is how long packets that still arrive are delivered locally.
 	Linger time.Duration
 	// Tell is called with each step that is done, in words.
@@ -47,7 +48,7 @@ func (f FailSafe) WithdrawAll(ctx context.Context) error {
 	}
 	if len(f.routes(last, driver.Absent).Routes) > 0 {
 		f.Tell("delivering locally what still arrives, for %s", f.Linger)
-		pause(ctx, f.Linger)
+		pace.Wait(ctx, f.Linger)
 	}
 	return errors.Join(append(errs, f.clear(work, last))...)
 }
@@ -55,16 +56,16 @@ func (f FailSafe) WithdrawAll(ctx context.Context) error {
 // routes returns all that keepcast may have on the host, with that presence. A
 // network without an address has nothing to be delivered.
 func (f FailSafe) routes(last saved, presence driver.Presence) driver.State {
-	want := driver.State{Interface: f.Config.Interface}
-	type place struct {
+	desired := driver.State{Interface: f.Config.Interface}
+	type location struct {
 		prefix netip.Prefix
 		iface  string
 	}
-	there := map[place]bool{}
+	there := map[location]bool{}
 	add := func(r driver.Route) {
-		if at := (place{r.Prefix, want.On(r)}); !there[at] {
+		if at := (location{r.Prefix, desired.InterfaceOf(r)}); !there[at] {
 			there[at] = true
-			want.Routes = append(want.Routes, r)
+			desired.Routes = append(desired.Routes, r)
 		}
 	}
 	for _, s := range f.Config.Services {
@@ -78,17 +79,17 @@ func (f FailSafe) routes(last saved, presence driver.Presence) driver.State {
 	}
 	for _, l := range left {
 		r := l.route()
-		if r.Presence = presence; l.GateOnly {
+		if r.Presence = presence; l.PrefixOnly {
 			r.Presence = driver.Absent
 		}
 		add(r)
 	}
-	return want
+	return desired
 }
 
 // shrink takes the addresses off the interfaces.
-func (f FailSafe) shrink(ctx context.Context, want driver.State) error {
-	if err := f.Kernel.Shrink(ctx, want); err != nil {
+func (f FailSafe) shrink(ctx context.Context, desired driver.State) error {
+	if err := f.Kernel.Shrink(ctx, desired); err != nil {
 		return err
 	}
 	f.Tell("kernel: no address is on an interface any more")
@@ -96,35 +97,33 @@ func (f FailSafe) shrink(ctx context.Context, want driver.State) error {
 }
 
 // closeGates has every daemon close its gate, all at the same time.
-func (f FailSafe) closeGates(ctx context.Context, want driver.State) error {
-	errs := make([]error, len(f.Config.Drivers))
-	var closing sync.WaitGroup
+func (f FailSafe) closeGates(ctx context.Context, desired driver.State) error {
+	closed := make([]bool, len(f.Config.Drivers))
+	err := pace.SideBySide(f.Config.Drivers, func(i int, d config.Driver) error {
+		ctx, cancel := context.WithTimeout(ctx, gateCloseTimeout)
+		defer cancel()
+		if o, ok := d.Driver.(driver.Opener); ok {
+			defer o.Close() //nolint:errcheck // what matters is what Apply says
+		}
+		if err := d.Driver.Apply(ctx, desired); err != nil {
+			return fmt.Errorf("%s: %w", d.Name, err)
+		}
+		closed[i] = true
+		return nil
+	})
 	for i, d := range f.Config.Drivers {
-		closing.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, gateCloseLimit)
-			defer cancel()
-			if err := d.Driver.Apply(ctx, want); err != nil {
-				errs[i] = fmt.Errorf("%s: %w", d.Name, err)
-			}
-			if c, ok := d.Driver.(driver.Closer); ok {
-				_ = c.Close() // what matters is said
-			}
-		})
-	}
-	closing.Wait()
-	for i, d := range f.Config.Drivers {
-		if errs[i] == nil {
+		if closed[i] {
 			f.Tell("%s: the gate is closed", d.Name)
 		}
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // clear takes the local delivery off, also of addresses that nobody remembers:
 // its routes are marked as keepcast's.
 func (f FailSafe) clear(ctx context.Context, last saved) error {
-	want := f.routes(last, driver.Absent)
-	f.Kernel.Manage(want.Routes)
+	desired := f.routes(last, driver.Absent)
+	f.Kernel.Manage(desired.Routes)
 	seen, err := f.Kernel.Observe(ctx)
 	if err != nil {
 		return err
@@ -132,10 +131,10 @@ func (f FailSafe) clear(ctx context.Context, last saved) error {
 	for _, r := range seen.Routes {
 		if r.Presence == driver.Delivered {
 			r.Presence = driver.Absent
-			want.Routes = append(want.Routes, r)
+			desired.Routes = append(desired.Routes, r)
 		}
 	}
-	if err := f.Kernel.Shrink(ctx, want); err != nil {
+	if err := f.Kernel.Shrink(ctx, desired); err != nil {
 		return err
 	}
 	f.Tell("kernel: nothing of keepcast is left")

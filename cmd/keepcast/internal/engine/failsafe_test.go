@@ -17,7 +17,7 @@ import (
 )
 
 // failSafe withdraws all by cfg, as the fail-safe unit does.
-func (b *bench) failSafe(cfg *config.Config) (said string, err error) {
+func (b *harness) failSafe(cfg *config.Config) (said string, err error) {
 	b.t.Helper()
 	var text strings.Builder
 	f := FailSafe{
@@ -33,8 +33,8 @@ const forgotten = "198.51.100.1/32"
 
 // crashed leaves two announced services, one of which the configuration has not
 // any more, and a route that nobody remembers.
-func crashed(t *testing.T, then func(b *bench, cfg *config.Config)) {
-	b := newBench(t)
+func crashed(t *testing.T, then func(b *harness, cfg *config.Config)) {
+	b := newHarness(t)
 	b.service("dns", address, &fakeCheck{})
 	b.service("ldap", "192.0.2.54/32", &fakeCheck{})
 	b.keep = true
@@ -51,7 +51,7 @@ func crashed(t *testing.T, then func(b *bench, cfg *config.Config)) {
 }
 
 func TestFailSafe(t *testing.T) {
-	crashed(t, func(b *bench, cfg *config.Config) {
+	crashed(t, func(b *harness, cfg *config.Config) {
 		said, err := b.failSafe(cfg)
 		if err != nil {
 			t.Error(err)
@@ -75,7 +75,7 @@ kernel: nothing of keepcast is left
 
 // What can't be done is named, and holds up nothing else.
 func TestFailSafeWithFaults(t *testing.T) {
-	crashed(t, func(b *bench, cfg *config.Config) {
+	crashed(t, func(b *harness, cfg *config.Config) {
 		if err := os.WriteFile(savedFile(cfg.RuntimeDir), []byte(`{"services": [`), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestFailSafeWithFaults(t *testing.T) {
 
 // A daemon that hangs is given up.
 func TestFailSafeWithHangingDaemon(t *testing.T) {
-	crashed(t, func(b *bench, cfg *config.Config) {
+	crashed(t, func(b *harness, cfg *config.Config) {
 		b.driver.hang = true
 		if _, err := b.failSafe(cfg); err == nil || err.Error() != "bird: context deadline exceeded" {
 			t.Error(err)

@@ -116,10 +116,10 @@ type fakeDriver struct {
 	deaf bool // has the gate open, but has not heard of the address
 	runs int  // Apply calls that changed something
 
-	neighbours []driver.Neighbour
-	filtered   bool // the neighbours that are up are sent nothing
-	findings   []driver.Finding
-	mute       error // why it can't be asked
+	neighbors []driver.Neighbor
+	filtered  bool // the neighbors that are up are sent nothing
+	findings  []driver.Finding
+	mute      error // why it can't be asked
 }
 
 func (d *fakeDriver) Observe(context.Context) (driver.State, error) {
@@ -133,9 +133,9 @@ func (d *fakeDriver) Observe(context.Context) (driver.State, error) {
 	}
 	seen := d.have
 	seen.Routes = slices.Clone(seen.Routes)
-	seen.Neighbours, seen.Findings = d.neighbours, d.findings
+	seen.Neighbors, seen.Findings = d.neighbors, d.findings
 	for i := range seen.Routes {
-		for _, n := range d.neighbours {
+		for _, n := range d.neighbors {
 			if n.Up && n.Takes(seen.Routes[i].Prefix) && !d.filtered {
 				seen.Routes[i].ExportedTo = append(seen.Routes[i].ExportedTo, n.Name)
 			}
@@ -172,11 +172,6 @@ func (d *fakeDriver) Apply(ctx context.Context, want driver.State) error {
 	d.add(line)
 	return nil
 }
-
-// followingDriver is one whose gate may close late, as BIRD's.
-type followingDriver struct{ *fakeDriver }
-
-func (followingDriver) Follows() {}
 
 func (d *fakeDriver) set(f func()) {
 	d.mu.Lock()

@@ -1,17 +1,22 @@
 package engine
 
-import "time"
+import (
+	"time"
 
-// hold keeps a service that failed withdrawn for a while, twice as long with
-// each failure that follows, so that its flapping does not reach the routers:
-// flap damping upstream (RFC 2439) would hold it down for much longer.
+	"github.com/keepcast/keepcast/driver/pace"
+)
+
+// hold keeps a service that failed withdrawn for a while, twice as long with each
+// failure that follows, so that its flapping does not reach the routers: flap damping
+// upstream (RFC 2439) would hold it down for much longer.
 type hold struct {
 	first, most time.Duration
-	failures    int // in a row, each within most of the one before
+	failures    int // in a row
 	last        time.Time
 }
 
-// failed notes that the service fell out of an announcing state.
+// failed notes that the service fell out of an announcing state. A failure counts as the
+// first one again once the service has been up for most after it was last held down.
 func (h *hold) failed(now time.Time) {
 	if h.failures > 0 && now.Sub(h.last) > h.length()+h.most {
 		h.failures = 0
@@ -21,13 +26,7 @@ func (h *hold) failed(now time.Time) {
 }
 
 // length is how long the service is held down after the last failure.
-func (h *hold) length() time.Duration {
-	d := h.first
-	for i := 1; i < h.failures && d < h.most; i++ {
-		d *= 2
-	}
-	return max(min(d, h.most), min(h.first, h.most))
-}
+func (h *hold) length() time.Duration { return pace.Backoff(h.first, h.most, h.failures) }
 
 // until is when the service may be announced again; zero: at once.
 func (h *hold) until() time.Time {

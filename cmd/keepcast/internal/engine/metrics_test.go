@@ -15,11 +15,11 @@ import (
 // TestMetrics holds what is exported to the declarations and to the conventions
 // of Prometheus, and the values to what happened.
 func TestMetrics(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	c := &fakeCheck{}
 	b.service("dns", address, c)
-	b.driver.neighbours = []driver.Neighbour{{Name: "r1", IPv4: true, Up: true}, {Name: "r2", IPv4: true}}
-	b.driver.findings = []driver.Finding{{Name: "session-down", Level: driver.Risks, Subject: "bird: r2"}}
+	b.driver.neighbors = []driver.Neighbor{{Name: "r1", IPv4: true, Up: true}, {Name: "r2", IPv4: true}}
+	b.driver.findings = []driver.Finding{{Name: "session-down", Level: driver.LevelWarning, Subject: "bird: r2"}}
 	synctest.Test(t, func(t *testing.T) {
 		registry := prometheus.NewPedanticRegistry()
 		b.registry = registry
@@ -33,7 +33,7 @@ func TestMetrics(t *testing.T) {
 		b.kernel.set(func() { clear(b.kernel.have) })
 		b.kernel.changed()
 		b.engine.opts.Metrics.Reloaded("bird")
-		b.engine.opts.Metrics.applied("bird", time.Millisecond, errDead)
+		b.engine.opts.Metrics.Applied("bird", time.Millisecond, errDead)
 		later(time.Second)
 
 		problems, err := testutil.GatherAndLint(registry)
@@ -60,23 +60,23 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is exported, but not declared", name)
 		}
 		want := `
-# HELP keepcast_announcement_exported_neighbours Neighbours to whom the daemon, asked last, exported the prefix. Not there for a driver that could not be asked.
-# TYPE keepcast_announcement_exported_neighbours gauge
-keepcast_announcement_exported_neighbours{driver="bird",prefix="192.0.2.53/32",service="dns"} 1
-# HELP keepcast_announcement_observed 1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbour was told. Not there for a driver that could not be asked.
+# HELP keepcast_announcement_exported_neighbors Neighbors to whom the daemon, asked last, exported the prefix. Not there for a driver that could not be asked.
+# TYPE keepcast_announcement_exported_neighbors gauge
+keepcast_announcement_exported_neighbors{driver="bird",prefix="192.0.2.53/32",service="dns"} 1
+# HELP keepcast_announcement_observed 1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbor was told. Not there for a driver that could not be asked.
 # TYPE keepcast_announcement_observed gauge
 keepcast_announcement_observed{driver="bird",prefix="192.0.2.53/32",service="dns"} 1
 keepcast_announcement_observed{driver="kernel",prefix="192.0.2.53/32",service="dns"} 1
-# HELP keepcast_announcement_wanted 1 when keepcast wants the prefix announced. Says nothing of the network.
-# TYPE keepcast_announcement_wanted gauge
-keepcast_announcement_wanted{prefix="192.0.2.53/32",service="dns"} 1
+# HELP keepcast_announcement_desired 1 when keepcast desires the prefix to be announced. Says nothing of the network.
+# TYPE keepcast_announcement_desired gauge
+keepcast_announcement_desired{prefix="192.0.2.53/32",service="dns"} 1
 # HELP keepcast_driver_finding 1 for each thing that stands in the way of announcing, or makes it slow; keepcast status says what to do about it.
 # TYPE keepcast_driver_finding gauge
-keepcast_driver_finding{driver="bird",finding="session-down",level="risks",subject="bird: r2"} 1
-# HELP keepcast_driver_neighbours Neighbours to whom the daemon can announce, by state, up or down.
-# TYPE keepcast_driver_neighbours gauge
-keepcast_driver_neighbours{driver="bird",state="down"} 1
-keepcast_driver_neighbours{driver="bird",state="up"} 1
+keepcast_driver_finding{driver="bird",finding="session-down",level="warning",subject="bird: r2"} 1
+# HELP keepcast_driver_neighbors Neighbors to whom the daemon can announce, by state, up or down.
+# TYPE keepcast_driver_neighbors gauge
+keepcast_driver_neighbors{driver="bird",state="down"} 1
+keepcast_driver_neighbors{driver="bird",state="up"} 1
 # HELP keepcast_repairs_total Times something was put right that somebody else had changed.
 # TYPE keepcast_repairs_total counter
 keepcast_repairs_total{driver="kernel"} 1
@@ -86,8 +86,8 @@ keepcast_service_transitions_total{service="dns",state="announced"} 2
 keepcast_service_transitions_total{service="dns",state="withdrawn"} 1
 `
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "keepcast_announcement_observed",
-			"keepcast_announcement_exported_neighbours", "keepcast_driver_neighbours", "keepcast_driver_finding",
-			"keepcast_announcement_wanted", "keepcast_repairs_total", "keepcast_service_transitions_total"); err != nil {
+			"keepcast_announcement_exported_neighbors", "keepcast_driver_neighbors", "keepcast_driver_finding",
+			"keepcast_announcement_desired", "keepcast_repairs_total", "keepcast_service_transitions_total"); err != nil {
 			t.Error(err)
 		}
 		b.end()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 )
 
 // Reload puts a new configuration in force. Services, checks and drivers that
@@ -16,21 +17,21 @@ import (
 // address that goes is drained first. The error says why the old one stays.
 func (e *Engine) Reload(cfg *config.Config) error {
 	var refused error
-	err := e.ask(func() {
+	err := e.call(func() {
 		if refused = fixed(e.cfg, cfg); refused != nil {
 			e.reloadError = refused.Error()
 			return
 		}
 		e.replace(cfg)
 		e.loaded, e.reloadError = time.Now(), ""
-		e.settle()
+		e.decide()
 	})
 	return cmp.Or(err, refused)
 }
 
 // ReloadFailed notes why a reload was refused before it came here.
 func (e *Engine) ReloadFailed(why error) error {
-	return e.ask(func() { e.reloadError = why.Error() })
+	return e.call(func() { e.reloadError = why.Error() })
 }
 
 // fixed refuses a change of what only a restart can change.
@@ -71,7 +72,7 @@ func (e *Engine) replace(cfg *config.Config) {
 	}
 	for _, s := range before {
 		until := s.lingerUntil
-		if s.state.up() {
+		if s.state.Up() {
 			until = now.Add(s.cfg.Linger)
 		}
 		e.leave(savedOf(s), until)
@@ -82,13 +83,13 @@ func (e *Engine) replace(cfg *config.Config) {
 		e.log.Info("service removed from the configuration", "service", gone.cfg.Name)
 	}
 	e.rejoin()
-	e.manage()
-	reports := e.hostView
-	e.hostView = map[string]driverReport{}
-	for _, d := range reports {
-		e.heard(d)
+	e.setManaged()
+	reports := e.reports
+	e.reports = map[string]reconcile.Report{}
+	for _, r := range reports {
+		e.receive(r)
 	}
-	e.reconciler.drivers.put(cfg.Drivers)
+	e.reconciler.SetDrivers(driversOf(cfg))
 	e.saveInForce()
 }
 

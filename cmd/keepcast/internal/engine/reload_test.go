@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -27,7 +28,7 @@ func copied(old *config.Config) *config.Config {
 }
 
 func TestReload(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	kept := &fakeCheck{}
 	b.service("dns", address, kept)
 	b.service("ldap", "192.0.2.54/32", &fakeCheck{})
@@ -58,9 +59,9 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		later(0)
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		later(time.Second)
-		b.want("dns", Withdrawn, "check new: connection refused")
+		b.want("dns", api.Withdrawn, "check new: connection refused")
 		gone := added.Checker.(*fakeCheck)
 
 		// A service is taken away: its address is drained, then gone.
@@ -70,7 +71,7 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		later(0)
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		b.wantKernel("192.0.2.54/32", driver.Delivered)
 		later(10 * time.Second)
 		b.wantKernel("192.0.2.54/32", driver.Absent)
@@ -84,7 +85,7 @@ func TestReload(t *testing.T) {
 }
 
 func TestReloadRefused(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.service("dns", address, &fakeCheck{})
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
@@ -98,13 +99,13 @@ func TestReloadRefused(t *testing.T) {
 		if s, _ := b.engine.Status(); s.Config.Error != err.Error() {
 			t.Errorf("status says %q", s.Config.Error)
 		}
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		b.end()
 	})
 }
 
 func TestReloadDrivers(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.service("dns", address, &fakeCheck{})
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
@@ -127,9 +128,9 @@ func TestReloadDrivers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]Sight{"kernel": {Present: true}, "frr": {Present: true}}
-		if diff := cmp.Diff(want, status.Services[0].Addresses[0].Seen, cmpopts.IgnoreUnexported(Sight{})); diff != "" {
-			t.Errorf("seen by:\n%s", diff)
+		want := map[string]api.Observation{"kernel": {Present: true}, "frr": {Present: true}}
+		if diff := cmp.Diff(want, status.Services[0].Addresses[0].Observed, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("observed by:\n%s", diff)
 		}
 		b.end()
 	})
@@ -137,7 +138,7 @@ func TestReloadDrivers(t *testing.T) {
 
 // TestReloadLength gives an address another length: it does not leave.
 func TestReloadLength(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.service("dns", address, &fakeCheck{})
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
@@ -149,7 +150,7 @@ func TestReloadLength(t *testing.T) {
 			t.Fatal(err)
 		}
 		later(0)
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		b.wantKernel("192.0.2.53/24", driver.Announced)
 		b.end()
 		if len(b.engine.leaving) != 0 {

@@ -11,7 +11,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/snippet"
 )
 
 // saved is what survives a restart, in the runtime directory. After a reboot it
@@ -23,7 +25,7 @@ type saved struct {
 
 type savedService struct {
 	Name        string         `json:"name"`
-	State       State          `json:"state"`
+	State       api.State      `json:"state"`
 	Since       time.Time      `json:"since"`
 	LingerUntil time.Time      `json:"linger_until,omitzero"`
 	Failures    int            `json:"failures,omitempty"`
@@ -36,11 +38,11 @@ type savedService struct {
 // leaving is an address that left the configuration: it is delivered locally
 // until its linger is over, then taken off the host, then forgotten.
 type leaving struct {
-	Service   string       `json:"service"`
-	Prefix    netip.Prefix `json:"prefix"`
-	Interface string       `json:"interface,omitempty"`
-	GateOnly  bool         `json:"gate_only,omitempty"` // a network without an address
-	Until     time.Time    `json:"until"`
+	Service    string       `json:"service"`
+	Prefix     netip.Prefix `json:"prefix"`
+	Interface  string       `json:"interface,omitempty"`
+	PrefixOnly bool         `json:"prefix_only,omitempty"` // a network without an address
+	Until      time.Time    `json:"until"`
 }
 
 func savedFile(runtimeDir string) string { return filepath.Join(runtimeDir, "state.json") }
@@ -62,7 +64,7 @@ func InForceFile(runtimeDir string) string { return filepath.Join(runtimeDir, "c
 func (e *Engine) saveInForce() {
 	text, err := e.cfg.Text()
 	if err == nil {
-		err = driver.Replace(InForceFile(e.cfg.RuntimeDir), text)
+		err = snippet.Replace(InForceFile(e.cfg.RuntimeDir), text)
 	}
 	if err != nil {
 		e.log.Error("configuration in force not saved: keepcast withdraw-all has to go by the files of the operator", "err", err)
@@ -90,7 +92,7 @@ func saveJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return driver.Replace(path, append(text, '\n'))
+	return snippet.Replace(path, append(text, '\n'))
 }
 
 // savedOf returns what is kept of a service.
@@ -125,7 +127,7 @@ func (e *Engine) save() {
 // a restart moves no route. A service counts as announced when the host has all
 // its addresses; the saved state adds what the host can't tell.
 func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
-	there := announcedBy(host)
+	there := driver.State{Routes: host.Announced()}.Managed()
 	before := map[string]savedService{}
 	for _, old := range s.Services {
 		before[old.Name] = old
@@ -136,21 +138,21 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 			svc.hold.failures, svc.hold.last = old.Failures, old.LastFailure
 			svc.lingerUntil = old.LingerUntil
 		}
-		if svc.onHost(there) && (!known || old.State.up()) {
-			svc.state, svc.since, svc.reason = Announced, now, "adopted: the host had it"
+		if svc.onHost(there) && (!known || old.State.Up()) {
+			svc.state, svc.since, svc.reason = api.Announced, now, "adopted: the host had it"
 			if known {
 				svc.state, svc.since = old.State, old.Since
 			}
 			e.log.Info("adopted", "service", svc.cfg.Name, "state", svc.state)
-		} else if known && old.State == Draining {
-			svc.state, svc.since = Draining, old.Since
+		} else if known && old.State == api.Draining {
+			svc.state, svc.since = api.Draining, old.Since
 		}
 	}
 	e.leaving = s.Leaving
 	e.rejoin()
 	for _, old := range s.Services {
 		linger := time.Duration(0)
-		if old.State.up() {
+		if old.State.Up() {
 			linger = e.cfg.Linger
 		}
 		e.leave(old, now.Add(linger))
@@ -173,7 +175,7 @@ func (e *Engine) leave(old savedService, until time.Time) {
 	kept := e.configured()
 	networks := e.networks()
 	for _, l := range old.leavings() {
-		if l.GateOnly && !networks[l.Prefix] || !l.GateOnly && !kept[l.Prefix.Addr()] {
+		if l.PrefixOnly && !networks[l.Prefix] || !l.PrefixOnly && !kept[l.Prefix.Addr()] {
 			l.Until = until
 			e.leaving = append(e.leaving, l)
 		}
@@ -187,21 +189,21 @@ func (old savedService) leavings() []leaving {
 		out = append(out, leaving{Service: old.Name, Prefix: p, Interface: old.Interface})
 	}
 	for _, p := range old.Prefixes {
-		out = append(out, leaving{Service: old.Name, Prefix: p, GateOnly: true})
+		out = append(out, leaving{Service: old.Name, Prefix: p, PrefixOnly: true})
 	}
 	return out
 }
 
 // route is what leaves, absent.
 func (l leaving) route() driver.Route {
-	return driver.Route{Prefix: l.Prefix, Service: l.Service, Interface: l.Interface, GateOnly: l.GateOnly}
+	return driver.Route{Prefix: l.Prefix, Service: l.Service, Interface: l.Interface, PrefixOnly: l.PrefixOnly}
 }
 
 // rejoin forgets what leaves and a service has again.
 func (e *Engine) rejoin() {
 	kept, networks := e.configured(), e.networks()
 	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool {
-		return l.GateOnly && networks[l.Prefix] || !l.GateOnly && kept[l.Prefix.Addr()]
+		return l.PrefixOnly && networks[l.Prefix] || !l.PrefixOnly && kept[l.Prefix.Addr()]
 	})
 }
 

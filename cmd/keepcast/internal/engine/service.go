@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 )
 
@@ -14,7 +15,7 @@ import (
 type service struct {
 	cfg         config.Service
 	checks      []*check
-	state       State
+	state       api.State
 	reason      string
 	since       time.Time
 	lingerUntil time.Time
@@ -30,7 +31,7 @@ type check struct {
 
 func newService(cfg config.Service, now time.Time) *service {
 	return &service{
-		cfg: cfg, state: Withdrawn, reason: "no check has been up yet", since: now,
+		cfg: cfg, state: api.Withdrawn, reason: "no check has been up yet", since: now,
 		hold: hold{first: cfg.HoldDown, most: cfg.HoldDownMax},
 	}
 }
@@ -43,9 +44,9 @@ func (s *service) fitness() fitness {
 	up, withdrawing := 0, 0
 	for _, c := range s.checks {
 		verdict := c.result.Verdict
-		bad := verdict == checks.Down || verdict == checks.Unknown && !s.state.up()
+		bad := verdict == checks.Down || verdict == checks.Unknown && !s.state.Up()
 		if c.cfg.Degrades() {
-			if verdict == checks.Down || verdict == checks.Unknown && s.state == Degraded {
+			if verdict == checks.Down || verdict == checks.Unknown && s.state == api.Degraded {
 				degraded = append(degraded, c.describe())
 			}
 			continue

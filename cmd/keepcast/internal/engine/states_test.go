@@ -8,21 +8,22 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
 
 func TestDegrade(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	slow := &fakeCheck{}
 	b.service("dns", address, &fakeCheck{}, slow).Checks[1].OnFailure = "degrade"
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(2 * time.Second)
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		slow.set(errors.New("30 ms, more than 20 ms"))
 		later(2 * time.Second)
-		b.want("dns", Degraded, "check checkb: 30 ms, more than 20 ms")
+		b.want("dns", api.Degraded, "check checkb: 30 ms, more than 20 ms")
 		b.wantKernel(address, driver.Announced)
 		if !b.driver.have.Announced()[0].Degraded {
 			t.Error("the daemon was not told")
@@ -32,13 +33,13 @@ func TestDegrade(t *testing.T) {
 		b.kernel.take()
 		b.start()
 		later(2 * time.Second)
-		b.want("dns", Degraded, "check checkb: 30 ms, more than 20 ms")
+		b.want("dns", api.Degraded, "check checkb: 30 ms, more than 20 ms")
 		if moves := b.kernel.take(); len(moves) > 0 {
 			t.Errorf("the restart moved %v", moves)
 		}
 		slow.set(nil)
 		later(2 * time.Second)
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		b.end()
 	})
 }
@@ -62,7 +63,7 @@ func TestRequire(t *testing.T) {
 			if err := require.UnmarshalText([]byte(tc.require)); err != nil {
 				t.Fatal(err)
 			}
-			s := &service{cfg: config.Service{Require: require}, state: Withdrawn}
+			s := &service{cfg: config.Service{Require: require}, state: api.Withdrawn}
 			for i := range 3 {
 				c := &check{cfg: config.Check{Name: "c", OnFailure: "withdraw"}}
 				c.result.Verdict = checks.Up
@@ -79,7 +80,7 @@ func TestRequire(t *testing.T) {
 }
 
 func TestHoldDown(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	c := &fakeCheck{}
 	b.service("dns", address, c).HoldDown = 20 * time.Second
 	synctest.Test(t, func(t *testing.T) {
@@ -92,18 +93,18 @@ func TestHoldDown(t *testing.T) {
 		}
 		fail()
 		later(15 * time.Second)
-		if s, reason := b.state("dns"); s != Withdrawn || !strings.HasPrefix(reason, "fit, but held down until ") {
+		if s, reason := b.state("dns"); s != api.Withdrawn || !strings.HasPrefix(reason, "fit, but held down until ") {
 			t.Errorf("got %s (%s)", s, reason)
 		}
 		later(5 * time.Second)
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		fail() // the second time it takes twice as long
 		later(30 * time.Second)
-		if s, _ := b.state("dns"); s != Withdrawn {
+		if s, _ := b.state("dns"); s != api.Withdrawn {
 			t.Errorf("got %s after 30 s, want it held down for 40 s", s)
 		}
 		later(10 * time.Second)
-		b.want("dns", Announced, "all checks up")
+		b.want("dns", api.Announced, "all checks up")
 		b.end()
 	})
 }
@@ -124,7 +125,7 @@ func TestHoldForgetsAfterQuiet(t *testing.T) {
 }
 
 func TestWhileWithdrawnAbsent(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	c := &fakeCheck{}
 	b.service("dns", address, c).WhileWithdrawn = "absent"
 	synctest.Test(t, func(t *testing.T) {
@@ -142,14 +143,14 @@ func TestWhileWithdrawnAbsent(t *testing.T) {
 }
 
 func TestStopWithdraws(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.service("dns", address, &fakeCheck{})
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(2 * time.Second)
 		b.stop()
 		synctest.Wait()
-		b.want("dns", Draining, "keepcast is stopping")
+		b.want("dns", api.Draining, "keepcast is stopping")
 		b.wantKernel(address, driver.Delivered)
 		if err := <-b.done; err != nil {
 			t.Error(err)
@@ -163,10 +164,10 @@ func TestStopWithdraws(t *testing.T) {
 
 // TestGateThatIsNotFollowed closes at once: the daemon would go on announcing.
 func TestGateThatIsNotFollowed(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	c := &fakeCheck{}
 	b.service("dns", address, c)
-	b.cfg.Drivers[0].Driver = b.driver
+	b.cfg.Drivers[0].FollowsAddress = false
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(2 * time.Second)
@@ -180,7 +181,7 @@ func TestGateThatIsNotFollowed(t *testing.T) {
 }
 
 func TestUnmanagedAddresses(t *testing.T) {
-	b := newBench(t)
+	b := newHarness(t)
 	b.cfg.ManageAddresses = false
 	c := &fakeCheck{}
 	b.service("dns", address, c)

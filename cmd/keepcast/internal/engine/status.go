@@ -1,101 +1,27 @@
 package engine
 
 import (
+	"net/netip"
 	"time"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 	"github.com/keepcast/keepcast/driver"
 )
 
-// Status is what keepcast knows and wants at one moment. Its JSON form is the
-// read-only API and the output of `keepcast status -o json`.
-type Status struct {
-	Version  string          `json:"version"`
-	Started  time.Time       `json:"started"`
-	Stopping bool            `json:"stopping"`
-	Config   ConfigStatus    `json:"config"`
-	Services []ServiceStatus `json:"services"`
-	Drivers  []DriverStatus  `json:"drivers"`
-}
-
-// ConfigStatus tells which configuration is in force.
-type ConfigStatus struct {
-	Files  []string  `json:"files"`
-	Loaded time.Time `json:"loaded"`
-	Error  string    `json:"error,omitempty"` // why the last reload was refused
-}
-
-// ServiceStatus is one service.
-type ServiceStatus struct {
-	Name      string          `json:"name"`
-	State     State           `json:"state"`  // what is so, as far as the kernel and the daemons tell
-	Wanted    State           `json:"wanted"` // what keepcast has decided
-	Reason    string          `json:"reason"`
-	Since     time.Time       `json:"since"`
-	Drain     *Drain          `json:"drain,omitempty"`
-	Addresses []AddressStatus `json:"addresses"`
-	Checks    []CheckStatus   `json:"checks"`
-}
-
-// AddressStatus is one address of a service.
-type AddressStatus struct {
-	Address  string           `json:"address"`             // as configured, with its length
-	Prefix   string           `json:"prefix"`              // what is announced
-	GateOnly bool             `json:"gate_only,omitempty"` // a network that the daemon originates itself
-	Wanted   string           `json:"wanted"`              // announced, delivered (locally only) or absent
-	Seen     map[string]Sight `json:"seen"`                // by driver: what it had when last asked
-}
-
-// CheckStatus is one check and its last result.
-type CheckStatus struct {
-	Name      string         `json:"name"`
-	Kind      string         `json:"kind"`
-	OnFailure string         `json:"on_failure"`
-	Verdict   checks.Verdict `json:"verdict"`
-	Error     string         `json:"error,omitempty"`
-	LastRun   time.Time      `json:"last_run,omitzero"`
-	Seconds   float64        `json:"seconds"` // how long the last run took
-}
-
-// DriverStatus is the kernel or one routing daemon.
-type DriverStatus struct {
-	Name       string             `json:"name"`
-	Kind       string             `json:"kind"`
-	InSync     bool               `json:"in_sync"`
-	Error      string             `json:"error,omitempty"`
-	Since      time.Time          `json:"since,omitzero"`       // of the error, or of being in step
-	Neighbours []driver.Neighbour `json:"neighbours,omitempty"` // to whom the daemon can announce
-	Findings   []driver.Finding   `json:"findings,omitempty"`   // what stands in the way of it
-}
-
-// Pending reports whether nothing is wrong, but the newest change is still on
-// its way: a gate that only closes waits for others to close with it.
-func (d DriverStatus) Pending() bool { return !d.InSync && d.Error == "" && !d.Since.IsZero() }
-
-// Up counts the neighbours that are there.
-func (d DriverStatus) Up() int {
-	n := 0
-	for _, neighbour := range d.Neighbours {
-		if neighbour.Up {
-			n++
-		}
-	}
-	return n
-}
-
 // status is taken by the engine's goroutine.
-func (e *Engine) status() Status {
+func (e *Engine) status() api.Status {
 	now := time.Now()
-	s := Status{
+	s := api.Status{
 		Version: e.opts.Version, Started: e.started, Stopping: e.stopping,
-		Config:   ConfigStatus{Files: e.cfg.Files, Loaded: e.loaded, Error: e.reloadError},
-		Services: []ServiceStatus{}, Drivers: []DriverStatus{},
+		Config:   api.ConfigStatus{Files: e.cfg.Files, Loaded: e.loaded, Error: e.reloadError},
+		Services: []api.ServiceStatus{}, Drivers: []api.DriverStatus{},
 	}
 	for _, svc := range e.services {
 		s.Services = append(s.Services, e.serviceStatus(svc, now))
 	}
 	if e.opts.Kernel != nil {
-		s.Drivers = append(s.Drivers, e.driverStatus(kernelName, kernelName))
+		s.Drivers = append(s.Drivers, e.driverStatus(reconcile.KernelName, reconcile.KernelName))
 	}
 	for _, d := range e.cfg.Drivers {
 		s.Drivers = append(s.Drivers, e.driverStatus(d.Name, d.Kind))
@@ -103,17 +29,17 @@ func (e *Engine) status() Status {
 	return s
 }
 
-func (e *Engine) serviceStatus(s *service, now time.Time) ServiceStatus {
-	out := ServiceStatus{
-		Name: s.cfg.Name, Wanted: s.state, Reason: s.reason, Since: s.since,
-		Drain: e.drains.of(s.cfg.Name, now), Checks: []CheckStatus{},
+func (e *Engine) serviceStatus(s *service, now time.Time) api.ServiceStatus {
+	out := api.ServiceStatus{
+		Name: s.cfg.Name, Desired: s.state, Reason: s.reason, Since: s.since,
+		Drain: e.drains.active(s.cfg.Name, now), Checks: []api.CheckStatus{},
 	}
 	for _, r := range s.cfg.Routes(s.presence(now), false) {
 		out.Addresses = append(out.Addresses, e.addressStatus(s, r))
 	}
 	out.State = shown(s.state, out.Addresses)
 	for _, c := range s.checks {
-		status := CheckStatus{
+		status := api.CheckStatus{
 			Name: c.cfg.Name, Kind: c.cfg.Kind, OnFailure: c.cfg.OnFailure, Verdict: c.result.Verdict,
 			LastRun: c.result.At, Seconds: c.result.Took.Seconds(),
 		}
@@ -125,80 +51,92 @@ func (e *Engine) serviceStatus(s *service, now time.Time) ServiceStatus {
 	return out
 }
 
-func (e *Engine) addressStatus(s *service, r driver.Route) AddressStatus {
-	out := AddressStatus{
-		Address: r.Prefix.String(), Prefix: r.Prefix.Masked().String(), GateOnly: r.GateOnly,
-		Wanted: r.Presence.String(), Seen: map[string]Sight{},
+func (e *Engine) addressStatus(s *service, r driver.Route) api.AddressStatus {
+	out := api.AddressStatus{
+		Address: r.Prefix.String(), Prefix: r.Prefix.Masked().String(), PrefixOnly: r.PrefixOnly,
+		Desired: r.Presence.String(), Observed: map[string]api.Observation{},
 	}
 	// The kernel has addresses, a daemon has prefixes: both are masked here.
-	if e.opts.Kernel != nil && !r.GateOnly {
-		out.Seen[kernelName] = e.hostView[kernelName].sight.of(r.Prefix.Masked())
+	if e.opts.Kernel != nil && !r.PrefixOnly {
+		out.Observed[reconcile.KernelName] = observation(e.reports[reconcile.KernelName].Observed, r.Prefix.Masked())
 	}
 	for _, d := range e.cfg.Drivers {
 		if s.cfg.Uses(d.Name) {
-			out.Seen[d.Name] = e.hostView[d.Name].sight.of(r.Prefix.Masked())
+			out.Observed[d.Name] = observation(e.reports[d.Name].Observed, r.Prefix.Masked())
 		}
 	}
 	return out
 }
 
-// shown is the state that is really so: announced only once every daemon that
-// could has told a neighbour, and withdrawn only once it is known of each that it
-// does not have it any more.
-func shown(wanted State, addresses []AddressStatus) State {
+// observation is how far the announcement of a prefix got, by what was observed.
+func observation(o reconcile.Observed, p netip.Prefix) api.Observation {
+	r, present := o.Routes[p]
+	out := api.Observation{Present: present, Unknown: !present && !o.Whole, ExportedTo: r.ExportedTo}
+	if o.Neighbors != nil {
+		all, _ := o.Takers(p)
+		out.Neighbors = &all
+	}
+	return out
+}
+
+// shown is the state that is really so: announced only once every daemon that could
+// has told a neighbor, and withdrawn only once it is known of each that it does not
+// have it any more.
+func shown(desired api.State, addresses []api.AddressStatus) api.State {
 	for _, a := range addresses {
 		switch {
-		case wanted == Withdrawn && a.left():
-			return Withdrawing
-		case wanted.up() && !a.announced():
-			return Announcing
+		case desired == api.Withdrawn && left(a):
+			return api.Withdrawing
+		case desired.Up() && !announced(a):
+			return api.Announcing
 		}
 	}
-	return wanted
+	return desired
 }
 
 // left reports whether anything of the announcement is still there, or may be.
-func (a AddressStatus) left() bool {
-	for _, seen := range a.Seen {
-		if seen.Present || seen.Unknown {
+func left(a api.AddressStatus) bool {
+	for _, o := range a.Observed {
+		if o.Present || o.Unknown {
 			return true
 		}
 	}
 	return false
 }
 
-// announced reports whether everything that could announce it does. A daemon
-// without a neighbour for its family could not, but one that could there must be.
-func (a AddressStatus) announced() bool {
+// announced reports whether everything that could announce it does. A daemon without
+// a neighbor for its family could not, but one that could there must be.
+func announced(a api.AddressStatus) bool {
 	daemons, telling := 0, 0
-	for name, seen := range a.Seen {
-		if name != kernelName {
+	for name, o := range a.Observed {
+		if name != reconcile.KernelName {
 			daemons++
 		}
-		if !seen.counts() {
+		// One that has no neighbor for the family says so by a finding.
+		if !o.Unknown && o.Neighbors != nil && *o.Neighbors == 0 {
 			continue
 		}
-		if !seen.announced() {
+		if !o.Present || o.Neighbors != nil && len(o.ExportedTo) == 0 {
 			return false
 		}
-		if name != kernelName {
+		if name != reconcile.KernelName {
 			telling++
 		}
 	}
 	return daemons == 0 || telling > 0
 }
 
-func (e *Engine) driverStatus(name, kind string) DriverStatus {
-	d := e.hostView[name]
-	out := DriverStatus{
-		Name: name, Kind: kind, InSync: d.inSync && d.unseen == nil, Since: d.since,
-		Neighbours: d.sight.neighbours, Findings: d.sight.findings,
+func (e *Engine) driverStatus(name, kind string) api.DriverStatus {
+	r := e.reports[name]
+	out := api.DriverStatus{
+		Name: name, Kind: kind, InSync: r.InSync && r.Unobserved == nil, Since: r.Since,
+		Neighbors: r.Observed.Neighbors, Findings: r.Observed.Findings,
 	}
 	switch {
-	case d.err != nil:
-		out.Error = d.err.Error()
-	case d.unseen != nil:
-		out.Error = "can't be asked what it announces: " + d.unseen.Error()
+	case r.Err != nil:
+		out.Error = r.Err.Error()
+	case r.Unobserved != nil:
+		out.Error = "can't be asked what it announces: " + r.Unobserved.Error()
 	}
 	return out
 }

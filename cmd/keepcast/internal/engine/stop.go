@@ -3,6 +3,8 @@ package engine
 import (
 	"slices"
 	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
 
 // stopLimit bounds what a stop waits for beyond linger.
@@ -12,12 +14,12 @@ const stopLimit = 10 * time.Second
 func (e *Engine) withdrawAll() {
 	e.stopping = true
 	e.log.Info("withdrawing all services")
-	e.settle()
+	e.decide()
 	e.loop(nil, time.Time{}, func() bool {
-		return !slices.ContainsFunc(e.services, func(s *service) bool { return s.state == Draining })
+		return !slices.ContainsFunc(e.services, func(s *service) bool { return s.state == api.Draining })
 	})
 	e.finished = true
-	e.settle()
+	e.decide()
 	e.loop(nil, time.Now().Add(stopLimit), e.followed)
 	if !e.followed() {
 		e.log.Error("stopping although not everything is withdrawn: see the errors before")
@@ -31,8 +33,8 @@ func (e *Engine) followed() bool {
 	if e.opts.Kernel != nil {
 		expected++
 	}
-	for _, d := range e.hostView {
-		if d.inSync && d.gen >= e.posted.gen {
+	for _, r := range e.reports {
+		if r.InSync && r.Gen >= e.posted.Gen {
 			expected--
 		}
 	}

@@ -188,17 +188,17 @@ func notFound(err error) error {
 }
 
 func (r *Router) birdConverged(ctx context.Context) error {
-	type show struct { // what it is of, and what of its text stands for one neighbour
+	type show struct { // what it is of, and what of its text stands for one neighbor
 		command []string
 		each    *regexp.Regexp
 		want    int
 	}
-	n, full := r.neighbours(), regexp.MustCompile(`Full/`)
+	n, full := r.neighbors(), regexp.MustCompile(`Full/`)
 	shows := map[string][]show{
 		BGP:   {{[]string{"protocols"}, regexp.MustCompile(`Established`), 2 * n}},
 		OSPF:  {{[]string{"ospf", "neighbors", "ospf4"}, full, n}, {[]string{"ospf", "neighbors", "ospf6"}, full, n}},
 		Babel: {{[]string{"babel", "neighbors"}, regexp.MustCompile(`(?m)^fe80::\S+ +[ab] +\d{1,4} `), n}},
-		// RIP has no neighbours, only what they announce.
+		// RIP has no neighbors, only what they announce.
 	}[r.lab.options.Protocol]
 	for _, s := range shows {
 		out, err := r.Birdc(ctx, append([]string{"show"}, s.command...)...)
@@ -206,7 +206,7 @@ func (r *Router) birdConverged(ctx context.Context) error {
 			return err
 		}
 		if len(s.each.FindAllString(out, -1)) != s.want {
-			return errors.New("neighbours:\n" + out)
+			return errors.New("neighbors:\n" + out)
 		}
 	}
 	return nil

@@ -167,7 +167,7 @@ func (r *Router) frrConverged(ctx context.Context) error {
 		BGP:  {{"bgpd", "show bgp ipv4 unicast summary"}, {"bgpd", "show bgp ipv6 unicast summary"}},
 		OSPF: {{"ospfd", "show ip ospf neighbor"}, {"ospf6d", "show ipv6 ospf6 neighbor"}},
 		ISIS: {{"isisd", "show isis neighbor"}},
-		// RIP has no neighbours, only what they announce.
+		// RIP has no neighbors, only what they announce.
 		Babel: {{"babeld", "show babel neighbor"}},
 	}[r.lab.options.Protocol]
 	for _, show := range shows {
@@ -175,14 +175,14 @@ func (r *Router) frrConverged(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(frrUp.FindAllString(out, -1)) != r.neighbours() {
+		if len(frrUp.FindAllString(out, -1)) != r.neighbors() {
 			return errors.New(show[1] + ":\n" + out)
 		}
 	}
 	return nil
 }
 
-// frrUp matches the line of a neighbour that is there, in each of the shows: of
+// frrUp matches the line of a neighbor that is there, in each of the shows: of
 // BGP the uptime and the number of prefixes, of OSPF the state, of IS-IS it too, of Babel
 // a cost that is not infinite.
-var frrUp = regexp.MustCompile(`(?m) \d\d:\d\d:\d\d +\d+ +\d+ \S+$| Full/|^ \S+ +\S+ +\d +Up |^Neighbour .* txcost \d{1,4} `)
+var frrUp = regexp.MustCompile(`(?m) \d\d:\d\d:\d\d +\d+ +\d+ \S+$| Full/|^ \S+ +\S+ +\d +Up |^Neighbor .* txcost \d{1,4} `)

@@ -6,7 +6,7 @@ import (
 )
 
 // TestInstances is keepcast with two routing daemons on one host: a service on
-// an interface and in a daemon of its own is not seen by the other's neighbour,
+// an interface and in a daemon of its own is not seen by the other's neighbor,
 // and goes on when the other daemon is gone.
 func TestInstances(t *testing.T) {
 	for _, daemon := range []string{BIRD, FRR} {

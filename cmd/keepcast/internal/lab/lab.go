@@ -219,7 +219,7 @@ func (l *Lab) startDaemons(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return Until(ctx, "the router's neighbours", func(ctx context.Context) error { return l.router.converged(ctx) })
+	return Until(ctx, "the router's neighbors", func(ctx context.Context) error { return l.router.converged(ctx) })
 }
 
 // Close ends every process of the lab and removes its namespaces and files. It

@@ -43,8 +43,8 @@ func (r *Router) Paths(ctx context.Context, prefix netip.Prefix) ([]Path, error)
 	return all, nil
 }
 
-// neighbours is with how many daemons of hosts it speaks.
-func (r *Router) neighbours() (n int) {
+// neighbors is with how many daemons of hosts it speaks.
+func (r *Router) neighbors() (n int) {
 	for _, k := range r.links {
 		if k.ToHost {
 			n++

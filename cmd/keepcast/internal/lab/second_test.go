@@ -7,7 +7,7 @@ import (
 )
 
 // TestSecond is two routing daemons on one host: each announces the addresses of
-// its own interface to its own neighbour, and one that stops does not trouble the
+// its own interface to its own neighbor, and one that stops does not trouble the
 // other.
 func TestSecond(t *testing.T) {
 	for _, daemon := range []string{BIRD, FRR} {

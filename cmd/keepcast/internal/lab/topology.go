@@ -97,7 +97,7 @@ func (n *Node) defaultRoutes(k link) error {
 }
 
 // addAnycastInterface makes a dummy, or an ifb on a kernel without dummies: that
-// too passes nothing on and never asks for neighbours.
+// too passes nothing on and never asks for neighbors.
 func (n *Node) addAnycastInterface(name string) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = name

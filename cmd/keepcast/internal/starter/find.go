@@ -15,7 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird"
+	"github.com/keepcast/keepcast/driver/frr"
 )
 
 // Daemon is a routing daemon of the host, and what a configuration says of it.
@@ -31,7 +32,7 @@ type Daemon struct {
 	Directory string
 	Daemons   []string
 	// Protocols are BIRD's, as far as it runs and tells.
-	Protocols []driver.BIRDProtocol
+	Protocols []bird.RoutingProtocol
 }
 
 // Kinds returns the kinds of daemons that there is a starter for, the likeliest first.
@@ -97,11 +98,11 @@ func (h Host) bird(ctx context.Context, d *Daemon, listening []string) {
 		return
 	}
 	d.Socket = listening[0]
-	b := &driver.BIRD{Socket: filepath.Join(h.Root, d.Socket), Timeout: 5 * time.Second}
+	b := &bird.Driver{Socket: filepath.Join(h.Root, d.Socket), Timeout: 5 * time.Second}
 	defer b.Close() //nolint:errcheck // it was only read from
 	// A BIRD that does not tell is no obstacle: the lines are then an example.
 	d.Protocols, _ = b.Protocols(ctx)
-	d.Protocols = slices.DeleteFunc(d.Protocols, func(p driver.BIRDProtocol) bool { return strings.HasPrefix(p.Name, "keepcast") })
+	d.Protocols = slices.DeleteFunc(d.Protocols, func(p bird.RoutingProtocol) bool { return strings.HasPrefix(p.Name, "keepcast") })
 }
 
 // suite fills in what concerns FRR and Quagga: of their daemons those that run,
@@ -140,9 +141,9 @@ func (h Host) suite(d *Daemon, listening []string) {
 // drivable returns the daemons that the driver takes.
 func drivable(kind string) []string {
 	if kind == "quagga" {
-		return driver.QuaggaDaemons()
+		return frr.QuaggaDaemons()
 	}
-	return driver.FRRDaemons()
+	return frr.FRRDaemons()
 }
 
 // enabledLine is a line of /etc/frr/daemons, which is a shell script.

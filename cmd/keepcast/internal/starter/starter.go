@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird"
 	"github.com/keepcast/keepcast/templates"
 )
 
@@ -46,11 +46,11 @@ func (d Daemon) Pathspace() string {
 func (d Daemon) Speaks(name string) bool { return slices.Contains(d.Daemons, name) }
 
 // Filter is the ready-made export filter for one of BIRD's protocols.
-func (Daemon) Filter(p driver.BIRDProtocol) string {
+func (Daemon) Filter(p bird.RoutingProtocol) string {
 	switch {
 	case p.Kind != "bgp":
 		return "keepcast_igp"
-	case p.AS != 0 && p.AS == p.NeighbourAS:
+	case p.AS != 0 && p.AS == p.NeighborAS:
 		return "keepcast_ibgp"
 	}
 	return "keepcast_ebgp"

@@ -12,6 +12,7 @@ import (
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird"
 )
 
 // rootWith makes a root directory with these files; a name that ends in "=" is a
@@ -128,9 +129,9 @@ func variants(t *testing.T) map[string]Daemon {
 	all["frr in a pathspace"] = with(all["frr"], func(d *Daemon) { d.Directory = "/run/frr/east" })
 	running := all["bird"]
 	running.Running, running.Found = true, running.Socket
-	running.Protocols = []driver.BIRDProtocol{
-		{Name: "upstream", Kind: "bgp", AS: 65001, NeighbourAS: 65002},
-		{Name: "mirror", Kind: "bgp", AS: 65001, NeighbourAS: 65001},
+	running.Protocols = []bird.RoutingProtocol{
+		{Name: "upstream", Kind: "bgp", AS: 65001, NeighborAS: 65002},
+		{Name: "mirror", Kind: "bgp", AS: 65001, NeighborAS: 65001},
 		{Name: "core", Kind: "ospf"},
 	}
 	all["bird that runs"] = running
@@ -186,8 +187,8 @@ func TestBIRDLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"  protocol bgp upstream (neighbour in AS 65002):  export filter keepcast_ebgp;\n",
-		"  protocol bgp mirror (neighbour in AS 65001):  export filter keepcast_ibgp;\n",
+		"  protocol bgp upstream (neighbor in AS 65002):  export filter keepcast_ebgp;\n",
+		"  protocol bgp mirror (neighbor in AS 65001):  export filter keepcast_ibgp;\n",
 		"  protocol ospf core:  export filter keepcast_igp;\n",
 	} {
 		if !strings.Contains(string(lines), want) {

@@ -1,0 +1,162 @@
+// Package api is what the running keepcast and those who ask it say to each other: the
+// commands, the read-only HTTP server, and whatever reads its JSON.
+package api
+
+import (
+	"errors"
+	"time"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// ErrStopped is the answer of a keepcast that has ended.
+var ErrStopped = errors.New("keepcast is stopping")
+
+// State is a state of a service.
+type State string
+
+// The states that are decided.
+const (
+	Announced State = "announced" // fit: on the interface and permitted
+	Degraded  State = "degraded"  // fit, but a degrade check fails: permitted with worse attributes
+	Draining  State = "draining"  // told to go: not announced, still delivered locally for linger
+	Withdrawn State = "withdrawn" // not fit, drained, or never yet fit
+)
+
+// The states of a service that is on its way. They are only shown: nothing is decided
+// by them.
+const (
+	Announcing  State = "announcing"  // to be announced or degraded, but no neighbor of a daemon has it yet
+	Withdrawing State = "withdrawing" // to be withdrawn, but the kernel or a daemon still has it
+)
+
+// States lists every state, from the most to the least announced.
+var States = [...]State{Announced, Degraded, Announcing, Draining, Withdrawing, Withdrawn}
+
+// Up reports whether a service in this state is to be announced.
+func (s State) Up() bool { return s == Announced || s == Degraded }
+
+// Drain is the order of an operator, or of a file, to withdraw a service.
+type Drain struct {
+	Service string    `json:"service"`
+	Reason  string    `json:"reason,omitempty"`
+	Since   time.Time `json:"since"`
+	Until   time.Time `json:"until,omitzero"` // zero: until resumed
+	File    string    `json:"file,omitempty"` // the file in drain.d that orders it; empty: by command
+}
+
+// Over reports whether the drain has ended by itself.
+func (d Drain) Over(now time.Time) bool { return !d.Until.IsZero() && !now.Before(d.Until) }
+
+// String says for people what the drain is.
+func (d Drain) String() string {
+	s := "drained"
+	if d.File != "" {
+		s += " by " + d.File
+	}
+	if !d.Until.IsZero() {
+		s += " until " + d.Until.Format("2006-01-02 15:04:05")
+	}
+	if d.Reason != "" {
+		s += ": " + d.Reason
+	}
+	return s
+}
+
+// DrainRequest is the body of POST /v1/drain and, with Services alone, of POST
+// /v1/resume. No services means all of them.
+type DrainRequest struct {
+	Services []string  `json:"services"`
+	Until    time.Time `json:"until,omitzero"`
+	Reason   string    `json:"reason,omitempty"`
+}
+
+// Problem is the body of every answer that is an error.
+type Problem struct {
+	Error string `json:"error"`
+}
+
+// Status is what keepcast knows and desires at one moment: the body of GET /v1/status,
+// and the output of `keepcast status -o json`.
+type Status struct {
+	Version  string          `json:"version"`
+	Started  time.Time       `json:"started"`
+	Stopping bool            `json:"stopping"`
+	Config   ConfigStatus    `json:"config"`
+	Services []ServiceStatus `json:"services"`
+	Drivers  []DriverStatus  `json:"drivers"`
+}
+
+// ConfigStatus tells which configuration is in force.
+type ConfigStatus struct {
+	Files  []string  `json:"files"`
+	Loaded time.Time `json:"loaded"`
+	Error  string    `json:"error,omitempty"` // why the last reload was refused
+}
+
+// ServiceStatus is one service.
+type ServiceStatus struct {
+	Name      string          `json:"name"`
+	State     State           `json:"state"`   // what is so, as far as the kernel and the daemons tell
+	Desired   State           `json:"desired"` // what keepcast has decided
+	Reason    string          `json:"reason"`
+	Since     time.Time       `json:"since"`
+	Drain     *Drain          `json:"drain,omitempty"`
+	Addresses []AddressStatus `json:"addresses"`
+	Checks    []CheckStatus   `json:"checks"`
+}
+
+// AddressStatus is one address or prefix of a service.
+type AddressStatus struct {
+	Address    string                 `json:"address"`               // as configured, with its length
+	Prefix     string                 `json:"prefix"`                // what is announced
+	PrefixOnly bool                   `json:"prefix_only,omitempty"` // one of the service's prefixes, which has no address
+	Desired    string                 `json:"desired"`               // announced, delivered (locally only) or absent
+	Observed   map[string]Observation `json:"observed"`              // by driver: what it had when last asked
+}
+
+// Observation is how far an announcement got with the kernel or one daemon.
+type Observation struct {
+	Present    bool     `json:"present"`               // it has the prefix
+	Unknown    bool     `json:"unknown,omitempty"`     // it could not be asked, and may have it
+	ExportedTo []string `json:"exported_to,omitempty"` // the neighbors that are sent it
+	Neighbors  *int     `json:"neighbors,omitempty"`   // how many could be; nil: the daemon does not tell
+}
+
+// CheckStatus is one check and its last result.
+type CheckStatus struct {
+	Name      string         `json:"name"`
+	Kind      string         `json:"kind"`
+	OnFailure string         `json:"on_failure"`
+	Verdict   checks.Verdict `json:"verdict"`
+	Error     string         `json:"error,omitempty"`
+	LastRun   time.Time      `json:"last_run,omitzero"`
+	Seconds   float64        `json:"seconds"` // how long the last run took
+}
+
+// DriverStatus is the kernel or one routing daemon.
+type DriverStatus struct {
+	Name      string            `json:"name"`
+	Kind      string            `json:"kind"`
+	InSync    bool              `json:"in_sync"`
+	Error     string            `json:"error,omitempty"`
+	Since     time.Time         `json:"since,omitzero"`      // of the error, or of being in sync
+	Neighbors []driver.Neighbor `json:"neighbors,omitempty"` // to whom the daemon can announce
+	Findings  []driver.Finding  `json:"findings,omitempty"`  // what stands in the way of it
+}
+
+// Pending reports whether nothing is wrong, but the newest change is still on its
+// way: a gate that only closes waits for others to close with it.
+func (d DriverStatus) Pending() bool { return !d.InSync && d.Error == "" && !d.Since.IsZero() }
+
+// Up counts the neighbors that are there.
+func (d DriverStatus) Up() int {
+	n := 0
+	for _, neighbor := range d.Neighbors {
+		if neighbor.Up {
+			n++
+		}
+	}
+	return n
+}

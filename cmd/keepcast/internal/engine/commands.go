@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+)
+
+// post hands the loop something that happened.
+func (e *Engine) post(f func()) {
+	select {
+	case e.events <- f:
+	case <-e.quit:
+	}
+}
+
+// call has the loop run f and waits for it.
+func (e *Engine) call(f func()) error {
+	done := make(chan struct{})
+	e.post(func() {
+		f()
+		close(done)
+	})
+	select {
+	case <-done:
+		return nil
+	case <-e.quit:
+		return api.ErrStopped
+	}
+}
+
+// Status returns what keepcast knows and wants now.
+func (e *Engine) Status() (s api.Status, err error) {
+	err = e.call(func() { s = e.status() })
+	return s, err
+}
+
+// Drain withdraws services until they are resumed, or until the time until if
+// that is not zero. It survives a restart and a reboot. No names: all services.
+func (e *Engine) Drain(names []string, until time.Time, reason string) error {
+	return e.changeDrains(names, func(name string) {
+		e.drains.commanded[name] = api.Drain{Service: name, Reason: reason, Since: time.Now(), Until: until}
+		e.log.Info("drain ordered", "service", name, "until", until, "reason", reason)
+	})
+}
+
+// Resume ends the drains of services. A drain by a file in drain.d stays, and
+// is an error: it ends when the file is removed. No names: all services.
+func (e *Engine) Resume(names []string) error {
+	var byFile []string
+	err := e.changeDrains(names, func(name string) {
+		if _, ok := e.drains.commanded[name]; ok {
+			delete(e.drains.commanded, name)
+			e.log.Info("drain ended by command", "service", name)
+		}
+		if d, ok := e.drains.files[name]; ok {
+			byFile = append(byFile, d.File)
+		}
+	})
+	if err == nil && len(byFile) > 0 {
+		return fmt.Errorf("still drained by %s: remove that file to resume", strings.Join(byFile, ", "))
+	}
+	return err
+}
+
+// changeDrains changes the commanded drains of the named services and saves them. The
+// loop does not wait for the disk; the one who orders does.
+func (e *Engine) changeDrains(names []string, change func(name string)) error {
+	e.saving.Lock()
+	defer e.saving.Unlock()
+	var unknown error
+	var all map[string]api.Drain
+	var dir string
+	err := e.call(func() {
+		if names, unknown = e.known(names); unknown != nil {
+			return
+		}
+		for _, name := range names {
+			change(name)
+		}
+		e.decide()
+		all, dir = maps.Clone(e.drains.commanded), e.cfg.StateDir
+	})
+	if err != nil || unknown != nil {
+		return cmp.Or(err, unknown)
+	}
+	if err := saveDrains(dir, all); err != nil {
+		return fmt.Errorf("done, but not saved, so that a restart forgets it: %w", err)
+	}
+	return nil
+}
+
+// known returns the names, or all services for none, or an error naming the
+// one that there is not.
+func (e *Engine) known(names []string) ([]string, error) {
+	var all []string
+	for _, s := range e.services {
+		all = append(all, s.cfg.Name)
+	}
+	if len(names) == 0 {
+		return all, nil
+	}
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return nil, fmt.Errorf("no service %q (running: %s)", name, strings.Join(all, ", "))
+		}
+	}
+	return names, nil
+}
+
+// drainFiles takes what drain.d orders.
+func (e *Engine) drainFiles(files map[string]api.Drain, err error) {
+	e.post(func() {
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != "" && text != e.drainError {
+			e.log.Error("drain directory not readable: its drains stay as they were", "err", err)
+		}
+		e.drainError = text
+		if err == nil {
+			e.drains.files = files
+		}
+	})
+}
+
+// startCheck runs a check until it is stopped.
+func (e *Engine) startCheck(s *service, c *check) {
+	ctx, stop := context.WithCancel(e.checking)
+	c.stop = stop
+	on := cmp.Or(s.cfg.Interface, e.cfg.Interface)
+	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
+	probe := checks.NewProbe(c.cfg.Checker, c.cfg.Schedule)
+	service, name := s.cfg.Name, c.cfg.Name
+	log := e.log.With("service", service, "check", name)
+	e.running.Go(func() {
+		probe.Run(ctx, func(r checks.Result) {
+			e.post(func() {
+				if ctx.Err() != nil {
+					return // stopped meanwhile
+				}
+				e.opts.Metrics.checked(service, name, r.Took, r.Err)
+				log.Debug("checked", "err", r.Err, "verdict", r.Verdict, "took", r.Took)
+				switch r.Verdict {
+				case c.result.Verdict:
+				case checks.Up:
+					log.Info("check up")
+				default:
+					log.Info("check down", "err", r.Err)
+				}
+				c.result = r
+			})
+		})
+	})
+}
+
+// setManaged tells the guard which addresses are managed.
+func (e *Engine) setManaged() {
+	managed := e.configured()
+	e.managed.Store(&managed)
+}
+
+// guard refuses to probe a managed address that is not on this host: another
+// host would answer. It is called by the checks' goroutines.
+func (e *Engine) guard() checks.Guard {
+	return checks.OnlyLocal(func(a netip.Addr) bool { return (*e.managed.Load())[a] }, e.opts.Local)
+}

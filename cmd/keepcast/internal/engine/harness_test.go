@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// logged is a log that a test can read while it is written.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// harness is an engine with everything around it faked.
+type harness struct {
+	t      *testing.T
+	log    logged
+	kernel *fakeKernel
+	driver *fakeDriver
+	cfg    *config.Config
+	engine *Engine
+	stop   func()
+	done   chan error
+	keep   bool // what a stop does
+	ready  bool
+
+	registry prometheus.Registerer // nil: one that nobody looks at
+}
+
+func newHarness(t *testing.T) *harness {
+	t.Helper()
+	j := &journal{}
+	b := &harness{
+		t:      t,
+		kernel: &fakeKernel{journal: j, have: map[netip.Prefix]driver.Presence{}},
+		driver: &fakeDriver{journal: j, name: "bird"},
+	}
+	b.cfg = &config.Config{}
+	b.cfg.Interface, b.cfg.ManageAddresses = "anycast0", true
+	b.cfg.RuntimeDir, b.cfg.StateDir = t.TempDir(), t.TempDir()
+	b.cfg.Drivers = []config.Driver{{Name: "bird", Kind: "bird", Driver: b.driver, FollowsAddress: true, Raw: map[string]any{"kind": "bird"}}}
+	return b
+}
+
+// addDriver adds a second routing daemon.
+func (b *harness) addDriver(name string, d driver.Driver) {
+	b.cfg.Drivers = append(b.cfg.Drivers, config.Driver{Name: name, Kind: name, Driver: d, Raw: map[string]any{"kind": name}})
+}
+
+// service adds a service with one check per given checker, rise 3, fall 2.
+func (b *harness) service(name, address string, checkers ...checks.Checker) *config.Service {
+	s := config.Service{Name: name, Addresses: []config.Address{{Prefix: netip.MustParsePrefix(address)}}, Raw: map[string]any{"name": name, "addresses": address}}
+	s.Linger, s.WhileWithdrawn, s.HoldDownMax = 10*time.Second, "deliver", 5*time.Minute
+	s.Degraded.Prepend = 2
+	for i, c := range checkers {
+		s.Checks = append(s.Checks, config.Check{
+			Name: "check" + string(rune('a'+i)), Kind: "fake", OnFailure: "withdraw", Checker: c, Raw: map[string]any{"i": i},
+			Schedule: checks.Schedule{Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Rise: 3, Fall: 2},
+		})
+	}
+	b.cfg.Services = append(b.cfg.Services, s)
+	return &b.cfg.Services[len(b.cfg.Services)-1]
+}
+
+// start runs a new engine; call it in a synctest bubble.
+func (b *harness) start() {
+	var kernel reconcile.Kernel
+	if b.cfg.ManageAddresses {
+		kernel = b.kernel
+	}
+	if b.registry == nil {
+		b.registry = prometheus.NewRegistry()
+	}
+	b.engine = New(b.cfg, Options{
+		Version: "test", Kernel: kernel, Local: func(netip.Addr) error { return nil }, VRF: func(string) (string, error) { return "", nil },
+		Log:      slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
+		Metrics:  NewMetrics(b.registry),
+		Withdraw: func(context.Context) bool { return !b.keep },
+		Ready:    func() { b.ready = true }, Alive: func() {},
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	b.registry = nil
+	b.stop, b.done = stop, make(chan error, 1)
+	go func() { b.done <- b.engine.Run(ctx) }()
+}
+
+// end stops the engine and waits for it.
+func (b *harness) end() {
+	b.t.Helper()
+	b.stop()
+	if err := <-b.done; err != nil {
+		b.t.Errorf("run: %v", err)
+	}
+}
+
+// state returns what is decided of a service, and the reason.
+func (b *harness) state(name string) (api.State, string) {
+	b.t.Helper()
+	s, err := b.engine.Status()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, svc := range s.Services {
+		if svc.Name == name {
+			return svc.Desired, svc.Reason
+		}
+	}
+	b.t.Fatalf("no service %s", name)
+	return "", ""
+}
+
+func (b *harness) want(name string, state api.State, reason string) {
+	b.t.Helper()
+	if s, r := b.state(name); s != state || r != reason {
+		b.t.Errorf("%s is %s (%s), want %s (%s)", name, s, r, state, reason)
+	}
+}
+
+func (b *harness) wantKernel(prefix string, want driver.Presence) {
+	b.t.Helper()
+	if got := b.kernel.is(prefix); got != want {
+		b.t.Errorf("kernel has %s %s, want %s", prefix, got, want)
+	}
+}

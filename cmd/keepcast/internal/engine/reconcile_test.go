@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
+	"github.com/keepcast/keepcast/driver"
+)
+
+func TestHungDriverHoldsNothingUp(t *testing.T) {
+	b := newHarness(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	hung := &fakeDriver{journal: b.kernel.journal, name: "frr", hang: true}
+	b.cfg.Drivers = append(b.cfg.Drivers, config.Driver{Name: "frr", Kind: "frr", Driver: hung, Raw: map[string]any{"kind": "frr"}})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.wantKernel(address, driver.Announced)
+		c.set(errDead)
+		later(time.Second + 300*time.Millisecond)
+		b.wantKernel(address, driver.Delivered)
+		s, err := b.engine.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Drivers[2].InSync {
+			t.Error("a hung driver can't be in sync")
+		}
+		hung.set(func() { hung.hang = false })
+		later(2 * time.Minute)
+		if s, _ = b.engine.Status(); !s.Drivers[2].InSync {
+			t.Errorf("not in sync after it came back: %+v", s.Drivers[2])
+		}
+		b.end()
+	})
+}
+
+// TestHungDriverUnderChange has something change all the time while a driver
+// hangs: what is new is announced nevertheless.
+func TestHungDriverUnderChange(t *testing.T) {
+	b := newHarness(t)
+	flapping, steady := &fakeCheck{}, &fakeCheck{err: errDead}
+	quick := b.service("flapping", "192.0.2.54/32", flapping)
+	quick.Checks[0].Interval, quick.Checks[0].Rise, quick.Checks[0].Fall = 250*time.Millisecond, 1, 1
+	b.service("dns", address, steady)
+	b.driver.hang = true
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(3 * time.Second)
+		steady.set(nil)
+		for range 10 {
+			later(300 * time.Millisecond)
+			flapping.set(errDead)
+			later(300 * time.Millisecond)
+			flapping.set(nil)
+		}
+		b.wantKernel(address, driver.Announced)
+		b.driver.set(func() { b.driver.hang = false })
+		b.end()
+	})
+}
+
+func TestRefusingDriverIsRetried(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	b.driver.fail = errors.New("bird is not running")
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(5 * time.Minute)
+		s, err := b.engine.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := s.Drivers[1]; d.InSync || d.Error != "bird is not running" {
+			t.Errorf("got %+v", d)
+		}
+		if n := strings.Count(b.log.String(), "bird is not running"); n != 1 {
+			t.Errorf("the error is logged %d times, want once", n)
+		}
+		b.driver.set(func() { b.driver.fail = nil })
+		later(reconcile.Interval)
+		if len(b.driver.have.Announced()) != 1 {
+			t.Error("not announced after the daemon came back")
+		}
+		b.end()
+	})
+}
+
+func TestRepair(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.kernel.set(func() { delete(b.kernel.have, netip.MustParsePrefix(address)) })
+		b.kernel.changed()
+		later(0)
+		b.wantKernel(address, driver.Announced)
+		b.kernel.set(func() { delete(b.kernel.have, netip.MustParsePrefix(address)) }) // nobody tells
+		later(reconcile.Interval)
+		b.wantKernel(address, driver.Announced)
+		b.driver.set(func() { b.driver.have = driver.State{} }) // nor here
+		later(reconcile.Interval + time.Second)
+		if len(b.driver.have.Announced()) != 1 {
+			t.Error("the gate is not repaired")
+		}
+		b.end()
+	})
+}
+
+// TestDeafDaemonIsTold again of an address that its netlink socket lost.
+func TestDeafDaemonIsTold(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	b.driver.deaf = true
+	b.kernel.reminded = func() { b.driver.set(func() { b.driver.deaf = false }) }
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.kernel.take()
+		later(5 * time.Second)
+		if diff := cmp.Diff([]string{"kernel reminds of " + address}, b.kernel.take()); diff != "" {
+			t.Error(diff)
+		}
+		later(time.Minute)
+		if again := b.kernel.take(); len(again) > 0 {
+			t.Errorf("told once more than needed: %v", again)
+		}
+		b.end()
+	})
+}

@@ -1,0 +1,78 @@
+package reconcile
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+// announcedBy returns the masked prefixes that a state announces.
+func announcedBy(s driver.State) map[netip.Prefix]bool {
+	return driver.State{Routes: s.Announced()}.Managed()
+}
+
+// gates returns with which attributes each prefix passes the gate.
+func gates(s driver.State) map[netip.Prefix]driver.Attributes {
+	out := map[netip.Prefix]driver.Attributes{}
+	for _, r := range s.Announced() {
+		out[r.Prefix.Masked()] = r.Attributes
+	}
+	return out
+}
+
+// urgent reports whether the way from applied to desired has a step that must not
+// wait: a gate that opens, attributes that change, or a closing gate that is the only
+// one, as it always is for a prefix that has no address.
+func urgent(applied, desired driver.State, addressFirst bool) bool {
+	before, after := gates(applied), gates(desired)
+	for p, attributes := range after {
+		if was, open := before[p]; !open || !was.Equal(attributes) {
+			return true
+		}
+	}
+	if !addressFirst {
+		return len(before) != len(after)
+	}
+	return slices.ContainsFunc(applied.Announced(), func(r driver.Route) bool {
+		_, stays := after[r.Prefix.Masked()]
+		return r.PrefixOnly && !stays
+	})
+}
+
+// same reports whether two states mean the same to a routing daemon.
+func same(a, b driver.State) bool {
+	return maps.EqualFunc(gates(a), gates(b), driver.Attributes.Equal)
+}
+
+// fulfilled reports whether every address that desired names is there as desired.
+func fulfilled(observed, desired driver.State) bool {
+	type location struct {
+		iface  string
+		prefix netip.Prefix
+	}
+	have := map[location]driver.Presence{}
+	delivered := map[netip.Addr]bool{} // local delivery is of the address alone, wherever it was
+	for _, r := range observed.Routes {
+		if r.Presence == driver.Delivered {
+			delivered[r.Prefix.Addr()] = true
+			continue
+		}
+		at := location{observed.InterfaceOf(r), r.Prefix}
+		have[at] = max(have[at], r.Presence)
+	}
+	for _, r := range desired.Routes {
+		if r.PrefixOnly {
+			continue
+		}
+		there := have[location{desired.InterfaceOf(r), r.Prefix}]
+		if there == driver.Absent && delivered[r.Prefix.Addr()] {
+			there = driver.Delivered
+		}
+		if there != r.Presence {
+			return false
+		}
+	}
+	return true
+}

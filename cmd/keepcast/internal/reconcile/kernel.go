@@ -1,0 +1,107 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+// Kernel is the kernel's side of a change: addresses, and the local delivery of those
+// that are not announced. *kernel.Kernel is one.
+type Kernel interface {
+	Manage(routes []driver.Route) // look after the interfaces of these from now on
+	Observe(ctx context.Context) (driver.State, error)
+	Shrink(ctx context.Context, desired driver.State) error // what goes away
+	Grow(ctx context.Context, desired driver.State) error   // what is new
+	Remind(ctx context.Context, desired driver.State) error // what daemons may have missed
+	Watch(ctx context.Context, changed func()) error
+}
+
+// shrink removes what goes away. Whether that brought the kernel in sync is for grow to
+// find out.
+func (r *Reconciler) shrink(ctx context.Context) {
+	if err := r.opts.Kernel.Shrink(ctx, r.now.State); err != nil {
+		r.failed(ctx, err)
+	}
+}
+
+// grow adds what is new, and everything that is missing with it.
+func (r *Reconciler) grow(ctx context.Context) {
+	r.grown, r.actedAt = true, time.Now()
+	if kernel := r.opts.Kernel; kernel != nil {
+		// Shrink again: what failed before, or was undone, is done now.
+		err := errors.Join(kernel.Shrink(ctx, r.now.State), kernel.Grow(ctx, r.now.State))
+		r.opts.Metrics.Applied(KernelName, time.Since(r.actedAt), err)
+		if err != nil {
+			r.failed(ctx, err)
+		} else {
+			r.succeeded()
+		}
+		r.observe(ctx)
+	}
+	for _, w := range r.workers {
+		w.observeNow.Ring()
+	}
+}
+
+// failed notes that the kernel refused; next retries it.
+func (r *Reconciler) failed(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	r.failures++
+	if r.kernel.Err == nil {
+		r.log.Error("kernel not in sync, retrying", "driver", KernelName, "err", err)
+		r.kernel.Since = time.Now()
+	}
+	r.kernel.Err, r.kernel.InSync = err, false
+	r.opts.Report(r.kernel)
+}
+
+func (r *Reconciler) succeeded() {
+	if r.kernel.Err != nil {
+		r.log.Info("kernel in sync again", "driver", KernelName, "after", r.failures)
+	}
+	if r.kernel.Err != nil || r.kernel.Since.IsZero() {
+		r.kernel.Since = time.Now()
+	}
+	r.failures = 0
+	r.kernel.Err, r.kernel.InSync, r.kernel.Gen = nil, true, r.now.Gen
+}
+
+// repair compares the host with what is desired and mends it. Changes of our own bring
+// it here too, and are found to be right.
+func (r *Reconciler) repair(ctx context.Context) {
+	r.actedAt = time.Now()
+	switch {
+	case r.opts.Kernel == nil || r.now.Gen == 0:
+		return
+	case !r.grown:
+		r.shrink(ctx)
+		return
+	case r.failures > 0:
+		r.grow(ctx)
+		return
+	}
+	if missing, ok := r.observe(ctx); !ok || !missing {
+		return
+	}
+	r.opts.Metrics.Repaired(KernelName)
+	r.log.Warn("addresses changed by somebody else, putting them right", "driver", KernelName)
+	r.grow(ctx)
+}
+
+// observe asks the kernel what is there, reports it, and returns whether that is not
+// what is desired.
+func (r *Reconciler) observe(ctx context.Context) (missing, ok bool) {
+	observed, err := r.opts.Kernel.Observe(ctx)
+	r.kernel.Observed = observedOf(observed, err)
+	if err != nil {
+		r.failed(ctx, err)
+		return false, false
+	}
+	r.opts.Report(r.kernel)
+	return !fulfilled(observed, r.now.State), true
+}

@@ -1,0 +1,236 @@
+// Package reconcile acts: it moves the host to the newest desired state, retries what
+// fails, and repairs what somebody else changed. It knows no check and no service: a
+// state comes in, reports go out.
+//
+// One goroutine runs the Reconciler, which alone changes the kernel. Each driver has
+// a worker with a goroutine of its own, so that a daemon that hangs holds up nobody.
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/pace"
+)
+
+// KernelName is the name of the kernel among the drivers, in reports and metrics.
+const KernelName = "kernel"
+
+// Interval is how often everything is compared without a reason.
+const Interval = 30 * time.Second
+
+// gateLimit is how long the addresses that are new wait for the gates of the daemons.
+// A daemon that is slower does not hold up what other daemons announce.
+const gateLimit = time.Second
+
+// Metrics counts what a Reconciler does, by the name of the driver.
+type Metrics interface {
+	Applied(driver string, took time.Duration, err error)
+	Repaired(driver string)
+}
+
+// Options are the surroundings of a Reconciler.
+type Options struct {
+	Kernel  Kernel // nil: somebody else manages the addresses
+	Log     *slog.Logger
+	Metrics Metrics
+	// Report is told what the kernel or a driver is at. It must not wait for the
+	// Reconciler.
+	Report func(Report)
+}
+
+// Driver is a routing daemon to be kept in sync.
+type Driver struct {
+	Name   string
+	Driver driver.Driver
+	// FollowsAddress is that of the driver's kind.
+	FollowsAddress bool
+	// Settings tell whether it is the same driver as before: with equal ones it keeps
+	// its worker and its connections.
+	Settings map[string]any
+}
+
+// Desired is a desired state of the host, and its number: a newer one has a higher.
+type Desired struct {
+	State driver.State
+	// Drivers names the drivers of the services that not all drivers announce.
+	Drivers map[string][]string
+	Gen     int
+}
+
+// forDriver returns what is desired of one driver. The routes of services that it
+// does not announce are absent there, so that it lets go of those it once had.
+func (d Desired) forDriver(name string) Desired {
+	routes := slices.Clone(d.State.Routes)
+	for i, r := range routes {
+		if only := d.Drivers[r.Service]; len(only) > 0 && !slices.Contains(only, name) {
+			routes[i] = absent(r)
+		}
+	}
+	d.State.Routes = routes
+	return d
+}
+
+// absent returns a route of which nothing is to be kept.
+func absent(r driver.Route) driver.Route {
+	r.Presence, r.Degraded, r.Attributes = driver.Absent, false, driver.Attributes{}
+	return r
+}
+
+// Report is what the kernel or a driver is at.
+type Report struct {
+	Driver     string
+	Gen        int // the newest desired state that was tried, or that needs no trying now
+	InSync     bool
+	Err        error
+	Since      time.Time // of Err, or of being in sync
+	Unobserved error     // what kept the last observation from being whole
+	Observed   Observed
+	// missed are announced addresses that the daemon does not know after several
+	// observations.
+	missed []driver.Route
+}
+
+// Reconciler moves the host to the newest desired state: first the kernel removes the
+// addresses that go, then each daemon gets its gate, then the kernel adds the
+// addresses that are new. So there is never a moment when the wrong thing is
+// announced, and a withdrawal never waits for a daemon.
+type Reconciler struct {
+	opts Options
+	log  *slog.Logger
+
+	desired pace.Mailbox[Desired]
+	drivers pace.Mailbox[[]Driver]
+	changed pace.Bell // the kernel changed
+	reports chan Report
+
+	// What follows belongs to Run.
+	now      Desired
+	workers  map[string]*worker
+	gatesBy  time.Time // when growing stops waiting for the gates
+	grown    bool
+	failures int       // of the kernel, in a row
+	actedAt  time.Time // when the kernel was last told or observed
+	kernel   Report
+}
+
+// New returns a Reconciler that has nothing to do yet.
+func New(o Options) *Reconciler {
+	return &Reconciler{
+		opts: o, log: o.Log,
+		desired: pace.NewMailbox[Desired](), drivers: pace.NewMailbox[[]Driver](),
+		changed: pace.NewBell(), reports: make(chan Report),
+		workers: map[string]*worker{}, kernel: Report{Driver: KernelName}, grown: true,
+	}
+}
+
+// Apply hands over the newest desired state. It does not wait. One goroutine calls it.
+func (r *Reconciler) Apply(d Desired) { r.desired.Put(d) }
+
+// SetDrivers hands over the drivers to be kept in sync from now on. It does not wait.
+// One goroutine calls it.
+func (r *Reconciler) SetDrivers(list []Driver) { r.drivers.Put(list) }
+
+// Run works until ctx is done, and leaves the host as it is.
+func (r *Reconciler) Run(ctx context.Context) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer r.stopWorkers(func(Driver) bool { return true })
+	if r.opts.Kernel != nil {
+		watching.Go(func() {
+			keepWatching(ctx, r.log.With("driver", KernelName), r.opts.Kernel.Watch, r.changed.Ring)
+		})
+	}
+	timer := time.NewTimer(Interval)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case list := <-r.drivers:
+			r.setDrivers(ctx, list)
+		case d := <-r.desired:
+			r.apply(ctx, d)
+		case report := <-r.reports:
+			r.receive(ctx, report)
+		case <-r.changed:
+			r.repair(ctx)
+		case <-timer.C:
+			r.repair(ctx)
+		}
+		if r.now.Gen > 0 && !r.grown && r.gatesDone() {
+			r.grow(ctx)
+		}
+		timer.Reset(r.next())
+	}
+}
+
+// keepWatching watches until ctx is done. While there is no watch, changes are found by
+// comparing everything each Interval.
+func keepWatching(ctx context.Context, log *slog.Logger, watch func(context.Context, func()) error, changed func()) {
+	pace.Keep(ctx, 100*time.Millisecond, Interval, func(ctx context.Context) error { return watch(ctx, changed) }, func(err error) {
+		log.Debug("watch ended, starting it again", "err", err)
+		changed() // something may have been missed
+	})
+}
+
+// next is the time until something is to be done without being asked. What the
+// workers report meanwhile does not put it off.
+func (r *Reconciler) next() time.Duration {
+	switch {
+	case r.failures > 0:
+		return time.Until(r.actedAt.Add(pace.Backoff(loadSpacing, Interval, r.failures)))
+	case !r.grown && r.now.Gen > 0:
+		return max(time.Until(r.gatesBy), time.Millisecond)
+	}
+	return time.Until(r.actedAt.Add(Interval))
+}
+
+// apply starts on a new desired state.
+func (r *Reconciler) apply(ctx context.Context, d Desired) {
+	r.now, r.actedAt = d, time.Now()
+	if r.grown { // else a daemon that hangs could put off growing with every change
+		r.gatesBy = time.Now().Add(gateLimit)
+	}
+	r.grown, r.failures = false, 0
+	if r.opts.Kernel != nil {
+		r.shrink(ctx)
+	}
+	for name, w := range r.workers {
+		w.desired.Put(r.now.forDriver(name))
+	}
+}
+
+// receive takes the report of a worker.
+func (r *Reconciler) receive(ctx context.Context, report Report) {
+	if w, ok := r.workers[report.Driver]; ok {
+		w.reported = report.Gen
+	}
+	r.opts.Report(report)
+	if r.opts.Kernel == nil || !r.grown || len(report.missed) == 0 {
+		return
+	}
+	r.log.Warn("daemon does not know addresses that are on the host, telling it again", "driver", report.Driver, "addresses", len(report.missed))
+	r.opts.Metrics.Repaired(report.Driver)
+	missed := driver.State{Interface: r.now.State.Interface, Routes: report.missed}
+	if err := r.opts.Kernel.Remind(ctx, missed); err != nil {
+		r.failed(ctx, err)
+	}
+}
+
+// gatesDone reports whether the addresses that are new may be added.
+func (r *Reconciler) gatesDone() bool {
+	if !time.Now().Before(r.gatesBy) {
+		return true
+	}
+	for _, w := range r.workers {
+		if w.reported < r.now.Gen {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,237 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/pace"
+)
+
+const (
+	// closeDelay is how long a gate that only closes may wait for others to close with
+	// it. The address is gone already, so nothing wrong is announced.
+	closeDelay = 2 * time.Second
+	// loadSpacing is the least time between two loads of one daemon.
+	loadSpacing = 100 * time.Millisecond
+	// observeInterval is how often a daemon is asked what it announces: its sessions
+	// come and go, and nothing tells of that.
+	observeInterval = 5 * time.Second
+	// missesTolerated is how many observations may find that a daemon has not caught up,
+	// over some three seconds, until it is told again.
+	missesTolerated = 5
+	// remindersMost is how often it is told again: a daemon that does not carry the
+	// address at all, for want of its family say, will not do so for being told.
+	remindersMost = 3
+	// closeTimeout bounds the last Apply of a driver that is removed.
+	closeTimeout = 5 * time.Second
+	// applyTimeout bounds one Apply; drivers bound each exchange themselves.
+	applyTimeout = time.Minute
+)
+
+// worker keeps one driver in sync with the newest desired state.
+type worker struct {
+	driver       Driver
+	addressFirst bool // the removed address alone withdraws, so a closing gate may wait
+	log          *slog.Logger
+	metrics      Metrics
+	report       func(Report)
+
+	desired    pace.Mailbox[Desired]
+	changed    pace.Bell // the daemon changed: apply again
+	observeNow pace.Bell // the host changed: observe what the daemon makes of it
+	stop       func()
+	done       sync.WaitGroup
+	reported   int // the newest desired state it reported on; the Reconciler's
+
+	// What follows belongs to run.
+	now       Desired
+	applied   driver.State
+	appliedAt time.Time // the last attempt
+	ok        bool      // the last Apply succeeded
+	failures  int
+	agreed    bool // the last observation found what is desired
+	misses    int  // observations in a row that did not
+	state     Report
+	findings  map[string]driver.Finding // of the last observation, by name and subject
+}
+
+// run is the worker's goroutine.
+func (w *worker) run(ctx context.Context) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	if watcher, ok := w.driver.Driver.(driver.Watcher); ok {
+		watching.Go(func() { keepWatching(ctx, w.log, watcher.Watch, w.changed.Ring) })
+	}
+	timer := time.NewTimer(Interval)
+	defer timer.Stop()
+	var applyAt, observeAt time.Time // zero: not planned
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-w.desired:
+			applyAt = w.plan(d, applyAt)
+		case <-w.changed:
+			applyAt = time.Now()
+		case <-w.observeNow:
+			w.misses, observeAt = 0, time.Now()
+		case <-timer.C:
+		}
+		if w.now.Gen > 0 && due(applyAt) {
+			w.apply(ctx)
+			applyAt = w.nextApply()
+			observeAt = time.Now()
+		}
+		if w.now.Gen > 0 && due(observeAt) {
+			w.observe(ctx)
+			observeAt = w.nextObserve()
+		}
+		timer.Reset(time.Until(earliest(applyAt, observeAt)))
+	}
+}
+
+// due reports whether a planned time has come.
+func due(at time.Time) bool { return !at.IsZero() && !time.Now().Before(at) }
+
+// earliest returns the earlier planned time, or that of the next round where none is.
+func earliest(a, b time.Time) time.Time {
+	next := time.Now().Add(Interval)
+	for _, t := range []time.Time{a, b} {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	return next
+}
+
+// plan takes a new desired state and returns when it is to be applied.
+func (w *worker) plan(d Desired, planned time.Time) time.Time {
+	w.now = d
+	now := time.Now()
+	soon := now
+	if limit := w.appliedAt.Add(loadSpacing); soon.Before(limit) {
+		soon = limit
+	}
+	if !w.ok || urgent(w.applied, d.State, w.addressFirst) {
+		if !planned.IsZero() && planned.Before(soon) {
+			return planned
+		}
+		return soon
+	}
+	w.state.Gen = d.Gen // nothing in it that the kernel must wait for
+	w.state.InSync = same(w.applied, d.State)
+	w.report(w.state)
+	if late := now.Add(closeDelay); planned.IsZero() || planned.After(late) {
+		return late
+	}
+	return planned
+}
+
+// apply makes one attempt.
+func (w *worker) apply(ctx context.Context) {
+	desired := w.now
+	w.countRepair(ctx, desired)
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	w.appliedAt = time.Now()
+	err := w.driver.Driver.Apply(ctx, desired.State)
+	w.metrics.Applied(w.driver.Name, time.Since(w.appliedAt), err)
+	if ctx.Err() != nil && err != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+		return // the worker is stopping
+	}
+	was := w.state.Err
+	if (err == nil) != (was == nil) || w.state.Since.IsZero() {
+		w.state.Since = time.Now()
+	}
+	if err != nil {
+		w.failures++
+		w.ok = false
+		if was == nil || was.Error() != err.Error() {
+			w.log.Error("daemon not in sync, retrying", "err", err)
+		}
+	} else {
+		if was != nil {
+			w.log.Info("daemon in sync again", "after", w.failures)
+		}
+		w.ok, w.failures, w.applied = true, 0, desired.State
+	}
+	w.state.Err, w.state.Gen, w.state.InSync = err, desired.Gen, err == nil
+	w.report(w.state)
+}
+
+// countRepair counts an Apply that mends what somebody else changed.
+func (w *worker) countRepair(ctx context.Context, d Desired) {
+	if !w.agreed || !w.ok || !same(w.applied, d.State) {
+		return
+	}
+	if observed, err := w.driver.Driver.Observe(ctx); err == nil && !observedOf(observed, nil).agrees(d.State) {
+		w.metrics.Repaired(w.driver.Name)
+		w.log.Warn("daemon changed by itself, putting it right")
+	}
+}
+
+// nextApply returns when the next Apply is due.
+func (w *worker) nextApply() time.Time {
+	if w.ok {
+		return time.Now().Add(Interval)
+	}
+	return time.Now().Add(pace.Backoff(2*loadSpacing, Interval, w.failures))
+}
+
+// nextObserve returns when the next observation is due.
+func (w *worker) nextObserve() time.Time {
+	if w.agreed {
+		return time.Now().Add(observeInterval)
+	}
+	return time.Now().Add(pace.Backoff(loadSpacing, observeInterval, w.misses))
+}
+
+// observe asks the daemon what it announces.
+func (w *worker) observe(ctx context.Context) {
+	observed, err := w.driver.Driver.Observe(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil && w.state.Unobserved == nil && w.state.Err == nil {
+		w.log.Warn("daemon can't be asked what it announces", "err", err)
+	}
+	w.state.Observed, w.state.Unobserved = observedOf(observed, err), err
+	if err == nil {
+		w.logFindings(w.state.Observed.Findings)
+	}
+	w.agreed = err == nil && w.state.Observed.agrees(w.now.State)
+	w.misses++
+	if w.agreed {
+		w.misses = 0
+	}
+	report := w.state
+	if err == nil && w.ok && w.misses > missesTolerated && w.misses <= missesTolerated+remindersMost {
+		report.missed = w.state.Observed.missed(w.now.State)
+	}
+	w.report(report)
+}
+
+// logFindings logs what is new since the last observation, and what is no longer so.
+// What the last Apply failed with is logged already.
+func (w *worker) logFindings(now []driver.Finding) {
+	var failed driver.Finding
+	_ = errors.As(w.state.Err, &failed)
+	was := w.findings
+	w.findings = map[string]driver.Finding{}
+	for _, f := range now {
+		id := f.Name + " " + f.Subject
+		w.findings[id] = f
+		if _, known := was[id]; !known && f.Level != driver.LevelInfo && f.Name != failed.Name {
+			w.log.Warn("finding", "finding", f.Name, "level", f.Level, "subject", f.Subject, "text", f.Text, "fix", f.Fix)
+		}
+	}
+	for id, f := range was {
+		if _, stays := w.findings[id]; !stays && f.Level != driver.LevelInfo {
+			w.log.Info("finding is over", "finding", f.Name, "subject", f.Subject)
+		}
+	}
+}

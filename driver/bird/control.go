@@ -1,0 +1,273 @@
+package bird
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+// The codes of BIRD's replies that keepcast tells apart (BIRD: doc/reply_codes).
+const (
+	codeReading      = 2    // which file a configuration is read from
+	codeReconfigured = 3    // the new configuration is in force
+	codeInProgress   = 4    // it is, once protocols that had to go down are down
+	codeQueued       = 5    // it will be, after the one that is in progress
+	codeShuttingDown = 6    // it will never be
+	codeStatus       = 13   // the line of "show status" that says what BIRD does
+	codeValue        = 23   // the value that "eval" found
+	codeBanner       = 1000 // the line of "show status" that says the version
+	codeRouterID     = 1011 // that with the router id
+	codeProtocol     = 1002 // a protocol of "show protocols"
+	codeDetails      = 1006 // of a protocol, of "show protocols all"
+	codeRoute        = 1007 // a route of "show route"
+	codeNoRoute      = 8001
+	codeConfigError  = 8002
+	codeNoProtocol   = 8003
+	codeDenied       = 8007
+	codeSyntaxError  = 9001 // also an expression with an unknown symbol
+)
+
+const (
+	lineLimit  = 64 << 10 // bytes of a line; BIRD's own are below 1 KiB
+	replyLimit = 8 << 20  // bytes of a reply; a route takes about 100
+)
+
+// birdReply is one whole answer of BIRD.
+type reply struct {
+	Code  int // of the last line: what became of the command
+	Lines []replyLine
+}
+
+// birdLine is a line of a reply. One that BIRD sends without a code has that of
+// the line before it.
+type replyLine struct {
+	Code int
+	Text string
+}
+
+// text returns the first line with that code, or "".
+func (r reply) text(code int) string {
+	for _, l := range r.Lines {
+		if l.Code == code {
+			return l.Text
+		}
+	}
+	return ""
+}
+
+// birdError is a command that BIRD refused, in its own words.
+type commandError struct {
+	Command string
+	Code    int
+	Text    string
+}
+
+// Error says which command BIRD refused and why.
+func (e *commandError) Error() string {
+	if e.Code == codeDenied {
+		return fmt.Sprintf("bird refuses %q: %s: this control socket is a restricted one, keepcast needs one that may configure", e.Command, e.Text)
+	}
+	return fmt.Sprintf("bird refuses %q: %s (code %04d)", e.Command, e.Text, e.Code)
+}
+
+// birdCode returns the code with which BIRD refused a command, or 0 when err is
+// something else.
+func refusalCode(err error) int {
+	if refused, ok := errors.AsType[*commandError](err); ok {
+		return refused.Code
+	}
+	return 0
+}
+
+// birdControl talks to BIRD over its control socket. The connection is kept, and
+// made anew when BIRD was restarted. It is for one goroutine at a time.
+type control struct {
+	socket  string
+	timeout time.Duration // for one command with its reply
+	conn    net.Conn
+	in      *bufio.Reader
+}
+
+// ask sends one command and returns the reply. A refusal is a *birdError beside
+// the reply. All commands that keepcast uses may be sent twice, so one that met
+// a connection that BIRD had left is sent again over a new one.
+func (c *control) ask(ctx context.Context, command string) (reply, error) {
+	kept := c.conn != nil
+	r, err := c.exchange(ctx, command)
+	if err != nil && kept && hungUp(err) {
+		r, err = c.exchange(ctx, command)
+	}
+	if err != nil {
+		return r, err
+	}
+	if r.Code >= 8000 {
+		return r, &commandError{Command: command, Code: r.Code, Text: r.Lines[len(r.Lines)-1].Text}
+	}
+	return r, nil
+}
+
+// exchange is ask without the second try. After an error there is no telling
+// whose the next bytes would be, so the connection is given up.
+func (c *control) exchange(ctx context.Context, command string) (r reply, err error) {
+	late := fmt.Errorf("no answer within %s: %w", c.timeout, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, late)
+	defer cancel()
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("asking bird %q on %s: %w", command, c.socket, context.Cause(ctx))
+		}
+	}()
+	if c.conn == nil {
+		if c.conn, c.in, err = openControl(ctx, c.socket); err != nil {
+			return r, err
+		}
+	}
+	defer context.AfterFunc(ctx, hangUp(c.conn))()
+	if _, err = io.WriteString(c.conn, command+"\n"); err != nil {
+		return r, fmt.Errorf("sending %q to bird: %w", command, err)
+	}
+	if r, err = readReply(c.in); err != nil {
+		return r, fmt.Errorf("reading bird's answer to %q: %w", command, err)
+	}
+	return r, nil
+}
+
+// close gives the connection up; the next command makes a new one.
+func (c *control) close() {
+	if c.conn != nil {
+		hangUp(c.conn)()
+	}
+	c.conn, c.in = nil, nil
+}
+
+// hangUp returns a function that closes conn. What closing has to say is of no
+// use: nothing is written that BIRD has not already answered.
+func hangUp(conn net.Conn) func() {
+	return func() { _ = conn.Close() }
+}
+
+// birdHungUp reports whether err is that of a connection that BIRD has left.
+func hungUp(err error) bool {
+	for _, gone := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET, net.ErrClosed} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	return false
+}
+
+// openBIRD connects to BIRD's control socket and hears its banner, until ctx is done.
+func openControl(ctx context.Context, socket string) (net.Conn, *bufio.Reader, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, nil, fmt.Errorf("bird %w: %w", driver.ErrNotRunning, err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, nil, fmt.Errorf("bird's control socket: %w: %s", err, socketGroupFix(socket))
+	case err != nil:
+		return nil, nil, fmt.Errorf("bird's control socket: %w", err)
+	}
+	defer context.AfterFunc(ctx, hangUp(conn))()
+	in := bufio.NewReaderSize(conn, lineLimit)
+	banner, err := readReply(in)
+	if err == nil && banner.Code != 1 {
+		err = fmt.Errorf("expected the banner 0001, got %04d", banner.Code)
+	}
+	if err != nil {
+		hangUp(conn)()
+		return nil, nil, fmt.Errorf("bird's banner on %s: %w", socket, err)
+	}
+	return conn, in, nil
+}
+
+// birdSocketGroup says what lets keepcast use the socket.
+func socketGroupFix(socket string) string {
+	info, err := os.Stat(socket)
+	if err != nil {
+		return "keepcast may not look into its directory"
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "the user of keepcast may not write to it"
+	}
+	group := strconv.Itoa(int(st.Gid))
+	if g, err := user.LookupGroupId(group); err == nil {
+		group = g.Name
+	}
+	return fmt.Sprintf("add the user that keepcast runs as to group %s (mode of the socket is %04o) and restart keepcast", group, info.Mode().Perm())
+}
+
+// readBIRDReply reads one reply: lines of four digits and "-", or of a blank and
+// a continuation, up to one of four digits and a blank. Lines that begin with
+// "+" are sent unasked and belong to no reply.
+func readReply(in *bufio.Reader) (reply, error) {
+	var r reply
+	for size := 0; size <= replyLimit; {
+		line, err := readLine(in)
+		if err != nil {
+			return reply{}, err
+		}
+		size += len(line) + 1
+		if strings.HasPrefix(line, "+") {
+			continue
+		}
+		if text, ok := strings.CutPrefix(line, " "); ok && len(r.Lines) > 0 {
+			r.Lines = append(r.Lines, replyLine{r.Lines[len(r.Lines)-1].Code, text})
+			continue
+		}
+		code, ok := lineCode(line)
+		if !ok {
+			return reply{}, fmt.Errorf("no line of a reply of bird: %.80q", line)
+		}
+		r.Lines = append(r.Lines, replyLine{code, line[5:]})
+		if line[4] == ' ' {
+			r.Code = code
+			return r, nil
+		}
+	}
+	return reply{}, fmt.Errorf("longer than %d MiB", replyLimit>>20)
+}
+
+// readBIRDLine returns the next line without its end.
+func readLine(in *bufio.Reader) (string, error) {
+	b, err := in.ReadSlice('\n')
+	switch {
+	case errors.Is(err, bufio.ErrBufferFull):
+		return "", fmt.Errorf("a line longer than %d KiB", lineLimit>>10)
+	case errors.Is(err, io.EOF) && len(b) > 0:
+		return "", io.ErrUnexpectedEOF
+	case err != nil:
+		return "", err
+	}
+	return strings.TrimRight(string(b[:len(b)-1]), "\r"), nil
+}
+
+// birdLineCode returns the code that a line begins with.
+func lineCode(line string) (code int, ok bool) {
+	if len(line) < 5 || line[4] != '-' && line[4] != ' ' {
+		return 0, false
+	}
+	for _, digit := range []byte(line[:4]) {
+		if digit < '0' || digit > '9' {
+			return 0, false
+		}
+		code = 10*code + int(digit-'0')
+	}
+	return code, true
+}

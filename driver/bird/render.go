@@ -1,0 +1,130 @@
+package bird
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/snippet"
+	"github.com/keepcast/keepcast/templates"
+)
+
+const (
+	templateName   = "bird.conf.tmpl"
+	directProtocol = "keepcast"           // the protocol that reads the state's interface
+	announcedMark  = "keepcast_announced" // the attribute of what came through the gate
+)
+
+// birdSnippet is what the template is executed on. Fields are added to it, but none
+// is changed or removed; so with all that templates are given.
+type snippetData struct {
+	Path       string          `doc:"Where the snippet is put."`
+	State      string          `doc:"Fingerprint of all the rest. The snippet must have the line define keepcast_state = \"{{.State}}\"; and a gate that sets keepcast_announced."`
+	Interfaces []interfaceData `doc:"The interfaces that carry addresses, the one of the top level first."`
+	AS         uint32          `doc:"The driver's setting as; 0: nothing is prepended."`
+	Prepends   []int           `doc:"1, 2, ... up to the most that a group may prepend; always as many, since a changed export sends every route again."`
+	Groups     []group         `doc:"What is announced: the routes of one family that have the same attributes, none without routes."`
+}
+
+// birdInterface is an interface and the direct protocol that reads it.
+type interfaceData struct {
+	Name     string `doc:"The name of the interface."`
+	Protocol string `doc:"The name of the direct protocol that reads it, quoted where it has to be. One for each: a changed list of interfaces would restart a protocol."`
+}
+
+// birdInterfaces returns them for want. The state's own has the name that an
+// operator looks for; those of the others begin alike and are quoted.
+func interfacesOf(want driver.State) []interfaceData {
+	var out []interfaceData
+	for _, name := range want.Interfaces() {
+		out = append(out, interfaceData{name, "'" + directProtocol + "-" + name + "'"})
+	}
+	out[0].Protocol = directProtocol
+	return out
+}
+
+// birdOwn returns the names of the protocols that the snippet for want has.
+func ownProtocols(want driver.State) []string {
+	names := []string{"keepcast_pipe4", "keepcast_pipe6"}
+	for _, i := range interfacesOf(want) {
+		names = append(names, strings.Trim(i.Protocol, "'"))
+	}
+	return names
+}
+
+// birdGroup is the announced routes of one family that have the same attributes.
+// BIRD takes both families in one filter, but not in one set, and no set that is
+// empty (before 2.0.11), so there is none without routes.
+type group struct {
+	driver.Attributes                 // of all its routes
+	RIP               uint32          `doc:"The metric in the scale of RIP."`
+	Babel             uint32          `doc:"The metric in the scale of Babel."`
+	Routes            []snippet.Route `doc:"Its routes, sorted by prefix."`
+}
+
+// Render returns the snippet for want, byte for byte as Apply would write it.
+func (b *Driver) Render(want driver.State) ([]byte, error) {
+	text, _, err := b.render(want)
+	return text, err
+}
+
+// render returns the snippet and its fingerprint. That is taken from the text
+// as it is without one.
+func (b *Driver) render(want driver.State) (text []byte, state string, err error) {
+	for _, name := range want.Interfaces() {
+		if !nameable(name) {
+			return nil, "", fmt.Errorf("interface %q: BIRD's configuration cannot name it", name)
+		}
+	}
+	s := snippetData{Path: b.Snippet, Interfaces: interfacesOf(want), AS: b.AS, Groups: b.groups(want)}
+	for n := range driver.PrependMax {
+		s.Prepends = append(s.Prepends, n+1)
+	}
+	bare, err := templates.Render(b.host.Templates, templateName, s)
+	if err != nil {
+		return nil, "", err
+	}
+	sum := sha256.Sum256(bare)
+	s.State = hex.EncodeToString(sum[:6])
+	if text, err = templates.Render(b.host.Templates, templateName, s); err != nil {
+		return nil, "", err
+	}
+	if !bytes.Contains(text, []byte(s.State)) {
+		return nil, "", fmt.Errorf(`template %s: it must have the line 'define keepcast_state = "{{.State}}";'`, templateName)
+	}
+	if !bytes.Contains(text, []byte(announcedMark)) {
+		return nil, "", fmt.Errorf(`template %s: it must have the line 'attribute int %s;', and its gate set that`, templateName, announcedMark)
+	}
+	return text, s.State, nil
+}
+
+// birdNames reports whether BIRD's configuration can have that name in quotes of
+// either kind: those of a text, where * and ? match others, and of a symbol.
+func nameable(name string) bool {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	return name != "" && strings.Trim(name, letters+"_-.:") == ""
+}
+
+// groups sorts the announced routes into groups, in the order of their first routes.
+func (b *Driver) groups(want driver.State) []group {
+	var groups []group
+	for _, r := range want.Announced() {
+		i := slices.IndexFunc(groups, func(g group) bool {
+			return g.Equal(r.Attributes) && g.Routes[0].Prefix.Addr().Is4() == r.Prefix.Addr().Is4()
+		})
+		if i < 0 {
+			i = len(groups)
+			g := group{Attributes: r.Attributes}
+			if g.Metric != nil {
+				g.RIP, g.Babel = min(*g.Metric, driver.RIPMetricMax), min(*g.Metric, driver.BabelMetricMax)
+			}
+			groups = append(groups, g)
+		}
+		groups[i].Routes = append(groups[i].Routes, snippet.RouteOf(want, r))
+	}
+	return groups
+}

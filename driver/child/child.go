@@ -1,0 +1,33 @@
+// Package child holds what all processes that keepcast starts have in common:
+// commands of checks and of drivers.
+package child
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Environ returns the environment of keepcast without what systemd tells keepcast
+// alone (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3)). A command that had
+// it would speak to systemd in keepcast's name, as systemctl does.
+func Environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		name, _, _ := strings.Cut(variable, "=")
+		switch name {
+		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES":
+			return true
+		}
+		return false
+	})
+}
+
+// KillGroup kills every process of a group. A group that is gone is no error.
+func KillGroup(leader int) error {
+	if err := syscall.Kill(-leader, syscall.SIGKILL); !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+// Package drivertest is what the tests of the drivers share: the suite that every
+// driver passes, real and fake daemons, golden files. Only tests import it.
+package drivertest
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+// Addresses for tests, of the blocks that are for documentation (RFC 5737, RFC 3849).
+const (
+	V4 = "192.0.2.53/32"
+	V6 = "2001:db8:53::53/128"
+)
+
+// Route returns a route of the service dns.
+func Route(prefix string, p driver.Presence) driver.Route {
+	return driver.Route{Prefix: netip.MustParsePrefix(prefix), Service: "dns", Presence: p}
+}
+
+// Worse are the attributes that the configuration gives a degraded service.
+func Worse() driver.Attributes {
+	med, localPref, metric := uint32(1000), uint32(50), uint32(20000)
+	return driver.Attributes{MED: &med, LocalPref: &localPref, Metric: &metric, Prepend: 2}
+}
+
+// Missing skips a test for want of something; with KEEPCAST_REAL=1, as in CI, that
+// is a failure.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("KEEPCAST_REAL") == "1" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}
+
+// Same compares two lists whatever their order.
+func Same(t testing.TB, what string, want, got []string) {
+	t.Helper()
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.SortSlices(strings.Compare)); d != "" {
+		t.Errorf("%s (-want +got):\n%s", what, d)
+	}
+}
+
+// WaitFor waits for a condition, and returns false if it gave up.
+func WaitFor(cond func() bool) bool {
+	late := time.NewTimer(20 * time.Second)
+	defer late.Stop()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-late.C:
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// Eventually waits for a condition, and fails the test if it gave up.
+func Eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	if !WaitFor(cond) {
+		t.Fatalf("gave up waiting: %s", what)
+	}
+}
+
+// ErrText returns the text of an error, "" of none.
+func ErrText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// SocketDir returns a directory whose name is short enough for a socket in it.
+func SocketDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "kc-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// WriteFile writes a file that anybody may read.
+func WriteFile(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ReadFile returns the text of a file.
+func ReadFile(t testing.TB, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Golden compares got with the file of that name in testdata; with -update it
+// writes the file.
+func Golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff(ReadFile(t, path), string(got)); d != "" {
+		t.Errorf("%s (-want +got), go test -update if it is meant:\n%s", path, d)
+	}
+}

@@ -1,0 +1,114 @@
+package frr
+
+import (
+	"cmp"
+	"iter"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// frrBGP is an instance of BGP: bgpd has one for each VRF.
+type frrBGP struct {
+	router    string                  // its header, "" if there is none
+	networks  map[netip.Prefix]string // network lines in it; the value is what follows the prefix
+	ebgpUsed  bool                    // it leads something through KEEPCAST-EBGP
+	unchecked bool                    // it announces a network whether there is a route of it or not
+}
+
+func newFRRBGP() frrBGP { return frrBGP{networks: map[netip.Prefix]string{}} }
+
+// instance returns the instance of BGP in a VRF, an empty one if there is none.
+func (c *frrConfig) instance(vrf string) *frrBGP {
+	if vrf == "" {
+		return &c.frrBGP
+	}
+	if c.vrfs == nil {
+		c.vrfs = map[string]*frrBGP{}
+	}
+	if c.vrfs[vrf] == nil {
+		c.vrfs[vrf] = new(newFRRBGP())
+	}
+	return c.vrfs[vrf]
+}
+
+// add takes in a line of the instance.
+func (b *frrBGP) add(blocks []string, line string, words []string) bool {
+	if len(blocks) == 1 && (line == frrFamily(netip.IPv4Unspecified()) || line == frrFamily(netip.IPv6Unspecified())) {
+		return true
+	}
+	if words[0] == "neighbor" && words[len(words)-1] == "out" && frrRouteMap(words) == frrEBGP {
+		b.ebgpUsed = true
+	}
+	// Shown only where it is off, by this line or by an "frr version" before 7.4.
+	b.unchecked = b.unchecked || line == "no bgp network import-check"
+	if len(words) < 2 || words[0] != "network" {
+		return false
+	}
+	p, err := netip.ParsePrefix(words[1])
+	if err != nil || len(blocks) == 2 && blocks[1] != frrFamily(p.Addr()) || len(blocks) > 2 {
+		return false
+	}
+	b.networks[p.Masked()] = strings.Join(words[2:], " ")
+	return true
+}
+
+// instances calls yield with each instance and its VRF, the default one first, the
+// others by name.
+func (c frrConfig) instances() iter.Seq2[string, *frrBGP] {
+	return func(yield func(string, *frrBGP) bool) {
+		for _, vrf := range append([]string{""}, slices.Sorted(maps.Keys(c.vrfs))...) {
+			if !yield(vrf, c.instance(vrf)) {
+				return
+			}
+		}
+	}
+}
+
+// in returns the configuration as it is for what is in a VRF.
+func (c frrConfig) in(vrf string) frrConfig {
+	c.redistribute = slices.DeleteFunc(slices.Clone(c.redistribute), func(r frrRedistribute) bool { return frrVRFOf(r.router) != vrf })
+	c.frrBGP = *c.instance(vrf)
+	return c
+}
+
+// spread puts each network line into the instance of its VRF.
+func (c *frrConfig) spread(vrfs map[netip.Prefix]string) {
+	for _, p := range sortedPrefixes(c.networks) {
+		if vrfs[p] != "" {
+			c.instance(vrfs[p]).networks[p] = c.networks[p]
+			delete(c.networks, p)
+		}
+	}
+}
+
+// entered returns the prefixes of keepcast's network lines; the value tells
+// whether as degraded.
+func (b frrBGP) entered(owned map[netip.Prefix]bool) map[netip.Prefix]bool {
+	out := map[netip.Prefix]bool{}
+	for p, rest := range b.networks {
+		name := frrRouteMap(strings.Fields(rest))
+		if owned[p] || strings.HasPrefix(name, frrMark) {
+			out[p] = strings.HasSuffix(name, "-DEGRADED")
+		}
+	}
+	return out
+}
+
+// as returns the number of the own AS as the operator spells it, or "".
+func (b frrBGP) as() string {
+	if words := strings.Fields(b.router); len(words) > 2 {
+		return words[2]
+	}
+	return ""
+}
+
+// as returns the number of the own AS: of the default instance, or else of another.
+func (c frrConfig) as() string {
+	number := ""
+	for _, bgp := range c.instances() {
+		number = cmp.Or(number, bgp.as())
+	}
+	return number
+}

@@ -1,0 +1,114 @@
+package frr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// frrDiesOfUpdate is the first version of which it is known (10.3; 8.4 does not).
+	frrDiesOfUpdate = 9
+	// frrRetakePoll is how often is looked whether a path is gone, which takes bgpd
+	// the 50 ms of its work queue.
+	frrRetakePoll = 20 * time.Millisecond
+)
+
+// retake takes the network lines away that bgpd may die of being given another
+// route-map for, and waits until their paths are gone, and those of lines taken away
+// just before. When a network line meets a path, bgpd 10.3 ends with a segmentation
+// fault if that has something ancillary (bgp_static_update looks into
+// extra->vrfleak, which is nil). It has if it was ever resolved by a route with a
+// metric: another host's by an IGP, or the kernel's for an IPv6 address, which
+// comes a moment before the connected one. So what is to be degraded is withdrawn
+// for some 60 ms then; which is less than all sessions.
+func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig) error {
+	edited := editedRouteMaps(run, section)
+	for vrf, bgp := range run.instances() {
+		if err := d.retakeIn(ctx, vrf, bgp, section.instance(vrf), edited); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retakeIn does so in one instance. It is all the same to bgpd whether a line gets
+// another route-map, or its route-map is edited.
+func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrBGP, edited map[string]bool) error {
+	lines := frrFamilies{} // to be taken away
+	var entered []netip.Prefix
+	for _, p := range sortedPrefixes(section.networks) {
+		old, there := run.networks[p]
+		if there && old == section.networks[p] && !edited[frrRouteMap(strings.Fields(old))] {
+			continue
+		}
+		entered = append(entered, p)
+		if there {
+			lines.add(p, "no "+frrNetwork(p, old))
+		}
+	}
+	if len(entered) == 0 || run.router == "" {
+		return nil
+	}
+	answers, err := d.vty.Ask(ctx, "show version", "show memory")
+	if err != nil {
+		return err
+	}
+	if major, err := frrMajor(answers[0]); err != nil || major < frrDiesOfUpdate || !bgpAncillary(answers[1]) {
+		return err
+	}
+	refused, err := d.configure(ctx, lines.steps(run.router))
+	if err := errors.Join(refused, err); err != nil {
+		return err
+	}
+	for _, p := range entered {
+		delete(run.networks, p)
+	}
+	return d.gone(ctx, vrf, entered)
+}
+
+// bgpAncillary tells whether any path in bgpd may have something ancillary, by its
+// `show memory`, which leaves out what it has never had.
+func bgpAncillary(text string) bool {
+	_, own, ok := strings.Cut(text, "--- qmem bgpd ---")
+	_, count, any := strings.Cut(own, "BGP ancillary route info")
+	return !ok || any && firstNumber(count) > 0
+}
+
+// gone waits until bgpd has no path of its own to any of the prefixes in a VRF.
+func (d *frrDaemon) gone(ctx context.Context, vrf string, prefixes []netip.Prefix) error {
+	tick := time.NewTicker(frrRetakePoll)
+	defer tick.Stop()
+	for end := time.Now().Add(d.vty.Timeout); ; {
+		paths, err := d.paths(ctx, vrf, prefixes)
+		if err != nil {
+			return err
+		}
+		left := slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return !paths[p].own() })
+		switch {
+		case len(left) == 0:
+			return nil
+		case time.Now().After(end):
+			return fmt.Errorf("%s still has a path to %s, %s after its network line was taken away", d.vty.Daemon, left[0], d.vty.Timeout)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+// own tells whether there is a path of this host, valid or not.
+func (p bgpPath) own() bool {
+	for _, path := range p.Paths {
+		if path.Local {
+			return true
+		}
+	}
+	return false
+}

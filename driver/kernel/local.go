@@ -1,0 +1,97 @@
+package kernel
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Local returns nil when the kernel would deliver packets for addr on this host,
+// in the VRF of a managed interface or in none, else an error that says where
+// they would go. It is what keeps a check from asking another host's service
+// behind the same anycast address.
+func (k *Kernel) Local(addr netip.Addr) error {
+	h, err := k.dial()
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	addr = addr.Unmap().WithZone("")
+	elsewhere := local(h, addr, "")
+	for _, name := range k.interfaces() {
+		if elsewhere == nil {
+			return nil
+		}
+		if vrf, _ := vrfNamed(h, name); vrf != nil && local(h, addr, vrf.Name) == nil {
+			return nil
+		}
+	}
+	return elsewhere
+}
+
+// VRF returns the name of the VRF that an interface is in, "" for none; the error
+// is that the kernel can't be asked.
+func (k *Kernel) VRF(iface string) (string, error) {
+	h, err := k.dial()
+	if err != nil {
+		return "", err
+	}
+	defer h.Close()
+	vrf, err := vrfNamed(h, iface)
+	if vrf == nil || err != nil {
+		return "", err
+	}
+	return vrf.Name, nil
+}
+
+// vrfNamed returns the VRF that an interface is in, nil where it is in none or is
+// not there.
+func vrfNamed(h *netlink.Handle, iface string) (*netlink.Vrf, error) {
+	link, err := linkNamed(h, iface)
+	if link == nil || err != nil {
+		return nil, err
+	}
+	return vrfOf(h, link)
+}
+
+// vrfOf returns the VRF that a link is in, nil for none.
+func vrfOf(h *netlink.Handle, link netlink.Link) (*netlink.Vrf, error) {
+	if link.Attrs().MasterIndex == 0 {
+		return nil, nil
+	}
+	master, err := h.LinkByIndex(link.Attrs().MasterIndex)
+	if err = unlessMissing(err); err != nil {
+		return nil, fmt.Errorf("the VRF of %s: %w", link.Attrs().Name, err)
+	}
+	vrf, _ := master.(*netlink.Vrf)
+	return vrf, nil
+}
+
+// local asks the kernel where it would send packets for addr from within a VRF;
+// "": from outside of any.
+func local(h *netlink.Handle, addr netip.Addr, vrf string) error {
+	found, err := h.RouteGetWithOptions(net.IP(addr.AsSlice()), &netlink.RouteGetOptions{VrfName: vrf})
+	if err != nil {
+		return fmt.Errorf("%s is not on this host, and there is no route to it: %w", addr, err)
+	}
+	// The type decides, not the table: without policy rules the kernel answers
+	// table main for IPv4 local routes as well.
+	if len(found) == 0 {
+		return fmt.Errorf("%s is not on this host, and there is no route to it", addr)
+	}
+	r := found[0]
+	if r.Type == unix.RTN_LOCAL {
+		return nil
+	}
+	where := fmt.Sprintf("interface %d", r.LinkIndex)
+	if link, err := h.LinkByIndex(r.LinkIndex); err == nil {
+		where = link.Attrs().Name
+	}
+	if r.Gw != nil {
+		where = fmt.Sprintf("%s on %s", r.Gw, where)
+	}
+	return fmt.Errorf("%s is not on this host: it would be sent to %s", addr, where)
+}

@@ -1,0 +1,301 @@
+// Package template drives any daemon that keepcast does not know: by a file from a
+// template of the operator's, and commands.
+package template
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/snippet"
+	"github.com/keepcast/keepcast/templates"
+)
+
+// Kind is the kind of driver that a configuration names template.
+func Kind() driver.Kind {
+	return driver.Kind{
+		Name: "template",
+		Doc: "Drives any other daemon: renders a file from a template of your own, has it checked, and runs a command" +
+			" that makes the daemon read it. A withdrawal does not wait for that: the address is off the interface first.",
+		Example: `template: /etc/keepcast/templates/exabgp.conf.tmpl
+output: /etc/exabgp/keepcast.conf
+check: [exabgp, --validate, /etc/exabgp/keepcast.conf]
+reload: [systemctl, reload, exabgp.service]
+`,
+		New:      func() driver.Driver { return new(Driver) },
+		Template: driver.Template{Name: "template", Doc: "The template of your own that the driver `template` renders.", Data: Data{}},
+	}
+}
+
+// Driver is the driver for a daemon that keepcast does not know: a file from
+// a template, and commands to have it checked and read.
+type Driver struct {
+	Template string        `config:"template" required:"true" doc:"Path of the template, in the language of Go's text/template. What it is given is in the template reference."`
+	Output   string        `config:"output" required:"true" doc:"Path of the file that is written. Its mode and owner are kept; its directory must exist and be writable."`
+	Check    []string      `config:"check" doc:"Command that says whether the file, already in its place, is good: exit code 0. Otherwise the file that was there before is put back. An argument list, no shell; with none, nothing is checked."`
+	Reload   []string      `config:"reload" required:"true" doc:"Command that makes the daemon read the file: exit code 0 once it did. It is run after each change, again and again while it fails, and once after keepcast started. An argument list, no shell."`
+	Verify   []string      `config:"observe" doc:"Command that prints the prefixes which the daemon really announces, one on a line; of others than keepcast's own nothing is made. With none, what was last reloaded counts. A daemon that lost what it had, by a restart say, is reloaded once it is seen."`
+	Timeout  time.Duration `config:"timeout" default:"10s" min:"100ms" doc:"How long each command may take. Then it is killed with all that it started."`
+
+	host driver.Options
+
+	mu    sync.Mutex
+	asked []driver.Route // what the last Apply asked for
+	// inForce is what the last reload made the daemon read, nil while that is
+	// not known. It is not kept on disk: after a crash between writing and
+	// reloading, the file alone does not tell whether the daemon has it. So the
+	// first Apply reloads once, which moves no route.
+	inForce *rendered
+}
+
+// rendered is a text, and the routes that are announced by it.
+type rendered struct {
+	text      []byte
+	announced []driver.Route
+	// futile is what the daemon lacked or had too much when it was reloaded for
+	// that alone: once for each such difference, not for ever.
+	futile string
+}
+
+// Data is what a template is executed on. Fields are added to it, but
+// none is changed or removed.
+type Data struct {
+	Interface string          `doc:"The interface that carries the addresses of services that name none."`
+	Announced []snippet.Route `doc:"What is to be announced: sorted by prefix, each prefix once."`
+	Routes    []snippet.Route `doc:"Every address and network that keepcast manages for this driver, sorted by prefix."`
+}
+
+func dataOf(s driver.State) Data {
+	d := Data{Interface: s.Interface}
+	all := slices.Clone(s.Routes)
+	slices.SortFunc(all, func(a, b driver.Route) int { return a.Prefix.Compare(b.Prefix) })
+	for _, r := range all {
+		d.Routes = append(d.Routes, snippet.RouteOf(s, r))
+	}
+	for _, r := range s.Announced() {
+		d.Announced = append(d.Announced, snippet.RouteOf(s, r))
+	}
+	return d
+}
+
+// Validate renders the template on a made-up state, so that a typing error in
+// it is found before it is needed.
+func (t *Driver) Validate() error {
+	var errs []error
+	for _, path := range []struct{ name, value string }{{"template", t.Template}, {"output", t.Output}} {
+		if !filepath.IsAbs(path.value) {
+			errs = append(errs, fmt.Errorf("%s: %q is no absolute path", path.name, path.value))
+		}
+	}
+	if t.Template == t.Output {
+		errs = append(errs, errors.New("output: the template itself would be overwritten"))
+	}
+	for _, argv := range []struct {
+		name  string
+		value []string
+	}{{"check", t.Check}, {"reload", t.Reload}, {"observe", t.Verify}} {
+		if len(argv.value) > 0 && argv.value[0] == "" {
+			errs = append(errs, fmt.Errorf("%s: the first word, the program, is empty", argv.name))
+		}
+	}
+	if len(errs) == 0 {
+		sample := driver.State{Interface: "anycast0", Routes: []driver.Route{
+			{Prefix: netip.MustParsePrefix("192.0.2.53/32"), Service: "dns", Presence: driver.Announced, Degraded: true},
+			{Prefix: netip.MustParsePrefix("2001:db8:53::53/128"), Service: "dns", Presence: driver.Announced},
+			{Prefix: netip.MustParsePrefix("192.0.2.80/32"), Service: "web", Presence: driver.Delivered},
+		}}
+		if _, err := t.Render(sample); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Places implements driver.Examiner.
+func (t *Driver) Places() driver.Places {
+	return driver.Places{Files: []string{t.Output}, Templates: []string{t.Template}}
+}
+
+// Examine implements driver.Examiner: all that can be told is whether the daemon can
+// be asked.
+func (t *Driver) Examine(ctx context.Context, _ driver.State) []driver.Finding {
+	if _, err := t.Observe(ctx); err != nil {
+		return []driver.Finding{driver.Unobserved(err)}
+	}
+	return nil
+}
+
+// Loadable implements driver.Renderer: any text will do.
+func (t *Driver) Loadable([]byte) error { return nil }
+
+// Close implements driver.Opener.
+func (t *Driver) Close() error { return nil }
+
+// Open implements driver.Opener.
+func (t *Driver) Open(h driver.Options) { t.host = h }
+
+// Render executes the template, which is read anew each time.
+func (t *Driver) Render(want driver.State) ([]byte, error) {
+	text, err := os.ReadFile(t.Template)
+	if err != nil {
+		return nil, fmt.Errorf("reading the template: %w", err)
+	}
+	return templates.Execute(t.Template, string(text), dataOf(want))
+}
+
+// Apply writes the file, has it checked and the daemon reloaded. It does
+// nothing when the daemon has read just that text and the file still holds it.
+//
+// A check that fails puts the old file back. A reload that fails does not: the
+// new file is good, and a daemon that is down reads it when it starts.
+func (t *Driver) Apply(ctx context.Context, want driver.State) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asked = slices.Clone(want.Routes)
+	text, err := t.Render(want)
+	if err != nil {
+		return err
+	}
+	changed, restore, err := snippet.Write(t.Output, text, snippet.Private)
+	if err != nil {
+		return err
+	}
+	lost := ""
+	if !changed && t.holds(text) {
+		t.inForce.announced = want.Announced()
+		if lost = t.lost(ctx, want); lost == "" || lost == t.inForce.futile {
+			t.inForce.futile = lost
+			return nil
+		}
+		t.host.Logger().Warn("daemon announces something else than it was given, reloading it", "difference", lost)
+	}
+	if len(t.Check) > 0 {
+		if _, err := command(ctx, t.Timeout, t.Check); err != nil {
+			return refused(err, changed, restore())
+		}
+	}
+	t.inForce = nil
+	t.host.Loaded()
+	if _, err := command(ctx, t.Timeout, t.Reload); err != nil {
+		return fmt.Errorf("reload: %w", err)
+	}
+	t.inForce = &rendered{text, want.Announced(), lost}
+	return nil
+}
+
+// lost says which of the wanted prefixes the daemon lacks, or has although they
+// are not wanted; "" where it is right or cannot be asked.
+func (t *Driver) lost(ctx context.Context, want driver.State) string {
+	if len(t.Verify) == 0 {
+		return ""
+	}
+	seen, err := t.observe(ctx)
+	if err != nil {
+		return "" // Observe tells
+	}
+	has := seen.Managed()
+	var out []string
+	wanted := driver.State{Routes: want.Announced()}.Managed()
+	for _, p := range slices.SortedFunc(maps.Keys(want.Managed()), netip.Prefix.Compare) {
+		switch {
+		case wanted[p] && !has[p]:
+			out = append(out, "lacks "+p.String())
+		case !wanted[p] && has[p]:
+			out = append(out, "has "+p.String())
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// refused words the error of a check, and what has become of the file.
+func refused(err error, changed bool, restored error) error {
+	switch {
+	case !changed:
+		return fmt.Errorf("check: %w (the file was there already and stays)", err)
+	case restored != nil:
+		return fmt.Errorf("check: %w (and the file that was there before is lost: %w)", err, restored)
+	default:
+		return fmt.Errorf("check: %w (the file that was there before is back)", err)
+	}
+}
+
+// holds tells whether text is what the daemon has read.
+func (t *Driver) holds(text []byte) bool {
+	return t.inForce != nil && bytes.Equal(t.inForce.text, text)
+}
+
+// Observe returns, of the routes last asked for, those that the observe command
+// prints, or else those of the last reload if the file is still that one.
+func (t *Driver) Observe(ctx context.Context) (driver.State, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.Verify) == 0 {
+		onDisk, err := os.ReadFile(t.Output)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return driver.State{}, fmt.Errorf("reading the file: %w", err)
+		}
+		if !t.holds(onDisk) {
+			return driver.State{}, nil
+		}
+		return driver.State{Routes: slices.Clone(t.inForce.announced)}, nil
+	}
+	return t.observe(ctx)
+}
+
+// observe asks the daemon by the command.
+func (t *Driver) observe(ctx context.Context) (driver.State, error) {
+	out, err := command(ctx, t.Timeout, t.Verify)
+	if err != nil {
+		return driver.State{}, fmt.Errorf("observe: %w", err)
+	}
+	if len(out) == maxOutput {
+		return driver.State{}, fmt.Errorf("observe: %s: more than %d bytes", strings.Join(t.Verify, " "), maxOutput)
+	}
+	seen, err := parsePrefixes(out)
+	if err != nil {
+		return driver.State{}, fmt.Errorf("observe: %s: %w", strings.Join(t.Verify, " "), err)
+	}
+	s := driver.State{}
+	for _, r := range t.asked {
+		if seen[r.Prefix.Masked()] {
+			r.Presence = driver.Announced
+			s.Routes = append(s.Routes, r)
+		}
+	}
+	return s, nil
+}
+
+// parsePrefixes reads one prefix or address from each line. Empty lines and
+// those that begin with # do not count, nor does what follows the prefix.
+func parsePrefixes(out string) (map[netip.Prefix]bool, error) {
+	seen := map[netip.Prefix]bool{}
+	n := 0
+	for line := range strings.Lines(out) {
+		n++
+		words := strings.Fields(line)
+		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+			continue
+		}
+		p, err := netip.ParsePrefix(words[0])
+		if err != nil {
+			addr, errAddr := netip.ParseAddr(words[0])
+			if errAddr != nil || addr.Zone() != "" {
+				return nil, fmt.Errorf("line %d: %q is neither a prefix nor an address", n, words[0])
+			}
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		seen[p.Masked()] = true
+	}
+	return seen, nil
+}
