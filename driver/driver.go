@@ -225,15 +225,24 @@ func (o Options) Loaded() {
 
 // Kind is a kind of driver that a configuration can name.
 type Kind struct {
-	Name    string        // as in `kind: bird`
-	Doc     string        // one sentence or a few, Markdown, for the reference
-	Example string        // the YAML settings of one driver of this kind, without name and kind
-	New     func() Driver // its struct declares the settings by its tags
+	Name     string        // as in `kind: bird`
+	Doc      string        // one sentence or a few, Markdown, for the reference
+	Example  string        // the YAML settings of one driver of this kind, without name and kind
+	New      func() Driver // its struct declares the settings by its tags
+	Template Template      // what its snippet is rendered from
+	Starter  *Starter      // for keepcast init; nil: it does not know the kind
+	Traits
+}
+
+// Traits tell how the daemons of a kind treat an address.
+type Traits struct {
 	// FollowsAddress: the daemon withdraws a prefix by itself once its address is off
 	// the interface, whatever the gate says. Closing its gate may then wait a little
 	// for other gates to close with it.
 	FollowsAddress bool
-	Template       Template // what its snippet is rendered from
+	// NeedsPrefixRoute: the daemon announces an address only if the kernel has made the
+	// route that belongs to it, which noprefixroute prevents.
+	NeedsPrefixRoute bool
 }
 
 // Template tells what a template is given, for the reference.

@@ -36,8 +36,7 @@ Exit code 1 when there is no routing daemon: name one with --daemon.`,
 			if kind != "" && !slices.Contains(starter.Kinds(), kind) {
 				return usageError{fmt.Errorf("no starter for %q (known: %s)", kind, strings.Join(starter.Kinds(), ", "))}
 			}
-			host := starter.Host{Root: root}
-			d, others, err := pickDaemon(c, host, kind)
+			d, others, err := pickDaemon(c, starter.Root(root), kind)
 			if err != nil {
 				return err
 			}
@@ -62,11 +61,15 @@ Exit code 1 when there is no routing daemon: name one with --daemon.`,
 
 // pickDaemon returns the daemon that was asked for, else the likeliest one, and
 // the others that were found.
-func pickDaemon(c *cobra.Command, host starter.Host, kind string) (starter.Daemon, []starter.Daemon, error) {
+func pickDaemon(c *cobra.Command, host starter.Root, kind string) (starter.Daemon, []starter.Daemon, error) {
 	if kind != "" {
-		return host.Daemon(c.Context(), kind), nil, nil
+		d, err := host.Daemon(c.Context(), kind)
+		return d, nil, err
 	}
-	found, looked := host.Find(c.Context())
+	found, looked, err := host.Find(c.Context())
+	if err != nil {
+		return starter.Daemon{}, nil, err
+	}
 	if len(found) == 0 {
 		return starter.Daemon{}, nil, fmt.Errorf("no routing daemon on this host: looked for %s (name one with --daemon %s)",
 			strings.Join(looked, ", "), strings.Join(starter.Kinds(), ", "))
@@ -77,10 +80,6 @@ func pickDaemon(c *cobra.Command, host starter.Host, kind string) (starter.Daemo
 // begin prints or writes the configuration, then says what is to be done next.
 func begin(d starter.Daemon, others []starter.Daemon, dir string, out, notes io.Writer) error {
 	text, err := d.Configuration()
-	if err != nil {
-		return err
-	}
-	lines, err := d.Lines()
 	if err != nil {
 		return err
 	}
@@ -96,7 +95,7 @@ func begin(d starter.Daemon, others []starter.Daemon, dir string, out, notes io.
 		}
 		fmt.Fprintf(notes, "wrote %s: correct what is marked CHANGE ME there, then run keepcast validate\n", path)
 	}
-	fmt.Fprintf(notes, "%s\n\n%s\n", origin(d, others), lines)
+	fmt.Fprintf(notes, "%s\n\n%s\n", origin(d, others), d.Lines)
 	_, err = fmt.Fprintln(notes, "Then start keepcast, and see with \"keepcast doctor\" whether anything is missing.")
 	return err
 }
@@ -110,9 +109,9 @@ func origin(d starter.Daemon, others []starter.Daemon) string {
 	case d.Found != "":
 		how = "which is installed here (" + d.Found + "), but does not run."
 	}
-	words := []string{"For " + d.Title() + ",", how}
+	words := []string{"For " + d.Title + ",", how}
 	for _, o := range others {
-		words = append(words, fmt.Sprintf("%s is here too (%s): for that, --daemon %s.", o.Title(), o.Found, o.Kind))
+		words = append(words, fmt.Sprintf("%s is here too (%s): for that, --daemon %s.", o.Title, o.Found, o.Kind))
 	}
 	return strings.Join(words, " ")
 }

@@ -136,7 +136,7 @@ func table(out io.Writer, s api.Status) error {
 			}
 		}
 	}
-	fmt.Fprintln(w, "\nDRIVER\tIN STEP\tSINCE\tNEIGHBORS\tERROR\t\t\t\t")
+	fmt.Fprintln(w, "\nDRIVER\tIN SYNC\tSINCE\tNEIGHBORS\tERROR\t\t\t\t")
 	for _, d := range s.Drivers {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Name, inSync(d), ago(now, d.Since), neighbors(d), strings.ReplaceAll(d.Error, "\n", "; "))
 	}

@@ -23,12 +23,13 @@ func Kind() driver.Kind {
 		Doc: "Opens and shuts a gate in a running BIRD (2.0.7 and later, 3.x). keepcast writes a snippet that `bird.conf` " +
 			"includes and reconfigures BIRD over its control socket; it never starts or stops it. " +
 			"The head of the snippet says how to include it and which filters it has ready.",
-		Example: "socket: /run/bird/bird.ctl\nsnippet: /var/lib/keepcast/bird.conf\nas: 65001\n",
-		New:     func() driver.Driver { return &Driver{host: driver.Options{Log: slog.New(slog.DiscardHandler)}} },
+		Example:  "socket: /run/bird/bird.ctl\nsnippet: /var/lib/keepcast/bird.conf\nas: 65001\n",
+		New:      func() driver.Driver { return &Driver{host: driver.Options{Log: slog.New(slog.DiscardHandler)}} },
+		Template: driver.Template{Name: templateName, Doc: "The snippet of the driver `bird`.", Data: snippetData{}},
+		Starter:  starter(),
 		// What the gate lets through comes from a direct protocol, which has no route
 		// without the address.
-		FollowsAddress: true,
-		Template:       driver.Template{Name: templateName, Doc: "The snippet of the driver `bird`.", Data: snippetData{}},
+		Traits: driver.Traits{FollowsAddress: true},
 	}
 }
 

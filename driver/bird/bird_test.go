@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -84,12 +85,12 @@ var goldens = map[string]struct {
 		degradedRoute("2001:db8:53::53/128"),
 	)},
 	"attributes.golden": {65001, stateOf(
-		routeWith("192.0.2.53/32", driver.Attributes{Prepend: 3, Communities: []driver.Community{{High: 65001, Low: 100}}}),
+		routeWith("192.0.2.53/32", driver.Attributes{Prepend: 3, Communities: []community.Standard{{High: 65001, Low: 100}}}),
 		routeWith("192.0.2.54/32", driver.Attributes{
 			MED: new(uint32(0)), LocalPref: new(uint32(4294967295)), Prepend: 10, Metric: new(uint32(16777214)),
-			Communities: []driver.Community{{High: 65535, Low: 0}, {High: 65535, Low: 65281}}, LargeCommunities: []driver.LargeCommunity{{Global: 4294967295, Local1: 0, Local2: 1}, {Global: 65001, Local1: 1, Local2: 2}},
+			Communities: []community.Standard{{High: 65535, Low: 0}, {High: 65535, Low: 65281}}, LargeCommunities: []community.Large{{Global: 4294967295, Local1: 0, Local2: 1}, {Global: 65001, Local1: 1, Local2: 2}},
 		}),
-		routeWith("2001:db8:53::53/128", driver.Attributes{Metric: new(uint32(5)), LargeCommunities: []driver.LargeCommunity{{Global: 65001, Local1: 1, Local2: 2}}}),
+		routeWith("2001:db8:53::53/128", driver.Attributes{Metric: new(uint32(5)), LargeCommunities: []community.Large{{Global: 65001, Local1: 1, Local2: 2}}}),
 	)},
 	"prefixes.golden":   {65001, stateOf(prefixRoute("203.0.113.0/24", driver.Announced), prefixRoute("2001:db8::/48", driver.Announced), prefixRoute("198.51.100.0/24", driver.Absent))},
 	"interfaces.golden": {65001, stateOf(routeOn("any-1", "192.0.2.53/32", driver.Announced), routeOn("any.2:v", "2001:db8:53::53/128", driver.Delivered), routeOf("192.0.2.54/32", driver.Announced))},

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -80,8 +81,8 @@ func TestRealAttributes(t *testing.T) {
 	b := testDriver(host.Dir)
 	defer b.Close()
 	worst := drivertest.Worse()
-	worst.Communities = []driver.Community{{High: 65535, Low: 0}, {High: 65001, Low: 100}}
-	worst.LargeCommunities = []driver.LargeCommunity{{Global: 65001, Local1: 1, Local2: 2}}
+	worst.Communities = []community.Standard{{High: 65535, Low: 0}, {High: 65001, Low: 100}}
+	worst.LargeCommunities = []community.Large{{Global: 65001, Local1: 1, Local2: 2}}
 	dns, two, dns6 := routeOf("192.0.2.53/32", driver.Announced), routeOf("192.0.2.54/32", driver.Announced), routeOf("2001:db8:53::53/128", driver.Announced)
 	cover, shut := routeOf("203.0.113.0/24", driver.Announced), routeOf("198.51.100.0/25", driver.Absent)
 	cover.PrefixOnly, shut.PrefixOnly = true, true

@@ -4,8 +4,10 @@ package drivertest
 
 import (
 	"flag"
+	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,6 +95,44 @@ func SocketDir(t testing.TB) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
+}
+
+// Root makes a root directory of a host with these files. A name that ends in "=" is a
+// socket that somebody listens at, in "~" one that was left behind.
+func Root(t testing.TB, files map[string]string) string {
+	t.Helper()
+	root := SocketDir(t)
+	for name, text := range files {
+		path := filepath.Join(root, strings.TrimRight(name, "=~"))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if path == filepath.Join(root, name) {
+			WriteFile(t, path, text)
+			continue
+		}
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.(*net.UnixListener).SetUnlinkOnClose(false)
+		if strings.HasSuffix(name, "~") {
+			l.Close()
+		} else {
+			t.Cleanup(func() { l.Close() })
+		}
+	}
+	return root
+}
+
+// Program returns the path of a program that has to be installed.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Missing(t, err.Error())
+	}
+	return path
 }
 
 // WriteFile writes a file that anybody may read.

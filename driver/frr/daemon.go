@@ -6,43 +6,35 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/frr/vty"
 )
 
-// frrBatch bounds the commands that go out before their answers are read, so that
-// neither side ever blocks on a full socket.
-const frrBatch = 64
+// mgmtdName is the daemon that configures some of the others from FRR 10 on.
+const mgmtdName = "mgmtd"
 
-// frrLockRetry is how long to wait for the lock on the configuration of mgmtd.
-const frrLockRetry = 50 * time.Millisecond
+// daemon is one daemon and the connection to it.
+type daemon struct {
+	spec
+	dialect *dialect
+	opts    driver.Options // whose log carries the daemon's name
+	as      uint32         // of the driver's settings
 
-// frrDaemon is one daemon of FRR and the connection to it.
-type frrDaemon struct {
-	role frrRole
-	host driver.Options // whose log carries the daemon's name
-
-	mu    sync.Mutex // guards what is below
 	vty   vty.Client
 	mgmtd vty.Client // used where mgmtd configures the daemon
 	major int        // version of FRR; known once the daemon has been asked for it
-	// pending: a list or route-map was changed and the daemon not yet made to look
-	// at it again. It outlives a failed Apply.
-	pending bool
+	// pending are the effects that a change of the configuration asks for and that have
+	// not been carried out yet. They outlive a failed Apply.
+	pending []bool
 	// resolved are the redistribute lines of isisd, on this connection, that were
-	// entered while their route-map was there. isisd looks a route-map up only
-	// then: a line that frr.conf has above the route-map denies for ever.
-	resolved []frrRedistribute
+	// entered while their route-map was there. isisd looks a route-map up only then: a
+	// line that frr.conf has above the route-map denies for ever.
+	resolved []redistribution
 }
 
-// frrMgmtd is the daemon that configures some of the others from FRR 10 on.
-const frrMgmtd = "mgmtd"
-
 // open makes sure of a connection; a new one may lead to a new daemon.
-func (d *frrDaemon) open(ctx context.Context) error {
+func (d *daemon) open(ctx context.Context) error {
 	fresh, err := d.vty.Open(ctx)
 	if err != nil {
 		return err
@@ -50,39 +42,46 @@ func (d *frrDaemon) open(ctx context.Context) error {
 	if fresh {
 		d.resolved, d.major = nil, 0
 	}
-	if d.role.mgmtd && d.major == 0 {
+	if d.spec.mgmtd && d.major == 0 {
 		answers, err := d.vty.Ask(ctx, "show version")
 		if err != nil {
 			return err
 		}
-		if d.major, err = frrMajor(answers[0]); err != nil {
-			return fmt.Errorf("%s: %w", d.vty.Daemon, err)
+		if d.major, err = majorOf(answers[0]); err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
 		}
 	}
-	if d.managed() {
+	if d.byMgmtd() {
 		_, err = d.mgmtd.Open(ctx)
 	}
 	return err
 }
 
-// managed tells whether mgmtd configures the daemon.
-func (d *frrDaemon) managed() bool { return d.role.mgmtd && d.major >= 10 }
+// close ends the connections.
+func (d *daemon) close() error { return errors.Join(d.vty.Close(), d.mgmtd.Close()) }
 
-// blind tells whether the daemon can't match a prefix in a route-map: ripngd takes
-// such a line before FRR 10, and lets everything through.
-func (d *frrDaemon) blind() bool { return d.vty.Daemon == "ripngd" && !d.managed() }
+// byMgmtd tells whether mgmtd configures the daemon.
+func (d *daemon) byMgmtd() bool { return d.spec.mgmtd && d.major >= 10 }
 
-// config returns the connection on which the daemon is configured.
-func (d *frrDaemon) config() *vty.Client {
-	if d.managed() {
+// isBlind tells whether the daemon can't match a prefix in a route-map: it takes such a
+// line, and lets everything through.
+func (d *daemon) isBlind() bool { return d.blind && !d.byMgmtd() }
+
+// listFilters tells whether a distribute-list of the operator has to filter what the
+// daemon sends.
+func (d *daemon) listFilters() bool { return d.filters || d.isBlind() }
+
+// configClient returns the connection on which the daemon is configured.
+func (d *daemon) configClient() *vty.Client {
+	if d.byMgmtd() {
 		return &d.mgmtd
 	}
 	return &d.vty
 }
 
-// frrMajor returns the first number of the version in an answer to show version.
-func frrMajor(text string) (int, error) {
-	v, ok := frrVersionOf(text)
+// majorOf returns the first number of the version in an answer to show version.
+func majorOf(text string) (int, error) {
+	v, ok := versionOf(text)
 	if !ok || v[0] < 1 {
 		first, _, _ := strings.Cut(text, "\n")
 		return 0, fmt.Errorf("show version: %q names no version of FRR", first)
@@ -91,7 +90,7 @@ func frrMajor(text string) (int, error) {
 }
 
 // apply brings the daemon's running configuration in sync with its section.
-func (d *frrDaemon) apply(ctx context.Context, section frrConfig, want driver.State, on frrHost) error {
+func (d *daemon) apply(ctx context.Context, section config, desired driver.State, m managed) error {
 	if err := d.open(ctx); err != nil {
 		return err
 	}
@@ -99,132 +98,92 @@ func (d *frrDaemon) apply(ctx context.Context, section frrConfig, want driver.St
 	if err != nil {
 		return err
 	}
-	if d.blind() {
-		section = section.forBlind(on)
+	missing := errorsOf(d.findings(run, desired, m))
+	if d.interfaceGate {
+		return missing
+	}
+	if d.isBlind() {
+		section = section.forBlind(m)
 	}
 	section.prependAS(run.as())
-	section.spread(on.vrfs)
-	missing := breaking(d.findingsOf(run, want, on))
-	return errors.Join(d.load(ctx, run, section, on), missing)
+	section.spread(m.vrfs)
+	return errors.Join(d.load(ctx, run, section, m), missing)
 }
 
-// load sends the difference, makes the daemon look at it, and reads it back.
-func (d *frrDaemon) load(ctx context.Context, run, section frrConfig, on frrHost) error {
-	if err := d.retake(ctx, run, section); err != nil {
+// load sends the difference, has it take effect, and reads it back.
+func (d *daemon) load(ctx context.Context, run, section config, m managed) error {
+	if d.prepare != nil {
+		if err := d.prepare(ctx, d, run, section); err != nil {
+			return err
+		}
+	}
+	steps := d.dialect.diff(run, section, m)
+	if err := d.noteEffects(ctx, run, section, m); err != nil {
 		return err
 	}
-	steps := frrDiff(run, section, on)
-	d.pending = d.pending || d.mustLook(run, section, on)
-	if len(steps) == 0 && !d.pending {
+	if len(steps) == 0 && !slices.Contains(d.pending, true) {
 		return nil
 	}
-	d.host.Loaded()
+	d.opts.Loaded()
 	refused, err := d.configure(ctx, steps)
 	if err != nil {
 		return errors.Join(refused, err)
 	}
-	if d.pending {
-		r, err := d.configure(ctx, d.lookAgain(run, section))
-		refused = errors.Join(refused, r)
-		if err != nil {
-			return errors.Join(refused, err)
-		}
-		d.pending = r != nil
-		if r == nil {
-			d.resolved = run.redistribute
-		}
-	}
-	if refused != nil {
-		return refused
+	more, err := d.carryOut(ctx, run, section)
+	if refused = errors.Join(refused, more); refused != nil || err != nil {
+		return errors.Join(refused, err)
 	}
 	if run, err = d.running(ctx); err != nil {
 		return err
 	}
-	if rest := frrDiff(run, section, on); len(rest) > 0 {
-		return fmt.Errorf("%s took the changes, but its running configuration still lacks %q", d.vty.Daemon, rest[0].String())
+	if rest := d.dialect.diff(run, section, m); len(rest) > 0 {
+		return fmt.Errorf("%s took the changes, but its running configuration still lacks %q", d.name, rest[0].String())
 	}
 	return nil
 }
 
-// running asks the daemon for its running configuration.
-func (d *frrDaemon) running(ctx context.Context) (frrConfig, error) {
-	from := d.config()
-	answers, err := from.Run(ctx, "show running-config")
-	if err != nil {
-		return frrConfig{}, err
+// noteEffects notes the effects that the way from run to section asks for.
+func (d *daemon) noteEffects(ctx context.Context, run, section config, m managed) error {
+	for i, e := range d.effects {
+		due, err := e.due(ctx, d, run, section, m)
+		if err != nil {
+			return err
+		}
+		d.pending[i] = d.pending[i] || due
 	}
-	if err := vty.Refusals(from.Daemon, answers); err != nil {
-		return frrConfig{}, err
-	}
-	run := frrRunning(answers[0].Text)
-	if d.managed() {
-		run = run.of(d.role)
-	}
-	return run, nil
+	return nil
 }
 
-// configure sends steps and returns what the daemon refused; the error is one of
-// the connection. After a refusal it goes on with the rest: what is missing
-// denies, and a withdrawal must not wait for somebody to repair a template. The
-// connection is left outside the configuration node.
-func (d *frrDaemon) configure(ctx context.Context, steps []frrStep) (refused, err error) {
-	for _, s := range steps {
-		for lines := range frrChunks(s.lines) {
-			commands := slices.Concat([]string{"configure terminal"}, s.blocks, lines, []string{"end"})
-			d.host.Log.Debug("sending to frr", "commands", commands)
-			answers, err := d.send(ctx, commands)
-			refused = errors.Join(refused, vty.Refusals(d.config().Daemon, answers))
-			if err != nil {
-				return refused, err
-			}
+// carryOut carries the pending effects out, and returns what the daemon refused; the
+// error is one of the connection.
+func (d *daemon) carryOut(ctx context.Context, run, section config) (refused, err error) {
+	for i, e := range d.effects {
+		if !d.pending[i] {
+			continue
 		}
+		r, err := e.carryOut(ctx, d, run, section)
+		refused = errors.Join(refused, r)
+		if err != nil {
+			return refused, err
+		}
+		d.pending[i] = r != nil
 	}
 	return refused, nil
 }
 
-// send sends commands to the daemon in one write, so that it does nothing in
-// between, and hears it out even if keepcast is to stop: once the connection is
-// closed the daemon drops the rest, such as a redistribute line on its return.
-// mgmtd loses what comes while it works, so it gets them one by one.
-func (d *frrDaemon) send(ctx context.Context, commands []string) ([]vty.Answer, error) {
-	ctx = context.WithoutCancel(ctx) // the timeout bounds it
-	if !d.managed() {
-		return d.vty.Run(ctx, commands...)
+// running asks the daemon for its running configuration.
+func (d *daemon) running(ctx context.Context) (config, error) {
+	from := d.configClient()
+	answers, err := from.Run(ctx, "show running-config")
+	if err != nil {
+		return config{}, err
 	}
-	var all []vty.Answer
-	for _, c := range commands {
-		answers, err := d.insist(ctx, c)
-		all = append(all, answers...)
-		if err != nil {
-			return all, err
-		}
+	if err := vty.Refusals(from.Daemon, answers); err != nil {
+		return config{}, err
 	}
-	return all, nil
-}
-
-// insist sends a command to mgmtd, again and again for as long as that has its
-// configuration locked, because it works for somebody else or has just started.
-func (d *frrDaemon) insist(ctx context.Context, command string) ([]vty.Answer, error) {
-	pause := time.NewTicker(frrLockRetry)
-	defer pause.Stop()
-	for end := time.Now().Add(d.mgmtd.Timeout); ; {
-		answers, err := d.mgmtd.Run(ctx, command)
-		if err != nil || !strings.Contains(answers[0].Text, "could not lock") || time.Now().After(end) {
-			return answers, err
-		}
-		select {
-		case <-ctx.Done():
-			return answers, context.Cause(ctx)
-		case <-pause.C:
-		}
+	run := parseRunning(d.dialect.read(answers[0].Text))
+	if d.byMgmtd() {
+		run = run.forFamilies(d.spec)
 	}
-}
-
-// frrChunks cuts lines into batches; no lines are one batch, for a block that is
-// only to be entered.
-func frrChunks(lines []string) func(yield func([]string) bool) {
-	if len(lines) == 0 {
-		return func(yield func([]string) bool) { yield(nil) }
-	}
-	return slices.Chunk(lines, frrBatch)
+	return run, nil
 }

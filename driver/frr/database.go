@@ -1,6 +1,8 @@
 package frr
 
 import (
+	"bytes"
+	"encoding/json"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -12,57 +14,6 @@ const ospfMaxAge = 3600
 
 // ripInfinity is the metric of a prefix that is being withdrawn (RFC 2453, 3.6).
 const ripInfinity = 16
-
-// frrQuestions are what to ask a daemon about itself, what it floods, and to whom.
-type frrQuestions struct {
-	state                 string // JSON with the router id and the timers, if there is one
-	originated, neighbors string
-	readOriginated        func(text string) map[netip.Prefix]bool
-	readNeighbors         func(text string) []frrNeighbor
-	neighborFix           string // what to do without any neighbor
-}
-
-// frrQuestionsOf returns the questions for a daemon. bgpd is asked for each prefix
-// by itself.
-func frrQuestionsOf(daemon string) frrQuestions {
-	switch daemon {
-	case "bgpd":
-		return frrQuestions{state: "show bgp summary json", neighbors: "show bgp neighbors json"}
-	case "ospfd":
-		return frrQuestions{
-			"show ip ospf json", "show ip ospf database external self-originate json", "show ip ospf neighbor json", ospfOriginates, ospfNeighbors,
-			"check 'ip ospf area' on the interface towards the router, its hello and dead intervals, and that multicast to 224.0.0.5 passes",
-		}
-	case "ospf6d":
-		return frrQuestions{
-			"show ipv6 ospf6 json", "show ipv6 ospf6 database as-external self-originated json", "show ipv6 ospf6 neighbor json", ospf6Originates, ospf6Neighbors,
-			"check 'ipv6 ospf6 area' on the interface towards the router, its hello and dead intervals, and that multicast to ff02::5 passes",
-		}
-	case "isisd":
-		// Both as text: the JSON of FRR 8.4 repeats keys, so that prefixes and all
-		// but one neighbor of an interface get lost.
-		return frrQuestions{
-			"", "show isis database detail", "show isis neighbor detail", isisOriginates, isisNeighbors,
-			"check 'ip router isis NAME' on the interface towards the router, and level and area of both",
-		}
-	case "ripd":
-		return frrQuestions{
-			"", "show ip rip", "show ip rip status", ripOriginates, ripNeighbors,
-			"check 'network IFACE' under 'router rip', and that UDP port 520 passes (a router that only listens is not seen)",
-		}
-	case "ripngd":
-		return frrQuestions{
-			"", "show ipv6 ripng", "show ipv6 ripng status", ripngOriginates, ripngNeighbors,
-			"check 'network IFACE' under 'router ripng', and that UDP port 521 passes (a router that only listens is not seen)",
-		}
-	case "babeld":
-		return frrQuestions{
-			"", "show babel route", "show babel neighbor", babelOriginates, babelNeighbors,
-			"check 'network IFACE' under 'router babel', and that UDP port 6696 passes",
-		}
-	}
-	return frrQuestions{}
-}
 
 // ospfOriginates reads `show ip ospf database external self-originate json`.
 func ospfOriginates(text string) map[netip.Prefix]bool {
@@ -151,4 +102,29 @@ func babelOriginates(text string) map[netip.Prefix]bool {
 		}
 	}
 	return out
+}
+
+// eachObject calls visit with every object in a JSON text, at any depth: FRR has
+// moved its objects between arrays and maps from version to version. A text that
+// is no JSON ("% OSPF is not enabled") has none.
+func eachObject(text string, visit func(map[string]any)) {
+	var top any
+	if err := json.NewDecoder(bytes.NewReader([]byte(text))).Decode(&top); err != nil {
+		return
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			visit(v)
+			for _, inner := range v {
+				walk(inner)
+			}
+		case []any:
+			for _, inner := range v {
+				walk(inner)
+			}
+		}
+	}
+	walk(top)
 }

@@ -123,12 +123,12 @@ func TestFRRDiff(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			want, err := frrSection("bgpd", tc.want)
+			want, err := parseSection("bgpd", tc.want)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, s := range frrDiff(frrRunning(tc.run), want, frrHost{owned: owned}) {
+			for _, s := range frrDialect().diff(parseRunning(tc.run), want, managed{owned: owned}) {
 				got = append(got, strings.Join(slices.DeleteFunc([]string{strings.Join(s.blocks, " / "), strings.Join(s.lines, "; ")}, func(s string) bool { return s == "" }), ": "))
 			}
 			if d := cmp.Diff(tc.send, got); d != "" {
@@ -151,7 +151,7 @@ func TestFRRSectionForeign(t *testing.T) {
 		"a smuggled second line": "ip prefix-list KEEPCAST seq 5 deny any\nno router bgp\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := frrSection("bgpd", text)
+			_, err := parseSection("bgpd", text)
 			if !strings.Contains(drivertest.ErrText(err), "is nothing keepcast can keep up to date") {
 				t.Errorf("got %v", err)
 			}
@@ -160,7 +160,7 @@ func TestFRRSectionForeign(t *testing.T) {
 }
 
 func TestFRRRunning(t *testing.T) {
-	got := frrRunning(`interface anycast0
+	got := parseRunning(`interface anycast0
  ip router isis A
  ipv6 router isis A
  isis passive
@@ -181,17 +181,17 @@ router bgp 65001
  neighbor 10.0.0.1 remote-as 1
 exit
 `)
-	want := frrConfig{
-		entries: map[frrKey]frrEntry{},
-		frrBGP:  frrBGP{router: "router bgp 65001", networks: map[netip.Prefix]string{}},
-		redistribute: []frrRedistribute{
-			{"router ospf", "redistribute connected metric-type 1 route-map KEEPCAST", "KEEPCAST"},
-			{"router isis A", "redistribute ipv6 connected level-2 route-map KEEPCAST6", "KEEPCAST6"},
+	want := config{
+		entries:     map[entryKey]entry{},
+		bgpInstance: bgpInstance{router: "router bgp 65001", networks: map[netip.Prefix]string{}, out: map[string]bool{}},
+		redistribute: []redistribution{
+			{[]string{"router ospf"}, "redistribute connected metric-type 1 route-map KEEPCAST", "KEEPCAST"},
+			{[]string{"router isis A"}, "redistribute ipv6 connected level-2 route-map KEEPCAST6", "KEEPCAST6"},
 		},
 		isis:     map[string][]string{"anycast0": {"ip", "ipv6"}},
-		filtered: map[string]bool{},
+		filtered: map[string]bool{}, called: map[string]bool{},
 	}
-	if d := cmp.Diff(want, got, cmp.AllowUnexported(frrConfig{}, frrBGP{}, frrKey{}, frrEntry{}, frrRedistribute{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(config{}, bgpInstance{}, entryKey{}, entry{}, redistribution{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }
@@ -205,11 +205,11 @@ func FuzzFRRRunning(f *testing.F) {
 		if strings.Contains(running+wanted, "\x00") {
 			t.Skip("readAnswer lets no zero byte through")
 		}
-		run, want := frrRunning(running), frrRunning(wanted)
-		if steps := frrDiff(run, run, frrHost{}); len(steps) > 0 {
+		run, want := parseRunning(running), parseRunning(wanted)
+		if steps := frrDialect().diff(run, run, managed{}); len(steps) > 0 {
 			t.Errorf("in sync with itself, yet to send: %v", steps)
 		}
-		for _, s := range frrDiff(run, want, frrHost{}) {
+		for _, s := range frrDialect().diff(run, want, managed{}) {
 			for _, l := range s.lines {
 				if strings.ContainsAny(l, "\n\x00") {
 					t.Errorf("%q is more than one command", l)
@@ -225,9 +225,9 @@ func FuzzFRRRunning(f *testing.F) {
 func TestFRRRunningCut(t *testing.T) {
 	whole := frrOperatorWith("network 192.0.2.1/32 route-map KEEPCAST-A", "!", "ip prefix-list KEEPCAST seq 5 deny any\n")
 	for i := range whole {
-		for _, s := range frrDiff(frrRunning(whole[:i]), frrRunning(""), frrHost{}) {
+		for _, s := range frrDialect().diff(parseRunning(whole[:i]), parseRunning(""), managed{}) {
 			for _, l := range s.lines {
-				if !strings.Contains(l, frrMark) {
+				if !strings.Contains(l, mark) {
 					t.Errorf("cut at %d: %q", i, l)
 				}
 			}

@@ -52,7 +52,7 @@ func TestFRRRealRestart(t *testing.T) {
 	if _, err := f.Observe(t.Context()); err == nil {
 		t.Error("observed a daemon that is down")
 	}
-	if degraded := frrRunning(r.ask("ospfd", "show running-config")).listed()[frrRouteOf(frr4, 0, false).Prefix]; !degraded {
+	if degraded := parseRunning(r.ask("ospfd", "show running-config")).listed()[frrRouteOf(frr4, 0, false).Prefix]; !degraded {
 		t.Error("ospfd did not get its part")
 	}
 
@@ -125,7 +125,7 @@ func TestFRRRealRefused(t *testing.T) {
 	if got := r.networks(frr4); got != frr4+" route-map KEEPCAST-A" {
 		t.Errorf("bgpd has %q", got)
 	}
-	if !frrRunning(r.ask("ospfd", "show running-config")).allows(frr4) {
+	if !parseRunning(r.ask("ospfd", "show running-config")).allows(frr4) {
 		t.Error("ospfd did not get its part")
 	}
 	if err := os.Remove(path); err != nil {
@@ -139,7 +139,7 @@ func TestFRRRealRefused(t *testing.T) {
 	}
 }
 
-func (c frrConfig) allows(prefix string) bool {
+func (c config) allows(prefix string) bool {
 	_, ok := c.listed()[frrRouteOf(prefix, 0, false).Prefix.Masked()]
 	return ok
 }
@@ -212,7 +212,7 @@ func TestFRRRealHangs(t *testing.T) {
 	f := testFRR(r.dir, "bgpd", "ospfd")
 	defer f.Close()
 	frrApply(t, f, frrRouteOf(frr4, driver.Delivered, false))
-	f.all()[1].vty.Timeout = 200 * time.Millisecond
+	f.daemons()[1].vty.Timeout = 200 * time.Millisecond
 	stopped := r.procs["ospfd"].Process
 	if err := stopped.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -227,7 +227,7 @@ func TestFRRRealHangs(t *testing.T) {
 	if err := stopped.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	f.all()[1].vty.Timeout = 10 * time.Second
+	f.daemons()[1].vty.Timeout = 10 * time.Second
 	frrApply(t, f, frrRouteOf(frr4, driver.Announced, false))
 }
 

@@ -56,7 +56,7 @@ func TestFRRRealExamineFresh(t *testing.T) {
 			"ospfd: it does not announce 203.0.113.0/24 by the gate KEEPCAST: add 'redistribute static route-map KEEPCAST' under 'router ospf' to frr.conf",
 		}},
 		"ospfd alone": {"ospfd", "", "no-neighbor", []string{
-			"ospfd: has no neighbor for IPv4, so 192.0.2.53/32 leaves this host by no way of it: " + frrQuestionsOf("ospfd").neighborFix,
+			"ospfd: has no neighbor for IPv4, so 192.0.2.53/32 leaves this host by no way of it: " + frrSpec("ospfd").neighborFix,
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

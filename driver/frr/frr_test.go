@@ -14,13 +14,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 func testFRR(dir string, daemons ...string) *FRR {
-	return &FRR{
-		Directory: dir, Snippet: filepath.Join(dir, "keepcast-frr.conf"), Daemons: daemons, Timeout: 10 * time.Second,
-	}
+	f := newFRR()
+	f.Directory, f.Snippet, f.Daemons, f.Timeout = dir, filepath.Join(dir, "keepcast-frr.conf"), daemons, 10*time.Second
+	return f
 }
 
 // frrRouteOf is a route with the attributes that the configuration sets where
@@ -38,15 +39,15 @@ func frrState(routes ...driver.Route) driver.State {
 }
 
 // frrEvery are the daemons that keepcast can drive.
-func frrEvery() []string { return FRRDaemons() }
+func frrEvery() []string { return frrDialect().names() }
 
 // frrRich is a route with all that a route can be announced with.
 func frrRich(prefix string, degraded bool) driver.Route {
 	r := frrRouteOf(prefix, driver.Announced, degraded)
 	r.Attributes = driver.Attributes{
 		MED: new(uint32(0)), LocalPref: new(uint32(200)), Prepend: 3, Metric: new(uint32(5)),
-		Communities:      []driver.Community{{High: 65535, Low: 0}, {High: 65001, Low: 100}, {High: 65001, Low: 20}},
-		LargeCommunities: []driver.LargeCommunity{{Global: 65001, Local1: 2, Local2: 10}, {Global: 65001, Local1: 1, Local2: 4294967295}},
+		Communities:      []community.Standard{{High: 65535, Low: 0}, {High: 65001, Low: 100}, {High: 65001, Low: 20}},
+		LargeCommunities: []community.Large{{Global: 65001, Local1: 2, Local2: 10}, {Global: 65001, Local1: 1, Local2: 4294967295}},
 	}
 	return r
 }

@@ -198,7 +198,7 @@ func (r *realFRR) start(name string) {
 	r.t.Helper()
 	inside := strings.TrimPrefix(r.dir, r.root)
 	args := []string{"-u", "frr", "-g", "frr", "--vty_socket", inside, "-z", inside + "/zserv.api", "-i", inside + "/" + name + ".pid", "-A", "127.0.0.1", "-P", "0"}
-	if r.configuredBy(name) != frrMgmtd || name == "zebra" {
+	if r.configuredBy(name) != mgmtdName || name == "zebra" {
 		if err := os.WriteFile(filepath.Join(r.dir, "empty.conf"), nil, 0o644); err != nil {
 			r.t.Fatal(err)
 		}
@@ -226,7 +226,7 @@ func (r *realFRR) load(name string) {
 // configuredBy returns the daemon that takes the configuration of another.
 func (r *realFRR) configuredBy(name string) string {
 	if _, err := os.Stat(r.root + "/usr/lib/frr/mgmtd"); err == nil && slices.Contains([]string{"mgmtd", "zebra", "ripd", "ripngd"}, name) {
-		return frrMgmtd
+		return mgmtdName
 	}
 	return name
 }

@@ -9,37 +9,39 @@ import (
 	"strings"
 )
 
-// frrBGP is an instance of BGP: bgpd has one for each VRF.
-type frrBGP struct {
+// bgpInstance is an instance of BGP: bgpd has one for each VRF.
+type bgpInstance struct {
 	router    string                  // its header, "" if there is none
 	networks  map[netip.Prefix]string // network lines in it; the value is what follows the prefix
-	ebgpUsed  bool                    // it leads something through KEEPCAST-EBGP
+	out       map[string]bool         // route-maps of keepcast that lead out to a neighbor
 	unchecked bool                    // it announces a network whether there is a route of it or not
 }
 
-func newFRRBGP() frrBGP { return frrBGP{networks: map[netip.Prefix]string{}} }
+func newBGPInstance() bgpInstance {
+	return bgpInstance{networks: map[netip.Prefix]string{}, out: map[string]bool{}}
+}
 
 // instance returns the instance of BGP in a VRF, an empty one if there is none.
-func (c *frrConfig) instance(vrf string) *frrBGP {
+func (c *config) instance(vrf string) *bgpInstance {
 	if vrf == "" {
-		return &c.frrBGP
+		return &c.bgpInstance
 	}
 	if c.vrfs == nil {
-		c.vrfs = map[string]*frrBGP{}
+		c.vrfs = map[string]*bgpInstance{}
 	}
 	if c.vrfs[vrf] == nil {
-		c.vrfs[vrf] = new(newFRRBGP())
+		c.vrfs[vrf] = new(newBGPInstance())
 	}
 	return c.vrfs[vrf]
 }
 
 // add takes in a line of the instance.
-func (b *frrBGP) add(blocks []string, line string, words []string) bool {
-	if len(blocks) == 1 && (line == frrFamily(netip.IPv4Unspecified()) || line == frrFamily(netip.IPv6Unspecified())) {
+func (b *bgpInstance) add(blocks []string, line string, words []string) bool {
+	if len(blocks) == 1 && (line == familyHeader(netip.IPv4Unspecified()) || line == familyHeader(netip.IPv6Unspecified())) {
 		return true
 	}
-	if words[0] == "neighbor" && words[len(words)-1] == "out" && frrRouteMap(words) == frrEBGP {
-		b.ebgpUsed = true
+	if name := routeMapOf(words); words[0] == "neighbor" && words[len(words)-1] == "out" && strings.HasPrefix(name, mark) {
+		b.out[name] = true
 	}
 	// Shown only where it is off, by this line or by an "frr version" before 7.4.
 	b.unchecked = b.unchecked || line == "no bgp network import-check"
@@ -47,7 +49,7 @@ func (b *frrBGP) add(blocks []string, line string, words []string) bool {
 		return false
 	}
 	p, err := netip.ParsePrefix(words[1])
-	if err != nil || len(blocks) == 2 && blocks[1] != frrFamily(p.Addr()) || len(blocks) > 2 {
+	if err != nil || len(blocks) == 2 && blocks[1] != familyHeader(p.Addr()) || len(blocks) > 2 {
 		return false
 	}
 	b.networks[p.Masked()] = strings.Join(words[2:], " ")
@@ -56,8 +58,8 @@ func (b *frrBGP) add(blocks []string, line string, words []string) bool {
 
 // instances calls yield with each instance and its VRF, the default one first, the
 // others by name.
-func (c frrConfig) instances() iter.Seq2[string, *frrBGP] {
-	return func(yield func(string, *frrBGP) bool) {
+func (c config) instances() iter.Seq2[string, *bgpInstance] {
+	return func(yield func(string, *bgpInstance) bool) {
 		for _, vrf := range append([]string{""}, slices.Sorted(maps.Keys(c.vrfs))...) {
 			if !yield(vrf, c.instance(vrf)) {
 				return
@@ -66,15 +68,15 @@ func (c frrConfig) instances() iter.Seq2[string, *frrBGP] {
 	}
 }
 
-// in returns the configuration as it is for what is in a VRF.
-func (c frrConfig) in(vrf string) frrConfig {
-	c.redistribute = slices.DeleteFunc(slices.Clone(c.redistribute), func(r frrRedistribute) bool { return frrVRFOf(r.router) != vrf })
-	c.frrBGP = *c.instance(vrf)
+// inVRF returns the configuration as it is for what is in a VRF.
+func (c config) inVRF(vrf string) config {
+	c.redistribute = slices.DeleteFunc(slices.Clone(c.redistribute), func(r redistribution) bool { return vrfOf(r.router()) != vrf })
+	c.bgpInstance = *c.instance(vrf)
 	return c
 }
 
 // spread puts each network line into the instance of its VRF.
-func (c *frrConfig) spread(vrfs map[netip.Prefix]string) {
+func (c *config) spread(vrfs map[netip.Prefix]string) {
 	for _, p := range sortedPrefixes(c.networks) {
 		if vrfs[p] != "" {
 			c.instance(vrfs[p]).networks[p] = c.networks[p]
@@ -85,11 +87,11 @@ func (c *frrConfig) spread(vrfs map[netip.Prefix]string) {
 
 // entered returns the prefixes of keepcast's network lines; the value tells
 // whether as degraded.
-func (b frrBGP) entered(owned map[netip.Prefix]bool) map[netip.Prefix]bool {
+func (b bgpInstance) entered(owned map[netip.Prefix]bool) map[netip.Prefix]bool {
 	out := map[netip.Prefix]bool{}
 	for p, rest := range b.networks {
-		name := frrRouteMap(strings.Fields(rest))
-		if owned[p] || strings.HasPrefix(name, frrMark) {
+		name := routeMapOf(strings.Fields(rest))
+		if owned[p] || strings.HasPrefix(name, mark) {
 			out[p] = strings.HasSuffix(name, "-DEGRADED")
 		}
 	}
@@ -97,7 +99,7 @@ func (b frrBGP) entered(owned map[netip.Prefix]bool) map[netip.Prefix]bool {
 }
 
 // as returns the number of the own AS as the operator spells it, or "".
-func (b frrBGP) as() string {
+func (b bgpInstance) as() string {
 	if words := strings.Fields(b.router); len(words) > 2 {
 		return words[2]
 	}
@@ -105,7 +107,7 @@ func (b frrBGP) as() string {
 }
 
 // as returns the number of the own AS: of the default instance, or else of another.
-func (c frrConfig) as() string {
+func (c config) as() string {
 	number := ""
 	for _, bgp := range c.instances() {
 		number = cmp.Or(number, bgp.as())

@@ -9,9 +9,38 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
+// neighbor is a neighbor, and what an operator can do about one that is down.
+type neighbor struct {
+	driver.Neighbor
+	iface string // of an adjacency
+	shut  bool   // the operator took it down
+	fix   string
+}
+
+// neighborsDown returns a finding for each neighbor that is down. It is the worse
+// if none is left to announce to.
+func neighborsDown(daemon string, neighbors []neighbor) []driver.Finding {
+	level := driver.LevelError
+	if slices.ContainsFunc(neighbors, func(n neighbor) bool { return n.Up }) {
+		level = driver.LevelWarning
+	}
+	var out []driver.Finding
+	for _, n := range neighbors {
+		if n.Up {
+			continue
+		}
+		found := driver.Finding{Name: "session-down", Level: level, Subject: daemon + " neighbor " + n.Name, Text: "is down: " + n.Detail, Fix: n.fix}
+		if n.shut {
+			found.Level = driver.LevelInfo
+		}
+		out = append(out, found)
+	}
+	return out
+}
+
 // ospfNeighbors reads `show ip ospf neighbor json`.
-func ospfNeighbors(text string) []frrNeighbor {
-	var out []frrNeighbor
+func ospfNeighbors(text string) []neighbor {
+	var out []neighbor
 	eachObject(text, func(o map[string]any) {
 		// The objects hang in lists under the router id, which is no part of them.
 		for id, v := range o {
@@ -35,8 +64,8 @@ func ospfNeighbors(text string) []frrNeighbor {
 }
 
 // ospf6Neighbors reads `show ipv6 ospf6 neighbor json`.
-func ospf6Neighbors(text string) []frrNeighbor {
-	var out []frrNeighbor
+func ospf6Neighbors(text string) []neighbor {
+	var out []neighbor
 	eachObject(text, func(n map[string]any) {
 		id, _ := n["neighborId"].(string)
 		iface, _ := n["interfaceName"].(string)
@@ -52,14 +81,14 @@ func ospf6Neighbors(text string) []frrNeighbor {
 // ospfNeighbor returns one neighbor of OSPF, none for what is not one. Two
 // routers of a LAN of which neither is designated stay in 2-Way: they are sent
 // everything by way of the designated router (RFC 2328, 10.4).
-func ospfNeighbor(kind, id, iface, state string) []frrNeighbor {
+func ospfNeighbor(kind, id, iface, state string) []neighbor {
 	short, _, _ := strings.Cut(state, "/")
 	if id == "" || iface == "" || short == "" || short == "2-Way" || short == "Twoway" {
 		return nil
 	}
-	n := frrNeighbor{Neighbor: driver.Neighbor{Name: kind + " " + id + " on " + iface, Protocol: "ospf", Up: short == "Full"}, iface: iface}
+	n := neighbor{Neighbor: driver.Neighbor{Name: kind + " " + id + " on " + iface, Protocol: "ospf", Up: short == "Full"}, iface: iface}
 	if n.Up {
-		return []frrNeighbor{n}
+		return []neighbor{n}
 	}
 	n.Detail = "the adjacency is in state " + short
 	switch short {
@@ -71,13 +100,13 @@ func ospfNeighbor(kind, id, iface, state string) []frrNeighbor {
 	default:
 		n.fix = "check the link " + iface + " and the neighbor"
 	}
-	return []frrNeighbor{n}
+	return []neighbor{n}
 }
 
 // isisNeighbors reads `show isis neighbor detail`: a line with the name, then
 // indented ones. A neighbor has an adjacency for each level.
-func isisNeighbors(text string) []frrNeighbor {
-	var out []frrNeighbor
+func isisNeighbors(text string) []neighbor {
+	var out []neighbor
 	name := ""
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
@@ -96,8 +125,8 @@ func isisNeighbors(text string) []frrNeighbor {
 	return byName(out)
 }
 
-func isisNeighbor(name, iface, state string) frrNeighbor {
-	n := frrNeighbor{Neighbor: driver.Neighbor{Name: "isis " + name + " on " + iface, Protocol: "isis", Up: state == "Up"}, iface: iface}
+func isisNeighbor(name, iface, state string) neighbor {
+	n := neighbor{Neighbor: driver.Neighbor{Name: "isis " + name + " on " + iface, Protocol: "isis", Up: state == "Up"}, iface: iface}
 	if !n.Up {
 		// An adjacency that is not up has not told its families yet.
 		n.IPv4, n.IPv6 = true, true
@@ -116,7 +145,7 @@ func isisValue(line, key string) string {
 
 // ripNeighbors reads the sources of information in `show ip rip status`. RIP has no
 // sessions: a neighbor is one whose updates have been heard.
-func ripNeighbors(text string) []frrNeighbor {
+func ripNeighbors(text string) []neighbor {
 	out := ripSources("rip", text)
 	for i := range out {
 		out[i].IPv4 = true
@@ -125,7 +154,7 @@ func ripNeighbors(text string) []frrNeighbor {
 }
 
 // ripngNeighbors reads `show ipv6 ripng status`.
-func ripngNeighbors(text string) []frrNeighbor {
+func ripngNeighbors(text string) []neighbor {
 	out := ripSources("ripng", text)
 	for i := range out {
 		out[i].IPv6 = true
@@ -135,20 +164,20 @@ func ripngNeighbors(text string) []frrNeighbor {
 
 // ripSources reads rows of gateway, bad packets, bad routes, distance and last
 // update. RIPng breaks the row after the gateway.
-func ripSources(kind, text string) []frrNeighbor {
+func ripSources(kind, text string) []neighbor {
 	_, table, found := strings.Cut(text, "Last Update")
 	if !found {
 		return nil
 	}
 	table, _, _ = strings.Cut(table, "Distance: ")
 	timeout := ripTimeout(text)
-	var out []frrNeighbor
+	var out []neighbor
 	for row := range slices.Chunk(strings.Fields(table), 5) {
 		if len(row) < 5 {
 			break
 		}
 		silent, known := clock(row[4])
-		n := frrNeighbor{Neighbor: driver.Neighbor{Name: kind + " " + row[0], Protocol: "rip", Up: known && silent <= timeout}}
+		n := neighbor{Neighbor: driver.Neighbor{Name: kind + " " + row[0], Protocol: "rip", Up: known && silent <= timeout}}
 		if !n.Up {
 			n.Detail = "no update of it since " + row[4]
 			n.fix = "check the link to it, and that it still speaks RIP"
@@ -184,8 +213,8 @@ func clock(text string) (seconds int, ok bool) {
 
 // babelNeighbors reads `show babel neighbor`: "Neighbour ADDRESS dev IFACE reach
 // ffff rxcost 256 txcost 256 rtt 0.000 rttcost 0.", with " (down)" if the interface is.
-func babelNeighbors(text string) []frrNeighbor {
-	var out []frrNeighbor
+func babelNeighbors(text string) []neighbor {
+	var out []neighbor
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
 		if len(words) < 10 || words[0] != "Neighbour" || words[2] != "dev" {
@@ -193,7 +222,7 @@ func babelNeighbors(text string) []frrNeighbor {
 		}
 		// 65535 is an infinite cost: it is not heard, or does not hear us (RFC 8966, 3.4.3).
 		heard := words[4] == "reach" && words[5] != "0000" && words[7] != "65535" && words[9] != "65535"
-		n := frrNeighbor{Neighbor: driver.Neighbor{
+		n := neighbor{Neighbor: driver.Neighbor{
 			Name: "babel " + words[1] + " on " + words[3], Protocol: "babel", IPv4: true, IPv6: true,
 			Up: heard && !strings.Contains(line, "(down)"),
 		}}
@@ -208,8 +237,8 @@ func babelNeighbors(text string) []frrNeighbor {
 
 // byName sorts neighbors and makes one of those of one name: it is up if one of
 // its adjacencies is, and takes what any of them does.
-func byName(all []frrNeighbor) []frrNeighbor {
-	one := map[string]frrNeighbor{}
+func byName(all []neighbor) []neighbor {
+	one := map[string]neighbor{}
 	for _, n := range all {
 		was, twice := one[n.Name]
 		if twice && was.Up && !n.Up {
@@ -220,7 +249,7 @@ func byName(all []frrNeighbor) []frrNeighbor {
 		}
 		one[n.Name] = n
 	}
-	out := make([]frrNeighbor, 0, len(one))
+	out := make([]neighbor, 0, len(one))
 	for _, name := range slices.Sorted(maps.Keys(one)) {
 		out = append(out, one[name])
 	}

@@ -1,13 +1,13 @@
 package frr
 
 import (
-	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -25,7 +25,7 @@ func frrSaid(t *testing.T, version, name string) string {
 }
 
 // frrShown writes neighbors as "name family... up" or "name family... detail".
-func frrShown(all []frrNeighbor) []string {
+func frrShown(all []neighbor) []string {
 	var out []string
 	for _, n := range all {
 		line := n.Name
@@ -44,17 +44,16 @@ func frrShown(all []frrNeighbor) []string {
 }
 
 func TestFRRNeighbors(t *testing.T) {
-	bgp := func(text string) []frrNeighbor {
-		var out []frrNeighbor
-		peers := bgpPeers(text)
-		for _, name := range slices.Sorted(maps.Keys(peers)) {
-			out = append(out, peers[name].neighbor(name))
+	bgp := func(text string) []neighbor {
+		var out []neighbor
+		for _, p := range frrPeers(text) {
+			out = append(out, p.neighbor())
 		}
 		return out
 	}
 	noRoute := ": the session is in state Active: there is no route to it"
 	for name, tc := range map[string]struct {
-		read  func(string) []frrNeighbor
+		read  func(string) []neighbor
 		texts []string
 		want  []string
 	}{
@@ -175,20 +174,17 @@ func TestFRRTables(t *testing.T) {
 
 // What is sent to nobody, is said why of the neighbors that are up.
 func TestBGPNotExported(t *testing.T) {
-	said := bgpPeers(frrSaid(t, "84", "bgpd-neighbors.json"))
-	only := func(names ...string) map[string]bgpPeer {
-		out := map[string]bgpPeer{}
-		for _, name := range names {
-			out[name] = said[name]
-		}
-		return out
+	said := frrPeers(frrSaid(t, "84", "bgpd-neighbors.json"))
+	only := func(names ...string) []peer {
+		return slices.DeleteFunc(slices.Clone(said), func(p peer) bool { return !slices.Contains(names, p.name) })
 	}
-	free := said["10.99.6.2"]
-	free.Families = map[string]bgpPolicy{"ipv4Unicast": {}}
-	young := said["nh0"]
-	young.Up = 1000
+	free := only("10.99.6.2")[0]
+	free.name, free.active = "x", map[string]policy{"IPv4": {}}
+	young := only("nh0")[0]
+	young.upFor = time.Second
+	d := testFRR(t.TempDir(), "bgpd").daemon("bgpd")
 	for name, tc := range map[string]struct {
-		peers     map[string]bgpPeer
+		peers     []peer
 		text, fix string
 	}{
 		"no policy": {
@@ -204,12 +200,12 @@ func TestBGPNotExported(t *testing.T) {
 			"router bgp 65001\n address-family ipv4 unicast\n  neighbor fd99::2 activate\nand the same there",
 		},
 		"free": {
-			map[string]bgpPeer{"x": free},
+			[]peer{free},
 			"is sent to no neighbor, although nothing is known to hold it back (x is up)",
 			"look at 'show bgp neighbors x advertised-routes' in vtysh, and at the neighbor's advertisement-interval",
 		},
 		"all down":    {only("10.99.0.2", "10.99.4.2"), "", ""},
-		"just up":     {map[string]bgpPeer{"nh0": young}, "", ""},
+		"just up":     {[]peer{young}, "", ""},
 		"no neighbor": {nil, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -217,7 +213,7 @@ func TestBGPNotExported(t *testing.T) {
 			if tc.text != "" {
 				want = []driver.Finding{{Name: "not-exported", Level: driver.LevelError, Subject: "bgpd 192.0.2.53/32", Text: tc.text, Fix: tc.fix}}
 			}
-			if d := cmp.Diff(want, bgpNotExported(netip.MustParsePrefix("192.0.2.53/32"), tc.peers)); d != "" {
+			if d := cmp.Diff(want, d.notExported(netip.MustParsePrefix("192.0.2.53/32"), tc.peers)); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
@@ -226,10 +222,9 @@ func TestBGPNotExported(t *testing.T) {
 
 func TestBGPPath(t *testing.T) {
 	for _, version := range []string{"84", "103"} {
-		p := bgpPathOf(frrSaid(t, version, "bgpd-prefix.json"))
-		since, ok := p.originated()
-		if d := cmp.Diff([]string{"10.99.6.2"}, slices.Sorted(maps.Keys(p.To))); d != "" || !ok || since.Year() < 2020 {
-			t.Errorf("%s: since %s, %t, sent to (-want +got):\n%s", version, since, ok, d)
+		p := frrPath(frrSaid(t, version, "bgpd-prefix.json"))
+		if d := cmp.Diff([]string{"10.99.6.2"}, p.to); d != "" || !p.valid || p.since.Year() < 2020 {
+			t.Errorf("%s: since %s, %t, sent to (-want +got):\n%s", version, p.since, p.valid, d)
 		}
 	}
 }
@@ -248,12 +243,12 @@ func FuzzFRRNeighbors(f *testing.F) {
 		f.Add(string(text))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for name, p := range bgpPeers(text) {
-			p.neighbor(name)
+		for _, p := range frrPeers(text) {
+			p.neighbor()
 		}
-		bgpPathOf(text).originated()
+		frrPath(text)
 		for _, daemon := range []string{"ospfd", "ospf6d", "isisd", "ripd", "ripngd", "babeld"} {
-			q := frrQuestionsOf(daemon)
+			q := frrSpec(daemon)
 			q.readOriginated(text)
 			seen := map[string]bool{}
 			for _, n := range q.readNeighbors(text) {

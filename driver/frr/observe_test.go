@@ -18,15 +18,14 @@ import (
 // What is to be announced is there once all that carry it have it, what is to be
 // withdrawn while any has it, whatever became of the others.
 func TestFRRTogether(t *testing.T) {
-	has := frrSight{held: map[netip.Prefix]bool{netip.MustParsePrefix(frr4): false}}
-	hasNot := frrSight{}
+	has := observation{held: map[netip.Prefix]bool{netip.MustParsePrefix(frr4): false}}
+	hasNot := observation{}
 	silent, down := errors.New("ospfd: no answer"), fmt.Errorf("ospfd %w", driver.ErrNotRunning)
-	bgpd, _ := frrRoleOf("bgpd")
-	ospfd, _ := frrRoleOf("ospfd")
+	bgpd, ospfd := frrSpec("bgpd"), frrSpec("ospfd")
 	for name, tc := range map[string]struct {
 		asked  driver.Presence
-		bgpd   frrSight
-		ospfd  frrSight
+		bgpd   observation
+		ospfd  observation
 		err    error // of ospfd
 		seen   bool
 		unsure bool
@@ -41,8 +40,8 @@ func TestFRRTogether(t *testing.T) {
 		"one is down, wanted":               {driver.Announced, has, hasNot, down, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			looks := newFRRLooks(2)
-			err := errors.Join(looks.took(0, bgpd, tc.bgpd, nil), looks.took(1, ospfd, tc.ospfd, tc.err))
+			looks := newObservations(2)
+			err := errors.Join(looks.add(0, bgpd, tc.bgpd, nil), looks.add(1, ospfd, tc.ospfd, tc.err))
 			seen, err := looks.together(frrState(frrRouteOf(frr4, tc.asked, false)), err)
 			if got := len(seen.Routes) > 0; got != tc.seen || seen.Neighbors == nil {
 				t.Errorf("seen %+v", seen)
@@ -52,8 +51,8 @@ func TestFRRTogether(t *testing.T) {
 			}
 		})
 	}
-	looks := newFRRLooks(2)
-	err := errors.Join(looks.took(0, bgpd, hasNot, down), looks.took(1, ospfd, hasNot, silent))
+	looks := newObservations(2)
+	err := errors.Join(looks.add(0, bgpd, hasNot, down), looks.add(1, ospfd, hasNot, silent))
 	if seen, err := looks.together(driver.State{}, err); errors.Is(err, driver.ErrNotRunning) || !errors.Is(err, silent) || seen.Neighbors != nil {
 		t.Errorf("one down, one silent: %+v, %v", seen, err)
 	}
@@ -78,7 +77,7 @@ func TestQuaggaObservePartly(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	q.all()[1].vty.Timeout = 100 * time.Millisecond
+	q.daemons()[1].vty.Timeout = 100 * time.Millisecond
 	seen, err = q.Observe(t.Context())
 	if d := cmp.Diff(want, frrExports(seen)); d != "" || err == nil || errors.Is(err, driver.ErrNotRunning) {
 		t.Errorf("ospfd hangs (-want +got):\n%s%v", d, err)

@@ -260,7 +260,7 @@ func (f *fakeQuagga) taken() []string {
 // which set lines.
 func (f *fakeQuagga) passes(routeMap, prefix string) string {
 	f.mu.Lock()
-	c := quaggaRunning(f.running())
+	c := parseQuagga(f.running())
 	f.mu.Unlock()
 	for _, k := range sortedKeys(c.entries) {
 		if k.kind != "route-map" || k.name != routeMap {
@@ -282,8 +282,11 @@ func (f *fakeQuagga) passes(routeMap, prefix string) string {
 	return "deny"
 }
 
+// parseQuagga reads a running configuration of Quagga.
+func parseQuagga(text string) config { return parseRunning(readQuagga(text)) }
+
 // inList tells whether a prefix-list permits p.
-func (c frrConfig) inList(name string, p netip.Prefix) bool {
+func (c config) inList(name string, p netip.Prefix) bool {
 	for _, k := range sortedKeys(c.entries) {
 		if action, value, _ := strings.Cut(c.entries[k].head, " "); k.kind != "route-map" && k.name == name && (value == p.String() || value == "any") {
 			return action == "permit"

@@ -46,14 +46,14 @@ type quaggaGroup struct {
 	Path              []uint32      `doc:"The own AS, as often as it is to be repeated."`
 }
 
-// Render implements Renderer.
-func (q *Quagga) Render(want driver.State) ([]byte, error) {
-	data := quaggaData{AS: q.AS, Daemons: q.Daemons}
+// renderQuagga renders the snippet of Quagga.
+func renderQuagga(s settings, dir string, desired driver.State) ([]byte, error) {
+	data := quaggaData{AS: s.as, Daemons: s.daemons}
 	announced := map[netip.Prefix]driver.Route{}
-	for _, r := range want.Announced() {
+	for _, r := range desired.Announced() {
 		announced[r.Prefix.Masked()] = r
 	}
-	names := services(want)
+	names := servicesOf(desired)
 	groups := map[string]*quaggaGroup{}
 	for _, p := range sortedPrefixes(names) {
 		r, ok := announced[p]
@@ -64,7 +64,7 @@ func (q *Quagga) Render(want driver.State) ([]byte, error) {
 		route := quaggaRoute{Prefix: p, Service: names[p], Seq: 5 * (len(*list) + 1), Announced: ok, PrefixOnly: ok && r.PrefixOnly}
 		*list = append(*list, route)
 		if ok && !r.Attributes.IsZero() {
-			q.group(groups, r.Attributes).add(route)
+			quaggaGroupOf(groups, r.Attributes, s.as).add(route)
 		}
 	}
 	for _, g := range groups {
@@ -72,17 +72,17 @@ func (q *Quagga) Render(want driver.State) ([]byte, error) {
 	}
 	slices.SortFunc(data.Groups, func(a, b *quaggaGroup) int { return cmp.Compare(a.Name, b.Name) })
 	number(data.Groups)
-	return templates.Render(q.host.Templates, quaggaTemplate, data)
+	return templates.Render(dir, quaggaTemplate, data)
 }
 
-// group returns the group of these attributes.
-func (q *Quagga) group(groups map[string]*quaggaGroup, a driver.Attributes) *quaggaGroup {
+// quaggaGroupOf returns the group of these attributes.
+func quaggaGroupOf(groups map[string]*quaggaGroup, a driver.Attributes, as uint32) *quaggaGroup {
 	text := canonicalAttributes(a)
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(text)) // never fails (hash.Hash)
 	name := fmt.Sprintf("%08X", h.Sum32())
 	if groups[text] == nil {
-		groups[text] = &quaggaGroup{Attributes: a, Name: name, Seq: 1 + int(h.Sum32()%(quaggaLast-1)), Path: slices.Repeat([]uint32{q.AS}, a.Prepend)}
+		groups[text] = &quaggaGroup{Attributes: a, Name: name, Seq: 1 + int(h.Sum32()%(quaggaLast-1)), Path: slices.Repeat([]uint32{as}, a.Prepend)}
 	}
 	return groups[text]
 }
@@ -117,4 +117,13 @@ func canonicalAttributes(a driver.Attributes) string {
 	}
 	fmt.Fprint(&b, a.Prepend, a.Communities)
 	return b.String()
+}
+
+// servicesOf returns the name of the service of each prefix.
+func servicesOf(s driver.State) map[netip.Prefix]string {
+	out := map[netip.Prefix]string{}
+	for _, r := range slices.Backward(s.Routes) {
+		out[r.Prefix.Masked()] = r.Service
+	}
+	return out
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 )
 
 func TestQuaggaTables(t *testing.T) {
@@ -49,16 +50,16 @@ func TestQuaggaPath(t *testing.T) {
 		"none":    {"% Network not in table\n", nil, "0001-01-01", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to, since, ok := quaggaPath(tc.text)
-			if !slices.Equal(to, tc.to) || since.Format("2006-01-02") != tc.date || ok != tc.ok {
-				t.Errorf("got %q, %s, %t", to, since, ok)
+			got := quaggaPath(tc.text)
+			if !slices.Equal(got.to, tc.to) || got.since.Format("2006-01-02") != tc.date || got.valid != tc.ok {
+				t.Errorf("got %+v", got)
 			}
 		})
 	}
 }
 
 func TestQuaggaPeers(t *testing.T) {
-	var all []frrNeighbor
+	var all []neighbor
 	for _, p := range quaggaPeers(quaggaNeighbors) {
 		all = append(all, p.neighbor())
 	}
@@ -130,7 +131,7 @@ func TestQuaggaObserve(t *testing.T) {
 func TestQuaggaLacks(t *testing.T) {
 	network := quaggaRouteOf("203.0.113.0/24", driver.Announced, driver.Attributes{})
 	network.PrefixOnly = true
-	large := quaggaRouteOf(frr4, driver.Announced, driver.Attributes{LargeCommunities: []driver.LargeCommunity{{Global: 1, Local1: 2, Local2: 3}}})
+	large := quaggaRouteOf(frr4, driver.Announced, driver.Attributes{LargeCommunities: []community.Large{{Global: 1, Local1: 2, Local2: 3}}})
 	both := large
 	both.Attributes.MED = new(uint32(1))
 	for name, tc := range map[string]struct {
@@ -158,8 +159,8 @@ func TestQuaggaLacks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := testQuagga(t.TempDir(), tc.daemon).daemon(tc.daemon)
-			run, want := quaggaRunning(tc.running), frrState(tc.route)
-			if d := cmp.Diff(tc.want, frrFound(d.findings(run, want))); d != "" {
+			run, want := parseQuagga(tc.running), frrState(tc.route)
+			if d := cmp.Diff(tc.want, frrFound(d.vrfFindings(run, want))); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
@@ -170,8 +171,8 @@ func TestQuaggaLacks(t *testing.T) {
 func TestQuaggaPrependNothing(t *testing.T) {
 	q := testQuagga(t.TempDir(), "bgpd")
 	q.AS = 0
-	run := quaggaRunning("router bgp 65001\n redistribute connected route-map KEEPCAST\n neighbor 10.0.0.1 route-map KEEPCAST-EBGP out\n")
-	found := q.daemon("bgpd").findings(run, frrState(quaggaRouteOf(frr4, driver.Announced, quaggaWorse), quaggaRouteOf("192.0.2.9/32", driver.Announced, quaggaWorse)))
+	run := parseQuagga("router bgp 65001\n redistribute connected route-map KEEPCAST\n neighbor 10.0.0.1 route-map KEEPCAST-EBGP out\n")
+	found := q.daemon("bgpd").vrfFindings(run, frrState(quaggaRouteOf(frr4, driver.Announced, quaggaWorse), quaggaRouteOf("192.0.2.9/32", driver.Announced, quaggaWorse)))
 	want := []driver.Finding{{
 		Name: "prepend-unused", Level: driver.LevelWarning, Subject: "bgpd", Text: "the path of 192.0.2.9/32 is not made longer: the driver's setting as is 0",
 		Fix: "as: 65001\nin the driver's settings, the own AS number",
@@ -189,7 +190,7 @@ func TestQuaggaCommunities(t *testing.T) {
 		"set community none":                                    "set community none",
 		"set metric 5":                                          "set metric 5",
 	} {
-		if got := frrAttribute(strings.Fields(in)); got != want {
+		if got := canonicalAttribute(strings.Fields(in)); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
@@ -218,14 +219,14 @@ func FuzzQuagga(f *testing.F) {
 		for _, p := range quaggaPeers(text) {
 			p.neighbor()
 		}
-		frrExam{daemon: "bgpd", quagga: true, running: text, neighbors: text, state: text}.quaggaFindings()
-		frrExam{daemon: "isisd", quagga: true, running: text}.quaggaFindings()
-		c := quaggaRunning(text).frrConfig
-		if steps := quaggaDiff(c, c, nil); len(steps) > 0 && c.router != "" {
+		exam{spec: quaggaDialect().spec("bgpd"), running: readQuagga(text), neighbors: text, state: text}.all()
+		exam{spec: quaggaDialect().spec("isisd"), running: readQuagga(text)}.all()
+		c := parseQuagga(text)
+		if steps := quaggaDialect().diff(c, c, managed{}); len(steps) > 0 && c.router != "" {
 			t.Errorf("the difference to itself is %v", steps)
 		}
-		if once := quaggaText(text); quaggaText(once) != once {
-			t.Errorf("%q becomes %q and then %q", text, once, quaggaText(once))
+		if once := readQuagga(text); readQuagga(once) != once {
+			t.Errorf("%q becomes %q and then %q", text, once, readQuagga(once))
 		}
 	})
 }

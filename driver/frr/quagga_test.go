@@ -12,21 +12,22 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 func testQuagga(dir string, daemons ...string) *Quagga {
-	return &Quagga{
-		Directory: dir, Snippet: filepath.Join(dir, "keepcast-quagga.conf"), Daemons: daemons, AS: 65001, Timeout: 10 * time.Second,
-	}
+	q := newQuagga()
+	q.Directory, q.Snippet, q.Daemons, q.AS, q.Timeout = dir, filepath.Join(dir, "keepcast-quagga.conf"), daemons, 65001, 10*time.Second
+	return q
 }
 
 // quaggaThere is a prefix that every host has an address of.
 const quaggaThere = "127.0.0.0/8"
 
 var (
-	quaggaWorse = driver.Attributes{MED: new(uint32(1000)), LocalPref: new(uint32(50)), Prepend: 2, Communities: []driver.Community{{High: 65535, Low: 65281}, {High: 65001, Low: 100}}, Metric: new(uint32(20000))}
-	quaggaOther = driver.Attributes{MED: new(uint32(7)), Communities: []driver.Community{{High: 65535, Low: 0}}}
+	quaggaWorse = driver.Attributes{MED: new(uint32(1000)), LocalPref: new(uint32(50)), Prepend: 2, Communities: []community.Standard{{High: 65535, Low: 65281}, {High: 65001, Low: 100}}, Metric: new(uint32(20000))}
+	quaggaOther = driver.Attributes{MED: new(uint32(7)), Communities: []community.Standard{{High: 65535, Low: 0}}}
 )
 
 func quaggaRouteOf(prefix string, p driver.Presence, a driver.Attributes) driver.Route {
@@ -54,13 +55,13 @@ func TestQuaggaGolden(t *testing.T) {
 	}
 	for name, want := range map[string]driver.State{"quagga-some.golden": frrState(routes...), "quagga-none.golden": frrState()} {
 		t.Run(name, func(t *testing.T) {
-			q := testQuagga("/run/quagga", QuaggaDaemons()...)
+			q := testQuagga("/run/quagga", quaggaDialect().names()...)
 			got, err := q.Render(want)
 			if err != nil {
 				t.Fatal(err)
 			}
 			drivertest.Golden(t, name, got)
-			sections, err := quaggaSections(got)
+			sections, err := quaggaDialect().parseSections(got)
 			if err != nil || len(sections) != 2 {
 				t.Errorf("sections %v, %v", sections, err)
 			}
@@ -268,15 +269,21 @@ func TestQuaggaISISd(t *testing.T) {
 	}
 }
 
+func quaggaAt(directory, snippet string, daemons ...string) *Quagga {
+	q := newQuagga()
+	q.Directory, q.Snippet, q.Daemons = directory, snippet, daemons
+	return q
+}
+
 func TestQuaggaValidate(t *testing.T) {
 	for name, tc := range map[string]struct {
 		q    *Quagga
 		want string
 	}{
-		"fine":     {&Quagga{Directory: "/run/quagga", Snippet: "/var/lib/keepcast/quagga.conf", Daemons: []string{"bgpd", "isisd"}}, ""},
-		"relative": {&Quagga{Directory: "run", Snippet: "quagga.conf", Daemons: []string{"bgpd"}}, "directory: \"run\" is not an absolute path\nsnippet: \"quagga.conf\" is not an absolute path"},
-		"none":     {&Quagga{Directory: "/r", Snippet: "/s"}, "daemons: none given (bgpd, ospfd, isisd)"},
-		"not one":  {&Quagga{Directory: "/r", Snippet: "/s", Daemons: []string{"ripd", "bgpd", "bgpd"}}, "daemons: \"ripd\" cannot be driven (bgpd, ospfd, isisd can)\ndaemons: \"bgpd\" twice"},
+		"fine":     {quaggaAt("/run/quagga", "/var/lib/keepcast/quagga.conf", "bgpd", "isisd"), ""},
+		"relative": {quaggaAt("run", "quagga.conf", "bgpd"), "directory: \"run\" is not an absolute path\nsnippet: \"quagga.conf\" is not an absolute path"},
+		"none":     {quaggaAt("/r", "/s"), "daemons: none given (bgpd, ospfd, isisd)"},
+		"not one":  {quaggaAt("/r", "/s", "ripd", "bgpd", "bgpd"), "daemons: \"ripd\" cannot be driven (bgpd, ospfd, isisd can)\ndaemons: \"bgpd\" twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := drivertest.ErrText(tc.q.Validate()); got != tc.want {

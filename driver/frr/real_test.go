@@ -172,14 +172,14 @@ func TestFRRRealAddressesChange(t *testing.T) {
 			want = append(want, route.Prefix.String())
 		}
 		var got []string
-		for _, p := range sortedPrefixes(frrRunning(r.ask("ospfd", "show running-config")).listed()) {
+		for _, p := range sortedPrefixes(parseRunning(r.ask("ospfd", "show running-config")).listed()) {
 			got = append(got, p.String())
 		}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("ospfd permits (-want +got):\n%s", d)
 		}
 		got = nil
-		for _, p := range sortedPrefixes(frrRunning(r.ask("bgpd", "show running-config")).entered(nil)) {
+		for _, p := range sortedPrefixes(parseRunning(r.ask("bgpd", "show running-config")).entered(nil)) {
 			got = append(got, p.String())
 		}
 		if d := cmp.Diff(want, got); d != "" {

@@ -10,19 +10,20 @@ import (
 	"strings"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 	"github.com/keepcast/keepcast/templates"
 )
 
-// frrTag is the tag of what keepcast announces in bgpd, and that plus n of what
+// tagBase is the tag of what keepcast announces in bgpd, and that plus n of what
 // is to have its path made longer n times towards eBGP neighbors. A tag is not
 // sent to anybody. (4786 is the RFC on the operation of anycast services.)
-const frrTag = 4786000
+const tagBase = 4786000
 
 // The route-map entries of a family: their numbers are stable, so that a change of
 // one group touches no other's.
 const (
-	frrSeqGroup = 2     // the first that a group of routes can have; 1 is that of the withdrawn ones in RIP
-	frrSeqBase  = 65535 // that of the routes without a metric of their own
+	seqGroup = 2     // the first that a group of routes can have; 1 is that of the withdrawn ones in RIP
+	seqBase  = 65535 // that of the routes without a metric of their own
 )
 
 // frrData is what the template frr.conf.tmpl is given.
@@ -66,12 +67,12 @@ type frrGroup struct {
 
 // frrMap is a route-map that sets the BGP attributes of a route.
 type frrMap struct {
-	Name             string                  `doc:"Its name, which comes from its attributes."`
-	Tag              int                     `doc:"The tag that it leaves for KEEPCAST-EBGP."`
-	MED              *uint32                 `doc:"MED, or nil."`
-	LocalPref        *uint32                 `doc:"Local preference, or nil."`
-	Communities      []driver.Community      `doc:"Communities, sorted."`
-	LargeCommunities []driver.LargeCommunity `doc:"Large communities, sorted."`
+	Name             string               `doc:"Its name, which comes from its attributes."`
+	Tag              int                  `doc:"The tag that it leaves for KEEPCAST-EBGP."`
+	MED              *uint32              `doc:"MED, or nil."`
+	LocalPref        *uint32              `doc:"Local preference, or nil."`
+	Communities      []community.Standard `doc:"Communities, sorted."`
+	LargeCommunities []community.Large    `doc:"Large communities, sorted."`
 }
 
 // frrPrepend is an entry of KEEPCAST-EBGP.
@@ -81,19 +82,19 @@ type frrPrepend struct {
 	Path string `doc:"The word AS, as often as the own AS is to be repeated; keepcast puts the number of the running router bgp in its place."`
 }
 
-// Render implements Renderer.
-func (f *FRR) Render(want driver.State) ([]byte, error) {
+// renderFRR renders the snippet of FRR.
+func renderFRR(s settings, dir string, desired driver.State) ([]byte, error) {
 	data := frrData{
-		Daemons: f.Daemons, Prepends: frrPrepends(),
-		IPv4: &frrLists{Name: frrMark, IP: "ip"}, IPv6: &frrLists{Name: frrMark + "6", IP: "ipv6"},
+		Daemons: s.daemons, Prepends: prependsOf(),
+		IPv4: &frrLists{Name: mark, IP: "ip"}, IPv6: &frrLists{Name: mark + "6", IP: "ipv6"},
 	}
-	used := map[string]frrMap{frrMark + "-ANNOUNCED": frrMapOf(driver.Route{})}
+	used := map[string]frrMap{mark + "-ANNOUNCED": mapOf(driver.Route{})}
 	announced := map[netip.Prefix]driver.Route{}
-	for _, r := range want.Announced() {
+	for _, r := range desired.Announced() {
 		announced[r.Prefix.Masked()] = r
 	}
 	managed := map[netip.Prefix]driver.Route{}
-	for _, r := range slices.Backward(want.Routes) {
+	for _, r := range slices.Backward(desired.Routes) {
 		managed[r.Prefix.Masked()] = r
 	}
 	for _, p := range sortedPrefixes(managed) {
@@ -103,7 +104,7 @@ func (f *FRR) Render(want driver.State) ([]byte, error) {
 		}
 		route := frrRoute{Prefix: p, Service: managed[p].Service, PrefixOnly: managed[p].PrefixOnly, Seq: 5 * (len(family.Routes) + 1)}
 		if r, ok := announced[p]; ok {
-			m := frrMapOf(r)
+			m := mapOf(r)
 			used[m.Name] = m
 			route.Announced, route.Degraded, route.Map, route.metric = true, r.Degraded, m.Name, r.Attributes.Metric
 		}
@@ -116,43 +117,45 @@ func (f *FRR) Render(want driver.State) ([]byte, error) {
 	for _, name := range slices.Sorted(maps.Keys(used)) {
 		data.Maps = append(data.Maps, used[name])
 	}
-	return templates.Render(f.host.Templates, frrTemplate, data)
+	return templates.Render(dir, frrTemplate, data)
 }
 
-// frrMapOf returns the route-map with the attributes of r. Its name comes from
+// mapOf returns the route-map with the attributes of r. Its name comes from
 // them alone: a route that changes touches no line of another's. The last word
 // tells Observe that the route is degraded.
-func frrMapOf(r driver.Route) frrMap {
+func mapOf(r driver.Route) frrMap {
 	a := r.Attributes
 	m := frrMap{
-		Name: frrMark, Tag: frrTag + a.Prepend, MED: a.MED, LocalPref: a.LocalPref,
+		Name: mark, Tag: tagBase + a.Prepend, MED: a.MED, LocalPref: a.LocalPref,
 		Communities: slices.Clone(a.Communities), LargeCommunities: slices.Clone(a.LargeCommunities),
 	}
-	slices.SortFunc(m.Communities, func(a, b driver.Community) int { return cmp.Or(cmp.Compare(a.High, b.High), cmp.Compare(a.Low, b.Low)) })
-	slices.SortFunc(m.LargeCommunities, func(a, b driver.LargeCommunity) int {
+	slices.SortFunc(m.Communities, func(a, b community.Standard) int {
+		return cmp.Or(cmp.Compare(a.High, b.High), cmp.Compare(a.Low, b.Low))
+	})
+	slices.SortFunc(m.LargeCommunities, func(a, b community.Large) int {
 		return cmp.Or(cmp.Compare(a.Global, b.Global), cmp.Compare(a.Local1, b.Local1), cmp.Compare(a.Local2, b.Local2))
 	})
 	m.Communities, m.LargeCommunities = slices.Compact(m.Communities), slices.Compact(m.LargeCommunities)
 	a.Metric = nil // is none of BGP's
 	switch {
 	case !a.IsZero():
-		m.Name += fmt.Sprintf("-%08X", frrHash(m.Tag, frrNumber(m.MED), frrNumber(m.LocalPref), m.Communities, m.LargeCommunities))
+		m.Name += fmt.Sprintf("-%08X", hashOf(m.Tag, numberText(m.MED), numberText(m.LocalPref), m.Communities, m.LargeCommunities))
 	case !r.Degraded:
 		m.Name += "-ANNOUNCED"
 	}
 	if r.Degraded {
-		m.Name += frrDegraded
+		m.Name += degradedSuffix
 	}
 	return m
 }
 
-// frrPrepends returns the entries of KEEPCAST-EBGP.
-func frrPrepends() []frrPrepend {
+// prependsOf returns the entries of KEEPCAST-EBGP.
+func prependsOf() []frrPrepend {
 	all := []frrPrepend{}
 	for n := 1; n <= driver.PrependMax; n++ {
-		all = append(all, frrPrepend{Seq: n, Tag: frrTag + n, Path: strings.TrimPrefix(strings.Repeat(" AS", n), " ")})
+		all = append(all, frrPrepend{Seq: n, Tag: tagBase + n, Path: strings.TrimPrefix(strings.Repeat(" AS", n), " ")})
 	}
-	return append(all, frrPrepend{Seq: 10 * driver.PrependMax, Tag: frrTag})
+	return append(all, frrPrepend{Seq: 10 * driver.PrependMax, Tag: tagBase})
 }
 
 // groups returns the announced routes with something of their own by their
@@ -166,7 +169,7 @@ func (f *frrLists) groups(scale func(uint32) uint32) []frrGroup {
 			g.Metric, g.List = &m, fmt.Sprintf("%s-%d", f.Name, m)
 		}
 		if r.Degraded {
-			g.List += frrDegraded
+			g.List += degradedSuffix
 		}
 		if !r.Announced || g.List == f.Name {
 			continue
@@ -181,7 +184,7 @@ func (f *frrLists) groups(scale func(uint32) uint32) []frrGroup {
 	taken := map[int]bool{}
 	for _, name := range slices.Sorted(maps.Keys(byList)) {
 		g := byList[name]
-		for g.Seq = frrSeqGroup + int(frrHash(name)%60000); taken[g.Seq]; g.Seq++ {
+		for g.Seq = seqGroup + int(hashOf(name)%60000); taken[g.Seq]; g.Seq++ {
 		}
 		taken[g.Seq] = true
 		groups = append(groups, g)
@@ -189,15 +192,15 @@ func (f *frrLists) groups(scale func(uint32) uint32) []frrGroup {
 	return groups
 }
 
-// frrHash returns a number that is the same for the same words, always.
-func frrHash(words ...any) uint32 {
+// hashOf returns a number that is the same for the same words, always.
+func hashOf(words ...any) uint32 {
 	h := fnv.New32a()
 	fmt.Fprintln(h, words...)
 	return h.Sum32()
 }
 
-// frrNumber returns the number in decimal, or "" for none.
-func frrNumber(n *uint32) string {
+// numberText returns the number in decimal, or "" for none.
+func numberText(n *uint32) string {
 	if n == nil {
 		return ""
 	}

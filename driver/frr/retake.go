@@ -11,22 +11,24 @@ import (
 )
 
 const (
-	// frrDiesOfUpdate is the first version of which it is known (10.3; 8.4 does not).
-	frrDiesOfUpdate = 9
-	// frrRetakePoll is how often is looked whether a path is gone, which takes bgpd
+	// diesOfUpdate is the first version of which it is known (10.3; 8.4 does not).
+	diesOfUpdate = 9
+	// retakePoll is how often is looked whether a path is gone, which takes bgpd
 	// the 50 ms of its work queue.
-	frrRetakePoll = 20 * time.Millisecond
+	retakePoll = 20 * time.Millisecond
 )
 
-// retake takes the network lines away that bgpd may die of being given another
-// route-map for, and waits until their paths are gone, and those of lines taken away
-// just before. When a network line meets a path, bgpd 10.3 ends with a segmentation
-// fault if that has something ancillary (bgp_static_update looks into
-// extra->vrfleak, which is nil). It has if it was ever resolved by a route with a
-// metric: another host's by an IGP, or the kernel's for an IPv6 address, which
-// comes a moment before the connected one. So what is to be degraded is withdrawn
-// for some 60 ms then; which is less than all sessions.
-func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig) error {
+// retake keeps bgpd 10.3 alive when a network line is to get another route-map. Such a
+// bgpd ends with a segmentation fault if the line meets a path that has ancillary data:
+// bgp_static_update looks into extra->vrfleak, which is nil. A path has them if it was
+// ever resolved by a route with a metric: another host's route by an IGP, or the
+// kernel's for an IPv6 address, which comes a moment before the connected one.
+//
+// So retake takes such network lines away first, and waits until their paths are gone,
+// and those of lines that were taken away just before. The new lines are then made as
+// for a new prefix. What is to be degraded is withdrawn for some 60 ms by that, which
+// is less than losing all sessions.
+func retake(ctx context.Context, d *daemon, run, section config) error {
 	edited := editedRouteMaps(run, section)
 	for vrf, bgp := range run.instances() {
 		if err := d.retakeIn(ctx, vrf, bgp, section.instance(vrf), edited); err != nil {
@@ -36,19 +38,19 @@ func (d *frrDaemon) retake(ctx context.Context, run, section frrConfig) error {
 	return nil
 }
 
-// retakeIn does so in one instance. It is all the same to bgpd whether a line gets
-// another route-map, or its route-map is edited.
-func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrBGP, edited map[string]bool) error {
-	lines := frrFamilies{} // to be taken away
+// retakeIn does so in one instance. To bgpd it is the same whether a line gets another
+// route-map or its route-map is edited.
+func (d *daemon) retakeIn(ctx context.Context, vrf string, run, section *bgpInstance, edited map[string]bool) error {
+	lines := familyLines{} // to be taken away
 	var entered []netip.Prefix
 	for _, p := range sortedPrefixes(section.networks) {
 		old, there := run.networks[p]
-		if there && old == section.networks[p] && !edited[frrRouteMap(strings.Fields(old))] {
+		if there && old == section.networks[p] && !edited[routeMapOf(strings.Fields(old))] {
 			continue
 		}
 		entered = append(entered, p)
 		if there {
-			lines.add(p, "no "+frrNetwork(p, old))
+			lines.add(p, "no "+networkLine(p, old))
 		}
 	}
 	if len(entered) == 0 || run.router == "" {
@@ -58,7 +60,7 @@ func (d *frrDaemon) retakeIn(ctx context.Context, vrf string, run, section *frrB
 	if err != nil {
 		return err
 	}
-	if major, err := frrMajor(answers[0]); err != nil || major < frrDiesOfUpdate || !bgpAncillary(answers[1]) {
+	if major, err := majorOf(answers[0]); err != nil || major < diesOfUpdate || !bgpAncillary(answers[1]) {
 		return err
 	}
 	refused, err := d.configure(ctx, lines.steps(run.router))
@@ -80,20 +82,20 @@ func bgpAncillary(text string) bool {
 }
 
 // gone waits until bgpd has no path of its own to any of the prefixes in a VRF.
-func (d *frrDaemon) gone(ctx context.Context, vrf string, prefixes []netip.Prefix) error {
-	tick := time.NewTicker(frrRetakePoll)
+func (d *daemon) gone(ctx context.Context, vrf string, prefixes []netip.Prefix) error {
+	tick := time.NewTicker(retakePoll)
 	defer tick.Stop()
 	for end := time.Now().Add(d.vty.Timeout); ; {
 		paths, err := d.paths(ctx, vrf, prefixes)
 		if err != nil {
 			return err
 		}
-		left := slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return !paths[p].own() })
+		left := slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return !paths[p].own })
 		switch {
 		case len(left) == 0:
 			return nil
 		case time.Now().After(end):
-			return fmt.Errorf("%s still has a path to %s, %s after its network line was taken away", d.vty.Daemon, left[0], d.vty.Timeout)
+			return fmt.Errorf("%s still has a path to %s, %s after its network line was taken away", d.name, left[0], d.vty.Timeout)
 		}
 		select {
 		case <-ctx.Done():
@@ -101,14 +103,4 @@ func (d *frrDaemon) gone(ctx context.Context, vrf string, prefixes []netip.Prefi
 		case <-tick.C:
 		}
 	}
-}
-
-// own tells whether there is a path of this host, valid or not.
-func (p bgpPath) own() bool {
-	for _, path := range p.Paths {
-		if path.Local {
-			return true
-		}
-	}
-	return false
 }

@@ -19,7 +19,7 @@ func TestFRRRealRetake(t *testing.T) {
 	for _, p := range []string{net4, net6} {
 		frrRun(t, "ip route add blackhole "+p+" metric 100")
 	}
-	proxy := newFRRProxy(t, r.dir, "bgpd", frrMgmtd)
+	proxy := newFRRProxy(t, r.dir, "bgpd", mgmtdName)
 	f := testFRR(proxy.dir, "bgpd")
 	defer f.Close()
 	degraded := func(p string) driver.Route {
@@ -52,11 +52,11 @@ func TestFRRRealRetake(t *testing.T) {
 		frrUntil(t, net4, there(net4))
 		frrUntil(t, net6, there(net6))
 		sent := proxy.taken()
-		major, err := frrMajor(r.ask("bgpd", "show version"))
+		major, err := majorOf(r.ask("bgpd", "show version"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if major < frrDiesOfUpdate && slices.ContainsFunc(sent, func(c string) bool { return strings.HasPrefix(c, "no network ") }) {
+		if major < diesOfUpdate && slices.ContainsFunc(sent, func(c string) bool { return strings.HasPrefix(c, "no network ") }) {
 			t.Errorf("taken away without need: %q", sent)
 		}
 	}
@@ -89,7 +89,7 @@ func TestFRRRealDelayCutShort(t *testing.T) {
 		t.Run("delay "+delay, func(t *testing.T) {
 			r.ask("bgpd", "configure terminal", operators, "end")
 			before := r.ask("bgpd", "show running-config")
-			lines := lookNow(delay, []string{"KEEPCAST-ANNOUNCED"})[0].lines
+			lines := expireDelay(delay, []string{"KEEPCAST-ANNOUNCED"})[0].lines
 			for n := range lines {
 				r.ask("bgpd", slices.Concat([]string{"configure terminal"}, lines[:n+1], []string{"end"})...)
 				next := testFRR(r.dir, "bgpd")

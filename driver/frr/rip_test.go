@@ -11,7 +11,6 @@ import (
 
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/drivertest"
-	"github.com/keepcast/keepcast/driver/frr/vty"
 )
 
 // The router's side. Its timeouts are longer than a test waits: what goes within
@@ -80,7 +79,7 @@ func TestFRRRealRIP(t *testing.T) {
 	frrHears(t, router, "r4", frr4, "")
 	if !blind {
 		frrHears(t, router, "r6", frr6, "")
-	} else if frrRunning(r.ask("ripngd", "show running-config")).allows(frr6) {
+	} else if parseRunning(r.ask("ripngd", "show running-config")).allows(frr6) {
 		t.Error("ripngd goes on sending it")
 	}
 	frrHears(t, router, "r4", second, "metric=2")
@@ -178,7 +177,7 @@ func TestFRRRealPrefixOnly(t *testing.T) {
 	for _, p := range []string{netA, netB, netA6, netB6} {
 		frrRun(t, "ip route add blackhole "+p)
 	}
-	proxy := newFRRProxy(t, r.dir, append(slices.Clone(all), frrMgmtd)...)
+	proxy := newFRRProxy(t, r.dir, append(slices.Clone(all), mgmtdName)...)
 	f := testFRR(proxy.dir, all...)
 	defer f.Close()
 	apply := func(a, b driver.Presence) []string {
@@ -194,11 +193,11 @@ func TestFRRRealPrefixOnly(t *testing.T) {
 		for p, want := range map[string]bool{netA: a, netB: b, netA6: a, netB6: b} {
 			prefix := netip.MustParsePrefix(p)
 			for _, d := range []string{"bgpd", "ospfd", "ospf6d", "isisd"} {
-				if role, _ := frrRoleOf(d); !role.carries(prefix.Addr()) {
+				if !frrSpec(d).carries(prefix.Addr()) {
 					continue
 				}
 				frrUntil(t, d+" and "+p, func() bool {
-					got, err := (&frrDaemon{vty: vty.Client{Daemon: d, Path: r.dir + "/" + d + ".vty", Timeout: f.Timeout}}).database(t, prefix)
+					got, err := testFRR(r.dir, d).daemon(d).database(t, prefix)
 					return err == nil && got == want
 				})
 			}
@@ -234,20 +233,18 @@ func TestFRRRealPrefixOnly(t *testing.T) {
 }
 
 // database tells whether the daemon itself announces the prefix.
-func (d *frrDaemon) database(t *testing.T, p netip.Prefix) (bool, error) {
+func (d *daemon) database(t *testing.T, p netip.Prefix) (bool, error) {
 	defer d.vty.Close()
 	if err := d.open(t.Context()); err != nil {
 		return false, err
 	}
 	if d.vty.Daemon == "bgpd" {
 		found, err := d.paths(t.Context(), "", []netip.Prefix{p})
-		_, ok := found[p].originated()
-		return ok, err
+		return found[p].valid, err
 	}
-	q := frrQuestionsOf(d.vty.Daemon)
-	answers, err := d.vty.Ask(t.Context(), q.originated)
+	answers, err := d.vty.Ask(t.Context(), d.originated)
 	if err != nil {
 		return false, err
 	}
-	return q.readOriginated(answers[0])[p], nil
+	return d.readOriginated(answers[0])[p], nil
 }

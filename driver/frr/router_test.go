@@ -83,8 +83,8 @@ func frrHears(t *testing.T, router *drivertest.BIRD, session, prefix, want strin
 	})
 }
 
-// frrPeers is bgpd with sessions to a router that are up, in that operator's timer.
-func frrPeers(t *testing.T, timer string) (*realFRR, *drivertest.BIRD) {
+// peersUp is bgpd with sessions to a router that are up, in that operator's timer.
+func peersUp(t *testing.T, timer string) (*realFRR, *drivertest.BIRD) {
 	r := newRealFRR(t, "bgpd")
 	r.enter("bgpd", timer+"\n"+frrSessions)
 	router := r.bird(drivertest.RouterConf)
@@ -102,7 +102,7 @@ func TestFRRRealPaths(t *testing.T) {
 		"default": "no bgp route-map delay-timer", "600 s": "bgp route-map delay-timer 600", "off": "bgp route-map delay-timer 0",
 	} {
 		t.Run(name, func(t *testing.T) {
-			r, router := frrPeers(t, timer)
+			r, router := peersUp(t, timer)
 			f := testFRR(r.dir, "bgpd")
 			defer f.Close()
 			before := r.operators("bgpd")
@@ -169,7 +169,7 @@ func frrWorse(t *testing.T) string {
 // What is announced for iBGP with a prepend is not taken for a loop, and a change
 // of one route is one message about it to each neighbor.
 func TestFRRRealQuiet(t *testing.T) {
-	r, router := frrPeers(t, "")
+	r, router := peersUp(t, "")
 	f := testFRR(r.dir, "bgpd")
 	defer f.Close()
 	r.addr("add", frr4)
@@ -196,7 +196,7 @@ func TestFRRRealOtherAS(t *testing.T) {
 	r.addr("add", frr4)
 	prepends := func() []string {
 		var out []string
-		for _, e := range frrRunning(r.ask("bgpd", "show running-config")).entries {
+		for _, e := range parseRunning(r.ask("bgpd", "show running-config")).entries {
 			for _, l := range e.lines {
 				if strings.HasPrefix(l, "set as-path prepend ") && len(strings.Fields(l)) == 5 {
 					out = append(out, l)
@@ -232,12 +232,12 @@ func TestFRRRealNothingLeft(t *testing.T) {
 	whole := func() string {
 		var out []string
 		for _, d := range all {
-			c := frrRunning(r.ask(r.configuredBy(d), "show running-config"))
+			c := parseRunning(r.ask(r.configuredBy(d), "show running-config"))
 			for _, k := range sortedKeys(c.entries) {
 				out = append(out, d+": "+k.command(c.entries[k].head)+" "+strings.Join(c.entries[k].lines, "; "))
 			}
 			for _, p := range sortedPrefixes(c.networks) {
-				out = append(out, d+": "+frrNetwork(p, c.networks[p]))
+				out = append(out, d+": "+networkLine(p, c.networks[p]))
 			}
 		}
 		return strings.Join(out, "\n")
@@ -254,7 +254,7 @@ func TestFRRRealNothingLeft(t *testing.T) {
 			t.Errorf("got %q", line)
 		}
 	}
-	if text := whole(); !strings.Contains(text, frrDegraded) || !strings.Contains(text, "-8-DEGRADED") && !strings.Contains(text, "-5-DEGRADED") {
+	if text := whole(); !strings.Contains(text, degradedSuffix) || !strings.Contains(text, "-8-DEGRADED") && !strings.Contains(text, "-5-DEGRADED") {
 		t.Errorf("nothing was made:\n%s", text)
 	}
 	frrApply(t, f)

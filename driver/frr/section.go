@@ -9,22 +9,60 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 )
 
-// frrSection reads a section of the snippet. A line that keepcast would not
-// recognise as its own again, once it runs, is an error.
-func frrSection(daemon, text string) (frrConfig, error) {
-	c, foreign := frrParse(text)
+// sectionMark begins the section of a daemon in the snippet.
+const sectionMark = "! daemon: "
+
+// parseSections returns the sections of a snippet by their daemon.
+func (l *dialect) parseSections(snippet []byte) (map[string]config, error) {
+	texts := map[string]*strings.Builder{}
+	names := []string{}
+	var current *strings.Builder
+	for line := range strings.Lines(l.read(string(snippet))) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), sectionMark); ok {
+			current = new(strings.Builder)
+			texts[name], names = current, append(names, name)
+		}
+		if current != nil {
+			current.WriteString(line)
+		}
+	}
+	sections := map[string]config{}
+	for _, name := range names {
+		c, err := parseSection(name, texts[name].String())
+		if err != nil {
+			return nil, fmt.Errorf("template %s: %w", l.template, err)
+		}
+		sections[name] = c
+	}
+	return sections, nil
+}
+
+// parseSection reads a section of the snippet. A line that keepcast would not recognise as
+// its own again, once it runs, is an error.
+func parseSection(daemon, text string) (config, error) {
+	c, foreign := parseConfig(text)
 	if len(foreign) > 0 {
-		return c, fmt.Errorf("section %s: %q is nothing keepcast can keep up to date (only prefix-list entries with seq and route-map entries named %s..., and network lines in router bgp)", daemon, foreign[0], frrMark)
+		return c, fmt.Errorf("section %s: %q is nothing keepcast can keep up to date (only prefix-list entries with seq and route-map entries named %s..., and network lines in router bgp)", daemon, foreign[0], mark)
 	}
 	return c, nil
 }
 
+// section returns the section of a daemon. A template may leave it out only where there
+// is nothing to load.
+func (l *dialect) section(sections map[string]config, s spec) (config, error) {
+	section, ok := sections[s.name]
+	if !ok && !s.interfaceGate {
+		return section, fmt.Errorf("template %s: no section %q", l.template, sectionMark+s.name)
+	}
+	return section, nil
+}
+
 // prependAS puts the number of the own AS in the place of the word AS. Without a
 // number the lines that need it go.
-func (c frrConfig) prependAS(as string) {
+func (c config) prependAS(as string) {
 	for k, e := range c.entries {
 		lines := []string{}
 		for _, l := range e.lines {
@@ -44,11 +82,11 @@ func (c frrConfig) prependAS(as string) {
 	}
 }
 
-// of returns the part of c that is of the families of a role.
-func (c frrConfig) of(role frrRole) frrConfig {
+// forFamilies returns the part of c that is of the families that a daemon carries.
+func (c config) forFamilies(s spec) config {
 	c.entries = maps.Clone(c.entries)
-	maps.DeleteFunc(c.entries, func(k frrKey, _ frrEntry) bool { return !role.owns(k.name) })
-	c.redistribute = slices.DeleteFunc(slices.Clone(c.redistribute), func(r frrRedistribute) bool { return !role.owns(r.routeMap) })
+	maps.DeleteFunc(c.entries, func(k entryKey, _ entry) bool { return !s.owns(k.name) })
+	c.redistribute = slices.DeleteFunc(slices.Clone(c.redistribute), func(r redistribution) bool { return !s.owns(r.routeMap) })
 	return c
 }
 
@@ -56,24 +94,24 @@ func (c frrConfig) of(role frrRole) frrConfig {
 // route-map, but filters what it sends by the list alone. What is withdrawn is
 // denied only while it is on the host: else the neighbors would not be told
 // that it is gone.
-func (c frrConfig) forBlind(on frrHost) frrConfig {
-	gone := frrConfig{entries: maps.Clone(c.entries)}
-	maps.DeleteFunc(gone.entries, func(k frrKey, e frrEntry) bool {
-		return !strings.HasSuffix(k.name, frrWithdrawn) || !strings.HasPrefix(e.head, "permit ")
+func (c config) forBlind(m managed) config {
+	gone := config{entries: maps.Clone(c.entries)}
+	maps.DeleteFunc(gone.entries, func(k entryKey, e entry) bool {
+		return !strings.HasSuffix(k.name, withdrawnSuffix) || !strings.HasPrefix(e.head, "permit ")
 	})
 	denied := map[string]bool{}
 	for _, e := range gone.entries {
 		value := strings.TrimPrefix(e.head, "permit ")
-		if p, err := netip.ParsePrefix(value); err == nil && on.has(p) {
+		if p, err := netip.ParsePrefix(value); err == nil && m.has(p) {
 			denied["permit "+value] = true
 		}
 	}
-	entries := map[frrKey]frrEntry{}
+	entries := map[entryKey]entry{}
 	for k, e := range c.entries {
 		if denied[e.head] {
 			e.head = "deny " + strings.TrimPrefix(e.head, "permit ")
 		}
-		if !strings.Contains(k.name, "-") && (k.kind != "route-map" || k.seq == frrSeqBase) {
+		if !strings.Contains(k.name, "-") && (k.kind != "route-map" || k.seq == seqBase) {
 			entries[k] = e
 		}
 	}
@@ -81,9 +119,9 @@ func (c frrConfig) forBlind(on frrHost) frrConfig {
 	return c
 }
 
-// frrAttribute joins the words of a line in a route-map. Communities become
-// numbers, sorted: FRR and Quagga show them by name, in an order of their own.
-func frrAttribute(words []string) string {
+// canonicalAttribute joins the words of a line in a route-map. Communities become
+// numbers, sorted: daemons show them by name, in an order of their own.
+func canonicalAttribute(words []string) string {
 	if len(words) < 3 || words[0] != "set" || words[1] != "community" && words[1] != "large-community" {
 		return strings.Join(words, " ")
 	}
@@ -93,7 +131,7 @@ func frrAttribute(words []string) string {
 		values = values[:len(values)-1]
 	}
 	for i, v := range values {
-		var known driver.Community
+		var known community.Standard
 		if number, ok := frrCommunities()[v]; ok {
 			values[i] = number
 		} else if known.UnmarshalText([]byte(v)) == nil {

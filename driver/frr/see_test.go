@@ -49,8 +49,8 @@ func frrSees(t *testing.T, f *FRR, want ...string) {
 	})
 	defer func() {
 		if t.Failed() {
-			for _, d := range f.all() {
-				h, err := d.look(t.Context(), f.asked, frrHost{owned: f.asked.Managed()})
+			for _, d := range f.daemons() {
+				h, err := d.observe(t.Context(), f.sections[d.name], f.asked, managed{owned: f.asked.Managed()})
 				t.Logf("%s holds %v (%v)", d.vty.Daemon, h.held, err)
 			}
 		}
@@ -164,7 +164,7 @@ func frrApply(t *testing.T, f *FRR, routes ...driver.Route) {
 // frrNetworks returns the network lines in bgpd for these prefixes.
 func (r *realFRR) networks(prefixes ...string) string {
 	r.t.Helper()
-	c := frrRunning(r.ask("bgpd", "show running-config"))
+	c := parseRunning(r.ask("bgpd", "show running-config"))
 	var out []string
 	for _, p := range prefixes {
 		if rest, ok := c.networks[netip.MustParsePrefix(p)]; ok {
@@ -175,7 +175,4 @@ func (r *realFRR) networks(prefixes ...string) string {
 }
 
 // bgpOriginates tells whether an answer has a valid path of this host.
-func bgpOriginates(text string) bool {
-	_, ok := bgpPathOf(text).originated()
-	return ok
-}
+func bgpOriginates(text string) bool { return frrPath(text).valid }

@@ -1,125 +1,160 @@
 package frr
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-
-	"golang.org/x/sys/unix"
+	"time"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/frr/vty"
+	"github.com/keepcast/keepcast/driver/pace"
+	"github.com/keepcast/keepcast/driver/snippet"
 )
 
-// What the drivers of FRR and of Quagga have in common: suites of daemons, each
-// with a vty socket of its own.
+// settings are those of a suite, whatever the documentation of them says.
+type settings struct {
+	directory, snippet string
+	daemons            []string
+	timeout            time.Duration
+	as                 uint32 // 0: not set, or not needed
+}
 
-// validSuite says what is wrong with the settings of such a driver.
-func validSuite(directory, snippet string, daemons, drivable []string) error {
+// suite drives the daemons of one FRR or one Quagga. Each daemon gets its section of
+// the snippet as the difference to what it runs, over a connection of its own, so that
+// one that is down or hangs does not keep the others from theirs.
+type suite struct {
+	dialect  *dialect
+	settings func() settings
+	opts     driver.Options
+
+	made     []*daemon         // nil before the first use
+	asked    driver.State      // of the last Apply
+	sections map[string]config // of the last Apply, by daemon
+}
+
+// Validate implements driver.Validator.
+func (s *suite) Validate() error {
+	set := s.settings()
 	var errs []error
-	for _, path := range []struct{ setting, value string }{{"directory", directory}, {"snippet", snippet}} {
+	for _, path := range []struct{ setting, value string }{{"directory", set.directory}, {"snippet", set.snippet}} {
 		if !filepath.IsAbs(path.value) {
 			errs = append(errs, fmt.Errorf("%s: %q is not an absolute path", path.setting, path.value))
 		}
 	}
+	drivable := s.dialect.names()
 	known := strings.Join(drivable, ", ")
-	if len(daemons) == 0 {
+	if len(set.daemons) == 0 {
 		errs = append(errs, errors.New("daemons: none given ("+known+")"))
 	}
-	for i, name := range daemons {
+	for i, name := range set.daemons {
 		if !slices.Contains(drivable, name) {
 			errs = append(errs, fmt.Errorf("daemons: %q cannot be driven (%s can)", name, known))
 		}
-		if slices.Contains(daemons[:i], name) {
+		if slices.Contains(set.daemons[:i], name) {
 			errs = append(errs, fmt.Errorf("daemons: %q twice", name))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Loadable implements Loader.
-func (f *FRR) Loadable(text []byte) error {
-	sections, err := frrSections(frrTemplate, text)
+// Open implements driver.Opener.
+func (s *suite) Open(o driver.Options) { s.opts = o }
+
+// Close implements driver.Opener.
+func (s *suite) Close() error {
+	return s.each(func(_ int, d *daemon) error { return d.close() })
+}
+
+// Places implements driver.Examiner.
+func (s *suite) Places() driver.Places {
+	out := driver.Places{Files: []string{s.settings().snippet}}
+	for _, name := range s.settings().daemons {
+		out.Sockets = append(out.Sockets, s.client(name).Path)
+	}
+	return out
+}
+
+// Render implements driver.Renderer.
+func (s *suite) Render(desired driver.State) ([]byte, error) {
+	return s.dialect.render(s.settings(), s.opts.Templates, desired)
+}
+
+// Loadable implements driver.Renderer.
+func (s *suite) Loadable(text []byte) error {
+	sections, err := s.dialect.parseSections(text)
 	if err != nil {
 		return err
 	}
-	return complete(frrTemplate, sections, f.Daemons)
-}
-
-// Loadable implements Loader. In isisd there is nothing to load.
-func (q *Quagga) Loadable(text []byte) error {
-	sections, err := quaggaSections(text)
-	if err != nil {
-		return err
-	}
-	return complete(quaggaTemplate, sections, slices.DeleteFunc(slices.Clone(q.Daemons), func(name string) bool { return name == "isisd" }))
-}
-
-// complete says that a template leaves the section of a daemon out.
-func complete(template string, sections map[string]frrConfig, daemons []string) error {
-	for _, name := range daemons {
-		if _, err := sectionOf(template, sections, name); err != nil {
+	for _, name := range s.settings().daemons {
+		if _, err := s.dialect.section(sections, s.dialect.spec(name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sectionOf returns the section of a daemon, which a template may leave out.
-func sectionOf(template string, sections map[string]frrConfig, daemon string) (frrConfig, error) {
-	section, ok := sections[daemon]
-	if !ok {
-		return section, fmt.Errorf("template %s: no section %q", template, frrSectionMark+daemon)
+// Apply implements driver.Driver.
+func (s *suite) Apply(ctx context.Context, desired driver.State) error {
+	text, err := s.Render(desired)
+	if err != nil {
+		return err
 	}
-	return section, nil
-}
-
-// sideBySide calls work for all at the same time and joins their errors, in the
-// order of all.
-func sideBySide[D any](all []D, work func(i int, d D) error) error {
-	errs := make([]error, len(all))
-	var wg sync.WaitGroup
-	for i, d := range all {
-		wg.Go(func() { errs[i] = work(i, d) })
+	sections, err := s.dialect.parseSections(text)
+	if err != nil {
+		return err
 	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
-// breaking returns the findings that break announcing as an error, for Apply.
-func breaking(found []driver.Finding) error {
 	var errs []error
-	for _, f := range found {
-		if f.Level == driver.LevelError {
-			errs = append(errs, f)
+	// A full disk must not keep a gate open: the daemons get theirs anyway.
+	if _, _, err := snippet.Write(s.settings().snippet, text, snippet.Public); err != nil {
+		errs = append(errs, fmt.Errorf("snippet: %w", err))
+	}
+	s.asked, s.sections = desired, sections
+	m, err := s.managed(desired)
+	if err != nil {
+		return errors.Join(append(errs, err)...)
+	}
+	return errors.Join(append(errs, s.each(func(_ int, d *daemon) error {
+		section, err := s.dialect.section(sections, d.spec)
+		if err != nil {
+			return err
+		}
+		return d.apply(ctx, section, desired, m)
+	}))...)
+}
+
+// each calls work for all daemons at the same time and joins their errors, in the order
+// of the setting.
+func (s *suite) each(work func(i int, d *daemon) error) error {
+	return pace.SideBySide(s.daemons(), work)
+}
+
+// daemons returns the daemons, which are made at the first use.
+func (s *suite) daemons() []*daemon {
+	if s.made == nil {
+		for _, name := range s.settings().daemons {
+			s.made = append(s.made, s.daemon(name))
 		}
 	}
-	return errors.Join(errs...)
+	return s.made
 }
 
-// unreachable says that a daemon can't be asked: its unit has its log, the group
-// is that of its socket, and start is what starts it.
-func unreachable(daemon string, err error, unit, group, start string) driver.Finding {
-	f := driver.Finding{Name: "daemon-unreachable", Level: driver.LevelError, Subject: daemon, Text: err.Error(), Fix: "look at the daemon's log: journalctl -u " + unit}
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		f.Fix = "usermod -aG " + group + " keepcast && systemctl restart keepcast"
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
-		f.Name, f.Fix = "daemon-down", start
+// daemon returns a daemon that is not connected yet.
+func (s *suite) daemon(name string) *daemon {
+	opts := s.opts
+	opts.Log = opts.Logger().With("daemon", name)
+	spec := s.dialect.spec(name)
+	return &daemon{
+		spec: spec, dialect: s.dialect, opts: opts, as: s.settings().as, vty: s.client(name), mgmtd: s.client(mgmtdName),
+		pending: make([]bool, len(spec.effects)),
 	}
-	return f
 }
 
-// badTemplate says that the operator's template can't be used.
-func badTemplate(name string, err error) driver.Finding {
-	return driver.Finding{Name: "template", Level: driver.LevelError, Subject: name, Text: err.Error(), Fix: "repair the template"}
-}
-
-// forDaemon returns the surroundings of one daemon: its log carries the name.
-func forDaemon(o driver.Options, name string) driver.Options {
-	o.Log = o.Logger().With("daemon", name)
-	return o
+// client returns a client of a daemon that is not connected yet.
+func (s *suite) client(daemon string) vty.Client {
+	set := s.settings()
+	return vty.Client{Daemon: daemon, Path: filepath.Join(set.directory, daemon+".vty"), Timeout: set.timeout, Group: s.dialect.group}
 }

@@ -13,18 +13,18 @@ import (
 // tell says commands to a daemon on a connection of its own; it returns the last
 // answer. A mgmtd that has just started, or works for keepcast, is waited for.
 func (r *realFRR) tell(name string, commands ...string) (string, error) {
-	d := frrDaemon{mgmtd: vty.Client{Daemon: name, Path: filepath.Join(r.dir, name+".vty"), Timeout: 10 * time.Second}}
-	defer d.mgmtd.Close()
-	if _, err := d.mgmtd.Open(r.t.Context()); err != nil {
+	to := vty.Client{Daemon: name, Path: filepath.Join(r.dir, name+".vty"), Timeout: 10 * time.Second}
+	defer to.Close()
+	if _, err := to.Open(r.t.Context()); err != nil {
 		return "", err
 	}
 	var text string
 	for _, c := range commands { // one at a time: mgmtd 10.3 loses what comes while it commits
-		answers, err := d.insist(r.t.Context(), c)
-		if err = errors.Join(err, vty.Refusals(name, answers)); err != nil {
+		answer, err := insist(r.t.Context(), &to, c, "could not lock")
+		if err = errors.Join(err, vty.Refusals(name, []vty.Answer{answer})); err != nil {
 			return "", err
 		}
-		text = answers[0].Text
+		text = answer.Text
 	}
 	return text, nil
 }
@@ -43,8 +43,8 @@ func (r *realFRR) ask(name string, commands ...string) string {
 func (r *realFRR) operators(name string) string {
 	r.t.Helper()
 	var out []string
-	frrLines(r.ask(name, "show running-config"), func(blocks []string, line string) {
-		if !strings.Contains(strings.Join(append(blocks, line), " "), frrMark) || strings.HasPrefix(line, "redistribute") {
+	eachLine(r.ask(name, "show running-config"), func(blocks []string, line string) {
+		if !strings.Contains(strings.Join(append(blocks, line), " "), mark) || strings.HasPrefix(line, "redistribute") {
 			out = append(out, strings.Join(append(slices.Clone(blocks), line), " / "))
 		}
 	})

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 	"github.com/keepcast/keepcast/driver/drivertest"
-	"github.com/keepcast/keepcast/driver/frr/vty"
 )
 
 func TestFRRAttribute(t *testing.T) {
@@ -27,7 +27,7 @@ func TestFRRAttribute(t *testing.T) {
 		"match community graceful-shutdown": "match community graceful-shutdown",
 		"set community accept-own route-filter-v6 no-peer llgr-stale NEXT": "set community 65535:1 65535:5 65535:6 65535:65284 NEXT",
 	} {
-		if got := frrAttribute(strings.Fields(line)); got != want {
+		if got := canonicalAttribute(strings.Fields(line)); got != want {
 			t.Errorf("%s\ngot  %s\nwant %s", line, got, want)
 		}
 	}
@@ -44,27 +44,27 @@ func TestFRRMapOf(t *testing.T) {
 		"local_pref 0":        {Attributes: driver.Attributes{LocalPref: new(uint32(0))}},
 		"prepend":             {Attributes: driver.Attributes{Prepend: 1}},
 		"degraded, prepend":   {Attributes: driver.Attributes{Prepend: 1}, Degraded: true},
-		"community":           {Attributes: driver.Attributes{Communities: []driver.Community{{High: 1, Low: 2}}}},
-		"large community":     {Attributes: driver.Attributes{LargeCommunities: []driver.LargeCommunity{{Global: 1, Local1: 2, Local2: 3}}}},
-		"another community":   {Attributes: driver.Attributes{Communities: []driver.Community{{High: 1, Low: 3}}}},
+		"community":           {Attributes: driver.Attributes{Communities: []community.Standard{{High: 1, Low: 2}}}},
+		"large community":     {Attributes: driver.Attributes{LargeCommunities: []community.Large{{Global: 1, Local1: 2, Local2: 3}}}},
+		"another community":   {Attributes: driver.Attributes{Communities: []community.Standard{{High: 1, Low: 3}}}},
 		"prepend, med 0":      {Attributes: driver.Attributes{Prepend: 1, MED: new(uint32(0))}},
 		"prepend, local_pref": {Attributes: driver.Attributes{Prepend: 1, LocalPref: new(uint32(0))}},
 	} {
-		name := frrMapOf(r).Name
+		name := mapOf(r).Name
 		if other, twice := names[name]; twice {
 			t.Errorf("%s and %s: %s", what, other, name)
 		}
 		names[name] = what
-		if r.Degraded != strings.HasSuffix(name, frrDegraded) {
+		if r.Degraded != strings.HasSuffix(name, degradedSuffix) {
 			t.Errorf("%s: %s", what, name)
 		}
 		r.Attributes.Metric = new(uint32(7))
-		if got := frrMapOf(r).Name; got != name {
+		if got := mapOf(r).Name; got != name {
 			t.Errorf("%s: a metric makes %s of it", what, got)
 		}
 	}
-	a := frrMapOf(driver.Route{Attributes: driver.Attributes{Communities: []driver.Community{{High: 1, Low: 2}, {High: 3, Low: 4}}}})
-	b := frrMapOf(driver.Route{Attributes: driver.Attributes{Communities: []driver.Community{{High: 3, Low: 4}, {High: 1, Low: 2}, {High: 3, Low: 4}}}})
+	a := mapOf(driver.Route{Attributes: driver.Attributes{Communities: []community.Standard{{High: 1, Low: 2}, {High: 3, Low: 4}}}})
+	b := mapOf(driver.Route{Attributes: driver.Attributes{Communities: []community.Standard{{High: 3, Low: 4}, {High: 1, Low: 2}, {High: 3, Low: 4}}}})
 	if a.Name != b.Name {
 		t.Errorf("another order, another name: %s, %s", a.Name, b.Name)
 	}
@@ -96,7 +96,7 @@ func TestFRRMajor(t *testing.T) {
 		"Quagga 1.2.4 (vm).\nCopyright":                   `0 show version: "Quagga 1.2.4 (vm)." names no version of FRR`,
 		"FRRouting x.3":                                   `0 show version: "FRRouting x.3" names no version of FRR`,
 	} {
-		n, err := frrMajor(text)
+		n, err := majorOf(text)
 		if got := strings.Join([]string{fmt.Sprint(n), drivertest.ErrText(err)}, " "); got != want {
 			t.Errorf("%q\ngot  %s\nwant %s", text, got, want)
 		}
@@ -112,11 +112,11 @@ func TestFRRForBlind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections, err := frrSections(frrTemplate, snippet)
+	sections, err := frrDialect().parseSections(snippet)
 	if err != nil {
 		t.Fatal(err)
 	}
-	on := frrHost{
+	on := managed{
 		present:    map[netip.Prefix]bool{netip.MustParsePrefix("2001:db8::1/128"): true, netip.MustParsePrefix("2001:db8::2/128"): true},
 		prefixOnly: map[netip.Prefix]bool{netip.MustParsePrefix("2001:db8:4::/48"): true},
 	}
@@ -195,8 +195,8 @@ func TestFRRFindings(t *testing.T) {
 		"bgpd, prepend by call":          {"bgpd", "router bgp 65001\nroute-map OUT permit 20\n call KEEPCAST-EBGP\n", []string{worse}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			role, _ := frrRoleOf(tc.daemon)
-			d := &frrDaemon{role: role, vty: vty.Client{Daemon: tc.daemon}, major: 8}
+			d := testFRR(t.TempDir(), tc.daemon).daemon(tc.daemon)
+			d.major = 8
 			var routes []driver.Route
 			for _, p := range tc.routes {
 				r := frrRouteOf(p, driver.Announced, p == worse)
@@ -204,7 +204,7 @@ func TestFRRFindings(t *testing.T) {
 				routes = append(routes, r)
 			}
 			var got []string
-			for _, f := range d.findings(frrRunning(tc.run), frrState(routes...)) {
+			for _, f := range d.vrfFindings(parseRunning(tc.run), frrState(routes...)) {
 				got = append(got, string(f.Level)+" "+f.Name+": "+f.Error())
 			}
 			if d := cmp.Diff(tc.want, got); d != "" {
@@ -214,29 +214,29 @@ func TestFRRFindings(t *testing.T) {
 	}
 }
 
-func TestFRRLookNow(t *testing.T) {
+func TestFRRExpireDelay(t *testing.T) {
 	for delay, want := range map[string]string{
 		"":    "ip prefix-list KEEPCAST-DELAY- seq 5 deny any; bgp route-map delay-timer 0; no bgp route-map delay-timer; no ip prefix-list KEEPCAST-DELAY- seq 5 deny any",
 		"600": "ip prefix-list KEEPCAST-DELAY-600 seq 5 deny any; bgp route-map delay-timer 0; bgp route-map delay-timer 600; no ip prefix-list KEEPCAST-DELAY-600 seq 5 deny any",
 		"0":   "ip prefix-list KEEPCAST-DELAY-0 seq 5 deny any; bgp route-map delay-timer 600; route-map KEEPCAST-A deny 65535; no route-map KEEPCAST-A deny 65535; route-map KEEPCAST-B deny 65535; no route-map KEEPCAST-B deny 65535; bgp route-map delay-timer 0; no ip prefix-list KEEPCAST-DELAY-0 seq 5 deny any",
 	} {
-		run := frrRunning("ip prefix-list KEEPCAST seq 5 deny any\nroute-map KEEPCAST-B permit 10\nroute-map KEEPCAST-A permit 1\nroute-map KEEPCAST-A permit 2\n")
-		if got := strings.Join(lookNow(delay, run.routeMaps())[0].lines, "; "); got != want {
+		run := parseRunning("ip prefix-list KEEPCAST seq 5 deny any\nroute-map KEEPCAST-B permit 10\nroute-map KEEPCAST-A permit 1\nroute-map KEEPCAST-A permit 2\n")
+		if got := strings.Join(expireDelay(delay, run.routeMaps())[0].lines, "; "); got != want {
 			t.Errorf("%q\ngot  %s\nwant %s", delay, got, want)
 		}
 	}
 }
 
 // However many route-maps there are, each write puts the operator's timer back.
-func TestFRRLookNowMany(t *testing.T) {
+func TestFRRExpireDelayMany(t *testing.T) {
 	names := []string{}
 	for i := range 200 {
 		names = append(names, fmt.Sprint("KEEPCAST-", i))
 	}
 	edited := 0
-	for _, s := range lookNow("0", names) {
+	for _, s := range expireDelay("0", names) {
 		edited += (len(s.lines) - 4) / 2
-		if last := s.lines[len(s.lines)-2]; len(s.lines) > frrBatch || s.lines[1] != "bgp route-map delay-timer 600" || last != "bgp route-map delay-timer 0" {
+		if last := s.lines[len(s.lines)-2]; len(s.lines) > batchSize || s.lines[1] != "bgp route-map delay-timer 600" || last != "bgp route-map delay-timer 0" {
 			t.Errorf("%d lines: %q ... %q", len(s.lines), s.lines[1], last)
 		}
 	}

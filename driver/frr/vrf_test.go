@@ -12,7 +12,6 @@ import (
 
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/drivertest"
-	"github.com/keepcast/keepcast/driver/frr/vty"
 )
 
 // frrInRed puts the interface red0 into the VRF red.
@@ -54,15 +53,15 @@ func TestFRRInto(t *testing.T) {
 		"check 'network IFACE' under 'router rip', and UDP port 520":  "check 'network IFACE' under 'router rip vrf red', and UDP port 520",
 		"check 'network IFACE' under 'router ripng', and UDP port 52": "check 'network IFACE' under 'router ripng vrf red', and UDP port 52",
 	} {
-		if got := frrInto("red", text); got != want {
+		if got := intoVRF("red", text); got != want {
 			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)
 		}
-		if got := frrInto("", text); got != text {
+		if got := intoVRF("", text); got != text {
 			t.Errorf("no VRF: %s became %s", text, got)
 		}
 	}
 	for _, text := range []string{"under 'router bgp 65001 vrf cust-1' to", "router isis A vrf cust-1\n x", "router bgp 1 vrf cust-1"} {
-		if got := frrInto("cust-1", text); got != text {
+		if got := intoVRF("cust-1", text); got != text {
 			t.Errorf("%s became %s", text, got)
 		}
 	}
@@ -97,16 +96,16 @@ func TestFRRFindingsVRF(t *testing.T) {
 		"ospf": {"ospfd", "router ospf vrf red\n redistribute connected route-map KEEPCAST\n", []driver.Route{inRed(frrRouteOf(frr4, driver.Announced, false))}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			role, _ := frrRoleOf(tc.daemon)
-			d := &frrDaemon{role: role, vty: vty.Client{Daemon: tc.daemon}, major: 8}
 			f := testFRR(t.TempDir(), tc.daemon)
+			d := f.daemon(tc.daemon)
+			d.major = 8
 			frrInRed(f)
-			on, err := f.on(frrState(tc.routes...))
+			m, err := f.managed(frrState(tc.routes...))
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, f := range d.findingsOf(frrRunning(tc.run), frrState(tc.routes...), on) {
+			for _, f := range d.findings(parseRunning(tc.run), frrState(tc.routes...), m) {
 				got = append(got, f.Name+": "+f.Error())
 			}
 			if d := cmp.Diff(tc.want, got); d != "" {
@@ -147,7 +146,7 @@ func TestFRRRealVRF(t *testing.T) {
 
 	const red4 = "192.0.2.99/32"
 	lines := func() string {
-		c := frrRunning(r.ask("bgpd", "show running-config"))
+		c := parseRunning(r.ask("bgpd", "show running-config"))
 		var out []string
 		for vrf, bgp := range c.instances() {
 			for _, p := range []string{frr4, red4} {

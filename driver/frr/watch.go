@@ -11,29 +11,32 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 const (
-	// frrRetry is the longest time between two looks for a daemon or directory
-	// that is not there.
-	frrRetry = time.Second
-	// frrRetryFirst is the shortest: a socket file appears a moment before the
-	// daemon listens on it.
-	frrRetryFirst = 10 * time.Millisecond
-	// frrLook is the time between two looks at a daemon's running configuration. One
-	// that is so long that it takes a while is looked at less often: a daemon does
-	// not route while it writes it, so no more than 1 of frrLookShare of its time.
-	frrLook      = time.Second
-	frrLookShare = 50
+	// openRetryMost is the longest time between two attempts at a daemon or directory that
+	// is not there.
+	openRetryMost = time.Second
+	// openRetryFirst is the shortest: a socket file appears a moment before the daemon
+	// listens on it.
+	openRetryFirst = 10 * time.Millisecond
+	// compareInterval is the time between two comparisons of a daemon's running
+	// configuration.
+	compareInterval = time.Second
+	// compareShare bounds what the comparisons cost. A daemon does not route while it
+	// writes a long configuration: no more than 1 of compareShare of its time.
+	compareShare = 50
 )
 
-// Watch implements Watcher. It holds a connection to each daemon, whose end tells of
-// the daemon's end and on which it asks what runs, and looks for new sockets in
-// the directory.
-func (f *FRR) Watch(ctx context.Context, changed func()) error {
+// Watch implements driver.Watcher. It holds a connection to each daemon, whose end tells
+// of the daemon's end and on which it asks what runs. It looks for new sockets in the
+// directory.
+func (s *suite) Watch(ctx context.Context, changed func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
-		return fmt.Errorf("watching %s: %w", f.Directory, err)
+		return fmt.Errorf("watching %s: %w", s.settings().directory, err)
 	}
 	defer watcher.Close()
 	ctx, cancel := context.WithCancel(ctx)
@@ -41,24 +44,25 @@ func (f *FRR) Watch(ctx context.Context, changed func()) error {
 	defer wg.Wait()
 	defer cancel()
 
-	news := make(chan struct{}, 1)
-	appeared := map[string]chan struct{}{}
-	for _, name := range f.Daemons {
-		socket := make(chan struct{}, 1)
-		appeared[name] = socket
-		wg.Go(func() { f.attend(ctx, name, socket, func() { signal(news) }) })
+	news := pace.NewBell()
+	appeared := map[string]pace.Bell{}
+	for _, name := range s.settings().daemons {
+		bell := pace.NewBell()
+		appeared[name] = bell
+		wg.Go(func() { s.watchDaemon(ctx, name, bell, news.Ring) })
 	}
-	return f.watchDirectory(ctx, watcher, appeared, news, changed)
+	return watchDirectory(ctx, watcher, s.settings().directory, appeared, news, changed)
 }
 
-// watchDirectory passes on what happens, until ctx is done. The directory may be
-// missing, and go and come again: FRR makes it when it starts.
-func (f *FRR) watchDirectory(ctx context.Context, watcher *fsnotify.Watcher, appeared map[string]chan struct{}, news <-chan struct{}, changed func()) error {
-	tick := time.NewTicker(frrRetry)
+// watchDirectory passes on what happens, until ctx is done. The directory may be missing,
+// and go and come again: FRR makes it when it starts.
+func watchDirectory(ctx context.Context, watcher *fsnotify.Watcher, directory string, appeared map[string]pace.Bell, news pace.Bell, changed func()) error {
+	tick := time.NewTicker(openRetryMost)
 	defer tick.Stop()
+	ended := errors.New("watching " + directory + ": the watch ended")
 	for {
 		if len(watcher.WatchList()) == 0 {
-			watcher.Add(f.Directory) //nolint:errcheck // tried again at the next tick
+			watcher.Add(directory) //nolint:errcheck // tried again at the next tick
 		}
 		select {
 		case <-ctx.Done():
@@ -68,72 +72,72 @@ func (f *FRR) watchDirectory(ctx context.Context, watcher *fsnotify.Watcher, app
 		case <-tick.C:
 		case event, ok := <-watcher.Events:
 			if !ok {
-				return errors.New("watching " + f.Directory + ": the watch ended")
+				return ended
 			}
 			name, isSocket := strings.CutSuffix(filepath.Base(event.Name), ".vty")
-			if c := appeared[name]; isSocket && c != nil {
-				signal(c)
+			if bell := appeared[name]; isSocket && bell != nil {
+				bell.Ring()
 			}
 		case err, ok := <-watcher.Errors:
 			if !ok {
-				return errors.New("watching " + f.Directory + ": the watch ended")
+				return ended
 			}
-			return fmt.Errorf("watching %s: %w", f.Directory, err)
+			return fmt.Errorf("watching %s: %w", directory, err)
 		}
 	}
 }
 
-// attend tells when a daemon goes away or is not there at the first look, when it is
-// back, and when somebody else changed in it what keepcast looks at.
-func (f *FRR) attend(ctx context.Context, daemon string, appeared <-chan struct{}, tell func()) {
-	d := f.daemon(daemon)
-	pause := frrRetryFirst
+// watchDaemon tells when a daemon goes away or is not there at first, when it is back, and
+// when somebody else changed in it what matters to keepcast.
+func (s *suite) watchDaemon(ctx context.Context, name string, appeared pace.Bell, tell func()) {
+	d := s.daemon(name)
+	failures := 1
 	for wasDown := false; ctx.Err() == nil; wasDown = true {
 		if err := d.open(ctx); err == nil {
 			since := time.Now()
 			d.hold(ctx, wasDown, tell)
-			if time.Since(since) > frrRetry {
-				pause = frrRetryFirst
+			if time.Since(since) > openRetryMost {
+				failures = 1
 			}
 		} else if !wasDown && ctx.Err() == nil {
 			tell() // it may have gone after what was last applied
 		}
-		_ = errors.Join(d.vty.Close(), d.mgmtd.Close()) // nothing was written
-		timer := time.NewTimer(pause)
+		_ = d.close() // nothing was written
+		timer := time.NewTimer(pace.Backoff(openRetryFirst, openRetryMost, failures))
 		select {
 		case <-ctx.Done():
 		case <-appeared:
-			pause = frrRetryFirst
+			failures = 1
 		case <-timer.C:
-			pause = min(2*pause, frrRetry)
+			failures++
 		}
 		timer.Stop()
 	}
 }
 
-// hold keeps the connection until the daemon or ctx ends it. Meanwhile it compares
-// what runs with what ran before: nothing tells of `systemctl reload frr`, which
-// takes out what is not in frr.conf, or of somebody in vtysh.
-func (d *frrDaemon) hold(ctx context.Context, isNew bool, tell func()) {
+// hold keeps the connection until the daemon or ctx ends it. Meanwhile it compares what
+// runs with what ran before: nothing tells of `systemctl reload frr`, which takes out what
+// is not in frr.conf, or of somebody in vtysh.
+func (d *daemon) hold(ctx context.Context, isNew bool, tell func()) {
 	if isNew {
-		// watchfrr starts a daemon empty and loads frr.conf into it a little
-		// later: what was applied at once may have been overwritten by then.
+		// watchfrr starts a daemon empty and loads frr.conf into it a little later: what was
+		// applied at once may have been overwritten by then.
 		for _, after := range []time.Duration{0, time.Second, 5 * time.Second} {
 			defer time.AfterFunc(after, tell).Stop()
 		}
 	}
 	for last, known := "", false; ; known = true {
 		asked := time.Now()
-		texts, err := d.config().Ask(ctx, "show running-config")
+		texts, err := d.configClient().Ask(ctx, "show running-config")
 		if err != nil {
 			break
 		}
-		now := frrMatter(texts[0])
+		now := ownLines(texts[0])
 		if known && now != last {
 			tell()
 		}
 		last = now
-		if !d.vty.Idle(ctx, max(frrLook, frrLookShare*time.Since(asked))) {
+		if !d.vty.Idle(ctx, max(compareInterval, compareShare*time.Since(asked))) {
 			break
 		}
 	}
@@ -142,23 +146,15 @@ func (d *frrDaemon) hold(ctx context.Context, isNew bool, tell func()) {
 	}
 }
 
-// frrMatter returns the lines of a running configuration that keepcast has made,
-// or looks for, with the blocks that they stand in.
-func frrMatter(text string) string {
+// ownLines returns the lines of a running configuration that keepcast has made, or looks
+// for, with the blocks that they stand in.
+func ownLines(text string) string {
 	var b strings.Builder
-	frrLines(text, func(blocks []string, line string) {
+	eachLine(text, func(blocks []string, line string) {
 		where := strings.Join(append(slices.Clone(blocks), line), " / ")
-		if strings.Contains(where, frrMark) || strings.HasPrefix(line, "network ") || strings.HasPrefix(line, "router ") {
+		if strings.Contains(where, mark) || strings.HasPrefix(line, "network ") || strings.HasPrefix(line, "router ") {
 			b.WriteString(where + "\n")
 		}
 	})
 	return b.String()
-}
-
-// signal leaves a token in c, unless one is there already.
-func signal(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
 }

@@ -86,8 +86,8 @@ func TestFRRMatter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			after := strings.Replace(before, tc.old, tc.new, 1)
-			if news := frrMatter(before) != frrMatter(after); news != tc.news {
-				t.Errorf("news: %t\n%s", news, frrMatter(after))
+			if news := ownLines(before) != ownLines(after); news != tc.news {
+				t.Errorf("news: %t\n%s", news, ownLines(after))
 			}
 		})
 	}
@@ -110,8 +110,8 @@ func TestFRRRealTakenAway(t *testing.T) {
 			if err := f.Apply(t.Context(), want); err != nil {
 				t.Fatal(err)
 			}
-			before := frrMatter(r.ask(r.configuredBy(daemon), "show running-config"))
-			proxy := newFRRProxy(t, r.dir, daemon, frrMgmtd)
+			before := ownLines(r.ask(r.configuredBy(daemon), "show running-config"))
+			proxy := newFRRProxy(t, r.dir, daemon, mgmtdName)
 			watch := testFRR(proxy.dir, daemon)
 			ctx, cancel := context.WithCancel(t.Context())
 			var wg sync.WaitGroup
@@ -131,7 +131,7 @@ func TestFRRRealTakenAway(t *testing.T) {
 			frrUntil(t, "the watch looks", func() bool { return proxy.looked() > 0 })
 			for range 2 {
 				r.ask(r.configuredBy(daemon), slices.Concat([]string{"configure terminal"}, lines, []string{"end"})...)
-				frrUntil(t, "all is back", func() bool { return frrMatter(r.ask(r.configuredBy(daemon), "show running-config")) == before })
+				frrUntil(t, "all is back", func() bool { return ownLines(r.ask(r.configuredBy(daemon), "show running-config")) == before })
 				seen := proxy.looked()
 				frrUntil(t, "the watch has seen it", func() bool { return proxy.looked() > seen })
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -63,7 +64,7 @@ func TestTemplateRender(t *testing.T) {
 {{end}}`)
 	worse := drivertest.Route("203.0.113.1/24", driver.Announced)
 	worse.Degraded, worse.Interface = true, "any1"
-	worse.Attributes = driver.Attributes{MED: new(uint32), Communities: []driver.Community{{High: 65535, Low: 0}}}
+	worse.Attributes = driver.Attributes{MED: new(uint32), Communities: []community.Standard{{High: 65535, Low: 0}}}
 	got, err := tm.Render(state(drivertest.Route(drivertest.V6, driver.Announced), worse, drivertest.Route("203.0.113.2/24", driver.Announced), drivertest.Route(drivertest.V4, driver.Delivered), drivertest.Route("192.0.2.1/32", driver.Absent)))
 	if err != nil {
 		t.Fatal(err)

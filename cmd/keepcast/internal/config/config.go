@@ -60,12 +60,11 @@ type Policy struct {
 
 // Driver is one entry of the list drivers.
 type Driver struct {
-	Name   string `config:"name" doc:"Name in logs, metrics and status; the kind unless given."`
-	Kind   string `config:"kind" required:"true" doc:"Kind of driver."`
-	Driver driver.Driver
-	// FollowsAddress is that of the kind.
-	FollowsAddress bool
-	Raw            map[string]any // as written, to tell whether a reload changed it
+	Name          string `config:"name" doc:"Name in logs, metrics and status; the kind unless given."`
+	Kind          string `config:"kind" required:"true" doc:"Kind of driver."`
+	Driver        driver.Driver
+	driver.Traits                // those of the kind
+	Raw           map[string]any // as written, to tell whether a reload changed it
 }
 
 // Service is one entry of the list services.

@@ -132,7 +132,7 @@ func (l *loader) driver(path string, raw map[string]any) Driver {
 		l.unknownKind(path, raw, err)
 		return d
 	}
-	d.Driver, d.FollowsAddress = kind.New(), kind.FollowsAddress
+	d.Driver, d.Traits = kind.New(), kind.Traits
 	l.kinded(path, raw, &d.Name, &d, d.Driver)
 	return d
 }

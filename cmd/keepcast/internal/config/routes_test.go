@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 )
 
 const announcing = `
@@ -38,11 +39,11 @@ func TestAttributes(t *testing.T) {
 	c := load(t, announcing)
 	want := []driver.Attributes{
 		{
-			Prepend: 3, Communities: []driver.Community{{High: 65535, Low: 65281}, {High: 65535, Low: 0}},
-			LargeCommunities: []driver.LargeCommunity{{Global: 65001, Local1: 1, Local2: 2}},
+			Prepend: 3, Communities: []community.Standard{{High: 65535, Low: 65281}, {High: 65535, Low: 0}},
+			LargeCommunities: []community.Large{{Global: 65001, Local1: 1, Local2: 2}},
 		},
 		{MED: new(uint32(7)), LocalPref: new(uint32(20)), Metric: new(uint32(20000)), Prepend: 2},
-		{Communities: []driver.Community{{High: 65001, Low: 100}}},
+		{Communities: []community.Standard{{High: 65001, Low: 100}}},
 		{MED: new(uint32(1000)), LocalPref: new(uint32(20)), Metric: new(uint32(20000)), Prepend: 2},
 	}
 	got := []driver.Attributes{c.Services[0].Announce, c.Services[0].Degraded, c.Services[1].Announce, c.Services[1].Degraded}

@@ -90,5 +90,8 @@ func fieldType(t reflect.Type) string {
 	case reflect.Int, reflect.Uint32:
 		return "number"
 	}
-	return map[string]string{"Prefix": "prefix", "Addr": "address", "Community": "community", "LargeCommunity": "large community"}[t.Name()]
+	if s, ok := reflect.TypeAssert[Syntaxer](reflect.Zero(t)); ok {
+		return s.Syntax()
+	}
+	return map[string]string{"Prefix": "prefix", "Addr": "address"}[t.Name()]
 }

@@ -127,7 +127,7 @@ func unconnected(cfg *config.Config, a anycast, name string, on netip.Prefix) dr
 		Text: fmt.Sprintf("%s is on %s with noprefixroute: FRR 10 and later do not take such an address for connected, and redistribute nothing", on.Addr(), name),
 		Fix:  fmt.Sprintf("take it off, so that it is added anew without that: ip address del %s dev %s", on, name),
 	}
-	if slices.ContainsFunc(cfg.Drivers, func(d config.Driver) bool { return d.Kind == "frr" }) {
+	if slices.ContainsFunc(cfg.Drivers, func(d config.Driver) bool { return d.NeedsPrefixRoute }) {
 		f.Level = driver.LevelError
 	}
 	return f

@@ -63,7 +63,7 @@ func newHarness(t *testing.T) *harness {
 	b.cfg = &config.Config{}
 	b.cfg.Interface, b.cfg.ManageAddresses = "anycast0", true
 	b.cfg.RuntimeDir, b.cfg.StateDir = t.TempDir(), t.TempDir()
-	b.cfg.Drivers = []config.Driver{{Name: "bird", Kind: "bird", Driver: b.driver, FollowsAddress: true, Raw: map[string]any{"kind": "bird"}}}
+	b.cfg.Drivers = []config.Driver{{Name: "bird", Kind: "bird", Driver: b.driver, Traits: driver.Traits{FollowsAddress: true}, Raw: map[string]any{"kind": "bird"}}}
 	return b
 }
 

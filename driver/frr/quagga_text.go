@@ -1,57 +1,39 @@
 package frr
 
 import (
+	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
 
-// quaggaConfig is what matters to keepcast in the running configuration of a
-// daemon of Quagga.
-type quaggaConfig struct {
-	frrConfig
-	redistributed []quaggaRedistribute
-	used          map[string]bool // route-maps of keepcast that lead out to a neighbor, or are called
+// quaggaBGP is what bgpd of Quagga is asked, and how its text is read.
+func quaggaBGP() *bgpAnswers {
+	return &bgpAnswers{
+		path: func(p netip.Prefix) string {
+			if p.Addr().Is6() {
+				return "show bgp ipv6 " + p.String()
+			}
+			return "show ip bgp " + p.String()
+		},
+		readPath: quaggaPath, readPeers: quaggaPeers,
+		settled: 40 * time.Second, // the default advertisement-interval is 30 s
+	}
 }
 
-// quaggaRedistribute is a line of the operator that names a route-map of keepcast.
-type quaggaRedistribute struct {
-	blocks         []string // it stands in
-	line, routeMap string
-}
-
-// quaggaRunning reads what `show running-config` of one daemon prints.
-func quaggaRunning(text string) quaggaConfig {
-	text = quaggaText(text)
-	c := quaggaConfig{frrConfig: frrRunning(text), used: map[string]bool{}}
-	frrLines(text, func(blocks []string, line string) {
-		words := strings.Fields(line)
-		name := frrRouteMap(words)
-		switch {
-		case len(blocks) == 0:
-		case words[0] == "redistribute" && strings.HasPrefix(name, frrMark):
-			c.redistributed = append(c.redistributed, quaggaRedistribute{quaggaBlocks(blocks), line, name})
-		case words[0] == "neighbor" && words[len(words)-1] == "out" && strings.HasPrefix(name, frrMark):
-			c.used[name] = true
-		case words[0] == "call" && strings.HasPrefix(words[len(words)-1], frrMark):
-			c.used[words[len(words)-1]] = true
-		}
-	})
-	return c
-}
-
-// quaggaText writes a configuration as FRR would: bgpd of Quagga shows an address
+// readQuagga writes a configuration as FRR would: bgpd of Quagga shows an address
 // family with no more indentation than the header before it, and IPv6 unicast as
 // "address-family ipv6".
-func quaggaText(text string) string {
+func readQuagga(text string) string {
 	var b strings.Builder
 	inside := false
 	for line := range strings.Lines(text) {
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case trimmed == "address-family ipv6":
-			inside, line = true, " "+frrFamily(netip.IPv6Unspecified())+"\n"
+			inside, line = true, " "+familyHeader(netip.IPv6Unspecified())+"\n"
 		case strings.HasPrefix(trimmed, "address-family "):
 			inside, line = true, " "+trimmed+"\n"
 		case trimmed == "exit-address-family" || !strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "!"):
@@ -64,13 +46,13 @@ func quaggaText(text string) string {
 	return b.String()
 }
 
-// quaggaBlocks turns the headers back into what Quagga takes.
-func quaggaBlocks(blocks []string) []string {
+// quaggaHeaders turns the headers back into what Quagga takes.
+func quaggaHeaders(blocks []string) []string {
 	var out []string
 	for _, b := range blocks {
 		switch b {
-		case frrFamily(netip.IPv4Unspecified()): // its lines are directly under router bgp
-		case frrFamily(netip.IPv6Unspecified()):
+		case familyHeader(netip.IPv4Unspecified()): // its lines are directly under router bgp
+		case familyHeader(netip.IPv6Unspecified()):
 			out = append(out, "address-family ipv6")
 		default:
 			out = append(out, b)
@@ -79,9 +61,10 @@ func quaggaBlocks(blocks []string) []string {
 	return out
 }
 
-// quaggaPath reads `show ip bgp P`: to whom the prefix is advertised, and since
-// when a valid path of this host's own is there.
-func quaggaPath(text string) (to []string, since time.Time, ok bool) {
+// quaggaPath reads `show ip bgp P`: to whom the prefix is advertised, and since when a
+// valid path of this host is there.
+func quaggaPath(text string) bgpPath {
+	var out bgpPath
 	advertised, own, valid := false, false, false
 	for line := range strings.Lines(text) {
 		words := strings.Fields(strings.ReplaceAll(line, ",", " "))
@@ -90,18 +73,87 @@ func quaggaPath(text string) (to []string, since time.Time, ok bool) {
 		case strings.Contains(line, "Advertised to non peer-group peers:"):
 			advertised = true
 		case advertised:
-			to, advertised = words, false
+			out.to, advertised = words, false
 		case len(words) > 3 && words[1] == "from": // "0.0.0.0 from 0.0.0.0 (ROUTER-ID)"
 			own, valid = words[2] == "0.0.0.0" || words[2] == "::", false
+			out.own = out.own || own
 		case words[0] == "Origin":
 			valid = own && slices.Contains(words, "valid") && slices.Contains(words, "sourced")
-			ok = ok || valid
+			out.valid = out.valid || valid
 		case valid && strings.Contains(line, "Last update: "):
 			_, date, _ := strings.Cut(line, "update: ")
-			since, _ = time.ParseInLocation(time.ANSIC, strings.TrimSpace(date), time.Local) // unknown counts as long ago
+			out.since, _ = time.ParseInLocation(time.ANSIC, strings.TrimSpace(date), time.Local) // unknown counts as long ago
 		}
 	}
-	return to, since, ok
+	return out
+}
+
+// quaggaPeers reads `show ip bgp neighbors`. It does not tell since when a session is up:
+// that counts as long ago.
+func quaggaPeers(text string) []peer {
+	var out []peer
+	family := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if rest, ok := strings.CutPrefix(line, "BGP neighbor is "); ok {
+			name, rest, _ := strings.Cut(rest, ",")
+			_, as, _ := strings.Cut(rest, "local AS ")
+			as, _, _ = strings.Cut(as, ",")
+			out = append(out, peer{name: name, localAS: as, upFor: math.MaxInt64, active: map[string]policy{}, both: map[string]bool{}})
+			family = ""
+			continue
+		}
+		if len(out) == 0 {
+			continue
+		}
+		p := &out[len(out)-1]
+		if rest, ok := strings.CutPrefix(line, "For address family: "); ok {
+			family = quaggaFamily(rest)
+			p.active[family] = policy{}
+			continue
+		}
+		p.addQuagga(family, line)
+	}
+	return out
+}
+
+// quaggaFamily returns the words for Quagga's name of a family.
+func quaggaFamily(name string) string { return strings.TrimSuffix(name, " Unicast") }
+
+// addQuagga takes in a line of Quagga's about the neighbor.
+func (p *peer) addQuagga(family, line string) {
+	key, value, _ := strings.Cut(line, " = ")
+	switch {
+	case key == "BGP state":
+		p.state, _, _ = strings.Cut(value, ",")
+	case strings.HasPrefix(line, "Administratively shut down"):
+		p.shut = true
+	case strings.HasPrefix(line, "Address family ") || strings.HasPrefix(line, "Address Family "):
+		name, how, _ := strings.Cut(line[len("Address family "):], ": ")
+		p.both[quaggaFamily(name)] = how == "advertised and received"
+	case strings.HasPrefix(line, "Minimum time between advertisement runs is "):
+		p.interval = time.Duration(firstNumber(line)) * time.Second
+	case strings.Contains(line, "hold time is ") && p.hold == 0:
+		_, rest, _ := strings.Cut(line, "hold time is ")
+		p.hold = time.Duration(firstNumber(rest)) * time.Second
+	case strings.HasPrefix(line, "Route map for outgoing advertisements is "):
+		out := p.active[family]
+		out.routeMap = strings.TrimLeft(line[strings.LastIndex(line, " ")+1:], "*")
+		p.active[family] = out
+	case strings.HasPrefix(line, "Last reset ") && strings.Contains(line, "due to "):
+		_, p.reset, _ = strings.Cut(line, "due to ")
+	}
+}
+
+// firstNumber returns the first number in a text, or 0.
+func firstNumber(text string) int {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r < '0' || r > '9' }) {
+		n, err := strconv.Atoi(word)
+		if err == nil {
+			return n
+		}
+	}
+	return 0
 }
 
 // quaggaOSPF reads `show ip ospf database external self-originate`.
@@ -168,9 +220,9 @@ func maskBits(mask string) int {
 
 // quaggaOSPFNeighbors reads `show ip ospf neighbor`: id, priority, state, times,
 // address and interface in columns.
-func quaggaOSPFNeighbors(text string) []frrNeighbor {
+func quaggaOSPFNeighbors(text string) []neighbor {
 	isAddress := func(word string) bool { _, err := netip.ParseAddr(word); return err == nil }
-	var out []frrNeighbor
+	var out []neighbor
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
 		if len(words) < 6 || !isAddress(words[0]) {

@@ -1,0 +1,156 @@
+package frr
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+// bgpAnswers are what bgpd is asked, and how its answers are read. It is asked for each
+// prefix: it finds one at once, but walks through a table that may hold the whole
+// Internet.
+type bgpAnswers struct {
+	path      func(p netip.Prefix) string // the question about a prefix
+	readPath  func(text string) bgpPath
+	readPeers func(text string) []peer // sorted by name
+	// settled is how long a path and a session must have been there before it is worth a
+	// word that the one is not sent to the other.
+	settled time.Duration
+	// importCheck: a network is announced only if zebra has a route for it.
+	importCheck bool
+}
+
+// bgpPath is what bgpd tells of a prefix. Other hosts announce the same one.
+type bgpPath struct {
+	to    []string  // the neighbors that it is advertised to
+	own   bool      // there is a path of this host
+	valid bool      // that is valid
+	since time.Time // when the valid one came, as far as is known
+}
+
+// peer is a neighbor of bgpd.
+type peer struct {
+	name, state         string
+	localAS, remoteAS   string
+	shut                bool   // the operator took it down
+	reset, notification string // why the session went
+	upFor               time.Duration
+	hold, interval      time.Duration     // hold time, advertisement-interval
+	bfd                 string            // the state of its BFD session, "" without BFD
+	active              map[string]policy // address families that are activated here
+	both                map[string]bool   // address families that it speaks: whether both do
+}
+
+// policy is what a neighbor lets out of one address family.
+type policy struct {
+	missing  bool   // RFC 8212 holds everything back
+	routeMap string // that leads out
+	filtered bool   // by a list or the like
+}
+
+// up tells whether the session is established.
+func (p peer) up() bool { return p.state == "Established" }
+
+// takes tells whether the neighbor can be sent the family of a: it is activated here and,
+// as far as a session tells, there. One without the multiprotocol extensions (RFC 4760)
+// takes IPv4.
+func (p peer) takes(a netip.Addr) bool {
+	if _, active := p.active[familyOf(a)]; !active || !p.up() {
+		return active
+	}
+	return p.both[familyOf(a)] || len(p.both) == 0 && a.Is4()
+}
+
+// neighbor returns p as it is told, with what an operator can do if it is down.
+func (p peer) neighbor() neighbor {
+	n := neighbor{Neighbor: driver.Neighbor{
+		Name: p.name, Protocol: "bgp", Up: p.up(), IPv4: p.takes(netip.IPv4Unspecified()), IPv6: p.takes(netip.IPv6Unspecified()),
+	}}
+	if n.Up {
+		return n
+	}
+	why := p.reset
+	if p.notification != "" {
+		why += " (" + p.notification + ")"
+	}
+	n.Detail = "the session is in state " + p.state
+	switch {
+	case p.shut:
+		n.shut, n.Detail, n.fix = true, "it is shut down in the configuration", "no neighbor "+p.name+" shutdown"
+	case strings.Contains(p.notification, "Bad Peer AS"):
+		n.Detail += ": its AS is not the configured one"
+		n.fix = fmt.Sprintf("compare 'neighbor %s remote-as %s' here with its own AS, and its remote-as with %s", p.name, p.remoteAS, p.localAS)
+	case strings.Contains(p.notification, "Unsupported Capability"):
+		n.Detail += ": the two have no address family in common"
+		n.fix = "activate the same address families for each other on both sides"
+	case p.reset == "Waiting for NHT" || p.reset == "No path to specified Neighbor":
+		n.Detail += ": there is no route to it"
+		n.fix = "check the link to it and 'show ip route " + p.name + "' (a neighbor more than one hop away needs ebgp-multihop)"
+	default:
+		if why != "" {
+			n.Detail += ": " + why
+		}
+		n.fix = fmt.Sprintf("check that TCP port 179 of %s can be reached, and that it has this host as a neighbor of AS %s, with the same password", p.name, p.localAS)
+	}
+	return n
+}
+
+// observeBGP asks bgpd for each prefix that it is to announce, and for its neighbors.
+func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip.Prefix]bool, asked driver.State, m managed) (observation, error) {
+	paths, err := d.paths(ctx, vrf, sortedPrefixes(permitted))
+	if err != nil {
+		return observation{}, err
+	}
+	answers, err := d.ask(ctx, vrf, d.neighbors)
+	if err != nil {
+		return observation{}, err
+	}
+	peers := d.bgp.readPeers(answers[0])
+	var neighbors []neighbor
+	for _, p := range peers {
+		neighbors = append(neighbors, p.neighbor())
+	}
+	o := observationOf(d.name, neighbors)
+	prefixOnly := map[netip.Prefix]bool{}
+	for _, r := range asked.Announced() {
+		prefixOnly[r.Prefix.Masked()] = r.PrefixOnly
+	}
+	for _, p := range sortedPrefixes(permitted) {
+		path := paths[p]
+		if !path.valid {
+			if d.bgp.importCheck && (prefixOnly[p] || m.present[p] && m.owned[p]) {
+				o.findings = append(o.findings, d.notInRIB(p, prefixOnly[p]))
+			}
+			continue
+		}
+		o.held[p], o.exported[p] = permitted[p], path.to
+		if len(path.to) == 0 && time.Since(path.since) > d.bgp.settled {
+			o.findings = append(o.findings, d.notExported(p, peers)...)
+		}
+	}
+	return o, nil
+}
+
+// paths asks bgpd for prefixes of a VRF, one by one.
+func (d *daemon) paths(ctx context.Context, vrf string, prefixes []netip.Prefix) (map[netip.Prefix]bgpPath, error) {
+	out := map[netip.Prefix]bgpPath{}
+	for some := range slices.Chunk(prefixes, batchSize) {
+		var questions []string
+		for _, p := range some {
+			questions = append(questions, d.bgp.path(p))
+		}
+		answers, err := d.ask(ctx, vrf, questions...)
+		if err != nil {
+			return nil, err
+		}
+		for i, p := range some {
+			out[p] = d.bgp.readPath(answers[i])
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,38 @@
+package frr
+
+import "github.com/keepcast/keepcast/driver"
+
+// quaggaSpecs is the table of the daemons of Quagga. The address is the gate in all of
+// them.
+func quaggaSpecs() []spec {
+	type finder = func(exam) []driver.Finding
+	always := func(degrades bool) func(config, driver.Route) bool {
+		return func(config, driver.Route) bool { return degrades }
+	}
+	return []spec{
+		{
+			name: "bgpd", ipv4: true, ipv6: true,
+			router: "bgp", redistribute: "redistribute SOURCE route-map GATE",
+			effects: []effect{redistributedAgain(withoutRouteMap, nil), sentAgain()},
+			state:   "show ip bgp summary", neighbors: "show ip bgp neighbors", bgp: quaggaBGP(),
+			gate: quaggaGate, losses: quaggaBGPLosses, degrades: quaggaDegrades, routerID: "bgp router-id",
+			exams: []finder{exam.quaggaVersion}, vrfExams: []finder{exam.ownRouterID, exam.redistributed, exam.quaggaPeers},
+		},
+		{
+			name: "ospfd", ipv4: true,
+			router: "ospf", redistribute: "redistribute SOURCE route-map GATE",
+			effects: []effect{redistributedAgain(nothing, lostLSA)},
+			state:   "show ip ospf", originated: "show ip ospf database external self-originate", neighbors: "show ip ospf neighbor",
+			readOriginated: quaggaOSPF, readNeighbors: quaggaOSPFNeighbors, neighborFix: ospfFix,
+			gate: quaggaGate, degrades: always(true), routerID: "ospf router-id",
+			exams: []finder{exam.quaggaVersion}, vrfExams: []finder{exam.ownRouterID, exam.redistributed, exam.quaggaThrottle},
+		},
+		{
+			name: "isisd", ipv4: true, ipv6: true, interfaceGate: true, router: "isis", instance: "NAME",
+			state: "show isis summary", originated: "show isis database detail", neighbors: "show isis neighbor detail",
+			readOriginated: quaggaISIS, readNeighbors: isisNeighbors, neighborFix: isisFix,
+			gate: quaggaInterfaceGate, losses: quaggaMetricLosses, degrades: always(false),
+			exams: []finder{exam.quaggaVersion}, vrfExams: []finder{exam.lspInterval, exam.quaggaISIS},
+		},
+	}
+}
