@@ -10,15 +10,15 @@ import "time"
 // for the next run. One that does not end with its timeout takes a second more.
 func (s Schedule) WorstCase(told bool) time.Duration {
 	if told {
-		return s.Timeout + s.Settling() // a run may be under way
+		return s.Timeout + s.ToFall() // a run may be under way
 	}
-	return s.Unseen() + s.Settling()
+	return s.ToNextRun() + s.ToFall()
 }
 
-// Unseen returns the longest time from the start of a run that finds the service
+// ToNextRun returns the longest time from the start of a run that finds the service
 // fit to the start of the next one: interval and jitter, and what slot leaves
 // out when the run is slow.
-func (s Schedule) Unseen() time.Duration {
+func (s Schedule) ToNextRun() time.Duration {
 	jitter := time.Duration(s.Jitter * float64(s.Interval))
 	slots := s.Timeout / s.Interval // that a slow run misses
 	late := s.Timeout % s.Interval
@@ -29,8 +29,8 @@ func (s Schedule) Unseen() time.Duration {
 	return (slots+1)*s.Interval + jitter
 }
 
-// Settling returns the longest time from the start of the first run that fails
+// ToFall returns the longest time from the start of the first run that fails
 // to the end of the one that makes the check down.
-func (s Schedule) Settling() time.Duration {
+func (s Schedule) ToFall() time.Duration {
 	return time.Duration(s.Fall-1)*max(s.fast(), s.Timeout) + s.Timeout
 }

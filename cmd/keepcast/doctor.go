@@ -50,7 +50,7 @@ everything. Exit code 1 when there is an error, or the configuration is bad.`,
 			if err := show(c.OutOrStdout(), report); err != nil {
 				return err
 			}
-			if n := report.Breaking(); n > 0 {
+			if n := report.Errors(); n > 0 {
 				return fmt.Errorf("%s found", count(n, "error", "errors"))
 			}
 			return nil
@@ -71,7 +71,7 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	}
 	equip(cfg, slog.New(slog.DiscardHandler), nil)
 	client := a.client()
-	h := doctor.Host{Sysctls: os.DirFS(procSys), Together: doctor.StopTogether(ctx, cfg)}
+	h := doctor.Facts{Sysctls: os.DirFS(procSys), Together: doctor.StopTogether(ctx, cfg)}
 	if h.Network, err = doctor.ReadNetwork(); err != nil {
 		return doctor.Report{}, err
 	}

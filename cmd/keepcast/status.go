@@ -128,7 +128,7 @@ func table(out io.Writer, s api.Status) error {
 	fmt.Fprintln(w, "SERVICE\tSTATE\tSINCE\tCHECKS\tADDRESS\tDESIRED\tIN\tEXPORTED TO\tREASON")
 	for _, svc := range s.Services {
 		for i, a := range svc.Addresses {
-			shown := fmt.Sprintf("%s\t%s\t%s\t%s", a.Address, a.Desired, in(a), exported(a))
+			shown := fmt.Sprintf("%s\t%s\t%s\t%s", a.Address, a.Desired, observedIn(a), exported(a))
 			if i == 0 {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", svc.Name, svc.State, ago(now, svc.Since), up(svc.Checks), shown, svc.Reason)
 			} else {
@@ -179,9 +179,9 @@ func neighbors(d api.DriverStatus) string {
 	return fmt.Sprintf("%d/%d up", d.Up(), len(d.Neighbors))
 }
 
-// in names those that had the prefix when asked last, and with a question mark
+// observedIn names those that had the prefix when asked last, and with a question mark
 // those that may have it, but could not be asked.
-func in(a api.AddressStatus) string {
+func observedIn(a api.AddressStatus) string {
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(a.Observed)) {
 		switch {

@@ -12,7 +12,7 @@ func TestTableUnknown(t *testing.T) {
 	a := api.AddressStatus{Observed: map[string]api.Observation{
 		"kernel": {Present: true}, "bird": {Unknown: true, Neighbors: &none}, "frr": {Neighbors: &none},
 	}}
-	if got := in(a) + "; " + exported(a); got != "bird?, kernel; frr 0/2" {
+	if got := observedIn(a) + "; " + exported(a); got != "bird?, kernel; frr 0/2" {
 		t.Errorf("got %s", got)
 	}
 }

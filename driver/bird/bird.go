@@ -24,7 +24,7 @@ func Kind() driver.Kind {
 			"includes and reconfigures BIRD over its control socket; it never starts or stops it. " +
 			"The head of the snippet says how to include it and which filters it has ready.",
 		Example:  "socket: /run/bird/bird.ctl\nsnippet: /var/lib/keepcast/bird.conf\nas: 65001\n",
-		New:      func() driver.Driver { return &Driver{host: driver.Options{Log: slog.New(slog.DiscardHandler)}} },
+		New:      func() driver.Driver { return &Driver{opts: driver.Options{Log: slog.New(slog.DiscardHandler)}} },
 		Template: driver.Template{Name: templateName, Doc: "The snippet of the driver `bird`.", Data: snippetData{}},
 		Starter:  starter(),
 		// What the gate lets through comes from a direct protocol, which has no route
@@ -34,7 +34,7 @@ func Kind() driver.Kind {
 }
 
 const (
-	pollInterval       = 20 * time.Millisecond // between two looks at a reconfiguration in progress
+	pollInterval       = 20 * time.Millisecond // how often is asked whether a reconfiguration is done
 	reconfigureTimeout = time.Minute           // how long one may take; protocols with large tables take seconds to go down
 )
 
@@ -47,21 +47,21 @@ type Driver struct {
 
 	AS uint32 `config:"as" default:"0" min:"0" max:"4294967295" doc:"The own AS number, which the ready-made eBGP filter prepends to the path where prepend says so; 0 prepends nothing."`
 
-	host   driver.Options
-	ctl    *control
-	want   driver.State // what was last asked for
-	state  string       // the fingerprint of its snippet
-	futile futileLoad
+	opts    driver.Options
+	ctl     *control
+	desired driver.State // what was last asked for
+	state   string       // the fingerprint of its snippet
+	futile  futileLoad
 }
 
-// birdFutile is a configure that was carried out, but did not bring the wanted
+// futileLoad is a configure that was carried out, but did not bring the desired
 // snippet in force. It is not done again until one of the two is another: each
 // configure reloads whatever the operator's files hold, and undoes what birdc
 // disabled.
-type futileLoad struct{ want, running string }
+type futileLoad struct{ desired, running string }
 
 // Open implements driver.Opener.
-func (b *Driver) Open(h driver.Options) { b.host = h }
+func (b *Driver) Open(h driver.Options) { b.opts = h }
 
 // Validate says what is wrong with the settings.
 func (b *Driver) Validate() error {
@@ -79,7 +79,7 @@ func (b *Driver) Places() driver.Places {
 	return driver.Places{Files: []string{b.Snippet}, Sockets: []string{b.Socket}}
 }
 
-// Loadable implements driver.Renderer: Render has looked at what matters.
+// Loadable implements driver.Renderer: Render checks what matters.
 func (b *Driver) Loadable([]byte) error { return nil }
 
 // Close ends the control connection.
@@ -90,16 +90,16 @@ func (b *Driver) Close() error {
 	return nil
 }
 
-// Apply puts the snippet for want in place and has BIRD load it. BIRD is left
+// Apply puts the snippet for desired in place and has BIRD load it. BIRD is left
 // alone when it runs that very snippet. Where BIRD refuses its configuration,
 // the old snippet is put back; where BIRD is not there, the new one stays, since
 // it is what BIRD will read when it starts.
-func (b *Driver) Apply(ctx context.Context, want driver.State) error {
-	text, state, err := b.render(want)
+func (b *Driver) Apply(ctx context.Context, desired driver.State) error {
+	text, state, err := b.render(desired)
 	if err != nil {
 		return err
 	}
-	b.want, b.state = want, state
+	b.desired, b.state = desired, state
 	_, restore, err := snippet.Write(b.Snippet, text, snippet.Public)
 	if err != nil {
 		return err
@@ -112,14 +112,14 @@ func (b *Driver) Apply(ctx context.Context, want driver.State) error {
 		return err
 	}
 	if running == state {
-		return b.up(ctx)
+		return b.protocolsUp(ctx)
 	}
 	if b.futile == (futileLoad{state, running}) {
-		return b.other(running)
+		return b.differs(running)
 	}
 	atOnce, err := b.load(ctx)
 	if refusalCode(err) == codeConfigError {
-		return b.fault(err, restore())
+		return b.blame(err, restore())
 	}
 	if err != nil {
 		return err
@@ -139,10 +139,10 @@ func (b *Driver) verify(ctx context.Context, atOnce bool) error {
 		return fmt.Errorf("bird runs another snippet (keepcast_state %q) than %s (%q): its reconfiguration was undone, or leaves that out", running, b.Snippet, b.state)
 	case running != b.state:
 		b.futile = futileLoad{b.state, running}
-		return b.other(running)
+		return b.differs(running)
 	}
-	b.host.Log.Info("bird loaded the snippet", "snippet", b.Snippet, "state", b.state, "permitted", len(b.want.Announced()))
-	return b.up(ctx)
+	b.opts.Log.Info("bird loaded the snippet", "snippet", b.Snippet, "state", b.state, "permitted", len(b.desired.Announced()))
+	return b.protocolsUp(ctx)
 }
 
 // running returns the fingerprint of the snippet that BIRD runs, or "" if it
@@ -155,9 +155,9 @@ func (b *Driver) running(ctx context.Context) (string, error) {
 	return r.text(codeValue), err
 }
 
-// fault adds to BIRD's complaint about its configuration whose it is, and what
+// blame adds to BIRD's complaint about its configuration whose it is, and what
 // became of putting the old snippet back.
-func (b *Driver) fault(err, undone error) error {
+func (b *Driver) blame(err, undone error) error {
 	var refused *commandError
 	if !errors.As(err, &refused) {
 		return errors.Join(err, undone)
@@ -186,20 +186,20 @@ func (b *Driver) load(ctx context.Context) (atOnce bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	b.host.Loaded()
+	b.opts.Loaded()
 	switch r.Code {
 	case codeReconfigured:
 		return true, nil
 	case codeInProgress, codeQueued:
-		return false, b.settle(ctx)
+		return false, b.awaitReconfigured(ctx)
 	}
 	return false, fmt.Errorf("bird did not load the configuration: %s (code %04d)", r.text(r.Code), r.Code)
 }
 
-// settle waits for the end of a reconfiguration in progress, and of those that
+// awaitReconfigured waits for the end of a reconfiguration in progress, and of those that
 // are queued behind it: BIRD goes from one to the next without a pause. How they
 // ended is for verify to find out, BIRD does not say.
-func (b *Driver) settle(ctx context.Context) error {
+func (b *Driver) awaitReconfigured(ctx context.Context) error {
 	late := fmt.Errorf("not done within %s: %w", reconfigureTimeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, reconfigureTimeout, late)
 	defer cancel()
@@ -225,8 +225,8 @@ func (b *Driver) settle(ctx context.Context) error {
 	}
 }
 
-// up returns an error if a protocol of the snippet is down.
-func (b *Driver) up(ctx context.Context) error {
+// protocolsUp returns an error if a protocol of the snippet is down.
+func (b *Driver) protocolsUp(ctx context.Context) error {
 	r, err := b.ask(ctx, `show protocols "keepcast*"`)
 	if refusalCode(err) == codeNoProtocol { // a template of the operator's may use other names
 		return nil
@@ -235,7 +235,7 @@ func (b *Driver) up(ctx context.Context) error {
 		return err
 	}
 	for _, p := range readProtocols(r) {
-		if p.state == "down" && slices.Contains(ownProtocols(b.want), p.name) {
+		if p.state == "down" && slices.Contains(ownProtocols(b.desired), p.name) {
 			return protocolDisabled(p.name)
 		}
 	}

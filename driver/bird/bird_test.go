@@ -17,16 +17,16 @@ import (
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
-// testBIRD returns a driver with the settings that the config package would give
+// testDriver returns a driver with the settings that the config package would give
 // it, and its files in dir.
 func testDriver(dir string) *Driver {
 	return &Driver{
 		Socket: filepath.Join(dir, "bird.ctl"), Snippet: filepath.Join(dir, "keepcast.conf"), Timeout: 5 * time.Second,
-		AS: 65001, host: driver.Options{Log: slog.New(slog.DiscardHandler)},
+		AS: 65001, opts: driver.Options{Log: slog.New(slog.DiscardHandler)},
 	}
 }
 
-// packagedBIRD has its snippet where the packages have it.
+// packagedDriver has its snippet where the packages have it.
 func packagedDriver() *Driver {
 	b := testDriver("/etc/bird")
 	b.Snippet = "/var/lib/keepcast/bird.conf"
@@ -65,7 +65,7 @@ func routeOn(iface, prefix string, p driver.Presence) driver.Route {
 	return r
 }
 
-// birdGoldens are the snippets that are compared byte for byte and then read by
+// goldens are the snippets that are compared byte for byte and then read by
 // the real bird.
 var goldens = map[string]struct {
 	as   uint32
@@ -128,7 +128,7 @@ func TestGoldenBroken(t *testing.T) {
 	}
 }
 
-// birdReads has the real bird read an operator's configuration with the snippet.
+// parses has the real bird read an operator's configuration with the snippet.
 func parses(t *testing.T, snippet string) (string, error) {
 	t.Helper()
 	program := drivertest.BIRDProgram(t)
@@ -185,7 +185,7 @@ func TestRenderErrors(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := packagedDriver()
-			b.Open(driver.Options{Log: b.host.Log, Templates: tc.templates})
+			b.Open(driver.Options{Log: b.opts.Log, Templates: tc.templates})
 			if _, err := b.Render(driver.State{Interface: tc.iface}); err == nil || err.Error() != tc.err {
 				t.Errorf("got  %v\nwant %s", err, tc.err)
 			}
@@ -226,11 +226,11 @@ func TestFault(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			refused := &commandError{Command: "configure check", Code: codeConfigError, Text: tc.text}
 			refusal := `bird refuses "configure check": ` + tc.text + " (code 8002)"
-			err := packagedDriver().fault(refused, nil)
+			err := packagedDriver().blame(refused, nil)
 			if want := tc.want + " (the old snippet is back in place): " + refusal; drivertest.ErrText(err) != want {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
-			err = packagedDriver().fault(refused, fs.ErrPermission)
+			err = packagedDriver().blame(refused, fs.ErrPermission)
 			want := tc.want + ": " + refusal + "; bird cannot start like this, since putting the old snippet back: permission denied"
 			if drivertest.ErrText(err) != want || !errors.Is(err, refused) || !errors.Is(err, fs.ErrPermission) {
 				t.Errorf("got  %v\nwant %s", err, want)

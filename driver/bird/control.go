@@ -44,13 +44,13 @@ const (
 	replyLimit = 8 << 20  // bytes of a reply; a route takes about 100
 )
 
-// birdReply is one whole answer of BIRD.
+// reply is one whole answer of BIRD.
 type reply struct {
 	Code  int // of the last line: what became of the command
 	Lines []replyLine
 }
 
-// birdLine is a line of a reply. One that BIRD sends without a code has that of
+// replyLine is a line of a reply. One that BIRD sends without a code has that of
 // the line before it.
 type replyLine struct {
 	Code int
@@ -67,7 +67,7 @@ func (r reply) text(code int) string {
 	return ""
 }
 
-// birdError is a command that BIRD refused, in its own words.
+// commandError is a command that BIRD refused, in its own words.
 type commandError struct {
 	Command string
 	Code    int
@@ -82,7 +82,7 @@ func (e *commandError) Error() string {
 	return fmt.Sprintf("bird refuses %q: %s (code %04d)", e.Command, e.Text, e.Code)
 }
 
-// birdCode returns the code with which BIRD refused a command, or 0 when err is
+// refusalCode returns the code with which BIRD refused a command, or 0 when err is
 // something else.
 func refusalCode(err error) int {
 	if refused, ok := errors.AsType[*commandError](err); ok {
@@ -91,7 +91,7 @@ func refusalCode(err error) int {
 	return 0
 }
 
-// birdControl talks to BIRD over its control socket. The connection is kept, and
+// control talks to BIRD over its control socket. The connection is kept, and
 // made anew when BIRD was restarted. It is for one goroutine at a time.
 type control struct {
 	socket  string
@@ -161,7 +161,7 @@ func hangUp(conn net.Conn) func() {
 	return func() { _ = conn.Close() }
 }
 
-// birdHungUp reports whether err is that of a connection that BIRD has left.
+// hungUp reports whether err is that of a connection that BIRD has left.
 func hungUp(err error) bool {
 	for _, gone := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET, net.ErrClosed} {
 		if errors.Is(err, gone) {
@@ -171,7 +171,7 @@ func hungUp(err error) bool {
 	return false
 }
 
-// openBIRD connects to BIRD's control socket and hears its banner, until ctx is done.
+// openControl connects to BIRD's control socket and hears its banner, until ctx is done.
 func openControl(ctx context.Context, socket string) (net.Conn, *bufio.Reader, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socket)
@@ -196,7 +196,7 @@ func openControl(ctx context.Context, socket string) (net.Conn, *bufio.Reader, e
 	return conn, in, nil
 }
 
-// birdSocketGroup says what lets keepcast use the socket.
+// socketGroupFix says what lets keepcast use the socket.
 func socketGroupFix(socket string) string {
 	info, err := os.Stat(socket)
 	if err != nil {
@@ -213,7 +213,7 @@ func socketGroupFix(socket string) string {
 	return fmt.Sprintf("add the user that keepcast runs as to group %s (mode of the socket is %04o) and restart keepcast", group, info.Mode().Perm())
 }
 
-// readBIRDReply reads one reply: lines of four digits and "-", or of a blank and
+// readReply reads one reply: lines of four digits and "-", or of a blank and
 // a continuation, up to one of four digits and a blank. Lines that begin with
 // "+" are sent unasked and belong to no reply.
 func readReply(in *bufio.Reader) (reply, error) {
@@ -244,7 +244,7 @@ func readReply(in *bufio.Reader) (reply, error) {
 	return reply{}, fmt.Errorf("longer than %d MiB", replyLimit>>20)
 }
 
-// readBIRDLine returns the next line without its end.
+// readLine returns the next line without its end.
 func readLine(in *bufio.Reader) (string, error) {
 	b, err := in.ReadSlice('\n')
 	switch {
@@ -258,7 +258,7 @@ func readLine(in *bufio.Reader) (string, error) {
 	return strings.TrimRight(string(b[:len(b)-1]), "\r"), nil
 }
 
-// birdLineCode returns the code that a line begins with.
+// lineCode returns the code that a line begins with.
 func lineCode(line string) (code int, ok bool) {
 	if len(line) < 5 || line[4] != '-' && line[4] != ' ' {
 		return 0, false

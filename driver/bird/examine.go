@@ -17,30 +17,30 @@ import (
 const (
 	oldestVersion = "2.0.7"          // the oldest that the snippet is tried with
 	longHold      = 30 * time.Second // a neighbor that is unreachable for longer is a slow failover
-	shortScan     = 10               // seconds between two looks at the interfaces that pass without a note
+	shortScan     = 10               // seconds between two scans of the interfaces, up to which there is nothing to say
 )
 
 // Examine looks BIRD over: whether it can be asked and told, whether what keepcast
 // announces gets out, and what makes a failover slow or fragile.
-func (b *Driver) Examine(ctx context.Context, want driver.State) []driver.Finding {
-	look := *b // with a connection of its own
-	look.ctl, look.want = &control{socket: b.Socket, timeout: b.Timeout}, want
-	defer look.ctl.close()
-	status, err := look.ask(ctx, "show status")
+func (b *Driver) Examine(ctx context.Context, desired driver.State) []driver.Finding {
+	probe := *b // with a connection of its own
+	probe.ctl, probe.desired = &control{socket: b.Socket, timeout: b.Timeout}, desired
+	defer probe.ctl.close()
+	status, err := probe.ask(ctx, "show status")
 	if err != nil {
-		return []driver.Finding{look.unreachable(err)}
+		return []driver.Finding{probe.unreachable(err)}
 	}
 	out := findVersion(strings.TrimPrefix(status.text(codeBanner), "BIRD "))
-	out = append(out, look.configuration(ctx, want, status)...)
-	out = append(out, look.readable()...)
-	// What runs is taken for what is wanted: only the daemon that decides knows better.
-	if look.state, err = look.running(ctx); err == nil {
+	out = append(out, probe.configuration(ctx, desired, status)...)
+	out = append(out, probe.readable()...)
+	// What runs is taken for what is desired: only the daemon that decides knows better.
+	if probe.state, err = probe.running(ctx); err == nil {
 		var more []driver.Finding
-		more, err = look.examine(ctx)
+		more, err = probe.examine(ctx)
 		out = append(out, more...)
 	}
 	if err != nil {
-		out = append(out, look.unreachable(err))
+		out = append(out, probe.unreachable(err))
 	}
 	slices.SortStableFunc(out, driver.CompareFindings)
 	return out
@@ -52,7 +52,7 @@ func (b *Driver) examine(ctx context.Context) ([]driver.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen, err := b.observe(ctx, protocols, neighbors)
+	observed, err := b.observe(ctx, protocols, neighbors)
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +60,8 @@ func (b *Driver) examine(ctx context.Context) ([]driver.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := append(seen.Findings, stale...)
-	if b.state != "" && len(seen.Routes) == 0 && len(neighbors) == 0 {
+	out := append(observed.Findings, stale...)
+	if b.state != "" && len(observed.Routes) == 0 && len(neighbors) == 0 {
 		out = append(out, b.unused("no BGP, OSPF, RIP or Babel protocol exports anything"))
 	}
 	if !slices.ContainsFunc(protocols, func(p protocol) bool { return p.kind == "device" && p.state == "up" }) {
@@ -70,7 +70,7 @@ func (b *Driver) examine(ctx context.Context) ([]driver.Finding, error) {
 			Fix: "add to bird.conf: protocol device {}",
 		})
 	}
-	slow, err := b.slow(ctx, protocols, neighbors)
+	slow, err := b.slowToNotice(ctx, protocols, neighbors)
 	return append(out, slow...), err
 }
 
@@ -88,7 +88,7 @@ func (b *Driver) unreachable(err error) driver.Finding {
 	return f
 }
 
-// birdVersion says that a version is too old, if it is.
+// findVersion says that a version is too old, if it is.
 func findVersion(version string) []driver.Finding {
 	if !older(version, oldestVersion) {
 		return nil
@@ -99,7 +99,7 @@ func findVersion(version string) []driver.Finding {
 	}}
 }
 
-// birdOlder compares versions by their numbers; what is no number ends them.
+// older compares versions by their numbers; what is no number ends them.
 func older(a, b string) bool {
 	numbers := func(text string) []int {
 		var out []int
@@ -115,27 +115,27 @@ func older(a, b string) bool {
 	return len(numbers(a)) > 0 && slices.Compare(numbers(a), numbers(b)) < 0
 }
 
-// slow says which neighbors would notice late that this host is dead, and which
+// slowToNotice says which neighbors would notice late that this host is dead, and which
 // would go on sending to it.
-func (b *Driver) slow(ctx context.Context, protocols []protocol, neighbors []neighbor) ([]driver.Finding, error) {
+func (b *Driver) slowToNotice(ctx context.Context, protocols []protocol, neighbors []neighbor) ([]driver.Finding, error) {
 	r, err := b.ask(ctx, "show bfd sessions")
 	if err != nil && refusalCode(err) == 0 {
 		return nil, err
 	}
 	watched := map[string]bool{} // by BFD, and heard of
 	for _, row := range readRows(r) {
-		watched[row.at(0)] = watched[row.at(0)] || row.at(2) == "Up"
+		watched[row.column(0)] = watched[row.column(0)] || row.column(2) == "Up"
 	}
 	var out []driver.Finding
 	for _, p := range protocols {
 		if p.kind == "bgp" && (p.exports("ipv4") || p.exports("ipv6")) {
-			out = append(out, slowBGP(p, watched)...)
+			out = append(out, slowBGPToNotice(p, watched)...)
 		}
 	}
 	dead := map[string]time.Duration{} // by protocol and interface
 	for _, n := range neighbors {
-		where := n.via + " " + n.on
-		if _, asked := dead[where]; asked || n.Protocol != "ospf" || n.on == "" {
+		where := n.via + " " + n.iface
+		if _, asked := dead[where]; asked || n.Protocol != "ospf" || n.iface == "" {
 			continue
 		}
 		if dead[where], err = b.deadTimer(ctx, n); err != nil {
@@ -143,17 +143,17 @@ func (b *Driver) slow(ctx context.Context, protocols []protocol, neighbors []nei
 		}
 		if address, _, _ := strings.Cut(strings.TrimPrefix(n.Name, n.via+" "), "%"); dead[where] > longHold && !watched[address] {
 			out = append(out, driver.Finding{
-				Name: "no-bfd", Level: driver.LevelWarning, Subject: "bird protocol " + n.via + " on " + n.on,
+				Name: "no-bfd", Level: driver.LevelWarning, Subject: "bird protocol " + n.via + " on " + n.iface,
 				Text: fmt.Sprintf("its neighbors notice only after %s (dead) that this host is dead, and there is no BFD", dead[where]),
-				Fix:  fmt.Sprintf(`set on both sides: interface %q { hello 1; dead 4; }; or bfd on; with a protocol bfd {}`, n.on),
+				Fix:  fmt.Sprintf(`set on both sides: interface %q { hello 1; dead 4; }; or bfd on; with a protocol bfd {}`, n.iface),
 			})
 		}
 	}
 	return out, nil
 }
 
-// birdSlowBGP tells of a session with a long hold time, and of graceful restart.
-func slowBGP(p protocol, watched map[string]bool) []driver.Finding {
+// slowBGPToNotice tells of a session with a long hold time, and of graceful restart.
+func slowBGPToNotice(p protocol, watched map[string]bool) []driver.Finding {
 	var out []driver.Finding
 	subject := "bird protocol " + p.name
 	address, _, _ := strings.Cut(p.details["Neighbor address"], "%")
@@ -190,7 +190,7 @@ func (b *Driver) deadTimer(ctx context.Context, n neighbor) (time.Duration, erro
 	for _, l := range r.Lines {
 		f := strings.Fields(l.Text)
 		if len(f) > 1 && f[0] == "Interface" {
-			here = f[1] == n.on
+			here = f[1] == n.iface
 		}
 		if here && len(f) == 3 && f[0] == "Dead" {
 			seconds, err := strconv.Atoi(f[2])
@@ -203,10 +203,10 @@ func (b *Driver) deadTimer(ctx context.Context, n neighbor) (time.Duration, erro
 	return 0, nil
 }
 
-// birdRouterID says that the router id is one of the addresses that come and go.
-func findRouterID(status reply, want driver.State) []driver.Finding {
+// findRouterID says that the router id is one of the addresses that come and go.
+func findRouterID(status reply, desired driver.State) []driver.Finding {
 	id, err := netip.ParseAddr(strings.TrimPrefix(status.text(codeRouterID), "Router ID is "))
-	if err != nil || !slices.ContainsFunc(want.Routes, func(r driver.Route) bool { return r.Prefix.Addr() == id }) {
+	if err != nil || !slices.ContainsFunc(desired.Routes, func(r driver.Route) bool { return r.Prefix.Addr() == id }) {
 		return nil
 	}
 	return []driver.Finding{{

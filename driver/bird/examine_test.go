@@ -15,7 +15,7 @@ import (
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
-// birdNamesOf is the names, levels and subjects of findings.
+// namesOf is the names, levels and subjects of findings.
 func namesOf(all []driver.Finding) []string {
 	var out []string
 	for _, f := range all {
@@ -142,7 +142,7 @@ func TestSlowBGP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
-			for _, f := range slowBGP(protocol{name: "up", kind: "bgp", details: tc.details}, tc.watched) {
+			for _, f := range slowBGPToNotice(protocol{name: "up", kind: "bgp", details: tc.details}, tc.watched) {
 				got = append(got, f.Name)
 			}
 			if d := cmp.Diff(tc.want, got); d != "" {

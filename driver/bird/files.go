@@ -18,8 +18,8 @@ import (
 
 // configuration has BIRD check its configuration, and looks through the files of
 // it for what BIRD does not tell.
-func (b *Driver) configuration(ctx context.Context, want driver.State, status reply) []driver.Finding {
-	out := findRouterID(status, want)
+func (b *Driver) configuration(ctx context.Context, desired driver.State, status reply) []driver.Finding {
+	out := findRouterID(status, desired)
 	r, err := b.ask(ctx, "configure check")
 	switch {
 	case refusalCode(err) == codeConfigError:
@@ -43,7 +43,7 @@ func (b *Driver) configuration(ctx context.Context, want driver.State, status re
 	return append(out, findScan(text)...)
 }
 
-// birdScan says that BIRD looks rarely at what netlink should have told it.
+// findScan says that BIRD looks rarely at what netlink should have told it.
 func findScan(text string) []driver.Finding {
 	every := "60" // BIRD's default (sysdep/unix/krt.c, kif_init_config)
 	if m := regexp.MustCompile(`protocol\s+device\b[^{]*\{[^}]*\bscan\s+time\s+(\d+)`).FindStringSubmatch(text); m != nil {
@@ -58,7 +58,7 @@ func findScan(text string) []driver.Finding {
 	}}
 }
 
-// birdFiles returns the text of a configuration file and of all that it includes,
+// readFiles returns the text of a configuration file and of all that it includes,
 // without comments, and whether all could be read.
 func readFiles(path string) (string, bool) {
 	var out strings.Builder
@@ -91,7 +91,7 @@ func readFiles(path string) (string, bool) {
 	return out.String(), true
 }
 
-// birdBare is a text of BIRD's configuration language without comments.
+// withoutComments is a text of BIRD's configuration language without comments.
 func withoutComments(text string) string {
 	return regexp.MustCompile(`(?s)/\*.*?\*/|#[^\n]*`).ReplaceAllString(text, " ")
 }

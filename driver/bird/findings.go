@@ -11,31 +11,31 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// findings returns what stands in the way of announcing, of what a look at BIRD saw.
-func (b *Driver) findings(ctx context.Context, seen driver.State, running string, protocols []protocol, neighbors []neighbor) ([]driver.Finding, error) {
+// findings returns what stands in the way of announcing, as far as it was observed.
+func (b *Driver) findings(ctx context.Context, observed driver.State, running string, protocols []protocol, neighbors []neighbor) ([]driver.Finding, error) {
 	var out []driver.Finding
 	if b.futile == (futileLoad{b.state, running}) && running != b.state {
-		out = append(out, b.other(running))
+		out = append(out, b.differs(running))
 	}
 	for _, p := range protocols {
-		if p.state == "down" && slices.Contains(ownProtocols(b.want), p.name) {
+		if p.state == "down" && slices.Contains(ownProtocols(b.desired), p.name) {
 			out = append(out, protocolDisabled(p.name))
 		}
 	}
 	if running == b.state {
-		kept, err := b.keptBack(ctx, seen)
+		kept, err := b.keptBack(ctx, observed)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, kept...)
 	}
-	out = append(out, b.unheard(seen)...)
+	out = append(out, b.notExported(observed)...)
 	out = append(out, b.unprepended(protocols)...)
-	return append(out, sessionsDown(seen, neighbors)...), nil
+	return append(out, sessionsDown(observed, neighbors)...), nil
 }
 
-// other says that BIRD obeyed and yet runs another snippet than the one in place.
-func (b *Driver) other(running string) driver.Finding {
+// differs says that BIRD obeyed and yet runs another snippet than the one in place.
+func (b *Driver) differs(running string) driver.Finding {
 	f := driver.Finding{Name: "include-missing", Level: driver.LevelError, Subject: "bird", Text: "its configuration does not include keepcast's snippet"}
 	f.Fix = fmt.Sprintf("add the line 'include %q;' to bird.conf, above its protocols, then run birdc configure", b.Snippet)
 	if running != "" {
@@ -49,7 +49,7 @@ func (b *Driver) other(running string) driver.Finding {
 // unprepended says that a path is to be made longer towards another AS, and is not.
 func (b *Driver) unprepended(protocols []protocol) []driver.Finding {
 	long := func(r driver.Route) bool { return r.Attributes.Prepend > 0 }
-	announced := b.want.Announced()
+	announced := b.desired.Announced()
 	i := slices.IndexFunc(announced, long)
 	if b.AS != 0 || i < 0 {
 		return nil
@@ -67,7 +67,7 @@ func (b *Driver) unprepended(protocols []protocol) []driver.Finding {
 	return nil
 }
 
-// birdDisabled says that somebody disabled a protocol of the snippet: the gate
+// protocolDisabled says that somebody disabled a protocol of the snippet: the gate
 // is right then, and yet nothing passes. It may be meant, so it is left so.
 func protocolDisabled(name string) driver.Finding {
 	return driver.Finding{
@@ -85,13 +85,13 @@ func birdc(command, protocol string) string {
 }
 
 // keptBack says what keeps prefixes from passing a gate that is open for them.
-func (b *Driver) keptBack(ctx context.Context, seen driver.State) ([]driver.Finding, error) {
+func (b *Driver) keptBack(ctx context.Context, observed driver.State) ([]driver.Finding, error) {
 	passed := map[netip.Prefix]bool{}
-	for _, r := range seen.Routes {
+	for _, r := range observed.Routes {
 		passed[r.Prefix.Masked()] = true
 	}
 	var out []driver.Finding
-	for _, r := range b.want.Announced() {
+	for _, r := range b.desired.Announced() {
 		p := r.Prefix.Masked()
 		if passed[p] {
 			continue
@@ -133,7 +133,7 @@ func (b *Driver) notPreferred(ctx context.Context, p netip.Prefix) (driver.Findi
 	}, nil
 }
 
-// birdBy returns the protocol of the first route of a reply to "show route".
+// chosenProtocol returns the protocol of the first route of a reply to "show route".
 func chosenProtocol(r reply) string {
 	for _, l := range r.Lines {
 		if _, behind, ok := strings.Cut(l.Text, " ["); ok && l.Code == codeRoute {
@@ -161,13 +161,13 @@ func (b *Driver) notOriginated(ctx context.Context, p netip.Prefix) (driver.Find
 	}, nil
 }
 
-// unheard says which prefixes are in BIRD and yet sent to nobody, other than for
-// want of a neighbor that is up.
-func (b *Driver) unheard(seen driver.State) []driver.Finding {
+// notExported says which prefixes are in BIRD and yet sent to nobody, other than for
+// desired of a neighbor that is up.
+func (b *Driver) notExported(observed driver.State) []driver.Finding {
 	var out []driver.Finding
 	used := false
-	for _, r := range seen.Announced() {
-		takers := slices.DeleteFunc(slices.Clone(seen.Neighbors), func(n driver.Neighbor) bool { return !n.Takes(r.Prefix) })
+	for _, r := range observed.Announced() {
+		takers := slices.DeleteFunc(slices.Clone(observed.Neighbors), func(n driver.Neighbor) bool { return !n.Takes(r.Prefix) })
 		takersUp := slices.DeleteFunc(slices.Clone(takers), func(n driver.Neighbor) bool { return !n.Up })
 		if len(r.ExportedTo) > 0 || len(takers) > 0 && len(takersUp) == 0 {
 			used = true // or would be, as far as can be seen
@@ -203,9 +203,9 @@ func (b *Driver) exportFix() string {
 	return "name keepcast_ebgp, keepcast_ibgp or keepcast_igp in the export of the protocols that are to announce it, as the head of " + b.Snippet + " shows"
 }
 
-// birdSilent returns a finding for each neighbor that is down. It is the worse if
+// sessionsDown returns a finding for each neighbor that is down. It is the worse if
 // a family that has something to announce has no other.
-func sessionsDown(seen driver.State, neighbors []neighbor) []driver.Finding {
+func sessionsDown(observed driver.State, neighbors []neighbor) []driver.Finding {
 	var out []driver.Finding
 	for _, n := range neighbors {
 		if n.Up {
@@ -216,8 +216,8 @@ func sessionsDown(seen driver.State, neighbors []neighbor) []driver.Finding {
 		if n.off {
 			f.Level, f.Fix = driver.LevelInfo, "if that is not meant, run "+birdc("enable", n.via)
 		}
-		if slices.ContainsFunc(seen.Announced(), func(r driver.Route) bool {
-			return n.Takes(r.Prefix) && !slices.ContainsFunc(seen.Neighbors, func(o driver.Neighbor) bool { return o.Up && o.Takes(r.Prefix) })
+		if slices.ContainsFunc(observed.Announced(), func(r driver.Route) bool {
+			return n.Takes(r.Prefix) && !slices.ContainsFunc(observed.Neighbors, func(o driver.Neighbor) bool { return o.Up && o.Takes(r.Prefix) })
 		}) {
 			f.Level = driver.LevelError
 		}

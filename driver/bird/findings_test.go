@@ -56,7 +56,7 @@ func TestUnheard(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := someFindings(packagedDriver().unheard(driver.State{Routes: tc.routes, Neighbors: tc.neighbors}))
+			got := someFindings(packagedDriver().notExported(driver.State{Routes: tc.routes, Neighbors: tc.neighbors}))
 			if d := cmp.Diff(tc.want, got); d != "" {
 				t.Error(d)
 			}
@@ -64,7 +64,7 @@ func TestUnheard(t *testing.T) {
 	}
 }
 
-// birdFindings is findings as text, sorted.
+// someFindings is findings as text, sorted.
 func someFindings(all []driver.Finding) []string {
 	var out []string
 	for _, f := range all {
@@ -136,7 +136,7 @@ func TestUnprepended(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := packagedDriver()
-			b.AS, b.want = tc.as, stateOf(tc.routes...)
+			b.AS, b.desired = tc.as, stateOf(tc.routes...)
 			var want []string
 			if tc.found {
 				want = []string{"prepend-unused (warning): bird: the path of 192.0.2.2/32 is not made longer towards e4, for the driver's setting as is 0: set for the driver in keepcast's configuration: as: 65001"}

@@ -10,7 +10,7 @@ import (
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
-// birdExaminesFresh looks a daemon over whose host has none of the addresses yet, and
+// examinesFresh looks a daemon over whose host has none of the addresses yet, and
 // returns those of the findings that are named.
 func examinesFresh(t *testing.T, e driver.Examiner, named ...string) []string {
 	t.Helper()
@@ -29,7 +29,7 @@ func examinesFresh(t *testing.T, e driver.Examiner, named ...string) []string {
 // presence are the findings about a route that is there.
 var presence = []string{"not-exported", "not-preferred", "import-check"}
 
-// birdExports is a session that exports so.
+// exportingBy is a session that exports so.
 func exportingBy(filter string) string {
 	return "protocol bgp up { local 10.99.0.1 as 65001; neighbor 10.99.0.2 as 65002; ipv4 { import all; export " + filter + "; }; }\n"
 }

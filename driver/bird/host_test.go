@@ -41,7 +41,7 @@ func applyRoutes(t *testing.T, b *Driver, routes ...driver.Route) {
 	}
 }
 
-// birdRefuses is Apply that must fail with that error, SNIPPET and SOCKET and
+// refuses is Apply that must fail with that error, SNIPPET and SOCKET and
 // DIR standing for the paths.
 func refuses(t *testing.T, b *Driver, want string, routes ...driver.Route) {
 	t.Helper()
@@ -51,7 +51,7 @@ func refuses(t *testing.T, b *Driver, want string, routes ...driver.Route) {
 	}
 }
 
-// birdSees waits until the driver observes that: "prefix" or "prefix degraded".
+// observes waits until the driver observes that: "prefix" or "prefix degraded".
 func observes(t *testing.T, b *Driver, want ...string) {
 	t.Helper()
 	var got []string

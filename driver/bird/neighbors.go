@@ -9,15 +9,15 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// birdInfinity is the metric of a Babel neighbor that is not heard (RFC 8966, 3.4).
+// infiniteMetric is the metric of a Babel neighbor that is not heard (RFC 8966, 3.4).
 const infiniteMetric = "65535"
 
-// birdNeighbor is a neighbor and the protocol that BIRD announces to it by.
+// neighbor is a neighbor and the protocol that BIRD announces to it by.
 type neighbor struct {
 	driver.Neighbor
-	via string
-	on  string // the interface that it is on, where BIRD tells
-	off bool   // the operator disabled the protocol
+	via   string
+	iface string // the interface that it is on, where BIRD tells
+	off   bool   // the operator disabled the protocol
 }
 
 // neighbors returns all whom BIRD's routing protocols can announce to: those of
@@ -93,25 +93,25 @@ func (b *Driver) igp(ctx context.Context, p protocol, like neighbor) ([]neighbor
 // row returns the neighbor of a line of the list of its protocol, and whether it
 // is one that is announced to.
 func (n neighbor) row(row neighborRow) (neighbor, bool) {
-	n.on = row.at(1)
-	address := row.at(0)
+	n.iface = row.column(1)
+	address := row.column(0)
 	switch n.Protocol {
 	case "ospf": // Router ID, Pri, State, DTime, Interface, Router IP
-		address, n.on = row.at(5), row.at(4)
-		state, _, _ := strings.Cut(row.at(2), "/")
+		address, n.iface = row.column(5), row.column(4)
+		state, _, _ := strings.Cut(row.column(2), "/")
 		if state == "2-Way" { // the designated router tells it
 			return n, false
 		}
-		n.Up, n.Detail = state == "Full", row.at(2)
+		n.Up, n.Detail = state == "Full", row.column(2)
 	case "babel": // IP address, Interface, Metric ...
-		n.Up, n.Detail = row.at(2) != infiniteMetric, "not heard"
+		n.Up, n.Detail = row.column(2) != infiniteMetric, "not heard"
 	case "rip": // IP address, Interface ...
 		n.Up = true
 	}
 	if n.Up {
 		n.Detail = ""
 	}
-	n.Name += " " + addressOnLink(address, n.on)
+	n.Name += " " + addressOnLink(address, n.iface)
 	return n, true
 }
 
@@ -144,10 +144,10 @@ func (b *Driver) exported(ctx context.Context, routes []driver.Route, neighbors 
 	return nil
 }
 
-// birdQuoted is the name of a protocol in a command: it may hold a dot or a dash.
+// quoted is the name of a protocol in a command: it may hold a dot or a dash.
 func quoted(name string) string { return "'" + name + "'" }
 
-// plain returns the neighbors as a State tells them, never nil.
+// plainNeighbors returns the neighbors as a State tells them, never nil.
 func plainNeighbors(all []neighbor) []driver.Neighbor {
 	out := make([]driver.Neighbor, 0, len(all))
 	for _, n := range all {

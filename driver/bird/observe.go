@@ -15,7 +15,7 @@ import (
 func (b *Driver) Observe(ctx context.Context) (driver.State, error) {
 	protocols, neighbors, err := b.surroundings(ctx)
 	if err != nil {
-		return driver.State{Interface: b.want.Interface}, err
+		return driver.State{Interface: b.desired.Interface}, err
 	}
 	return b.observe(ctx, protocols, neighbors)
 }
@@ -32,35 +32,35 @@ func (b *Driver) surroundings(ctx context.Context) ([]protocol, []neighbor, erro
 
 // observe is Observe among these surroundings.
 func (b *Driver) observe(ctx context.Context, protocols []protocol, neighbors []neighbor) (driver.State, error) {
-	seen := driver.State{Interface: b.want.Interface, Neighbors: plainNeighbors(neighbors)}
+	observed := driver.State{Interface: b.desired.Interface, Neighbors: plainNeighbors(neighbors)}
 	running, err := b.running(ctx)
 	if err != nil {
-		return seen, err
+		return observed, err
 	}
 	if running == "" {
-		seen.Findings = []driver.Finding{b.other("")}
-		return seen, nil
+		observed.Findings = []driver.Finding{b.differs("")}
+		return observed, nil
 	}
-	if seen.Routes, err = b.passed(ctx, running); err != nil {
-		return seen, err
+	if observed.Routes, err = b.passed(ctx, running); err != nil {
+		return observed, err
 	}
-	if err := b.exported(ctx, seen.Routes, neighbors); err != nil {
-		return seen, err
+	if err := b.exported(ctx, observed.Routes, neighbors); err != nil {
+		return observed, err
 	}
-	seen.Findings, err = b.findings(ctx, seen, running, protocols, neighbors)
-	return seen, err
+	observed.Findings, err = b.findings(ctx, observed, running, protocols, neighbors)
+	return observed, err
 }
 
 // passed returns the routes that came through the gate and are chosen.
 func (b *Driver) passed(ctx context.Context, running string) ([]driver.Route, error) {
-	if len(b.want.Routes) == 0 {
+	if len(b.desired.Routes) == 0 {
 		return b.passedAll(ctx)
 	}
 	// One by one, since BIRD finds a prefix at once, but walks through a table
 	// that may hold the whole Internet.
 	var out []driver.Route
 	chosen := map[netip.Prefix]bool{}
-	for _, r := range b.want.Routes {
+	for _, r := range b.desired.Routes {
 		p := r.Prefix.Masked()
 		if _, asked := chosen[p]; !asked {
 			found, err := b.routes(ctx, p.String()+" table "+mainTable(p)+" primary")
@@ -95,7 +95,7 @@ func (b *Driver) passedAll(ctx context.Context) ([]driver.Route, error) {
 	return out, nil
 }
 
-// birdTable returns BIRD's main table for the family of p.
+// mainTable returns BIRD's main table for the family of p.
 func mainTable(p netip.Prefix) string {
 	if p.Addr().Is4() {
 		return "master4"

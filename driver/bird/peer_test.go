@@ -16,13 +16,13 @@ protocol bgp e6 { local fd99::1 as 65001; neighbor fd99::2 as 65002; connect del
 protocol bgp i4 { local 10.98.0.1 as 65001; neighbor 10.98.0.2 as 65001; connect delay time 1; error wait time 1, 2; ipv4 { import all; export filter keepcast_ibgp; }; }
 `
 
-// birdPair is a host and its router, with eBGP and iBGP sessions between them.
+// pair is a host and its router, with eBGP and iBGP sessions between them.
 func pair(t *testing.T, addrs ...string) (host, router *realBIRD) {
 	t.Helper()
 	return pairOf(t, sessions, drivertest.RouterConf, addrs...)
 }
 
-// birdPairOf is a host and its router with those protocols.
+// pairOf is a host and its router with those protocols.
 func pairOf(t *testing.T, hosts, routers string, addrs ...string) (host, router *realBIRD) {
 	t.Helper()
 	host, router = newRealBIRD(t).host(hosts, addrs...), newRealBIRD(t)

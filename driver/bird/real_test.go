@@ -17,7 +17,7 @@ import (
 
 const birdStatics = "protocol static st { ipv4; route 198.51.100.0/24 unreachable; }\n"
 
-// readyBIRD is a running BIRD that loaded a snippet without routes, and its driver.
+// readyDriver is a running BIRD that loaded a snippet without routes, and its driver.
 func readyDriver(t *testing.T, addrs ...string) (*realBIRD, *Driver) {
 	t.Helper()
 	r := newRealBIRD(t).host(birdStatics, addrs...)
@@ -125,7 +125,7 @@ func TestRealRefused(t *testing.T) {
 	old = onDisk(t, b)
 	own := t.TempDir()
 	drivertest.WriteFile(t, filepath.Join(own, templateName), "define keepcast_state = \"{{.State}}\";\nrubbish;\nattribute int keepcast_announced;\n")
-	b.Open(driver.Options{Log: b.host.Log, Templates: own})
+	b.Open(driver.Options{Log: b.opts.Log, Templates: own})
 	err = b.Apply(t.Context(), stateOf(degradedRoute("192.0.2.53/32")))
 	if err == nil || !strings.HasPrefix(err.Error(), "keepcast's snippet is at fault (the old snippet is back in place): ") ||
 		!strings.Contains(err.Error(), b.Snippet+":2:") {

@@ -19,7 +19,7 @@ const (
 	announcedMark  = "keepcast_announced" // the attribute of what came through the gate
 )
 
-// birdSnippet is what the template is executed on. Fields are added to it, but none
+// snippetData is what the template is executed on. Fields are added to it, but none
 // is changed or removed; so with all that templates are given.
 type snippetData struct {
 	Path       string          `doc:"Where the snippet is put."`
@@ -30,33 +30,33 @@ type snippetData struct {
 	Groups     []group         `doc:"What is announced: the routes of one family that have the same attributes, none without routes."`
 }
 
-// birdInterface is an interface and the direct protocol that reads it.
+// interfaceData is an interface and the direct protocol that reads it.
 type interfaceData struct {
 	Name     string `doc:"The name of the interface."`
 	Protocol string `doc:"The name of the direct protocol that reads it, quoted where it has to be. One for each: a changed list of interfaces would restart a protocol."`
 }
 
-// birdInterfaces returns them for want. The state's own has the name that an
+// interfacesOf returns them for desired. The state's own has the name that an
 // operator looks for; those of the others begin alike and are quoted.
-func interfacesOf(want driver.State) []interfaceData {
+func interfacesOf(desired driver.State) []interfaceData {
 	var out []interfaceData
-	for _, name := range want.Interfaces() {
+	for _, name := range desired.Interfaces() {
 		out = append(out, interfaceData{name, "'" + directProtocol + "-" + name + "'"})
 	}
 	out[0].Protocol = directProtocol
 	return out
 }
 
-// birdOwn returns the names of the protocols that the snippet for want has.
-func ownProtocols(want driver.State) []string {
+// ownProtocols returns the names of the protocols that the snippet for desired has.
+func ownProtocols(desired driver.State) []string {
 	names := []string{"keepcast_pipe4", "keepcast_pipe6"}
-	for _, i := range interfacesOf(want) {
+	for _, i := range interfacesOf(desired) {
 		names = append(names, strings.Trim(i.Protocol, "'"))
 	}
 	return names
 }
 
-// birdGroup is the announced routes of one family that have the same attributes.
+// group is the announced routes of one family that have the same attributes.
 // BIRD takes both families in one filter, but not in one set, and no set that is
 // empty (before 2.0.11), so there is none without routes.
 type group struct {
@@ -66,31 +66,31 @@ type group struct {
 	Routes            []snippet.Route `doc:"Its routes, sorted by prefix."`
 }
 
-// Render returns the snippet for want, byte for byte as Apply would write it.
-func (b *Driver) Render(want driver.State) ([]byte, error) {
-	text, _, err := b.render(want)
+// Render returns the snippet for desired, byte for byte as Apply would write it.
+func (b *Driver) Render(desired driver.State) ([]byte, error) {
+	text, _, err := b.render(desired)
 	return text, err
 }
 
 // render returns the snippet and its fingerprint. That is taken from the text
 // as it is without one.
-func (b *Driver) render(want driver.State) (text []byte, state string, err error) {
-	for _, name := range want.Interfaces() {
+func (b *Driver) render(desired driver.State) (text []byte, state string, err error) {
+	for _, name := range desired.Interfaces() {
 		if !nameable(name) {
 			return nil, "", fmt.Errorf("interface %q: BIRD's configuration cannot name it", name)
 		}
 	}
-	s := snippetData{Path: b.Snippet, Interfaces: interfacesOf(want), AS: b.AS, Groups: b.groups(want)}
+	s := snippetData{Path: b.Snippet, Interfaces: interfacesOf(desired), AS: b.AS, Groups: b.groups(desired)}
 	for n := range driver.PrependMax {
 		s.Prepends = append(s.Prepends, n+1)
 	}
-	bare, err := templates.Render(b.host.Templates, templateName, s)
+	bare, err := templates.Render(b.opts.Templates, templateName, s)
 	if err != nil {
 		return nil, "", err
 	}
 	sum := sha256.Sum256(bare)
 	s.State = hex.EncodeToString(sum[:6])
-	if text, err = templates.Render(b.host.Templates, templateName, s); err != nil {
+	if text, err = templates.Render(b.opts.Templates, templateName, s); err != nil {
 		return nil, "", err
 	}
 	if !bytes.Contains(text, []byte(s.State)) {
@@ -102,7 +102,7 @@ func (b *Driver) render(want driver.State) (text []byte, state string, err error
 	return text, s.State, nil
 }
 
-// birdNames reports whether BIRD's configuration can have that name in quotes of
+// nameable reports whether BIRD's configuration can have that name in quotes of
 // either kind: those of a text, where * and ? match others, and of a symbol.
 func nameable(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -110,9 +110,9 @@ func nameable(name string) bool {
 }
 
 // groups sorts the announced routes into groups, in the order of their first routes.
-func (b *Driver) groups(want driver.State) []group {
+func (b *Driver) groups(desired driver.State) []group {
 	var groups []group
-	for _, r := range want.Announced() {
+	for _, r := range desired.Announced() {
 		i := slices.IndexFunc(groups, func(g group) bool {
 			return g.Equal(r.Attributes) && g.Routes[0].Prefix.Addr().Is4() == r.Prefix.Addr().Is4()
 		})
@@ -124,7 +124,7 @@ func (b *Driver) groups(want driver.State) []group {
 			}
 			groups = append(groups, g)
 		}
-		groups[i].Routes = append(groups[i].Routes, snippet.RouteOf(want, r))
+		groups[i].Routes = append(groups[i].Routes, snippet.RouteOf(desired, r))
 	}
 	return groups
 }

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// birdProto is a protocol as "show protocols all" tells of it.
+// protocol is a protocol as "show protocols all" tells of it.
 type protocol struct {
 	name, kind, state string            // state: up, start, stop or down
 	details           map[string]string // by the words before the colon, behind those of their heading
 	channels          []channel
 }
 
-// birdChannel is what ties a protocol to a table.
+// channel is what ties a protocol to a table.
 type channel struct {
 	family string // ipv4, ipv6 or another
 	state  string // UP, or not yet
@@ -38,7 +38,7 @@ func (b *Driver) protocols(ctx context.Context) ([]protocol, error) {
 	return readProtocols(r), err
 }
 
-// readBIRDProtocols reads the reply to "show protocols all". Since is in a format
+// readProtocols reads the reply to "show protocols all". Since is in a format
 // that the operator can choose, so nothing behind it on its line is read.
 func readProtocols(r reply) []protocol {
 	var out []protocol
@@ -90,11 +90,11 @@ func (c *channel) read(key, value string) {
 	}
 }
 
-// birdRow is a neighbor of a list that "show ospf neighbors" and its like give:
+// neighborRow is a neighbor of a list that "show ospf neighbors" and its like give:
 // one for each protocol, with words in columns.
 type neighborRow []string
 
-// readBIRDRows returns the lines of a list that begin with an address: neighbors,
+// readRows returns the lines of a list that begin with an address: neighbors,
 // neither headings nor the names of protocols.
 func readRows(r reply) []neighborRow {
 	var out []neighborRow
@@ -110,15 +110,15 @@ func readRows(r reply) []neighborRow {
 	return out
 }
 
-// at returns the word in column i, or "".
-func (r neighborRow) at(i int) string {
+// column returns the word in column i, or "".
+func (r neighborRow) column(i int) string {
 	if i < len(r) {
 		return r[i]
 	}
 	return ""
 }
 
-// birdAddress is an address as an operator names it: one that is only valid on a
+// addressOnLink is an address as an operator names it: one that is only valid on a
 // link with its interface.
 func addressOnLink(text, link string) string {
 	if a, err := netip.ParseAddr(text); err == nil && a.IsLinkLocalUnicast() && a.Zone() == "" && link != "" {

@@ -108,7 +108,7 @@ func FuzzReadProtocols(f *testing.F) {
 	})
 }
 
-// birdLists are lists of neighbors as the versions gave them.
+// lists are lists of neighbors as the versions gave them.
 var lists = map[string]struct{ kind, list string }{
 	"ospf": {"ospf", "1013-os4:\n Router ID   \tPri\t     State     \tDTime\tInterface  Router IP\n" +
 		" 10.99.0.2   \t  1\tFull/PtP  \t 3.405\tnh0        10.99.1.2\n 10.99.0.3   \t  1\t2-Way/Other\t 3.405\tnh0        10.99.1.3\n 10.99.0.4   \t  1\tInit/Other\t 3.405\tnh0        10.99.1.4\n0000 \n"},

@@ -13,7 +13,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// birdRetry is how often BIRD is looked for while it is away, beside the notices
+// retryInterval is how often BIRD is looked for while it is away, beside the notices
 // about its socket: those do not come while the directory is missing, and the
 // one that comes is that of a socket that cannot be used yet.
 const retryInterval = time.Second
@@ -86,11 +86,11 @@ func (b *Driver) tryOpen(ctx context.Context) (net.Conn, *bufio.Reader) {
 	return conn, in
 }
 
-// listenBIRD hears what BIRD says unasked, until it hangs up or ctx is done.
+// listen hears what BIRD says unasked, until it hangs up or ctx is done.
 func listen(ctx context.Context, conn net.Conn, in *bufio.Reader, tick <-chan time.Time, changed func()) {
 	defer hangUp(conn)()
 	defer context.AfterFunc(ctx, hangUp(conn))()
-	if r, err := tell(conn, in, "echo { info }"); err != nil {
+	if r, err := exchange(conn, in, "echo { info }"); err != nil {
 		return
 	} else if r.Code >= 8000 { // 3.x has no echo
 		poll(ctx, conn, in, tick, changed)
@@ -108,31 +108,31 @@ func listen(ctx context.Context, conn net.Conn, in *bufio.Reader, tick <-chan ti
 	}
 }
 
-// askBIRD asks for what listenBIRD hears of, at each tick.
+// poll asks for what listen hears of, at each tick.
 func poll(ctx context.Context, conn net.Conn, in *bufio.Reader, tick <-chan time.Time, changed func()) {
-	last, err := askNews(conn, in)
+	last, err := askRevision(conn, in)
 	for err == nil {
 		select {
 		case <-tick:
 		case <-ctx.Done():
 			return
 		}
-		var now news
-		if now, err = askNews(conn, in); err == nil && !now.same(last) {
+		var now revision
+		if now, err = askRevision(conn, in); err == nil && !now.same(last) {
 			changed()
 		}
 		last = now
 	}
 }
 
-// birdNews is what differs after a reconfiguration, or after birdc disabled a
+// revision is what differs after a reconfiguration, or after birdc disabled a
 // protocol of the snippet.
-type news struct{ reconfigured, state, protocols string }
+type revision struct{ reconfigured, state, protocols string }
 
-func askNews(conn net.Conn, in *bufio.Reader) (n news, err error) {
+func askRevision(conn net.Conn, in *bufio.Reader) (n revision, err error) {
 	var answers [3]reply
 	for i, command := range []string{"show status", "eval keepcast_state", `show protocols "keepcast*"`} {
-		if answers[i], err = tell(conn, in, command); err != nil {
+		if answers[i], err = exchange(conn, in, command); err != nil {
 			return n, err
 		}
 	}
@@ -148,15 +148,15 @@ func askNews(conn net.Conn, in *bufio.Reader) (n news, err error) {
 	return n, nil
 }
 
-func (n news) same(o news) bool {
+func (n revision) same(o revision) bool {
 	return n.state == o.state && n.protocols == o.protocols && sameTime(n.reconfigured, o.reconfigured)
 }
 
-// birdJitter is more than what BIRD's answers differ by about one and the same time:
+// timeJitter is more than what BIRD's answers differ by about one and the same time:
 // it reckons them back from now.
 const timeJitter = 10 * time.Millisecond
 
-// birdSameTime compares two times that BIRD told. In a format of the operator's
+// sameTime compares two times that BIRD told. In a format of the operator's
 // they can only be compared as text, without the fraction of the second.
 func sameTime(a, b string) bool {
 	one, err := time.Parse(time.DateTime, a)
@@ -169,8 +169,8 @@ func sameTime(a, b string) bool {
 	return one.Sub(two).Abs() < timeJitter
 }
 
-// tellBIRD sends a command and reads the reply, whatever it is.
-func tell(conn net.Conn, in *bufio.Reader, command string) (reply, error) {
+// exchange sends a command and reads the reply, whatever it is.
+func exchange(conn net.Conn, in *bufio.Reader, command string) (reply, error) {
 	if _, err := io.WriteString(conn, command+"\n"); err != nil {
 		return reply{}, err
 	}

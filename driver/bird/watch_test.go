@@ -118,7 +118,7 @@ func TestAsked(t *testing.T) {
 	}
 }
 
-// birdSecond is the time behind a text, without the fraction of the second.
+// second is the time behind a text, without the fraction of the second.
 func second(status, text string) string {
 	_, behind, _ := strings.Cut(status, text)
 	when, _, _ := strings.Cut(behind, ".")

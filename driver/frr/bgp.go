@@ -17,7 +17,7 @@ func frrBGP() *bgpAnswers {
 		path: func(p netip.Prefix) string {
 			return "show bgp " + strings.TrimPrefix(familyHeader(p.Addr()), "address-family ") + " " + p.String() + " json"
 		},
-		readPath: frrPath, readPeers: frrPeers, settled: 5 * time.Second, importCheck: true,
+		readPath: frrPath, readPeers: frrPeers, grace: 5 * time.Second, importCheck: true,
 	}
 }
 

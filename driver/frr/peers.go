@@ -20,7 +20,7 @@ type bgpAnswers struct {
 	readPeers func(text string) []peer // sorted by name
 	// settled is how long a path and a session must have been there before it is worth a
 	// word that the one is not sent to the other.
-	settled time.Duration
+	grace time.Duration
 	// importCheck: a network is announced only if zebra has a route for it.
 	importCheck bool
 }
@@ -129,7 +129,7 @@ func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip
 			continue
 		}
 		o.held[p], o.exported[p] = permitted[p], path.to
-		if len(path.to) == 0 && time.Since(path.since) > d.bgp.settled {
+		if len(path.to) == 0 && time.Since(path.since) > d.bgp.grace {
 			o.findings = append(o.findings, d.notExported(p, peers)...)
 		}
 	}

@@ -31,7 +31,7 @@ func (d *daemon) notExported(p netip.Prefix, peers []peer) []driver.Finding {
 		out, active := peer.active[familyOf(p.Addr())]
 		name := peer.name
 		switch {
-		case !peer.up() || peer.upFor < d.bgp.settled:
+		case !peer.up() || peer.upFor < d.bgp.grace:
 			continue
 		case !peer.takes(p.Addr()):
 			other = append(other, name)

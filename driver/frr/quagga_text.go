@@ -19,7 +19,7 @@ func quaggaBGP() *bgpAnswers {
 			return "show ip bgp " + p.String()
 		},
 		readPath: quaggaPath, readPeers: quaggaPeers,
-		settled: 40 * time.Second, // the default advertisement-interval is 30 s
+		grace: 40 * time.Second, // the default advertisement-interval is 30 s
 	}
 }
 

@@ -161,7 +161,7 @@ func frrApply(t *testing.T, f *FRR, routes ...driver.Route) {
 	}
 }
 
-// frrNetworks returns the network lines in bgpd for these prefixes.
+// networks returns the network lines in bgpd for these prefixes.
 func (r *realFRR) networks(prefixes ...string) string {
 	r.t.Helper()
 	c := parseRunning(r.ask("bgpd", "show running-config"))

@@ -87,20 +87,20 @@ func watchDirectory(ctx context.Context, watcher *fsnotify.Watcher, directory st
 	}
 }
 
-// watchDaemon tells when a daemon goes away or is not there at first, when it is back, and
+// watchDaemon calls changed when a daemon goes away or is not there at first, when it is back, and
 // when somebody else changed in it what matters to keepcast.
-func (s *suite) watchDaemon(ctx context.Context, name string, appeared pace.Bell, tell func()) {
+func (s *suite) watchDaemon(ctx context.Context, name string, appeared pace.Bell, changed func()) {
 	d := s.daemon(name)
 	failures := 1
 	for wasDown := false; ctx.Err() == nil; wasDown = true {
 		if err := d.open(ctx); err == nil {
 			since := time.Now()
-			d.hold(ctx, wasDown, tell)
+			d.follow(ctx, wasDown, changed)
 			if time.Since(since) > openRetryMost {
 				failures = 1
 			}
 		} else if !wasDown && ctx.Err() == nil {
-			tell() // it may have gone after what was last applied
+			changed() // it may have gone after what was last applied
 		}
 		_ = d.close() // nothing was written
 		timer := time.NewTimer(pace.Backoff(openRetryFirst, openRetryMost, failures))
@@ -115,15 +115,15 @@ func (s *suite) watchDaemon(ctx context.Context, name string, appeared pace.Bell
 	}
 }
 
-// hold keeps the connection until the daemon or ctx ends it. Meanwhile it compares what
+// follow keeps the connection until the daemon or ctx ends it. Meanwhile it compares what
 // runs with what ran before: nothing tells of `systemctl reload frr`, which takes out what
 // is not in frr.conf, or of somebody in vtysh.
-func (d *daemon) hold(ctx context.Context, isNew bool, tell func()) {
+func (d *daemon) follow(ctx context.Context, isNew bool, changed func()) {
 	if isNew {
 		// watchfrr starts a daemon empty and loads frr.conf into it a little later: what was
 		// applied at once may have been overwritten by then.
 		for _, after := range []time.Duration{0, time.Second, 5 * time.Second} {
-			defer time.AfterFunc(after, tell).Stop()
+			defer time.AfterFunc(after, changed).Stop()
 		}
 	}
 	for last, known := "", false; ; known = true {
@@ -134,7 +134,7 @@ func (d *daemon) hold(ctx context.Context, isNew bool, tell func()) {
 		}
 		now := ownLines(texts[0])
 		if known && now != last {
-			tell()
+			changed()
 		}
 		last = now
 		if !d.vty.Idle(ctx, max(compareInterval, compareShare*time.Since(asked))) {
@@ -142,7 +142,7 @@ func (d *daemon) hold(ctx context.Context, isNew bool, tell func()) {
 		}
 	}
 	if ctx.Err() == nil {
-		tell()
+		changed()
 	}
 }
 

@@ -77,7 +77,7 @@ func (v *view) remove(on []netlink.Addr) error {
 	return errors.Join(errs...)
 }
 
-// put puts p on the interface, in place of the same address with another length.
+// add puts p on the interface, in place of the same address with another length.
 func (v *view) add(p netip.Prefix) error {
 	addr := p.Addr()
 	right := func(a netlink.Addr) bool { return usable(a) && prefixOf(a) == p }
@@ -99,7 +99,7 @@ func (v *view) add(p netip.Prefix) error {
 	return v.remove(wrong)
 }
 
-// again sets an address as it is, which the kernel announces like a new one.
+// reannounce sets an address as it is, which the kernel announces like a new one.
 func (v *view) reannounce(a netlink.Addr) error {
 	if a.Broadcast == nil {
 		a.Broadcast = net.IPv4zero // or the library makes one up
@@ -128,7 +128,7 @@ func (v *view) release(ctx context.Context, addrs []netip.Addr) error {
 	return errors.Join(errs...)
 }
 
-// settle waits until the kernel has its own local route for an IPv6 address
+// awaitLocalRoute waits until the kernel has its own local route for an IPv6 address
 // that was added. It makes that in the background, after it acknowledged the
 // address; what arrives before would be lost without ours.
 func (v *view) awaitLocalRoute(ctx context.Context, addr netip.Addr) error {

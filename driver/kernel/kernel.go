@@ -53,7 +53,7 @@ func New(iface string, log *slog.Logger) *Kernel {
 	return &Kernel{iface: iface, log: log, ns: netns.None()}
 }
 
-// on returns the interface that carries the address of r.
+// interfaceOf returns the interface that carries the address of r.
 func (k *Kernel) interfaceOf(r driver.Route) string { return cmp.Or(r.Interface, k.iface) }
 
 // Manage adds the interfaces that routes name to those that are looked at. One
@@ -91,8 +91,8 @@ func (k *Kernel) each(ctx context.Context, work func(*view) error) error {
 }
 
 // Apply is Shrink, then Grow.
-func (k *Kernel) Apply(ctx context.Context, want driver.State) error {
-	return errors.Join(k.Shrink(ctx, want), k.Grow(ctx, want))
+func (k *Kernel) Apply(ctx context.Context, desired driver.State) error {
+	return errors.Join(k.Shrink(ctx, desired), k.Grow(ctx, desired))
 }
 
 // Shrink takes the addresses off the interface that are not to be announced: a
@@ -100,11 +100,11 @@ func (k *Kernel) Apply(ctx context.Context, want driver.State) error {
 // connections in flight are served while the network converges; an absent one
 // loses that route too. A fault with one address does not hold up the others.
 // It needs no interface.
-func (k *Kernel) Shrink(ctx context.Context, want driver.State) error {
-	k.Manage(want.Routes)
+func (k *Kernel) Shrink(ctx context.Context, desired driver.State) error {
+	k.Manage(desired.Routes)
 	return k.each(ctx, func(v *view) error {
 		var errs []error
-		for _, r := range want.Routes {
+		for _, r := range desired.Routes {
 			addr := r.Prefix.Addr()
 			switch {
 			case r.PrefixOnly:
@@ -128,10 +128,10 @@ func (k *Kernel) Shrink(ctx context.Context, want driver.State) error {
 // Grow makes the interface if it is missing (of type dummy; one of any type is
 // accepted), brings it up, puts the announced addresses on it and then drops
 // their local delivery routes.
-func (k *Kernel) Grow(ctx context.Context, want driver.State) error {
-	k.Manage(want.Routes)
+func (k *Kernel) Grow(ctx context.Context, desired driver.State) error {
+	k.Manage(desired.Routes)
 	return k.each(ctx, func(v *view) error {
-		own := slices.DeleteFunc(slices.Clone(want.Routes), func(r driver.Route) bool { return r.PrefixOnly || k.interfaceOf(r) != v.iface })
+		own := slices.DeleteFunc(slices.Clone(desired.Routes), func(r driver.Route) bool { return r.PrefixOnly || k.interfaceOf(r) != v.iface })
 		if len(own) == 0 && v.iface != k.iface {
 			return nil // no service has this interface any more
 		}
@@ -157,13 +157,13 @@ func (k *Kernel) Grow(ctx context.Context, want driver.State) error {
 }
 
 // Remind has the kernel tell the routing daemons once more of the announced
-// addresses of want, which change nothing by that. A burst of changes can
+// addresses of desired, which change nothing by that. A burst of changes can
 // overflow the netlink socket of a daemon, which then looks at the interfaces
 // anew in a minute only (BIRD: scan time of protocol device).
-func (k *Kernel) Remind(ctx context.Context, want driver.State) error {
+func (k *Kernel) Remind(ctx context.Context, desired driver.State) error {
 	return k.each(ctx, func(v *view) error {
 		var errs []error
-		for _, r := range want.Routes {
+		for _, r := range desired.Routes {
 			if r.Presence != driver.Announced || r.PrefixOnly || k.interfaceOf(r) != v.iface {
 				continue
 			}

@@ -53,7 +53,7 @@ func (v *view) tables(addr netip.Addr) []localTable {
 	return []localTable{{int(v.vrf.Table), v.vrf.Index}, {unix.RT_TABLE_LOCAL, v.vrf.Index}}
 }
 
-// look asks the kernel for an interface and its addresses.
+// read asks the kernel for an interface and its addresses.
 func (k *Kernel) read(ctx context.Context, iface string) (*view, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -14,7 +14,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
@@ -45,12 +44,11 @@ type Driver struct {
 	Output   string        `config:"output" required:"true" doc:"Path of the file that is written. Its mode and owner are kept; its directory must exist and be writable."`
 	Check    []string      `config:"check" doc:"Command that says whether the file, already in its place, is good: exit code 0. Otherwise the file that was there before is put back. An argument list, no shell; with none, nothing is checked."`
 	Reload   []string      `config:"reload" required:"true" doc:"Command that makes the daemon read the file: exit code 0 once it did. It is run after each change, again and again while it fails, and once after keepcast started. An argument list, no shell."`
-	Verify   []string      `config:"observe" doc:"Command that prints the prefixes which the daemon really announces, one on a line; of others than keepcast's own nothing is made. With none, what was last reloaded counts. A daemon that lost what it had, by a restart say, is reloaded once it is seen."`
+	Verify   []string      `config:"observe" doc:"Command that prints the prefixes that the daemon announces, one on each line. Prefixes that keepcast does not manage are ignored. Without this command, what was last reloaded counts as announced. With it, keepcast also reloads a daemon that has lost its prefixes, by a restart say."`
 	Timeout  time.Duration `config:"timeout" default:"10s" min:"100ms" doc:"How long each command may take. Then it is killed with all that it started."`
 
-	host driver.Options
+	opts driver.Options
 
-	mu    sync.Mutex
 	asked []driver.Route // what the last Apply asked for
 	// inForce is what the last reload made the daemon read, nil while that is
 	// not known. It is not kept on disk: after a crash between writing and
@@ -143,15 +141,15 @@ func (t *Driver) Loadable([]byte) error { return nil }
 func (t *Driver) Close() error { return nil }
 
 // Open implements driver.Opener.
-func (t *Driver) Open(h driver.Options) { t.host = h }
+func (t *Driver) Open(h driver.Options) { t.opts = h }
 
 // Render executes the template, which is read anew each time.
-func (t *Driver) Render(want driver.State) ([]byte, error) {
+func (t *Driver) Render(desired driver.State) ([]byte, error) {
 	text, err := os.ReadFile(t.Template)
 	if err != nil {
 		return nil, fmt.Errorf("reading the template: %w", err)
 	}
-	return templates.Execute(t.Template, string(text), dataOf(want))
+	return templates.Execute(t.Template, string(text), dataOf(desired))
 }
 
 // Apply writes the file, has it checked and the daemon reloaded. It does
@@ -159,11 +157,9 @@ func (t *Driver) Render(want driver.State) ([]byte, error) {
 //
 // A check that fails puts the old file back. A reload that fails does not: the
 // new file is good, and a daemon that is down reads it when it starts.
-func (t *Driver) Apply(ctx context.Context, want driver.State) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.asked = slices.Clone(want.Routes)
-	text, err := t.Render(want)
+func (t *Driver) Apply(ctx context.Context, desired driver.State) error {
+	t.asked = slices.Clone(desired.Routes)
+	text, err := t.Render(desired)
 	if err != nil {
 		return err
 	}
@@ -173,12 +169,12 @@ func (t *Driver) Apply(ctx context.Context, want driver.State) error {
 	}
 	lost := ""
 	if !changed && t.holds(text) {
-		t.inForce.announced = want.Announced()
-		if lost = t.lost(ctx, want); lost == "" || lost == t.inForce.futile {
+		t.inForce.announced = desired.Announced()
+		if lost = t.lost(ctx, desired); lost == "" || lost == t.inForce.futile {
 			t.inForce.futile = lost
 			return nil
 		}
-		t.host.Logger().Warn("daemon announces something else than it was given, reloading it", "difference", lost)
+		t.opts.Logger().Warn("daemon announces something else than it was given, reloading it", "difference", lost)
 	}
 	if len(t.Check) > 0 {
 		if _, err := command(ctx, t.Timeout, t.Check); err != nil {
@@ -186,32 +182,32 @@ func (t *Driver) Apply(ctx context.Context, want driver.State) error {
 		}
 	}
 	t.inForce = nil
-	t.host.Loaded()
+	t.opts.Loaded()
 	if _, err := command(ctx, t.Timeout, t.Reload); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	t.inForce = &rendered{text, want.Announced(), lost}
+	t.inForce = &rendered{text, desired.Announced(), lost}
 	return nil
 }
 
-// lost says which of the wanted prefixes the daemon lacks, or has although they
-// are not wanted; "" where it is right or cannot be asked.
-func (t *Driver) lost(ctx context.Context, want driver.State) string {
+// lost says which announced prefixes the daemon lacks, and which others it has; "" if
+// it is right or can't be asked.
+func (t *Driver) lost(ctx context.Context, desired driver.State) string {
 	if len(t.Verify) == 0 {
 		return ""
 	}
-	seen, err := t.observe(ctx)
+	observed, err := t.observe(ctx)
 	if err != nil {
 		return "" // Observe tells
 	}
-	has := seen.Managed()
+	has := observed.Managed()
 	var out []string
-	wanted := driver.State{Routes: want.Announced()}.Managed()
-	for _, p := range slices.SortedFunc(maps.Keys(want.Managed()), netip.Prefix.Compare) {
+	announced := driver.State{Routes: desired.Announced()}.Managed()
+	for _, p := range slices.SortedFunc(maps.Keys(desired.Managed()), netip.Prefix.Compare) {
 		switch {
-		case wanted[p] && !has[p]:
+		case announced[p] && !has[p]:
 			out = append(out, "lacks "+p.String())
-		case !wanted[p] && has[p]:
+		case !announced[p] && has[p]:
 			out = append(out, "has "+p.String())
 		}
 	}
@@ -238,8 +234,6 @@ func (t *Driver) holds(text []byte) bool {
 // Observe returns, of the routes last asked for, those that the observe command
 // prints, or else those of the last reload if the file is still that one.
 func (t *Driver) Observe(ctx context.Context) (driver.State, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if len(t.Verify) == 0 {
 		onDisk, err := os.ReadFile(t.Output)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -262,13 +256,13 @@ func (t *Driver) observe(ctx context.Context) (driver.State, error) {
 	if len(out) == maxOutput {
 		return driver.State{}, fmt.Errorf("observe: %s: more than %d bytes", strings.Join(t.Verify, " "), maxOutput)
 	}
-	seen, err := parsePrefixes(out)
+	observed, err := parsePrefixes(out)
 	if err != nil {
 		return driver.State{}, fmt.Errorf("observe: %s: %w", strings.Join(t.Verify, " "), err)
 	}
 	s := driver.State{}
 	for _, r := range t.asked {
-		if seen[r.Prefix.Masked()] {
+		if observed[r.Prefix.Masked()] {
 			r.Presence = driver.Announced
 			s.Routes = append(s.Routes, r)
 		}
@@ -279,7 +273,7 @@ func (t *Driver) observe(ctx context.Context) (driver.State, error) {
 // parsePrefixes reads one prefix or address from each line. Empty lines and
 // those that begin with # do not count, nor does what follows the prefix.
 func parsePrefixes(out string) (map[netip.Prefix]bool, error) {
-	seen := map[netip.Prefix]bool{}
+	observed := map[netip.Prefix]bool{}
 	n := 0
 	for line := range strings.Lines(out) {
 		n++
@@ -295,7 +289,7 @@ func parsePrefixes(out string) (map[netip.Prefix]bool, error) {
 			}
 			p = netip.PrefixFrom(addr, addr.BitLen())
 		}
-		seen[p.Masked()] = true
+		observed[p.Masked()] = true
 	}
-	return seen, nil
+	return observed, nil
 }

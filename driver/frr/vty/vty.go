@@ -19,11 +19,11 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// vtyAnswerMax bounds one answer, in bytes: a running configuration or an IS-IS
+// answerMax bounds one answer, in bytes: a running configuration or an IS-IS
 // database is far smaller; what is larger is no answer of a sane daemon.
 const answerMax = 64 << 20
 
-// vtyOK is the status byte of a command that worked (CMD_SUCCESS in FRR).
+// statusOK is the status byte of a command that worked (CMD_SUCCESS in FRR).
 const statusOK = 0
 
 // Answer is what a daemon said to one command.

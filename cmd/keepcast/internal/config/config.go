@@ -191,8 +191,8 @@ func (r Require) MarshalText() ([]byte, error) {
 	return []byte(strconv.Itoa(r.n)), nil
 }
 
-// Of returns how many of so many checks must be up.
-func (r Require) Of(checks int) int {
+// Needed returns how many of so many checks must be up.
+func (r Require) Needed(checks int) int {
 	if r.n == 0 {
 		return checks
 	}

@@ -65,9 +65,9 @@ func (f Faults) sorted(files []string) Faults {
 // viper hands keys on, and name list entries: services[dns].checks[answers].
 type positions map[string]Position
 
-// of returns the position of path, or of the nearest thing around it that was
+// position returns the position of path, or of the nearest thing around it that was
 // written: a required setting that is missing stands nowhere itself.
-func (p positions) of(path string) Position {
+func (p positions) position(path string) Position {
 	for path = strings.ToLower(path); ; path = parent(path) {
 		if at, ok := p[path]; ok || path == "" {
 			return at

@@ -17,7 +17,7 @@ type loader struct {
 }
 
 func (l *loader) fault(path, format string, args ...any) {
-	at := l.where.of(path)
+	at := l.where.position(path)
 	if at.File == "" {
 		at.File = l.files[0]
 	}
@@ -173,7 +173,7 @@ func (l *loader) required(path string, s Service) {
 			withdrawing++
 		}
 	}
-	switch need := s.Require.Of(withdrawing); {
+	switch need := s.Require.Needed(withdrawing); {
 	case withdrawing == 0:
 		l.fault(join(path, "checks"), "no check withdraws the service when it fails: add one, or leave out on_failure: degrade")
 	case need > withdrawing:

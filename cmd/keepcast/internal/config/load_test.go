@@ -73,7 +73,7 @@ func TestLoad(t *testing.T) {
 		t.Errorf("got %+v", c.Main)
 	}
 	s := c.Services[0]
-	if s.Name != "DNS" || len(s.Addresses) != 3 || s.Addresses[2].String() != "203.0.113.1/24" || s.Linger != 30*time.Second || s.Require.Of(2) != 1 {
+	if s.Name != "DNS" || len(s.Addresses) != 3 || s.Addresses[2].String() != "203.0.113.1/24" || s.Linger != 30*time.Second || s.Require.Needed(2) != 1 {
 		t.Errorf("got %+v", s)
 	}
 	want := []checks.Schedule{

@@ -14,7 +14,7 @@ import (
 const examineTimeout = 15 * time.Second
 
 // daemons has every driver look over its daemon, all at once.
-func daemons(ctx context.Context, cfg *config.Config, h Host) []driver.Finding {
+func daemons(ctx context.Context, cfg *config.Config, h Facts) []driver.Finding {
 	if len(cfg.Drivers) == 0 {
 		return []driver.Finding{{
 			Name: "no-driver", Level: driver.LevelInfo, Subject: "drivers",
@@ -63,7 +63,7 @@ func subject(cfg *config.Config, d config.Driver, of string) string {
 // desired is what the driver is meant to have once every service is up: what stands
 // in the way of that is to be found before the first one is. Degraded is what the
 // running keepcast says is.
-func (h Host) desired(cfg *config.Config, name string) driver.State {
+func (h Facts) desired(cfg *config.Config, name string) driver.State {
 	return degraded(cfg, cfg.State(name, driver.Announced), func(service string) bool { return h.Running != nil && h.Running.Degraded[service] })
 }
 

@@ -21,8 +21,8 @@ type Report struct {
 	Services []Service        `json:"services"`
 }
 
-// Breaking returns the number of findings that break announcing.
-func (r Report) Breaking() int {
+// Errors returns the number of findings of level error.
+func (r Report) Errors() int {
 	n := 0
 	for _, f := range r.Findings {
 		if f.Level == driver.LevelError {
@@ -32,8 +32,8 @@ func (r Report) Breaking() int {
 	return n
 }
 
-// Host is what is looked at, beside the daemons.
-type Host struct {
+// Facts are what is known of the host, beside the daemons.
+type Facts struct {
 	Sysctls fs.FS   // /proc/sys
 	Network Network // what the kernel has
 	Account Account // whom keepcast runs as
@@ -52,10 +52,10 @@ type Running struct {
 }
 
 // Examine looks over the host and the routing daemons that cfg names.
-func Examine(ctx context.Context, cfg *config.Config, h Host) Report {
+func Examine(ctx context.Context, cfg *config.Config, h Facts) Report {
 	r := Report{Services: []Service{}, Findings: []driver.Finding{}}
 	r.Findings = append(r.Findings, slices.Concat(
-		h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), h.order(cfg), overrides(cfg),
+		h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), h.stopOrder(cfg), overrides(cfg),
 		daemons(ctx, cfg, h))...)
 	for _, s := range cfg.Services {
 		one, slow := timing(s)
@@ -96,7 +96,7 @@ func trimPosition(f config.Fault) string {
 }
 
 // running says whether keepcast is there, and of one mind with the files.
-func (h Host) running() []driver.Finding {
+func (h Facts) running() []driver.Finding {
 	switch {
 	case h.Running == nil:
 		return []driver.Finding{{

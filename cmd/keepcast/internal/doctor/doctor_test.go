@@ -33,8 +33,8 @@ func load(t *testing.T, more string) *config.Config {
 }
 
 // healthy is a host on which nothing is to be found: dns is announced.
-func healthy() Host {
-	return Host{
+func healthy() Facts {
+	return Facts{
 		Running: &Running{},
 		Network: Network{Dummy: true, IPv4: true, IPv6: true, Links: []Link{
 			{Name: "lo", Type: "device", Up: true, Loopback: true, Addresses: on("127.0.0.1/8", "::1/128")},
@@ -74,12 +74,12 @@ func sysctls(values map[string]string) fstest.MapFS {
 }
 
 // set changes a sysctl of a host.
-func (h *Host) set(name, value string) {
+func (h *Facts) set(name, value string) {
 	h.Sysctls.(fstest.MapFS)[name] = &fstest.MapFile{Data: []byte(value + "\n")}
 }
 
 // link returns one of a host's interfaces, to be changed.
-func (h *Host) link(name string) *Link {
+func (h *Facts) link(name string) *Link {
 	for i := range h.Network.Links {
 		if h.Network.Links[i].Name == name {
 			return &h.Network.Links[i]
@@ -89,7 +89,7 @@ func (h *Host) link(name string) *Link {
 	return &h.Network.Links[len(h.Network.Links)-1]
 }
 
-func (h *Host) drop(name string) {
+func (h *Facts) drop(name string) {
 	for i, l := range h.Network.Links {
 		if l.Name == name {
 			h.Network.Links = append(h.Network.Links[:i:i], h.Network.Links[i+1:]...)
@@ -104,122 +104,122 @@ func TestFindings(t *testing.T) {
 	const others = "manage_addresses: false\ndrivers: [{kind: bird}]\n"
 	for name, tc := range map[string]struct {
 		more   string
-		change func(h *Host)
+		change func(h *Facts)
 		want   []string // level name subject: a part of text and fix
 	}{
-		"healthy": {"", func(*Host) {}, nil},
+		"healthy": {"", func(*Facts) {}, nil},
 		"not running": {
-			"", func(h *Host) { h.Running = nil },
+			"", func(h *Facts) { h.Running = nil },
 			[]string{"info not-running keepcast: systemctl start keepcast"},
 		},
 		"mute": {
-			"", func(h *Host) { h.Running.Mute = errors.New("permission denied") },
+			"", func(h *Facts) { h.Running.Mute = errors.New("permission denied") },
 			[]string{"info not-asked keepcast: runs, but does not tell what it knows: permission denied"},
 		},
 		"old configuration": {
-			"", func(h *Host) { h.Running.ConfigError = "keepcast.yaml:1:1: x" },
+			"", func(h *Facts) { h.Running.ConfigError = "keepcast.yaml:1:1: x" },
 			[]string{"warning reload-refused keepcast: refused the last reload: keepcast.yaml:1:1: x"},
 		},
 		"no interface": {
-			"", func(h *Host) { h.drop("anycast0") },
+			"", func(h *Facts) { h.drop("anycast0") },
 			[]string{"info interface-missing anycast0: keepcast makes it, of type dummy"},
 		},
 		"no interface of a service": {
-			"services: [{name: a, interface: any1, addresses: [198.51.100.1], checks: [{kind: tcp, address: 'x:1'}]}]\n", func(*Host) {},
+			"services: [{name: a, interface: any1, addresses: [198.51.100.1], checks: [{kind: tcp, address: 'x:1'}]}]\n", func(*Facts) {},
 			[]string{"info interface-missing any1: keepcast makes it"},
 		},
 		"no interface, no module": {
-			"", func(h *Host) { h.drop("anycast0"); h.Network.Dummy = false },
+			"", func(h *Facts) { h.drop("anycast0"); h.Network.Dummy = false },
 			[]string{"error interface-missing anycast0: ip link add anycast0 type ifb"},
 		},
-		"no interface, no right": {"", func(h *Host) { h.drop("anycast0"); h.Account.Caps = 1 << capDACOverride }, []string{
+		"no interface, no right": {"", func(h *Facts) { h.drop("anycast0"); h.Account.Caps = 1 << capDACOverride }, []string{
 			"error interface-missing anycast0: AmbientCapabilities=CAP_NET_ADMIN", "error no-net-admin keepcast: AmbientCapabilities=CAP_NET_ADMIN",
 		}},
 		"no interface of others": {
-			others, func(h *Host) { h.drop("anycast0") },
+			others, func(h *Facts) { h.drop("anycast0") },
 			[]string{"error interface-missing anycast0: with manage_addresses: false keepcast does not make it"},
 		},
 		"interface down": {
-			"", func(h *Host) { h.link("anycast0").Up = false },
+			"", func(h *Facts) { h.link("anycast0").Up = false },
 			[]string{"info interface-down anycast0: keepcast brings it up"},
 		},
 		"interface of others down": {
-			others, func(h *Host) { h.link("anycast0").Up = false },
+			others, func(h *Facts) { h.link("anycast0").Up = false },
 			[]string{"error interface-down anycast0: ip link set anycast0 up"},
 		},
 		"interface with a segment": {
-			"", func(h *Host) { *h.link("anycast0") = Link{Name: "anycast0", Type: "bridge", Up: true, ARP: true} },
+			"", func(h *Facts) { *h.link("anycast0") = Link{Name: "anycast0", Type: "bridge", Up: true, ARP: true} },
 			[]string{"warning interface-answers-arp anycast0: is of type bridge and answers ARP"},
 		},
 		"address elsewhere": {
-			"", func(h *Host) { h.link("lo").Addresses = on("192.0.2.53/32") },
+			"", func(h *Facts) { h.link("lo").Addresses = on("192.0.2.53/32") },
 			[]string{"error address-elsewhere dns: ip address del 192.0.2.53/32 dev lo"},
 		},
 		"address elsewhere, with a gate": {
-			others, func(h *Host) { h.link("lo").Addresses = on("192.0.2.53/32") },
+			others, func(h *Facts) { h.link("lo").Addresses = on("192.0.2.53/32") },
 			[]string{"warning address-elsewhere dns: 192.0.2.53 is also on lo"},
 		},
 		"address without route": {
-			"", func(h *Host) { h.link("anycast0").Addresses[0].NoPrefixRoute = true },
+			"", func(h *Facts) { h.link("anycast0").Addresses[0].NoPrefixRoute = true },
 			[]string{"warning noprefixroute dns: ip address del 192.0.2.53/32 dev anycast0"},
 		},
 		"address without route, with another daemon": {
-			others, func(h *Host) { h.link("anycast0").Addresses[1].NoPrefixRoute = true },
+			others, func(h *Facts) { h.link("anycast0").Addresses[1].NoPrefixRoute = true },
 			[]string{"warning noprefixroute dns: ip address del 2001:db8:53::53/128 dev anycast0"},
 		},
 		"address without route, with FRR": {
-			"drivers: [{kind: bird}, {kind: frr}]\n", func(h *Host) { h.link("anycast0").Addresses[0].NoPrefixRoute = true },
+			"drivers: [{kind: bird}, {kind: frr}]\n", func(h *Facts) { h.link("anycast0").Addresses[0].NoPrefixRoute = true },
 			[]string{"error noprefixroute dns: 192.0.2.53 is on anycast0 with noprefixroute: FRR 10 and later do not take such an address for connected"},
 		},
 		"duplicate": {
-			"", func(h *Host) { h.link("anycast0").Addresses[1].Failed = true },
+			"", func(h *Facts) { h.link("anycast0").Addresses[1].Failed = true },
 			[]string{"error address-duplicate dns: 2001:db8:53::53 on anycast0 is dead"},
 		},
 		"no way out": {
-			"", func(h *Host) { h.Network.IPv4, h.Network.IPv6 = false, false },
+			"", func(h *Facts) { h.Network.IPv4, h.Network.IPv6 = false, false },
 			[]string{"info no-default-route IPv4: no default route", "info no-default-route IPv6: no default route"},
 		},
 		"no leave to bind": {
-			"", func(h *Host) { h.set("net/ipv6/ip_nonlocal_bind", "0") },
+			"", func(h *Facts) { h.set("net/ipv6/ip_nonlocal_bind", "0") },
 			[]string{"warning nonlocal-bind dns: sysctl -w net.ipv6.ip_nonlocal_bind=1"},
 		},
-		"no leave to bind, and none needed": {"while_withdrawn: absent\n", func(h *Host) { h.set("net/ipv6/ip_nonlocal_bind", "0") }, nil},
+		"no leave to bind, and none needed": {"while_withdrawn: absent\n", func(h *Facts) { h.set("net/ipv6/ip_nonlocal_bind", "0") }, nil},
 		"no IPv6 here": {
-			"", func(h *Host) { h.set("net/ipv6/conf/anycast0/disable_ipv6", "1") },
+			"", func(h *Facts) { h.set("net/ipv6/conf/anycast0/disable_ipv6", "1") },
 			[]string{"error ipv6-disabled anycast0: sysctl -w net.ipv6.conf.anycast0.disable_ipv6=0"},
 		},
-		"no IPv6 on what will be made": {"", func(h *Host) { h.drop("anycast0"); h.set("net/ipv6/conf/default/disable_ipv6", "1") }, []string{
+		"no IPv6 on what will be made": {"", func(h *Facts) { h.drop("anycast0"); h.set("net/ipv6/conf/default/disable_ipv6", "1") }, []string{
 			"error ipv6-disabled anycast0: sysctl -w net.ipv6.conf.default.disable_ipv6=0", "info interface-missing anycast0: ",
 		}},
 		"no IPv6 at all": {
-			"", func(h *Host) { delete(h.Sysctls.(fstest.MapFS), "net/ipv6/conf/anycast0/disable_ipv6") },
+			"", func(h *Facts) { delete(h.Sysctls.(fstest.MapFS), "net/ipv6/conf/anycast0/disable_ipv6") },
 			[]string{"error ipv6-disabled anycast0: this kernel runs without IPv6"},
 		},
-		"detection, but ours is exempt": {"", func(h *Host) { h.link("anycast0").ARP = true }, []string{"warning interface-answers-arp anycast0: "}},
-		"detection": {others, func(h *Host) { h.link("anycast0").ARP = true }, []string{
+		"detection, but ours is exempt": {"", func(h *Facts) { h.link("anycast0").ARP = true }, []string{"warning interface-answers-arp anycast0: "}},
+		"detection": {others, func(h *Facts) { h.link("anycast0").ARP = true }, []string{
 			"warning accept-dad anycast0: sysctl -w net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.anycast0.accept_dad=0", "warning interface-answers-arp anycast0: ",
 		}},
 		"strict, two uplinks": {
-			"", func(h *Host) {
+			"", func(h *Facts) {
 				*h.link("eth1.7") = Link{Name: "eth1.7", Up: true, Addresses: on("10.1.0.11/24")}
 				h.set("net/ipv4/conf/all/rp_filter", "1")
 			},
 			[]string{"warning rp-filter-strict eth0, eth1.7: sysctl -w net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.eth1/7.rp_filter=2"},
 		},
 		"one of two uplinks is strict": {
-			"", func(h *Host) { *h.link("eth1") = Link{Name: "eth1", Up: true, Addresses: on("10.1.0.11/24")} },
+			"", func(h *Facts) { *h.link("eth1") = Link{Name: "eth1", Up: true, Addresses: on("10.1.0.11/24")} },
 			[]string{"warning rp-filter-strict eth0: this host has 2 uplinks"},
 		},
 		"address of the LAN": {
-			"", func(h *Host) { h.link("eth0").Addresses = on("192.0.2.11/24") },
+			"", func(h *Facts) { h.link("eth0").Addresses = on("192.0.2.11/24") },
 			[]string{"warning arp-answers eth0: sysctl -w net.ipv4.conf.eth0.arp_ignore=1"},
 		},
-		"address of the LAN, not answered": {"", func(h *Host) {
+		"address of the LAN, not answered": {"", func(h *Facts) {
 			h.link("eth0").Addresses = on("192.0.2.11/24")
 			h.set("net/ipv4/conf/eth0/arp_ignore", "1")
 		}, nil},
 		"sender of ARP": {
-			"", func(h *Host) { h.set("net/ipv4/conf/all/arp_announce", "0") },
+			"", func(h *Facts) { h.set("net/ipv4/conf/all/arp_announce", "0") },
 			[]string{"info arp-announce eth0: sysctl -w net.ipv4.conf.all.arp_announce=2"},
 		},
 	} {

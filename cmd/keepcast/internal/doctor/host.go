@@ -32,7 +32,7 @@ func anycasts(cfg *config.Config) []anycast {
 }
 
 // interfaces says what is wrong with the interfaces that carry the addresses.
-func (h Host) interfaces(cfg *config.Config) []driver.Finding {
+func (h Facts) interfaces(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
 	for _, name := range cfg.State("", driver.Announced).Interfaces() {
 		link, there := h.Network.link(name)
@@ -64,7 +64,7 @@ func (h Host) interfaces(cfg *config.Config) []driver.Finding {
 }
 
 // missing says what becomes of an interface that is not there.
-func (h Host) missing(cfg *config.Config, name string) driver.Finding {
+func (h Facts) missing(cfg *config.Config, name string) driver.Finding {
 	f := driver.Finding{Name: "interface-missing", Level: driver.LevelError, Subject: name}
 	switch {
 	case !cfg.ManageAddresses:
@@ -83,7 +83,7 @@ func (h Host) missing(cfg *config.Config, name string) driver.Finding {
 }
 
 // addresses says what is wrong with the addresses that are there, wherever.
-func (h Host) addresses(cfg *config.Config) []driver.Finding {
+func (h Facts) addresses(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
 	for _, a := range anycasts(cfg) {
 		for _, link := range h.Network.Links {
@@ -134,7 +134,7 @@ func unconnected(cfg *config.Config, a anycast, name string, on netip.Prefix) dr
 }
 
 // wayOut notes that there is no route to clients far away.
-func (h Host) wayOut(cfg *config.Config) []driver.Finding {
+func (h Facts) wayOut(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
 	missing := map[string]bool{}
 	for _, a := range anycasts(cfg) {

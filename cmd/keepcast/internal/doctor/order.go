@@ -46,8 +46,8 @@ func unitsOf(s config.Service) []*checks.Systemd {
 	return out
 }
 
-// order says which services are stopped while they are still announced.
-func (h Host) order(cfg *config.Config) []driver.Finding {
+// stopOrder says which services are stopped while they are still announced.
+func (h Facts) stopOrder(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
 	for _, s := range cfg.Services {
 		for _, unit := range unitsOf(s) {

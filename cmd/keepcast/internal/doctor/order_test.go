@@ -19,10 +19,10 @@ func TestStopsTogether(t *testing.T) {
 		Text: "at a shutdown systemd stops unbound.service at the same time as keepcast, so that it still gets requests when it is gone",
 		Fix:  "systemctl edit keepcast\n\n[Unit]\nAfter=unbound.service",
 	}}
-	if d := cmp.Diff(want, h.order(cfg)); d != "" {
+	if d := cmp.Diff(want, h.stopOrder(cfg)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
-	if found := healthy().order(cfg); found != nil {
+	if found := healthy().stopOrder(cfg); found != nil {
 		t.Errorf("without systemd: %v", found)
 	}
 }

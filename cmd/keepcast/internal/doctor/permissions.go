@@ -12,12 +12,12 @@ import (
 	"github.com/keepcast/keepcast/driver/snippet"
 )
 
-// place is a path that keepcast needs, and for whom.
-type place struct{ subject, path string }
+// need is a path that keepcast needs, and for whom.
+type need struct{ subject, path string }
 
-// places returns the files that keepcast replaces, and the sockets that it
+// needs returns the files that keepcast replaces, and the sockets that it
 // speaks to. Whether the sockets are there is up to the drivers.
-func places(cfg *config.Config) (files, sockets []place) {
+func needs(cfg *config.Config) (files, sockets []need) {
 	for _, d := range cfg.Drivers {
 		e, ok := d.Driver.(driver.Examiner)
 		if !ok {
@@ -25,17 +25,17 @@ func places(cfg *config.Config) (files, sockets []place) {
 		}
 		needs := e.Places()
 		for _, path := range needs.Files {
-			files = append(files, place{d.Name, path})
+			files = append(files, need{d.Name, path})
 		}
 		for _, path := range needs.Sockets {
-			sockets = append(sockets, place{d.Name, path})
+			sockets = append(sockets, need{d.Name, path})
 		}
 	}
 	return files, sockets
 }
 
 // permissions says what the account that keepcast runs as may not do, but has to.
-func (h Host) permissions(cfg *config.Config) []driver.Finding {
+func (h Facts) permissions(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
 	if h.Account.lacks(capNetAdmin) && cfg.ManageAddresses && h.Running != nil {
 		out = append(out, driver.Finding{
@@ -44,7 +44,7 @@ func (h Host) permissions(cfg *config.Config) []driver.Finding {
 			Fix:  "give it that: AmbientCapabilities=CAP_NET_ADMIN in its unit, then systemctl daemon-reload and restart it",
 		})
 	}
-	files, sockets := places(cfg)
+	files, sockets := needs(cfg)
 	for _, f := range files {
 		out = append(out, h.writable(f)...)
 	}
@@ -69,7 +69,7 @@ func (h Host) permissions(cfg *config.Config) []driver.Finding {
 }
 
 // writable says why keepcast could not replace a file: by a new one beside it.
-func (h Host) writable(f place) []driver.Finding {
+func (h Facts) writable(f need) []driver.Finding {
 	dir := filepath.Dir(f.path)
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return []driver.Finding{{

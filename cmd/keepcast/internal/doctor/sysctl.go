@@ -26,7 +26,7 @@ func sysctl(sys fs.FS, name ...string) int {
 
 // effective is a setting of an interface where the kernel takes the greater one of
 // that and conf.all (ip-sysctl: arp_ignore, arp_announce, rp_filter, accept_dad).
-func (h Host) effective(family, link, name string) int {
+func (h Facts) effective(family, link, name string) int {
 	return max(sysctl(h.Sysctls, "net", family, "conf", "all", name), sysctl(h.Sysctls, "net", family, "conf", link, name))
 }
 
@@ -62,7 +62,7 @@ func NonlocalBind(cfg *config.Config, sys fs.FS) (driver.Finding, bool) {
 }
 
 // sysctls says which of the kernel's settings stand in the way.
-func (h Host) sysctls(cfg *config.Config) []driver.Finding {
+func (h Facts) sysctls(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
 	if f, ok := NonlocalBind(cfg, h.Sysctls); ok {
 		out = append(out, f)
@@ -80,7 +80,7 @@ func (h Host) sysctls(cfg *config.Config) []driver.Finding {
 
 // ipv6 looks at the settings of an interface that carries IPv6 addresses. One
 // that is still to be made gets those of conf.default.
-func (h Host) ipv6(cfg *config.Config, name string) []driver.Finding {
+func (h Facts) ipv6(cfg *config.Config, name string) []driver.Finding {
 	link, there := h.Network.link(name)
 	conf := name
 	if !there {
@@ -113,7 +113,7 @@ func (h Host) ipv6(cfg *config.Config, name string) []driver.Finding {
 
 // reversePath finds strict reverse path filtering (RFC 3704, 2.2) where packets
 // may come in elsewhere than answers go out: the shape of anycast with several uplinks.
-func (h Host) reversePath(cfg *config.Config) []driver.Finding {
+func (h Facts) reversePath(cfg *config.Config) []driver.Finding {
 	uplinks, strict := 0, []string{}
 	for _, l := range h.uplinks(cfg) {
 		uplinks++
@@ -137,7 +137,7 @@ func (h Host) reversePath(cfg *config.Config) []driver.Finding {
 
 // arp finds where the kernel's loose idea of whose addresses they are (any
 // interface answers for any address of the host) reaches the anycast addresses.
-func (h Host) arp(cfg *config.Config) []driver.Finding {
+func (h Facts) arp(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
 	var announcing []string
 	for _, l := range h.uplinks(cfg) {
@@ -166,7 +166,7 @@ func (h Host) arp(cfg *config.Config) []driver.Finding {
 }
 
 // uplinks returns the interfaces that carry the host's IPv4 traffic.
-func (h Host) uplinks(cfg *config.Config) []Link {
+func (h Facts) uplinks(cfg *config.Config) []Link {
 	own := map[string]bool{}
 	for _, name := range cfg.State("", driver.Announced).Interfaces() {
 		own[name] = true

@@ -75,7 +75,7 @@ func timing(s config.Service) (Service, []driver.Finding) {
 	slices.Sort(withdrawing)
 	// So many have to be down. Which ones is up to the failure: the slowest is
 	// among them at the worst, and the quickest ones if all are to fail.
-	down := len(withdrawing) - s.Require.Of(len(withdrawing)) + 1
+	down := len(withdrawing) - s.Require.Needed(len(withdrawing)) + 1
 	out.WorstCase, out.AllFail = withdrawing[len(withdrawing)-1], withdrawing[down-1]
 	return out, found
 }
@@ -86,7 +86,7 @@ func timingOf(c config.Check) Check {
 		Name: c.Name, Kind: c.Kind, OnFailure: c.OnFailure, Told: told,
 		WorstCase: Seconds(c.WorstCase(told)), Polled: Seconds(c.WorstCase(false)),
 	}
-	parts := []string{fmt.Sprintf("%s until the next run", Seconds(c.Unseen()))}
+	parts := []string{fmt.Sprintf("%s until the next run", Seconds(c.ToNextRun()))}
 	if told {
 		parts = []string{fmt.Sprintf("told at once; %s of a run under way", c.Timeout)}
 	}
@@ -104,11 +104,11 @@ func timingOf(c config.Check) Check {
 
 // slowCheck warns of a check, and says what to lower.
 func slowCheck(service string, c config.Check, t Check) driver.Finding {
-	longest, setting := c.Unseen(), fmt.Sprintf("interval (%s)", c.Interval)
+	longest, setting := c.ToNextRun(), fmt.Sprintf("interval (%s)", c.Interval)
 	if t.Told {
 		longest, setting = c.Timeout, fmt.Sprintf("timeout (%s)", c.Timeout)
 	}
-	if settling := c.Settling(); settling > longest {
+	if settling := c.ToFall(); settling > longest {
 		longest = settling
 		switch fast := min(c.FastInterval, c.Interval); {
 		case fast > c.Timeout:

@@ -133,7 +133,7 @@ func TestOrder(t *testing.T) {
 	if got := strings.Join(levels, " "); got != "error warning info info" {
 		t.Errorf("order %s", got)
 	}
-	if r := (Report{Findings: []driver.Finding{{Level: driver.LevelError}, {Level: driver.LevelInfo}}}); r.Breaking() != 1 {
-		t.Errorf("%d break", r.Breaking())
+	if r := (Report{Findings: []driver.Finding{{Level: driver.LevelError}, {Level: driver.LevelInfo}}}); r.Errors() != 1 {
+		t.Errorf("%d break", r.Errors())
 	}
 }

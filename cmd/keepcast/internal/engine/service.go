@@ -58,7 +58,7 @@ func (s *service) fitness() fitness {
 			up++
 		}
 	}
-	need := s.cfg.Require.Of(withdrawing)
+	need := s.cfg.Require.Needed(withdrawing)
 	switch {
 	case up < need:
 		return fitness{reason: strings.Join(down, "; ")}
