@@ -16,18 +16,18 @@ import (
 	"testing"
 )
 
-// findingRow is a row of docs/doctor.md: name and levels.
+// findingRow is a row of docs/reference/findings.md: name and levels.
 var findingRow = regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| ((?:error|warning|info)(?:, (?:error|warning|info))*) \\| ")
 
 // byHand are the levels of findings whose name or level is not written as a
 // constant where the finding is made.
 var byHand = map[string]string{"bfd-down": "warning"}
 
-// TestFindingsAreDocumented holds the rows of docs/doctor.md to the findings that
+// TestFindingsAreDocumented holds the rows of docs/reference/findings.md to the findings that
 // the code makes, and to their levels, since operators and scripts know them by
 // these.
 func TestFindingsAreDocumented(t *testing.T) {
-	page, err := os.ReadFile(docs + "/doctor.md")
+	page, err := os.ReadFile(docs + "/reference/findings.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,14 +42,14 @@ func TestFindingsAreDocumented(t *testing.T) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(made)) {
 		if have, ok := documented[name]; !ok {
-			t.Errorf("finding %s is not in docs/doctor.md", name)
+			t.Errorf("finding %s is not in docs/reference/findings.md", name)
 		} else if have != made[name] {
 			t.Errorf("finding %s is documented as %s, and is made as %s", name, have, made[name])
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(documented)) {
 		if _, ok := made[name]; !ok {
-			t.Errorf("finding %s of docs/doctor.md is made nowhere", name)
+			t.Errorf("finding %s of docs/reference/findings.md is made nowhere", name)
 		}
 	}
 }

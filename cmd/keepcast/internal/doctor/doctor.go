@@ -2,7 +2,7 @@
 // of failing over fast: interfaces, sysctls, permissions, the routing daemons,
 // and how long a failure of each service may go unseen. It changes nothing.
 //
-// Every finding has a stable name, which docs/doctor.md explains.
+// Every finding has a stable name, which docs/reference/findings.md explains.
 package doctor
 
 import (
