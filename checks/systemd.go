@@ -15,7 +15,7 @@ import (
 func init() {
 	register(Kind{
 		Name: "systemd",
-		Doc: "Asks systemd over D-Bus whether a unit is active. A unit that stops or starts is seen at once, " +
+		Doc: "Asks systemd over D-Bus whether a unit is active. A unit that stops or starts is noticed at once, " +
 			"whatever the interval. One that reloads is active, one that is still starting is not.",
 		Example: "unit: unbound.service\n",
 		New:     func() Checker { return new(Systemd) },

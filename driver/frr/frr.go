@@ -24,9 +24,9 @@ func Kind() driver.Kind {
 			"the operator adds `redistribute connected route-map KEEPCAST` (in isisd: `redistribute ipv4 connected level-2 route-map KEEPCAST`) once, " +
 			"and the same with `static` for `prefixes`, which are a static route to `blackhole`. " +
 			"babeld, and ripngd before FRR 10, can't filter what they redistribute: the operator adds `distribute-list prefix KEEPCAST out` (`ipv6 distribute-list prefix KEEPCAST6 out`) for each interface. " +
-			"babeld does not tell its neighbors that an address is gone, they find out when it is not repeated, and it cannot degrade one. " +
-			"ospf6d, ripd and ripngd take up to 5 s (RIP: its update interval) for what changes while the address stays. " +
-			"`write memory` saves what is announced at that moment, too: after a reboot, it is announced again once its address is there, one of `prefixes` at once. " +
+			"babeld does not tell its neighbors that an address is gone: they drop it when it is no longer repeated. It cannot degrade an address. " +
+			"ospf6d, ripd and ripngd take up to 5 s (RIP: its update interval) for a change that leaves the address on the host. " +
+			"`write memory` also saves what is announced at that moment. After a reboot FRR announces it again until keepcast has started: an address as soon as it is there, one of `prefixes` at once. " +
 			"Nothing else in FRR is touched.",
 		Example:  "daemons: [bgpd]\nsnippet: /var/lib/keepcast/frr.conf\n",
 		New:      func() driver.Driver { return newFRR() },
@@ -39,7 +39,7 @@ func Kind() driver.Kind {
 // FRR drives the daemons of one FRR.
 type FRR struct {
 	Directory string        `config:"directory" default:"/run/frr" doc:"Directory of the daemons' vty sockets (bgpd.vty and so on); of an FRR started with -N NAME, /run/frr/NAME. keepcast needs to be in group frrvty."`
-	Snippet   string        `config:"snippet" default:"/var/lib/keepcast/frr.conf" doc:"File that shows what keepcast desires of FRR now. No daemon reads it."`
+	Snippet   string        `config:"snippet" default:"/var/lib/keepcast/frr.conf" doc:"File for people that shows what FRR should have now. No daemon reads it."`
 	Daemons   []string      `config:"daemons" default:"bgpd" doc:"The daemons to drive: bgpd, ospfd (IPv4), ospf6d (IPv6), isisd, ripd (IPv4), ripngd (IPv6), babeld. An address counts as announced once each of them that carries its family has it."`
 	Timeout   time.Duration `config:"timeout" default:"5s" min:"100ms" max:"1m" doc:"How long a daemon may take to answer."`
 

@@ -17,7 +17,7 @@ func QuaggaKind() driver.Kind {
 			"`KEEPCAST` (IPv4) and `KEEPCAST6` (IPv6), which permit the announced prefixes and nothing else. " +
 			"In bgpd and ospfd the operator adds `redistribute connected route-map KEEPCAST` once, and in bgpd, for attributes, `neighbor A route-map KEEPCAST-EBGP out` " +
 			"(`KEEPCAST-OUT` towards iBGP, `KEEPCAST6-EBGP` and `KEEPCAST6-OUT` in `address-family ipv6`) and `neighbor A advertisement-interval 1` (with 0, bgpd spins at 100 % CPU). " +
-			"In isisd the interface of the addresses runs IS-IS passively, and there is nothing to load: a redistributed route would never leave the LSP. " +
+			"In isisd the interface of the addresses runs IS-IS passively, and keepcast loads nothing: a redistributed route would never leave the LSP. " +
 			"Large communities cannot be set. The `prefixes` of a service are `network` lines in bgpd, which needs no route for them.",
 		Example:  "daemons: [bgpd]\nas: 65001\nsnippet: /var/lib/keepcast/quagga.conf\n",
 		New:      func() driver.Driver { return newQuagga() },
@@ -30,7 +30,7 @@ func QuaggaKind() driver.Kind {
 // Quagga drives the daemons of one Quagga.
 type Quagga struct {
 	Directory string        `config:"directory" default:"/run/quagga" doc:"Directory of the daemons' vty sockets (bgpd.vty and so on). keepcast needs to be in group quaggavty."`
-	Snippet   string        `config:"snippet" default:"/var/lib/keepcast/quagga.conf" doc:"File that shows what keepcast desires of Quagga now. No daemon reads it."`
+	Snippet   string        `config:"snippet" default:"/var/lib/keepcast/quagga.conf" doc:"File for people that shows what Quagga should have now. No daemon reads it."`
 	Daemons   []string      `config:"daemons" default:"bgpd" doc:"The daemons to drive: bgpd, ospfd (IPv4), isisd. An address counts as announced once each of them that carries its family has it."`
 	AS        uint32        `config:"as" default:"0" min:"0" max:"4294967295" doc:"The own AS number, which the route-map KEEPCAST-EBGP prepends to the path where prepend says so; 0 prepends nothing."`
 	Timeout   time.Duration `config:"timeout" default:"5s" min:"100ms" max:"1m" doc:"How long a daemon may take to answer, and another vty session may hold the lock of its configuration."`

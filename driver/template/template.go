@@ -42,8 +42,8 @@ reload: [systemctl, reload, exabgp.service]
 type Driver struct {
 	Template string        `config:"template" required:"true" doc:"Path of the template, in the language of Go's text/template. What it is given is in the template reference."`
 	Output   string        `config:"output" required:"true" doc:"Path of the file that is written. Its mode and owner are kept; its directory must exist and be writable."`
-	Check    []string      `config:"check" doc:"Command that says whether the file, already in its place, is good: exit code 0. Otherwise the file that was there before is put back. An argument list, no shell; with none, nothing is checked."`
-	Reload   []string      `config:"reload" required:"true" doc:"Command that makes the daemon read the file: exit code 0 once it did. It is run after each change, again and again while it fails, and once after keepcast started. An argument list, no shell."`
+	Check    []string      `config:"check" doc:"Command that checks the file, which is already where it belongs. With exit code 0 it is good, else the file that was there before is put back. An argument list, no shell. Without this command nothing is checked."`
+	Reload   []string      `config:"reload" required:"true" doc:"Command that makes the daemon read the file, with exit code 0 if it did. It is run after each change, again while it fails, and once after keepcast has started. An argument list, no shell."`
 	Verify   []string      `config:"observe" doc:"Command that prints the prefixes that the daemon announces, one on each line. Prefixes that keepcast does not manage are ignored. Without this command, what was last reloaded counts as announced. With it, keepcast also reloads a daemon that has lost its prefixes, by a restart say."`
 	Timeout  time.Duration `config:"timeout" default:"10s" min:"100ms" doc:"How long each command may take. Then it is killed with all that it started."`
 

@@ -41,7 +41,7 @@ type Main struct {
 	DrainDir        string `config:"drain_directory" default:"/etc/keepcast/drain.d" doc:"A file in it that is named like a service drains that service as long as it is there; its first line is shown as the reason. Empty: none."`
 	TemplateDir     string `config:"template_directory" default:"/etc/keepcast/templates" doc:"A file in it that is named like an embedded template (bird.conf.tmpl, frr.conf.tmpl) replaces it."`
 	OnStop          string `config:"on_stop" default:"auto" enum:"auto|withdraw|keep" doc:"What a stop does: withdraw (drain for linger, then exit), keep (leave all as it is), or auto: keep when systemd restarts the unit, else withdraw."`
-	OnCrash         string `config:"on_crash" default:"withdraw" enum:"withdraw|keep" doc:"What the fail-safe does once systemd gives up to start keepcast again: withdraw everything, or keep the host as it is. Until then a crash changes nothing."`
+	OnCrash         string `config:"on_crash" default:"withdraw" enum:"withdraw|keep" doc:"What the fail-safe does once systemd no longer restarts keepcast: withdraw everything, or keep the host as it is. Until then a crash changes nothing."`
 	LogLevel        string `config:"log_level" default:"info" enum:"debug|info|warn|error" doc:"The least level that is logged; debug shows every check."`
 	Policy
 }
@@ -49,13 +49,13 @@ type Main struct {
 // Policy says how a service moves between its states. At the top level it holds
 // the defaults of all services.
 type Policy struct {
-	Linger         time.Duration `config:"linger" default:"10s" min:"0s" max:"1h" doc:"How long a drained address is still delivered locally, so that what is under way while the network converges is served."`
-	WhileWithdrawn string        `config:"while_withdrawn" default:"deliver" enum:"deliver|absent" doc:"Whether packets for a withdrawn address that reach this host are still delivered locally. A service that binds to the address needs deliver to be able to restart; absent ends it after linger, for hosts whose own clients should then reach another host."`
-	HoldDown       time.Duration `config:"hold_down" default:"0s" min:"0s" max:"1h" doc:"How long a service that failed stays withdrawn at least. It doubles with every failure that follows within hold_down_max, so that no flap damping upstream hits."`
-	HoldDownMax    time.Duration `config:"hold_down_max" default:"5m" min:"0s" max:"24h" doc:"The longest hold-down; and after so much time without a failure the next one counts as the first."`
+	Linger         time.Duration `config:"linger" default:"10s" min:"0s" max:"1h" doc:"How long a drained address is still delivered locally, so that packets which arrive while the network converges are served."`
+	WhileWithdrawn string        `config:"while_withdrawn" default:"deliver" enum:"deliver|absent" doc:"Whether packets for a withdrawn address that still reach this host are delivered locally. With deliver, a service that binds to the address can restart. With absent, delivery ends after linger: for hosts whose own clients should then reach another host."`
+	HoldDown       time.Duration `config:"hold_down" default:"0s" min:"0s" max:"1h" doc:"The least time that a service stays withdrawn after a failure. It doubles with each further failure within hold_down_max, so that no router upstream damps the prefix as one that flaps."`
+	HoldDownMax    time.Duration `config:"hold_down_max" default:"5m" min:"0s" max:"24h" doc:"The longest hold-down. A service that has not failed for so long begins again with hold_down."`
 
-	Announce driver.Attributes `config:"announce" doc:"What an address is announced with while its service is fit; a backup site announces with prepend, for example. What is not set here is left to the daemon."`
-	Degraded driver.Attributes `config:"degraded" default:"{med: 1000, local_pref: 50, prepend: 2, metric: 20000}" doc:"What an address is announced with while its service is degraded, so that other hosts are preferred. Each default holds as long as that very setting is not written."`
+	Announce driver.Attributes `config:"announce" doc:"What an address is announced with while its service is fit. A backup site announces with prepend, for example. What is not set here is left to the daemon."`
+	Degraded driver.Attributes `config:"degraded" default:"{med: 1000, local_pref: 50, prepend: 2, metric: 20000}" doc:"What an address is announced with while its service is degraded, so that other hosts are preferred. A setting that is not written has its default."`
 }
 
 // Driver is one entry of the list drivers.
@@ -71,7 +71,7 @@ type Driver struct {
 type Service struct {
 	Name      string    `config:"name" required:"true" doc:"Name of the service: letters, digits, dots, dashes and underscores."`
 	Addresses []Address `config:"addresses" required:"true" doc:"The anycast addresses. With a length, such as 203.0.113.1/24, that address is put on the interface and its network, 203.0.113.0/24, is announced; without, a /32 or /128."`
-	Prefixes  []Network `config:"prefixes" doc:"Networks that the routing daemon originates itself and that are to be announced as long as the service is, such as a covering /24 or /48. Only the gate of the daemon opens and closes for them; no address is put on the interface."`
+	Prefixes  []Prefix `config:"prefixes" doc:"Prefixes that the routing daemon originates itself, such as a covering /24 or /48. They are announced as long as the service is. Only the gate of the daemon opens and closes for them; no address is put on the interface."`
 	Interface string    `config:"interface" doc:"The interface that carries the addresses of this service; that of the top level unless given."`
 	Drivers   []string  `config:"drivers" doc:"The names of the drivers that announce this service; all unless given."`
 	Require   Require   `config:"require" default:"all" doc:"How many of the checks with on_failure: withdraw must be up: all, any, or a number."`
@@ -133,20 +133,20 @@ func (a *Address) UnmarshalText(text []byte) error {
 	return announceable(prefix.Addr(), prefix.Bits())
 }
 
-// Network is a prefix without host bits.
-type Network struct{ netip.Prefix }
+// Prefix is one of the prefixes of a service: it has no host bits.
+type Prefix struct{ netip.Prefix }
 
 // Syntax names the type in the reference.
-func (Network) Syntax() string { return "network/length" }
+func (Prefix) Syntax() string { return "prefix/length" }
 
 // UnmarshalText reads 203.0.113.0/24 or 2001:db8::/48.
-func (n *Network) UnmarshalText(text []byte) error {
+func (n *Prefix) UnmarshalText(text []byte) error {
 	p, err := netip.ParsePrefix(string(text))
 	if err != nil {
-		return fmt.Errorf("%q is no network with a length, such as 203.0.113.0/24", text)
+		return fmt.Errorf("%q is no prefix with its length, such as 203.0.113.0/24", text)
 	}
 	if p != p.Masked() {
-		return fmt.Errorf("%s has host bits: the network is %s", p, p.Masked())
+		return fmt.Errorf("%s has host bits: the prefix is %s", p, p.Masked())
 	}
 	n.Prefix = p
 	if p.IsSingleIP() {

@@ -18,16 +18,16 @@ type Metric struct {
 
 // The metrics. Desired and observed announcements are two, on purpose.
 var (
-	serviceState     = Metric{"keepcast_service_state", "gauge", []string{"service", "state"}, "1 for the state that the service is in, 0 for the others. Announced and degraded say that the daemons have told neighbors; announcing, that they have not yet."}
+	serviceState     = Metric{"keepcast_service_state", "gauge", []string{"service", "state"}, "1 for the state that the service is in, 0 for the others. In announced and degraded the daemons have exported its prefixes to neighbors; in announcing they have not yet."}
 	serviceDrained   = Metric{"keepcast_service_drained", "gauge", []string{"service"}, "1 while an operator or a file drains the service."}
-	routeDesired     = Metric{"keepcast_announcement_desired", "gauge", []string{"service", "prefix"}, "1 when keepcast desires the prefix to be announced. Says nothing of the network."}
-	routeObserved    = Metric{"keepcast_announcement_observed", "gauge", []string{"service", "prefix", "driver"}, "1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbor was told. Not there for a driver that could not be asked."}
-	routeExported    = Metric{"keepcast_announcement_exported_neighbors", "gauge", []string{"service", "prefix", "driver"}, "Neighbors to whom the daemon, asked last, exported the prefix. Not there for a driver that could not be asked."}
+	routeDesired     = Metric{"keepcast_announcement_desired", "gauge", []string{"service", "prefix"}, "1 when keepcast has decided that the prefix is announced. It says nothing of the network."}
+	routeObserved    = Metric{"keepcast_announcement_observed", "gauge", []string{"service", "prefix", "driver"}, "1 when the kernel or the daemon had the prefix when it was last asked. It does not say that a neighbor was sent it. It is missing for a driver that could not be asked."}
+	routeExported    = Metric{"keepcast_announcement_exported_neighbors", "gauge", []string{"service", "prefix", "driver"}, "Neighbors to whom the daemon exported the prefix when it was last asked. It is missing for a driver that could not be asked."}
 	neighbors        = Metric{"keepcast_driver_neighbors", "gauge", []string{"driver", "state"}, "Neighbors to whom the daemon can announce, by state, up or down."}
-	findings         = Metric{"keepcast_driver_finding", "gauge", []string{"driver", "finding", "level", "subject"}, "1 for each thing that stands in the way of announcing, or makes it slow; keepcast status says what to do about it."}
+	findings         = Metric{"keepcast_driver_finding", "gauge", []string{"driver", "finding", "level", "subject"}, "1 for each finding about the daemon; keepcast status says what to do about it."}
 	checkUp          = Metric{"keepcast_check_up", "gauge", []string{"service", "check"}, "1 when the check is up, 0 when it is down or has not decided yet."}
-	driverInSync     = Metric{"keepcast_driver_in_sync", "gauge", []string{"driver"}, "1 when the newest desired state is in force as far as the driver could verify it; 0 also while it can't be asked."}
-	configReloaded   = Metric{"keepcast_config_last_reload_successful", "gauge", nil, "1 when the last reload of the configuration succeeded; with 0 the one before is in force."}
+	driverInSync     = Metric{"keepcast_driver_in_sync", "gauge", []string{"driver"}, "1 when the daemon or the kernel has the newest desired state, as far as the driver could verify it; 0 also while it can't be asked."}
+	configReloaded   = Metric{"keepcast_config_last_reload_successful", "gauge", nil, "1 when the last reload of the configuration succeeded. With 0 the configuration before it is in force."}
 	configReloadTime = Metric{"keepcast_config_last_reload_success_timestamp_seconds", "gauge", nil, "Unix time of the last successful load of the configuration."}
 	buildInfo        = Metric{"keepcast_build_info", "gauge", []string{"version", "goversion"}, "1, with the build in the labels."}
 	checkResults     = Metric{"keepcast_check_results_total", "counter", []string{"service", "check", "result"}, "Runs of the check by result, success or failure."}
@@ -36,7 +36,7 @@ var (
 	applyDuration    = Metric{"keepcast_driver_apply_duration_seconds", "histogram", []string{"driver"}, "How long it took to bring the daemon or the kernel in sync, also when nothing was to be done."}
 	applyErrors      = Metric{"keepcast_driver_apply_errors_total", "counter", []string{"driver"}, "Attempts to bring the daemon or the kernel in sync that failed; each is retried."}
 	driverReloads    = Metric{"keepcast_driver_reloads_total", "counter", []string{"driver"}, "Times the daemon was made to load a changed snippet."}
-	repairs          = Metric{"keepcast_repairs_total", "counter", []string{"driver"}, "Times something was put right that somebody else had changed."}
+	repairs          = Metric{"keepcast_repairs_total", "counter", []string{"driver"}, "Repairs: something was put right that somebody else had changed."}
 	collected        = []Metric{serviceState, serviceDrained, routeDesired, routeObserved, routeExported, neighbors, findings, checkUp, driverInSync, configReloaded, configReloadTime, buildInfo}
 	counted          = []Metric{checkResults, checkDuration, transitions, applyDuration, applyErrors, driverReloads, repairs}
 	durationBuckets  = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}

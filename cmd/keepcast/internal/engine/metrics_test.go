@@ -60,24 +60,24 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is exported, but not declared", name)
 		}
 		want := `
-# HELP keepcast_announcement_exported_neighbors Neighbors to whom the daemon, asked last, exported the prefix. Not there for a driver that could not be asked.
+# HELP keepcast_announcement_exported_neighbors Neighbors to whom the daemon exported the prefix when it was last asked. It is missing for a driver that could not be asked.
 # TYPE keepcast_announcement_exported_neighbors gauge
 keepcast_announcement_exported_neighbors{driver="bird",prefix="192.0.2.53/32",service="dns"} 1
-# HELP keepcast_announcement_observed 1 when the kernel or the daemon, asked last, had the prefix. Does not say that a neighbor was told. Not there for a driver that could not be asked.
+# HELP keepcast_announcement_observed 1 when the kernel or the daemon had the prefix when it was last asked. It does not say that a neighbor was sent it. It is missing for a driver that could not be asked.
 # TYPE keepcast_announcement_observed gauge
 keepcast_announcement_observed{driver="bird",prefix="192.0.2.53/32",service="dns"} 1
 keepcast_announcement_observed{driver="kernel",prefix="192.0.2.53/32",service="dns"} 1
-# HELP keepcast_announcement_desired 1 when keepcast desires the prefix to be announced. Says nothing of the network.
+# HELP keepcast_announcement_desired 1 when keepcast has decided that the prefix is announced. It says nothing of the network.
 # TYPE keepcast_announcement_desired gauge
 keepcast_announcement_desired{prefix="192.0.2.53/32",service="dns"} 1
-# HELP keepcast_driver_finding 1 for each thing that stands in the way of announcing, or makes it slow; keepcast status says what to do about it.
+# HELP keepcast_driver_finding 1 for each finding about the daemon; keepcast status says what to do about it.
 # TYPE keepcast_driver_finding gauge
 keepcast_driver_finding{driver="bird",finding="session-down",level="warning",subject="bird: r2"} 1
 # HELP keepcast_driver_neighbors Neighbors to whom the daemon can announce, by state, up or down.
 # TYPE keepcast_driver_neighbors gauge
 keepcast_driver_neighbors{driver="bird",state="down"} 1
 keepcast_driver_neighbors{driver="bird",state="up"} 1
-# HELP keepcast_repairs_total Times something was put right that somebody else had changed.
+# HELP keepcast_repairs_total Repairs: something was put right that somebody else had changed.
 # TYPE keepcast_repairs_total counter
 keepcast_repairs_total{driver="kernel"} 1
 # HELP keepcast_service_transitions_total Changes of the service to the state.
