@@ -71,7 +71,7 @@ type Driver struct {
 type Service struct {
 	Name      string    `config:"name" required:"true" doc:"Name of the service: letters, digits, dots, dashes and underscores."`
 	Addresses []Address `config:"addresses" required:"true" doc:"The anycast addresses. With a length, such as 203.0.113.1/24, that address is put on the interface and its network, 203.0.113.0/24, is announced; without, a /32 or /128."`
-	Prefixes  []Prefix `config:"prefixes" doc:"Prefixes that the routing daemon originates itself, such as a covering /24 or /48. They are announced as long as the service is. Only the gate of the daemon opens and closes for them; no address is put on the interface."`
+	Prefixes  []Prefix  `config:"prefixes" doc:"Prefixes that the routing daemon originates itself, such as a covering /24 or /48. They are announced as long as the service is. Only the gate of the daemon opens and closes for them; no address is put on the interface."`
 	Interface string    `config:"interface" doc:"The interface that carries the addresses of this service; that of the top level unless given."`
 	Drivers   []string  `config:"drivers" doc:"The names of the drivers that announce this service; all unless given."`
 	Require   Require   `config:"require" default:"all" doc:"How many of the checks with on_failure: withdraw must be up: all, any, or a number."`
