@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -67,6 +68,52 @@ func TestHungDriverUnderChange(t *testing.T) {
 		b.driver.set(func() { b.driver.hang = false })
 		b.end()
 	})
+}
+
+// What was asked for before is not applied once something else is, whatever wakes the
+// worker of a driver.
+func TestOnlyNewestIsApplied(t *testing.T) {
+	for range 20 { // the worker is woken by several things at once: which one it sees first is left to chance
+		b := newHarness(t)
+		c := &fakeCheck{}
+		b.service("dns", address, c)
+		d := &watchedDriver{fakeDriver: b.driver}
+		b.cfg.Drivers[0].Driver = d
+		synctest.Test(t, func(*testing.T) {
+			b.start()
+			later(100 * time.Millisecond)
+			d.set(func() { d.hang = true })
+			later(time.Second) // it hangs with the announcement
+			c.set(errDead)
+			later(2 * time.Second)
+			d.set(func() { d.hang = false })
+			d.changed()
+			later(5 * time.Minute)
+			b.end()
+		})
+		if d.announced {
+			t.Fatal("it was told to announce what was withdrawn meanwhile")
+		}
+	}
+}
+
+// watchedDriver is one that tells of its changes.
+type watchedDriver struct {
+	*fakeDriver
+	changed   func()
+	announced bool // it did as it was told
+}
+
+func (d *watchedDriver) Watch(ctx context.Context, changed func()) error {
+	d.changed = changed
+	<-ctx.Done()
+	return nil
+}
+
+func (d *watchedDriver) Apply(ctx context.Context, desired driver.State) error {
+	err := d.fakeDriver.Apply(ctx, desired)
+	d.announced = d.announced || err == nil && len(desired.Announced()) > 0
+	return err
 }
 
 func TestRefusingDriverIsRetried(t *testing.T) {

@@ -158,14 +158,25 @@ func (r *Reconciler) Run(ctx context.Context) {
 		case report := <-r.reports:
 			r.receive(ctx, report)
 		case <-r.changed:
-			r.repair(ctx)
+			r.repairNewest(ctx)
 		case <-timer.C:
-			r.repair(ctx)
+			r.repairNewest(ctx)
 		}
 		if r.now.Gen > 0 && !r.grown && r.gatesDone() {
 			r.grow(ctx)
 		}
 		timer.Reset(r.next())
+	}
+}
+
+// repairNewest repairs, unless a newer desired state has come: applying that repairs, too,
+// and the older one might announce what is to be withdrawn.
+func (r *Reconciler) repairNewest(ctx context.Context) {
+	select {
+	case d := <-r.desired:
+		r.apply(ctx, d)
+	default:
+		r.repair(ctx)
 	}
 }
 

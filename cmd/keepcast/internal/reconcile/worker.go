@@ -81,6 +81,12 @@ func (w *worker) run(ctx context.Context) {
 			w.misses, observeAt = 0, time.Now()
 		case <-timer.C:
 		}
+		// Whatever woke the worker, it never applies what is no longer desired.
+		select {
+		case d := <-w.desired:
+			applyAt = w.plan(d, applyAt)
+		default:
+		}
 		if w.now.Gen > 0 && due(applyAt) {
 			w.apply(ctx)
 			applyAt = w.nextApply()
