@@ -271,11 +271,13 @@ func (e *Engine) decide() {
 	}
 }
 
-// forgetLeft drops the leaving addresses that are off the host for sure.
+// forgetLeft drops the leaving addresses that are off the host for sure: the kernel and
+// every daemon follow what was posted since linger was over.
 func (e *Engine) forgetLeft(now time.Time) {
-	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool {
-		return now.After(l.Until.Add(reconcile.Interval)) && e.inSync()
-	})
+	if !e.followed() {
+		return
+	}
+	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool { return now.After(l.Until.Add(reconcile.Interval)) })
 }
 
 // receive takes a report. One of a driver that was just removed is of no use.
@@ -283,14 +285,4 @@ func (e *Engine) receive(r reconcile.Report) {
 	if r.Driver == reconcile.KernelName || slices.ContainsFunc(e.cfg.Drivers, func(d config.Driver) bool { return d.Name == r.Driver }) {
 		e.reports[r.Driver] = r
 	}
-}
-
-// inSync reports whether the kernel and every daemon follow.
-func (e *Engine) inSync() bool {
-	for _, r := range e.reports {
-		if !r.InSync {
-			return false
-		}
-	}
-	return true
 }

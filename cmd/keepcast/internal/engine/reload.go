@@ -75,7 +75,7 @@ func (e *Engine) replace(cfg *config.Config) {
 		if s.state.Up() {
 			until = now.Add(s.cfg.Linger)
 		}
-		e.leave(savedOf(s), until)
+		e.leave(savedOf(s), until, now)
 	}
 	for _, gone := range old {
 		gone.stopChecks(func(*check) bool { return false })

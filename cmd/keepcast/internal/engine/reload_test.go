@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"maps"
 	"net/netip"
 	"testing"
@@ -82,6 +83,47 @@ func TestReload(t *testing.T) {
 		}
 		b.end()
 	})
+}
+
+// A service that leaves takes everything off the host, however long ago it was
+// withdrawn, and however long the kernel refuses.
+func TestReloadWithout(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err    error         // of the check
+		refuse time.Duration // how long the kernel refuses after the reload
+	}{
+		"announced":                         {nil, 0},
+		"announced, and the kernel refuses": {nil, 5 * time.Minute},
+		"withdrawn":                         {errDead, 0},
+		"withdrawn, and the kernel refuses": {errDead, 5 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newHarness(t)
+			b.service("ldap", "192.0.2.54/32", &fakeCheck{})
+			b.service("dns", address, &fakeCheck{err: tc.err})
+			synctest.Test(t, func(t *testing.T) {
+				b.start()
+				later(5 * time.Minute)
+				if tc.refuse > 0 {
+					b.kernel.set(func() { b.kernel.fail = errors.New("no buffer space available") })
+				}
+				fewer := copied(b.cfg)
+				fewer.Services = fewer.Services[:1]
+				if err := b.engine.Reload(fewer); err != nil {
+					t.Fatal(err)
+				}
+				later(tc.refuse)
+				b.kernel.set(func() { b.kernel.fail = nil })
+				later(time.Minute)
+				b.wantKernel(address, driver.Absent)
+				later(time.Minute)
+				b.end()
+				if len(b.engine.leaving) != 0 {
+					t.Errorf("it is not forgotten: %v", b.engine.leaving)
+				}
+			})
+		})
+	}
 }
 
 func TestReloadRefused(t *testing.T) {

@@ -155,7 +155,7 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 		if old.State.Up() {
 			linger = e.cfg.Linger
 		}
-		e.leave(old, now.Add(linger))
+		e.leave(old, now.Add(linger), now)
 	}
 }
 
@@ -169,9 +169,13 @@ func (s *service) onHost(there map[netip.Prefix]bool) bool {
 	return true
 }
 
-// leave notes what no configured service has any more of what a service had,
-// addresses with whatever length; they are delivered locally until the time until.
-func (e *Engine) leave(old savedService, until time.Time) {
+// leave notes what no configured service has any more of what a service had, addresses
+// with whatever length. They are delivered locally until the time until, if that is
+// still to come, and then taken off the host.
+func (e *Engine) leave(old savedService, until, now time.Time) {
+	if until.Before(now) {
+		until = now // to be forgotten no sooner than what leaves later
+	}
 	kept := e.configured()
 	networks := e.networks()
 	for _, l := range old.leavings() {
