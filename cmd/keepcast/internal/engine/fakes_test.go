@@ -45,7 +45,7 @@ type fakeKernel struct {
 func (k *fakeKernel) Observe(context.Context) (driver.State, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	var s driver.State
+	s := driver.State{Interface: "anycast0"}
 	for p, presence := range k.have {
 		s.Routes = append(s.Routes, driver.Route{Prefix: p, Presence: presence})
 	}

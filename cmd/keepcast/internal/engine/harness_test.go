@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -38,16 +39,17 @@ func (l *logged) String() string {
 
 // harness is an engine with everything around it faked.
 type harness struct {
-	t      *testing.T
-	log    logged
-	kernel *fakeKernel
-	driver *fakeDriver
-	cfg    *config.Config
-	engine *Engine
-	stop   func()
-	done   chan error
-	keep   bool // what a stop does
-	ready  bool
+	t       *testing.T
+	log     logged
+	kernel  *fakeKernel
+	driver  *fakeDriver
+	watched reconcile.Kernel // in place of kernel, if it is not nil
+	cfg     *config.Config
+	engine  *Engine
+	stop    func()
+	done    chan error
+	keep    bool // what a stop does
+	ready   bool
 
 	registry prometheus.Registerer // nil: one that nobody looks at
 }
@@ -91,7 +93,7 @@ func (b *harness) service(name, address string, checkers ...checks.Checker) *con
 func (b *harness) start() {
 	var kernel reconcile.Kernel
 	if b.cfg.ManageAddresses {
-		kernel = b.kernel
+		kernel = cmp.Or[reconcile.Kernel](b.watched, b.kernel)
 	}
 	if b.registry == nil {
 		b.registry = prometheus.NewRegistry()

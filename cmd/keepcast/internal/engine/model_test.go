@@ -1,0 +1,189 @@
+package engine
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// model is what the engine has to decide, and nothing of how: the state of each
+// service by the results of its checks, the drains and the time. The property test
+// holds the engine to it.
+type model struct {
+	services map[string]*modelled
+	drains   map[string]map[string]time.Time // by service, then by command or file: until when, zero for ever
+	leaving  map[netip.Prefix]time.Time      // addresses of removed services, delivered until then
+	stopping bool
+	clock    time.Time // up to when the model has moved
+}
+
+// modelled is a service of the model.
+type modelled struct {
+	cfg    config.Service
+	state  api.State
+	checks []verdict
+	linger time.Time // the end of linger
+	failed time.Time // when it last fell out of an announcing state
+	inARow int       // failures
+	closed time.Time // since when it must not be announced
+}
+
+// verdict is what the results of a check add up to.
+type verdict struct {
+	checks.Verdict
+	good   bool // the last result
+	inARow int  // results like the last one
+}
+
+// add adds a result.
+func (v *verdict) add(good bool, schedule checks.Schedule) {
+	if good != v.good {
+		v.inARow = 0
+	}
+	v.good = good
+	v.inARow++
+	switch {
+	case good && v.inARow >= schedule.Rise:
+		v.Verdict = checks.Up
+	case !good && v.inARow >= schedule.Fall:
+		v.Verdict = checks.Down
+	}
+}
+
+// fit tells whether the service works, and whether other hosts do better. A check
+// without a verdict says: as before.
+func (s *modelled) fit() (fit, degraded bool) {
+	up, of := 0, 0
+	for i, c := range s.cfg.Checks {
+		is := s.checks[i].Verdict
+		if c.Degrades() {
+			degraded = degraded || is == checks.Down || is == checks.Unknown && s.state == api.Degraded
+			continue
+		}
+		of++
+		if is == checks.Up || is == checks.Unknown && s.state.Up() {
+			up++
+		}
+	}
+	return up >= s.cfg.Require.Needed(of), degraded
+}
+
+// held returns until when the service is held down: hold_down doubles with each
+// failure in a row, up to hold_down_max.
+func (s *modelled) held() time.Time {
+	length := s.cfg.HoldDown
+	for range s.inARow - 1 {
+		length *= 2
+	}
+	if s.inARow == 0 || length == 0 {
+		return time.Time{}
+	}
+	return s.failed.Add(min(length, s.cfg.HoldDownMax))
+}
+
+// decide moves the service to where it belongs at now.
+func (m *model) decide(s *modelled, now time.Time) {
+	told := m.stopping
+	for _, until := range m.drains[s.cfg.Name] {
+		told = told || until.IsZero() || now.Before(until)
+	}
+	fit, degraded := s.fit()
+	was := s.state
+	switch {
+	case told && was.Up():
+		s.state = api.Draining
+	case told && was == api.Draining: // until linger is over
+	case told || !fit || !was.Up() && now.Before(s.held()):
+		s.state = api.Withdrawn
+	case degraded:
+		s.state = api.Degraded
+	default:
+		s.state = api.Announced
+	}
+	if was.Up() && !s.state.Up() {
+		s.closed, s.linger = now, now.Add(s.cfg.Linger)
+		if s.state == api.Withdrawn {
+			if !s.failed.IsZero() && now.After(s.heldAtMost().Add(s.cfg.HoldDownMax)) {
+				s.inARow = 0
+			}
+			s.failed, s.inARow = now, s.inARow+1
+		}
+	}
+	if s.state == api.Draining && !now.Before(s.linger) {
+		s.state = api.Withdrawn
+	}
+}
+
+// heldAtMost is held, or the moment of the last failure if nothing is held down.
+func (s *modelled) heldAtMost() time.Time {
+	if held := s.held(); !held.IsZero() {
+		return held
+	}
+	return s.failed
+}
+
+// advance moves the model to now, by way of every moment at which something changes by
+// itself.
+func (m *model) advance(now time.Time) {
+	for {
+		next := now
+		for _, s := range m.services {
+			moments := []time.Time{s.linger, s.held()}
+			for _, until := range m.drains[s.cfg.Name] {
+				moments = append(moments, until)
+			}
+			for _, t := range moments {
+				if t.After(m.clock) && t.Before(next) {
+					next = t
+				}
+			}
+		}
+		for _, s := range m.services {
+			m.decide(s, next)
+		}
+		m.clock = next
+		if !next.Before(now) {
+			return
+		}
+	}
+}
+
+// presence is how a prefix is to be on the host at now.
+func (m *model) presence(p netip.Prefix, now time.Time) driver.Presence {
+	if s := m.of(p); s != nil {
+		switch {
+		case s.state.Up():
+			return driver.Announced
+		case s.state == api.Withdrawn && s.cfg.Absent() && !now.Before(s.linger):
+			return driver.Absent
+		}
+		return driver.Delivered
+	}
+	if now.Before(m.leaving[p]) {
+		return driver.Delivered
+	}
+	return driver.Absent
+}
+
+// of returns the service that has a prefix, or nil.
+func (m *model) of(p netip.Prefix) *modelled {
+	for _, s := range m.services {
+		for _, r := range s.cfg.Routes(driver.Announced, false) {
+			if r.Prefix == p {
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+// forbids tells whether a prefix must not be announced at now, and must not have been
+// since a moment before it.
+func (m *model) forbids(p netip.Prefix, now time.Time) bool {
+	s := m.of(p)
+	return s == nil || !s.state.Up() && now.After(s.closed)
+}
