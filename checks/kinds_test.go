@@ -2,6 +2,7 @@ package checks
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -27,5 +28,5 @@ func TestKindsHere(t *testing.T) {
 		t.Error("systemd is no Watcher")
 	}
 	_, err := KindByName("htpp")
-	sameError(t, err, `no check kind "htpp" (known: dns, exec, http, systemd, tcp)`, "")
+	sameError(t, err, `no check kind "htpp" (known: `+strings.Join(names, ", ")+`)`, "")
 }

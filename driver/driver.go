@@ -229,7 +229,7 @@ type Kind struct {
 	Doc      string        // one sentence or a few, Markdown, for the reference
 	Example  string        // the YAML settings of one driver of this kind, without name and kind
 	New      func() Driver // its struct declares the settings by its tags
-	Template Template      // what its snippet is rendered from
+	Template Template      // what its snippet is rendered from; without a name: from none
 	Starter  *Starter      // for keepcast init; nil: it does not know the kind
 	Traits
 }

@@ -137,8 +137,8 @@ func TestFaults(t *testing.T) {
 		"no list":        {"services: {a: {b: 1}}\n", `keepcast.yaml:1:1: services: a list of settings (- name: ...) expected, got settings`},
 		"empty services": {"services: []\n", `keepcast.yaml:1:1: services: no service is configured`},
 		"no list of it":  {"services: [{name: a, addresses: 192.0.2.1, checks: [{kind: exec, command: [x]}]}]\n", `keepcast.yaml:1:22: services[a].addresses: list of address[/length] expected, got "192.0.2.1"`},
-		"driver kind":    {minimal + "drivers: [{kind: brid}]\n", `keepcast.yaml:2:12: drivers[brid].kind: no driver kind "brid" (known: bird, frr, quagga, template)`},
-		"check kind":     {"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: pnig}]}]\n", `keepcast.yaml:1:56: services[a].checks[pnig].kind: no check kind "pnig" (known: dns, exec, http, systemd, tcp)`},
+		"driver kind":    {minimal + "drivers: [{kind: brid}]\n", `keepcast.yaml:2:12: drivers[brid].kind: no driver kind "brid" (known: ` + driverKinds() + `)`},
+		"check kind":     {"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: pnig}]}]\n", `keepcast.yaml:1:56: services[a].checks[pnig].kind: no check kind "pnig" (known: ` + checkKinds() + `)`},
 		"no kind":        {"services: [{name: a, addresses: [192.0.2.1], checks: [{name: x}]}]\n", `keepcast.yaml:1:55: services[a].checks[x].kind: required, but missing`},
 		"no checks":      {"services: [{name: a, addresses: [192.0.2.1]}]\n", `keepcast.yaml:1:12: services[a].checks: required, but missing: without a check the service could never be announced`},
 		"required": {
@@ -289,4 +289,22 @@ func FuzzLoad(f *testing.F) {
 			t.Errorf("got %v, %v", c, err)
 		}
 	})
+}
+
+// checkKinds returns the names of all kinds of checks, as an error lists them.
+func checkKinds() string {
+	var names []string
+	for _, k := range checks.Kinds() {
+		names = append(names, k.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// driverKinds returns the names of all kinds of drivers, as an error lists them.
+func driverKinds() string {
+	var names []string
+	for _, k := range kinds.All() {
+		names = append(names, k.Name)
+	}
+	return strings.Join(names, ", ")
 }

@@ -22,6 +22,9 @@ What templates are given, in the language of Go's [text/template](https://pkg.go
 is changed or removed.
 `)
 	for _, k := range kinds.All() {
+		if k.Template.Name == "" {
+			continue
+		}
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", k.Template.Name, k.Template.Doc)
 		describeAll(&b, reflect.TypeOf(k.Template.Data))
 	}
