@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -70,6 +71,38 @@ func commandReference(t *testing.T) string {
 	root.InitDefaultCompletionCmd()
 	add(root)
 	return b.String()
+}
+
+// TestRoomsAreDocumented holds the picture of the rooms in the design to the packages.
+func TestRoomsAreDocumented(t *testing.T) {
+	text, err := os.ReadFile(docs + "/develop/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^ {4,6}([a-z/]+)  +\S`).FindAllStringSubmatch(string(text), -1) {
+		shown[strings.TrimPrefix(m[1], "internal/")] = true
+	}
+	for _, pattern := range []string{"internal/*", "../../driver/*", "../../checks", "../../driver", "../../templates"} {
+		dirs, err := filepath.Glob(pattern)
+		if err != nil || len(dirs) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, dir := range dirs {
+			if files, _ := filepath.Glob(dir + "/*.go"); len(files) == 0 {
+				continue
+			}
+			room := strings.TrimPrefix(strings.TrimPrefix(dir, "../../"), "internal/")
+			if !shown[room] {
+				t.Errorf("the design does not show %s", room)
+			}
+			delete(shown, room)
+		}
+	}
+	delete(shown, "cmd/keepcast")
+	for room := range shown {
+		t.Errorf("the design shows %s, which there is not", room)
+	}
 }
 
 // TestCommandsAreDocumented holds every command to a description and an example.
