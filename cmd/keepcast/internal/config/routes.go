@@ -6,7 +6,7 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// Routes returns the addresses and networks of the service with a presence, and
+// Routes returns the addresses and prefixes of the service with a presence, and
 // when they are announced with the attributes that they then have.
 func (s *Service) Routes(presence driver.Presence, degraded bool) []driver.Route {
 	like := driver.Route{Service: s.Name, Interface: s.Interface, Presence: presence}
@@ -22,9 +22,9 @@ func (s *Service) Routes(presence driver.Presence, degraded bool) []driver.Route
 		r.Prefix = a.Prefix
 		out = append(out, r)
 	}
-	for _, n := range s.Prefixes {
+	for _, p := range s.Prefixes {
 		r := like
-		r.Prefix, r.PrefixOnly = n.Prefix, true
+		r.Prefix, r.PrefixOnly = p.Prefix, true
 		if presence == driver.Delivered {
 			r.Presence = driver.Absent // there is no address to deliver to
 		}

@@ -37,7 +37,7 @@ func (e *Engine) call(f func()) error {
 	}
 }
 
-// Status returns what keepcast knows and wants now.
+// Status returns what keepcast knows and desires now.
 func (e *Engine) Status() (s api.Status, err error) {
 	err = e.call(func() { s = e.status() })
 	return s, err
@@ -165,7 +165,7 @@ func (e *Engine) startCheck(s *service, c *check) {
 
 // setManaged tells the guard which addresses are managed.
 func (e *Engine) setManaged() {
-	managed := e.configured()
+	managed := e.addresses()
 	e.managed.Store(&managed)
 }
 

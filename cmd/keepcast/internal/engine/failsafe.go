@@ -53,8 +53,8 @@ func (f FailSafe) WithdrawAll(ctx context.Context) error {
 	return errors.Join(append(errs, f.clear(work, last))...)
 }
 
-// routes returns all that keepcast may have on the host, with that presence. A
-// network without an address has nothing to be delivered.
+// routes returns all that keepcast may have on the host, with that presence. One of the
+// prefixes has no address to deliver to.
 func (f FailSafe) routes(last saved, presence driver.Presence) driver.State {
 	desired := driver.State{Interface: f.Config.Interface}
 	type location struct {
@@ -124,11 +124,11 @@ func (f FailSafe) closeGates(ctx context.Context, desired driver.State) error {
 func (f FailSafe) clear(ctx context.Context, last saved) error {
 	desired := f.routes(last, driver.Absent)
 	f.Kernel.Manage(desired.Routes)
-	seen, err := f.Kernel.Observe(ctx)
+	observed, err := f.Kernel.Observe(ctx)
 	if err != nil {
 		return err
 	}
-	for _, r := range seen.Routes {
+	for _, r := range observed.Routes {
 		if r.Presence == driver.Delivered {
 			r.Presence = driver.Absent
 			desired.Routes = append(desired.Routes, r)

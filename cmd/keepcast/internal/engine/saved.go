@@ -32,7 +32,7 @@ type savedService struct {
 	LastFailure time.Time      `json:"last_failure,omitzero"`
 	Addresses   []netip.Prefix `json:"addresses"`
 	Interface   string         `json:"interface,omitempty"`
-	Prefixes    []netip.Prefix `json:"prefixes,omitempty"` // networks without an address
+	Prefixes    []netip.Prefix `json:"prefixes,omitempty"` // those that have no address
 }
 
 // leaving is an address that left the configuration: it is delivered locally
@@ -41,7 +41,7 @@ type leaving struct {
 	Service    string       `json:"service"`
 	Prefix     netip.Prefix `json:"prefix"`
 	Interface  string       `json:"interface,omitempty"`
-	PrefixOnly bool         `json:"prefix_only,omitempty"` // a network without an address
+	PrefixOnly bool         `json:"prefix_only,omitempty"` // one of the prefixes
 	Until      time.Time    `json:"until"`
 }
 
@@ -176,10 +176,9 @@ func (e *Engine) leave(old savedService, until, now time.Time) {
 	if until.Before(now) {
 		until = now // to be forgotten no sooner than what leaves later
 	}
-	kept := e.configured()
-	networks := e.networks()
+	stays := e.staying()
 	for _, l := range old.leavings() {
-		if l.PrefixOnly && !networks[l.Prefix] || !l.PrefixOnly && !kept[l.Prefix.Addr()] {
+		if !stays(l) {
 			l.Until = until
 			e.leaving = append(e.leaving, l)
 		}
@@ -204,30 +203,30 @@ func (l leaving) route() driver.Route {
 }
 
 // rejoin forgets what leaves and a service has again.
-func (e *Engine) rejoin() {
-	kept, networks := e.configured(), e.networks()
-	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool {
-		return l.PrefixOnly && networks[l.Prefix] || !l.PrefixOnly && kept[l.Prefix.Addr()]
-	})
+func (e *Engine) rejoin() { e.leaving = slices.DeleteFunc(e.leaving, e.staying()) }
+
+// staying returns what tells whether a configured service has what leaves.
+func (e *Engine) staying() func(leaving) bool {
+	addresses, prefixes := e.addresses(), map[netip.Prefix]bool{}
+	for _, s := range e.services {
+		for _, p := range s.cfg.Prefixes {
+			prefixes[p.Prefix] = true
+		}
+	}
+	return func(l leaving) bool {
+		if l.PrefixOnly {
+			return prefixes[l.Prefix]
+		}
+		return addresses[l.Prefix.Addr()]
+	}
 }
 
-// configured returns the addresses of all services.
-func (e *Engine) configured() map[netip.Addr]bool {
+// addresses returns the addresses of all services.
+func (e *Engine) addresses() map[netip.Addr]bool {
 	out := map[netip.Addr]bool{}
 	for _, s := range e.services {
 		for _, a := range s.cfg.Addresses {
 			out[a.Addr()] = true
-		}
-	}
-	return out
-}
-
-// networks returns the prefixes without an address of all services.
-func (e *Engine) networks() map[netip.Prefix]bool {
-	out := map[netip.Prefix]bool{}
-	for _, s := range e.services {
-		for _, n := range s.cfg.Prefixes {
-			out[n.Prefix] = true
 		}
 	}
 	return out
