@@ -169,7 +169,7 @@ type Watcher interface {
 
 // Renderer is a Driver that writes a snippet for its daemon.
 type Renderer interface {
-	// Render returns the snippet for desired, byte for byte as Apply would write it.
+	// Render returns the snippet for a state, byte for byte as Apply would write it.
 	Render(desired State) ([]byte, error)
 	// Loadable says why Apply could not load a snippet. It has to have a form of
 	// keepcast's own, which a template of the operator's may miss.

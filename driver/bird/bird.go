@@ -90,7 +90,7 @@ func (b *Driver) Close() error {
 	return nil
 }
 
-// Apply puts the snippet for desired in place and has BIRD load it. BIRD is left
+// Apply puts the snippet for a state in place and has BIRD load it. BIRD is left
 // alone when it runs that very snippet. Where BIRD refuses its configuration,
 // the old snippet is put back; where BIRD is not there, the new one stays, since
 // it is what BIRD will read when it starts.

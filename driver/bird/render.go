@@ -36,7 +36,7 @@ type interfaceData struct {
 	Protocol string `doc:"The name of the direct protocol that reads it, quoted where it has to be. One for each: a changed list of interfaces would restart a protocol."`
 }
 
-// interfacesOf returns them for desired. The state's own has the name that an
+// interfacesOf returns those of a state. The state's own has the name that an
 // operator looks for; those of the others begin alike and are quoted.
 func interfacesOf(desired driver.State) []interfaceData {
 	var out []interfaceData
@@ -47,7 +47,7 @@ func interfacesOf(desired driver.State) []interfaceData {
 	return out
 }
 
-// ownProtocols returns the names of the protocols that the snippet for desired has.
+// ownProtocols returns the names of the protocols that the snippet for a state has.
 func ownProtocols(desired driver.State) []string {
 	names := []string{"keepcast_pipe4", "keepcast_pipe6"}
 	for _, i := range interfacesOf(desired) {
@@ -66,7 +66,7 @@ type group struct {
 	Routes            []snippet.Route `doc:"Its routes, sorted by prefix."`
 }
 
-// Render returns the snippet for desired, byte for byte as Apply would write it.
+// Render implements driver.Renderer.
 func (b *Driver) Render(desired driver.State) ([]byte, error) {
 	text, _, err := b.render(desired)
 	return text, err

@@ -166,7 +166,7 @@ func (l familyLines) steps(router string) []step {
 	return steps
 }
 
-// staleEntries takes away what keepcast made once and does not desired any more,
+// staleEntries takes away what keepcast made once and what is not desired any more,
 // route-maps before the lists they name.
 func staleEntries(run, desired config) []step {
 	var routeMaps, lists []string

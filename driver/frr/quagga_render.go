@@ -22,7 +22,7 @@ type quaggaRoute struct {
 	Service    string       `doc:"The name of the service."`
 	Seq        int          `doc:"The number of its entries in prefix-lists."`
 	Announced  bool         `doc:"Whether it is to be announced, degraded or not."`
-	PrefixOnly bool         `doc:"Whether it is an announced network of the service's prefixes, which has no address."`
+	PrefixOnly bool         `doc:"Whether it is announced and one of the prefixes of the service, which has no address."`
 }
 
 // quaggaData is what the template quagga.conf.tmpl is given.
@@ -49,19 +49,15 @@ type quaggaGroup struct {
 // renderQuagga renders the snippet of Quagga.
 func renderQuagga(s settings, dir string, desired driver.State) ([]byte, error) {
 	data := quaggaData{AS: s.as, Daemons: s.daemons}
-	announced := map[netip.Prefix]driver.Route{}
-	for _, r := range desired.Announced() {
-		announced[r.Prefix.Masked()] = r
-	}
-	names := servicesOf(desired)
+	managed, announced := byPrefix(desired)
 	groups := map[string]*quaggaGroup{}
-	for _, p := range sortedPrefixes(names) {
+	for _, p := range sortedPrefixes(managed) {
 		r, ok := announced[p]
 		list := &data.IPv6
 		if p.Addr().Is4() {
 			list = &data.IPv4
 		}
-		route := quaggaRoute{Prefix: p, Service: names[p], Seq: 5 * (len(*list) + 1), Announced: ok, PrefixOnly: ok && r.PrefixOnly}
+		route := quaggaRoute{Prefix: p, Service: managed[p].Service, Seq: 5 * (len(*list) + 1), Announced: ok, PrefixOnly: ok && r.PrefixOnly}
 		*list = append(*list, route)
 		if ok && !r.Attributes.IsZero() {
 			quaggaGroupOf(groups, r.Attributes, s.as).add(route)
@@ -117,13 +113,4 @@ func canonicalAttributes(a driver.Attributes) string {
 	}
 	fmt.Fprint(&b, a.Prepend, a.Communities)
 	return b.String()
-}
-
-// servicesOf returns the name of the service of each prefix.
-func servicesOf(s driver.State) map[netip.Prefix]string {
-	out := map[netip.Prefix]string{}
-	for _, r := range slices.Backward(s.Routes) {
-		out[r.Prefix.Masked()] = r.Service
-	}
-	return out
 }

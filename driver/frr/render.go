@@ -51,7 +51,7 @@ type frrRoute struct {
 	Seq        int          `doc:"The number of its entries in prefix-lists."`
 	Announced  bool         `doc:"Whether it is to be announced, degraded or not."`
 	Degraded   bool         `doc:"Whether its service is degraded."`
-	PrefixOnly bool         `doc:"Whether it is a network of the service's prefixes, which has no address."`
+	PrefixOnly bool         `doc:"Whether it is one of the prefixes of the service, which has no address."`
 	Map        string       `doc:"The route-map of its network line; empty unless it is announced."`
 	metric     *uint32
 }
@@ -89,14 +89,7 @@ func renderFRR(s settings, dir string, desired driver.State) ([]byte, error) {
 		IPv4: &frrLists{Name: mark, IP: "ip"}, IPv6: &frrLists{Name: mark + "6", IP: "ipv6"},
 	}
 	used := map[string]frrMap{mark + "-ANNOUNCED": mapOf(driver.Route{})}
-	announced := map[netip.Prefix]driver.Route{}
-	for _, r := range desired.Announced() {
-		announced[r.Prefix.Masked()] = r
-	}
-	managed := map[netip.Prefix]driver.Route{}
-	for _, r := range slices.Backward(desired.Routes) {
-		managed[r.Prefix.Masked()] = r
-	}
+	managed, announced := byPrefix(desired)
 	for _, p := range sortedPrefixes(managed) {
 		family := data.IPv6
 		if p.Addr().Is4() {
@@ -118,6 +111,18 @@ func renderFRR(s settings, dir string, desired driver.State) ([]byte, error) {
 		data.Maps = append(data.Maps, used[name])
 	}
 	return templates.Render(dir, frrTemplate, data)
+}
+
+// byPrefix returns the managed and the announced routes by their masked prefixes.
+func byPrefix(desired driver.State) (managed, announced map[netip.Prefix]driver.Route) {
+	managed, announced = map[netip.Prefix]driver.Route{}, map[netip.Prefix]driver.Route{}
+	for _, r := range slices.Backward(desired.Routes) {
+		managed[r.Prefix.Masked()] = r
+	}
+	for _, r := range desired.Announced() {
+		announced[r.Prefix.Masked()] = r
+	}
+	return managed, announced
 }
 
 // mapOf returns the route-map with the attributes of r. Its name comes from
