@@ -63,6 +63,19 @@ fuzz: ## fuzz every parser for 20 s each
 	@set -e; for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime 20s -fuzzminimizetime 2s $$p; done; done
 
+# What decides has to be tested harder than the rest. -conditions makes the mutants of
+# gremlins, too; CONDITIONS="-gremlins PROGRAM" has gremlins itself make them, which
+# takes longer and finds less. MUTATE_FLAGS, such as "-sample 50", go to each run.
+MUTATE = $(GO) run ./cmd/keepcast/internal/mutate -survivors cmd/keepcast/internal/mutate/survivors -covered $(MUTATE_FLAGS)
+CONDITIONS ?= -conditions
+
+.PHONY: mutate
+mutate: ## break what decides in many small ways, and see that its tests notice
+	@failed=0; in=./cmd/keepcast/internal; \
+	$(MUTATE) $(CONDITIONS) -min 90 $$in/engine $$in/reconcile || failed=1; \
+	$(MUTATE) $(CONDITIONS) -min 80 $$in/config $$in/control ./cmd/keepcast || failed=1; \
+	exit $$failed
+
 # Two builds of one commit give the same packages, byte for byte: everything is
 # dated by the commit, the binary knows no path, and every file has its mode.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
