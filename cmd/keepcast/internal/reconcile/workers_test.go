@@ -1,0 +1,176 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+// changed returns the driver with other settings, and a daemon of its own.
+func changed(h *host, of Driver) (*fakeDriver, Driver) {
+	fake := &fakeDriver{journal: h.journal, name: of.Name + " (changed)"}
+	of.Driver, of.Settings = fake, map[string]any{"kind": of.Settings["kind"], "socket": "/run/other"}
+	return fake, of
+}
+
+// Other settings restart the worker of their driver, and no other. The new one has
+// what is desired now, and the gate of the old one stays as it is.
+func TestSettingsChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		f, frr := h.frr()
+		_, frr = watched(f, frr)
+		b, bird := h.bird()
+		_, bird = watched(b, bird)
+		h.start(frr, bird)
+		h.desire(announced(one))
+		h.later(10 * time.Second)
+		h.take()
+		_, other := changed(h, frr)
+		same := bird
+		same.Driver = &fakeDriver{journal: h.journal, name: "bird (the same)"} // as a configuration that is loaded anew makes it
+		h.reconciler.SetDrivers([]Driver{other, same})
+		h.later(10 * time.Second)
+		h.did("0s frr is disconnected", "0s frr (changed) has "+one)
+		h.desire(announced(one), announced(two))
+		h.later(time.Second)
+		h.didBy("bird", "0s bird has "+one+" "+two)
+		h.says("frr", "gen 2, in sync")
+		h.says("bird", "gen 2, in sync")
+	})
+}
+
+// A driver that is added has its gate opened at once.
+func TestDriverAdded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		h.start()
+		h.desire(announced(one))
+		h.later(10 * time.Second)
+		h.take()
+		_, frr := h.frr()
+		h.reconciler.SetDrivers([]Driver{frr})
+		h.later(0)
+		h.did("0s frr has " + one)
+		h.says("frr", "gen 1, in sync")
+	})
+}
+
+// A driver that leaves the configuration closes its gate, is let go of, and is not
+// heard of again.
+func TestDriverRemoved(t *testing.T) {
+	for name, tc := range map[string]struct {
+		with   func(*watchedDriver)
+		did    []string
+		logged []string
+	}{
+		"and obeys": {
+			func(*watchedDriver) {},
+			[]string{"0s frr is disconnected", "0s frr has nothing", "0s frr is disconnected"},
+			nil,
+		},
+		"and refuses": {
+			func(d *watchedDriver) { d.fails = errRefused },
+			[]string{"0s frr is disconnected", "0s frr refuses", "0s frr is disconnected"},
+			[]string{`level=WARN msg="driver removed from the configuration, but its gate could not be closed" driver=frr err="syntax error"`},
+		},
+		"and hangs": {
+			func(d *watchedDriver) { d.hangs = "apply" },
+			[]string{"0s frr is disconnected", "0s frr hangs", "5s frr is disconnected"},
+			[]string{`level=WARN msg="driver removed from the configuration, but its gate could not be closed" driver=frr err="context deadline exceeded"`},
+		},
+		"and can't be let go of": {
+			func(d *watchedDriver) { d.closing = errNetlink },
+			[]string{"0s frr is disconnected", "0s frr has nothing", "0s frr is disconnected"},
+			[]string{`level=DEBUG msg="closing the driver" driver=frr err="no buffer space available"`, `level=DEBUG msg="closing the driver" driver=frr err="no buffer space available"`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost(t)
+				fake, frr := h.frr()
+				d, frr := watched(fake, frr)
+				_, bird := h.bird()
+				h.start(frr, bird)
+				h.desire(announced(one), delivered(two), prefixOnly(announced(network)))
+				h.later(10 * time.Second)
+				h.take()
+				tc.with(d)
+				h.reconciler.SetDrivers([]Driver{bird})
+				h.later(6 * time.Second)
+				h.did(tc.did...)
+				h.logged(tc.logged...)
+				if len(fake.have.Routes) != 3 || fake.have.Interface != "anycast0" {
+					t.Errorf("it was made to load %+v, want a whole state", fake.have)
+				}
+				delete(h.reports, "frr")
+				h.desire(announced(one), announced(two))
+				h.later(time.Minute)
+				h.didBy("frr")
+				if r, told := h.reports["frr"]; told {
+					t.Errorf("reported though it was removed: %+v", r)
+				}
+				h.says("bird", "gen 2, in sync")
+			})
+		})
+	}
+}
+
+// A driver that leaves in the middle of an Apply is not called for the last time before
+// that has ended.
+func TestDriverRemovedWhileBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		fake, frr := h.frr()
+		fake.slow = 2 * time.Second
+		h.start(frr)
+		h.desire(announced(one))
+		h.later(time.Second)
+		h.reconciler.SetDrivers(nil)
+		h.later(10 * time.Second)
+		h.didBy("frr", "2s frr has "+one, "4s frr has nothing")
+		if r, told := h.reports["frr"]; told {
+			t.Errorf("reported though it was removed: %+v", r)
+		}
+	})
+}
+
+// A stop waits for all that runs, leaves the host as it is, and needs nobody to take
+// the reports of the workers.
+func TestStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		var drivers []Driver
+		var daemons []*watchedDriver
+		for i := range 20 {
+			fake, frr := h.frr()
+			d, frr := watched(fake, frr)
+			d.lasts = time.Duration(i) * time.Second
+			frr.Name = fmt.Sprint("frr", i)
+			drivers, daemons = append(drivers, frr), append(daemons, d)
+		}
+		h.start(drivers...)
+		h.desire(announced(one))
+		h.later(10 * time.Second)
+		h.take()
+		h.kernel.slow, h.kernel.lasts = 2*time.Second, time.Minute
+		h.put(one, driver.Absent)
+		h.kernel.changed()
+		h.later(0)
+		for _, d := range daemons {
+			d.changed()
+		}
+		h.later(time.Second) // the Reconciler is with the kernel, while all others want to report
+		h.end()
+		lines := h.take()
+		h.only(lines, "kernel", "2s kernel has "+one+" announced") // what was begun
+		h.only(lines, "frr has")
+		if n := strings.Count(strings.Join(lines, "\n"), "frr is disconnected"); n != len(drivers) {
+			t.Errorf("%d drivers are let go of, want all %d", n, len(drivers))
+		}
+	})
+}
