@@ -68,6 +68,29 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// Before something is desired, nobody knows what is right: nothing is touched.
+func TestNothingDesired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		h.put(one, driver.Announced)
+		f, frr := h.frr()
+		d, frr := watched(f, frr)
+		f.have, f.tell = state(announced(one)), true
+		h.start(frr)
+		d.changed()
+		h.kernel.changed()
+		h.later(2 * Interval)
+		h.did()
+		if len(h.reports) > 0 {
+			t.Errorf("reported %v", h.reports)
+		}
+		h.desire(delivered(one))
+		h.later(0)
+		h.didBy("kernel", "0s kernel has "+one+" delivered")
+		h.says("frr", "gen 1, in sync")
+	})
+}
+
 // Where somebody else manages the addresses, the gate alone withdraws, so it closes at
 // once, whatever the daemon follows.
 func TestWithoutKernel(t *testing.T) {

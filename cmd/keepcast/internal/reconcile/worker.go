@@ -87,12 +87,15 @@ func (w *worker) run(ctx context.Context) {
 			applyAt = w.plan(d, applyAt)
 		default:
 		}
-		if w.now.Gen > 0 && due(applyAt) {
+		if w.now.Gen == 0 {
+			continue // nothing is desired yet
+		}
+		if due(applyAt) {
 			w.apply(ctx)
 			applyAt = w.nextApply()
 			observeAt = time.Now()
 		}
-		if w.now.Gen > 0 && due(observeAt) {
+		if due(observeAt) {
 			w.observe(ctx)
 			observeAt = w.nextObserve()
 		}

@@ -139,6 +139,17 @@ func TestDriverRemovedWhileBusy(t *testing.T) {
 	})
 }
 
+// A stop before anything is desired ends, too.
+func TestStopAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		_, frr := h.frr()
+		h.start(frr)
+		h.end()
+		h.did()
+	})
+}
+
 // A stop waits for all that runs, leaves the host as it is, and needs nobody to take
 // the reports of the workers.
 func TestStop(t *testing.T) {
