@@ -148,6 +148,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	timer := time.NewTimer(Interval)
 	defer timer.Stop()
 	for {
+		repair := false
 		select {
 		case <-ctx.Done():
 			return
@@ -158,25 +159,28 @@ func (r *Reconciler) Run(ctx context.Context) {
 		case report := <-r.reports:
 			r.receive(ctx, report)
 		case <-r.changed:
-			r.repairNewest(ctx)
+			repair = true
 		case <-timer.C:
-			r.repairNewest(ctx)
+			repair = true
 		}
-		if r.now.Gen > 0 && !r.grown && r.gatesDone() {
-			r.grow(ctx)
-		}
+		r.act(ctx, repair)
 		timer.Reset(r.next())
 	}
 }
 
-// repairNewest repairs, unless a newer desired state has come: applying that repairs, too,
-// and the older one might announce what is to be withdrawn.
-func (r *Reconciler) repairNewest(ctx context.Context) {
+// act moves the kernel on. Whatever woke the Reconciler, the newest desired state comes
+// first: an older one might announce what is to be withdrawn.
+func (r *Reconciler) act(ctx context.Context, repair bool) {
 	select {
 	case d := <-r.desired:
-		r.apply(ctx, d)
+		r.apply(ctx, d) // which repairs, too
 	default:
-		r.repair(ctx)
+		if repair {
+			r.repair(ctx)
+		}
+	}
+	if r.now.Gen > 0 && !r.grown && r.gatesDone() {
+		r.grow(ctx)
 	}
 }
 

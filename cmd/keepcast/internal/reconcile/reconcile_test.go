@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,6 +180,95 @@ func TestNewestWinsOfWorker(t *testing.T) {
 			t.Errorf("it is said to have taken %s", h.took["frr"])
 		}
 	})
+}
+
+// So it is while the kernel is at work.
+func TestNewestWinsOfKernel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		h.start()
+		h.desire(announced(one))
+		h.later(time.Second)
+		h.take()
+		h.kernel.slow = 3 * time.Second
+		h.desire(gone(one), announced(two))
+		h.later(time.Second)
+		h.desire(gone(one), gone(two), announced(six))
+		h.desire(delivered(one), gone(two), announced(six))
+		h.later(20 * time.Second)
+		h.did("3s kernel has "+one+" absent", "6s kernel has "+one+" delivered", "9s kernel has "+six+" announced")
+		h.says(KernelName, "gen 4, in sync")
+		if h.took[KernelName] != 3*time.Second {
+			t.Errorf("it is said to have taken %s", h.took[KernelName])
+		}
+	})
+}
+
+// Whatever wakes the Reconciler or a worker while a newer state waits, it does not act on
+// the older one: that might announce what is to be withdrawn.
+func TestNewestComesFirst(t *testing.T) {
+	for name, tc := range map[string]struct {
+		busy  func(*host, *watchedDriver) // until in 250ms
+		wake  func(*host, *watchedDriver)
+		never string
+	}{
+		"the kernel changed": {
+			func(h *host, _ *watchedDriver) {
+				h.kernel.lag = 250 * time.Millisecond
+				h.kernel.changed()
+			},
+			func(h *host, _ *watchedDriver) {
+				h.put(one, driver.Absent)
+				h.kernel.changed()
+			},
+			"kernel has " + one + " announced",
+		},
+		"the daemon changed": {
+			func(_ *host, d *watchedDriver) {
+				d.asked = 125 * time.Millisecond // before Apply, and after it
+				d.changed()
+			},
+			func(_ *host, d *watchedDriver) {
+				d.have = state()
+				d.changed()
+			},
+			"frr has " + one,
+		},
+		"the gate is open": {
+			func(h *host, d *watchedDriver) {
+				d.slow, h.kernel.slow = 100*time.Millisecond, 125*time.Millisecond
+				h.desire(announced(one), announced(two))
+				h.later(0)
+				h.kernel.changed() // shrinks again
+			},
+			func(*host, *watchedDriver) {},
+			"kernel has " + two + " announced",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 { // of several things that wake, which one is heard first is left to chance
+				synctest.Test(t, func(t *testing.T) {
+					h := newHost(t)
+					f, frr := h.frr()
+					d, frr := watched(f, frr)
+					h.start(frr)
+					h.desire(announced(one), delivered(two))
+					h.later(time.Second)
+					h.take()
+					tc.busy(h, d)
+					h.later(200 * time.Millisecond)
+					tc.wake(h, d)
+					h.desire(delivered(one), delivered(two))
+					h.later(5 * time.Second)
+					lines := strings.Join(h.take(), "\n")
+					if strings.Contains(lines, tc.never) {
+						t.Errorf("done:\n%s", lines)
+					}
+					h.says(KernelName, fmt.Sprintf("gen %d, in sync", h.gen))
+				})
+			}
+		})
+	}
 }
 
 // A service that names drivers is announced by these alone.
