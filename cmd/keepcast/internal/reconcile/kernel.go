@@ -34,19 +34,19 @@ func (r *Reconciler) grow(ctx context.Context) {
 		// Shrink again: what failed before, or was undone, is done now.
 		err := errors.Join(kernel.Shrink(ctx, r.now.State), kernel.Grow(ctx, r.now.State))
 		r.opts.Metrics.Applied(KernelName, time.Since(r.actedAt), err)
-		if err != nil {
+		_, unobserved := r.observe(ctx)
+		if err = errors.Join(err, unobserved); err != nil {
 			r.failed(ctx, err)
 		} else {
 			r.succeeded()
 		}
-		r.observe(ctx)
 	}
 	for _, w := range r.workers {
 		w.observeNow.Ring()
 	}
 }
 
-// failed notes that the kernel refused; next retries it.
+// failed notes that the kernel refused, or can't be asked; next retries it.
 func (r *Reconciler) failed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
@@ -69,6 +69,7 @@ func (r *Reconciler) succeeded() {
 	}
 	r.failures = 0
 	r.kernel.Err, r.kernel.InSync, r.kernel.Gen = nil, true, r.now.Gen
+	r.opts.Report(r.kernel)
 }
 
 // repair compares the host with what is desired and mends it. Changes of our own bring
@@ -85,23 +86,22 @@ func (r *Reconciler) repair(ctx context.Context) {
 		r.grow(ctx)
 		return
 	}
-	if missing, ok := r.observe(ctx); !ok || !missing {
-		return
+	right, err := r.observe(ctx)
+	switch {
+	case err != nil:
+		r.failed(ctx, err)
+	case right:
+		r.opts.Report(r.kernel)
+	default:
+		r.opts.Metrics.Repaired(KernelName)
+		r.log.Warn("addresses changed by somebody else, putting them right", "driver", KernelName)
+		r.grow(ctx)
 	}
-	r.opts.Metrics.Repaired(KernelName)
-	r.log.Warn("addresses changed by somebody else, putting them right", "driver", KernelName)
-	r.grow(ctx)
 }
 
-// observe asks the kernel what is there, reports it, and returns whether that is not
-// what is desired.
-func (r *Reconciler) observe(ctx context.Context) (missing, ok bool) {
+// observe asks the kernel what is there, and returns whether that is what is desired.
+func (r *Reconciler) observe(ctx context.Context) (right bool, err error) {
 	observed, err := r.opts.Kernel.Observe(ctx)
 	r.kernel.Observed = observedOf(observed, err)
-	if err != nil {
-		r.failed(ctx, err)
-		return false, false
-	}
-	r.opts.Report(r.kernel)
-	return !fulfilled(observed, r.now.State), true
+	return fulfilled(observed, r.now.State), err
 }

@@ -251,6 +251,26 @@ func TestKernelCannotBeAsked(t *testing.T) {
 	})
 }
 
+// A kernel that does what it is told, but can't be asked, is told and asked again after
+// ever longer waits, too.
+func TestKernelIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		h.kernel.fails["observe"] = errNetlink
+		h.start()
+		h.desire(announced(one))
+		h.later(2 * time.Second)
+		h.did("0s kernel has "+one+" announced", "0s kernel refuses to observe", "100ms kernel refuses to observe",
+			"300ms kernel refuses to observe", "700ms kernel refuses to observe", "1.5s kernel refuses to observe")
+		h.says(KernelName, "gen 0, no buffer space available")
+		h.logged(kernelFails)
+		delete(h.kernel.fails, "observe")
+		h.later(2 * time.Second)
+		h.says(KernelName, "gen 1, in sync")
+		h.logged(`level=INFO msg="kernel in sync again" driver=kernel after=5`)
+	})
+}
+
 // What a stop interrupts is no failure.
 func TestKernelIsInterrupted(t *testing.T) {
 	for _, what := range []string{"shrink", "grow", "observe"} {
