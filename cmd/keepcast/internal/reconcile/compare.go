@@ -13,22 +13,32 @@ func announcedBy(s driver.State) map[netip.Prefix]bool {
 	return driver.State{Routes: s.Announced()}.Managed()
 }
 
-// gates returns with which attributes each prefix passes the gate.
-func gates(s driver.State) map[netip.Prefix]driver.Attributes {
-	out := map[netip.Prefix]driver.Attributes{}
+// gate is how a prefix passes the gate.
+type gate struct {
+	attributes driver.Attributes
+	iface      string // with the address; some daemons look for it there only
+}
+
+func (g gate) equal(other gate) bool {
+	return g.iface == other.iface && g.attributes.Equal(other.attributes)
+}
+
+// gates returns how each announced prefix passes the gate.
+func gates(s driver.State) map[netip.Prefix]gate {
+	out := map[netip.Prefix]gate{}
 	for _, r := range s.Announced() {
-		out[r.Prefix.Masked()] = r.Attributes
+		out[r.Prefix.Masked()] = gate{r.Attributes, s.InterfaceOf(r)}
 	}
 	return out
 }
 
 // urgent reports whether the way from applied to desired has a step that must not
-// wait: a gate that opens, attributes that change, or a closing gate that is the only
-// one, as it always is for a prefix that has no address.
+// wait: a gate that opens or changes, or a closing gate that is the only one, as it
+// always is for a prefix that has no address.
 func urgent(applied, desired driver.State, addressFirst bool) bool {
 	before, after := gates(applied), gates(desired)
-	for p, attributes := range after {
-		if was, open := before[p]; !open || !was.Equal(attributes) {
+	for p, now := range after {
+		if was, open := before[p]; !open || !was.equal(now) {
 			return true
 		}
 	}
@@ -43,7 +53,7 @@ func urgent(applied, desired driver.State, addressFirst bool) bool {
 
 // same reports whether two states mean the same to a routing daemon.
 func same(a, b driver.State) bool {
-	return maps.EqualFunc(gates(a), gates(b), driver.Attributes.Equal)
+	return maps.EqualFunc(gates(a), gates(b), gate.equal)
 }
 
 // fulfilled reports whether every address that desired names is there as desired.

@@ -19,12 +19,14 @@ func TestUrgent(t *testing.T) {
 		follows, gateOnly bool // want: where the daemon follows the address, and where only the gate withdraws
 	}{
 		"nothing":                       {state(), state(), false, false},
+		"the interface by its name":     {state(announced(one)), state(on("anycast0", announced(one))), false, false},
 		"the same":                      {state(announced(one)), state(announced(one)), false, false},
 		"delivered instead of absent":   {state(gone(one)), state(delivered(one)), false, false},
 		"a gate opens":                  {state(gone(one)), state(announced(one)), true, true},
 		"one opens, one closes":         {state(announced(two)), state(announced(one), gone(two)), true, true},
 		"attributes come":               {state(announced(one)), state(worse(announced(one))), true, true},
 		"attributes go":                 {state(worse(announced(one))), state(announced(one)), true, true},
+		"to another interface":          {state(announced(one)), state(on("dummy7", announced(one))), true, true},
 		"a gate closes":                 {state(announced(one), announced(two)), state(announced(one), delivered(two)), false, true},
 		"the last gate closes":          {state(announced(one)), state(gone(one)), false, true},
 		"a gate is not named any more":  {state(announced(one)), state(), false, true},
