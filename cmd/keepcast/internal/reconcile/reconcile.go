@@ -111,7 +111,9 @@ type Reconciler struct {
 	// What follows belongs to Run.
 	now      Desired
 	workers  map[string]*worker
-	gatesBy  time.Time // when growing stops waiting for the gates
+	closing  sync.WaitGroup // the gates of drivers that left
+	closed   chan struct{}  // closed when they are
+	gatesBy  time.Time      // when growing stops waiting for the gates
 	grown    bool
 	failures int       // of the kernel, in a row
 	actedAt  time.Time // when the kernel was last told or observed
@@ -120,11 +122,13 @@ type Reconciler struct {
 
 // New returns a Reconciler that has nothing to do yet.
 func New(o Options) *Reconciler {
+	closed := make(chan struct{})
+	close(closed) // no driver has left
 	return &Reconciler{
 		opts: o, log: o.Log,
 		desired: pace.NewMailbox[Desired](), drivers: pace.NewMailbox[[]Driver](),
 		changed: pace.NewBell(), reports: make(chan Report),
-		workers: map[string]*worker{}, kernel: Report{Driver: KernelName}, grown: true,
+		workers: map[string]*worker{}, closed: closed, kernel: Report{Driver: KernelName}, grown: true,
 	}
 }
 
@@ -139,6 +143,7 @@ func (r *Reconciler) SetDrivers(list []Driver) { r.drivers.Put(list) }
 func (r *Reconciler) Run(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
+	defer r.closing.Wait()
 	defer r.stopWorkers(func(Driver) bool { return true })
 	if r.opts.Kernel != nil {
 		watching.Go(func() {

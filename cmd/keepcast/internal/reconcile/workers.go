@@ -3,24 +3,28 @@ package reconcile
 import (
 	"context"
 	"reflect"
+	"slices"
+	"sync"
 
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // setDrivers brings the workers in line with the drivers. A driver whose settings did
-// not change keeps its worker and its connections.
+// not change keeps its worker and its connections. The gate of one that left is closed.
 func (r *Reconciler) setDrivers(ctx context.Context, list []Driver) {
 	wanted := map[string]Driver{}
 	for _, d := range list {
 		wanted[d.Name] = d
 	}
-	stopped := r.stopWorkers(func(d Driver) bool { return !reflect.DeepEqual(d.Settings, wanted[d.Name].Settings) })
-	for _, w := range stopped {
-		if _, changed := wanted[w.driver.Name]; !changed {
-			w.closeGate(ctx, r.now.forDriver(w.driver.Name).State)
-		}
-	}
+	stopped := r.stopWorkers(func(d Driver) bool {
+		now, stays := wanted[d.Name]
+		return !stays || !reflect.DeepEqual(d.Settings, now.Settings)
+	})
+	r.closeGates(ctx, slices.DeleteFunc(stopped, func(w *worker) bool {
+		_, stays := wanted[w.driver.Name]
+		return stays
+	}))
 	for _, d := range list {
 		if r.workers[d.Name] == nil {
 			r.startWorker(ctx, d)
@@ -46,7 +50,14 @@ func (r *Reconciler) startWorker(ctx context.Context, d Driver) {
 		w.desired.Put(r.now.forDriver(d.Name))
 	}
 	r.workers[d.Name] = w
-	w.done.Go(func() { w.run(ctx) })
+	closed := r.closed
+	w.done.Go(func() {
+		select {
+		case <-closed: // else its daemon, by another name, could be made to close the gate again
+			w.run(ctx)
+		case <-ctx.Done():
+		}
+	})
 }
 
 // stopWorkers ends the workers of the drivers that leave, and returns them.
@@ -62,6 +73,22 @@ func (r *Reconciler) stopWorkers(leaves func(Driver) bool) (stopped []*worker) {
 		stopped = append(stopped, w)
 	}
 	return stopped
+}
+
+// closeGates closes the gates of drivers that left, beside everything else: a daemon that
+// hangs holds up no more than the workers that are started after it.
+func (r *Reconciler) closeGates(ctx context.Context, left []*worker) {
+	now, before, closed := r.now, r.closed, make(chan struct{})
+	r.closed = closed
+	r.closing.Go(func() {
+		defer close(closed)
+		<-before
+		var each sync.WaitGroup
+		for _, w := range left {
+			each.Go(func() { w.closeGate(ctx, now.forDriver(w.driver.Name).State) })
+		}
+		each.Wait()
+	})
 }
 
 // closeGate closes the gate of a driver that left the configuration, as far as its

@@ -120,6 +120,71 @@ func TestDriverRemoved(t *testing.T) {
 	}
 }
 
+// A driver without settings can leave, too.
+func TestDriverWithoutSettings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		_, frr := h.frr()
+		frr.Settings = nil
+		h.start(frr)
+		h.desire(announced(one))
+		h.later(time.Second)
+		h.reconciler.SetDrivers([]Driver{frr})
+		h.later(time.Second)
+		h.didBy("frr", "0s frr has "+one)
+		h.reconciler.SetDrivers(nil)
+		h.later(time.Second)
+		h.did("0s frr has nothing")
+	})
+}
+
+// A daemon that does not let its gate be closed holds up neither a withdrawal nor other
+// daemons.
+func TestRemovedDriverHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		hung, frr := h.frr()
+		_, bird := h.bird()
+		h.start(frr, bird)
+		h.desire(announced(one), delivered(two))
+		h.later(10 * time.Second)
+		h.take()
+		hung.hangs = "apply"
+		h.reconciler.SetDrivers([]Driver{bird})
+		h.later(time.Second)
+		h.desire(delivered(one), announced(two))
+		h.later(time.Second)
+		h.did("0s frr hangs", "1s kernel has "+one+" delivered", "1s bird has "+two, "1s kernel has "+two+" announced")
+		h.end() // does not wait for the rest of the five seconds
+		h.did()
+		h.logged(`level=WARN msg="driver removed from the configuration, but its gate could not be closed" driver=frr err="context canceled"`)
+	})
+}
+
+// A driver that gets another name closes its gate before the new one opens it: the
+// daemon is the same. So does one that is gone for a moment.
+func TestDriverRenamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		fake, frr := h.frr()
+		h.start(frr)
+		h.desire(announced(one))
+		h.later(10 * time.Second)
+		h.take()
+		fake.slow = time.Second
+		frr.Name = "core"
+		h.reconciler.SetDrivers([]Driver{frr})
+		h.later(10 * time.Second)
+		h.did("1s frr has nothing", "2s frr has "+one)
+		h.says("core", "gen 1, in sync")
+		h.reconciler.SetDrivers(nil)
+		h.later(0)
+		h.reconciler.SetDrivers([]Driver{frr})
+		h.later(10 * time.Second)
+		h.did("1s frr has nothing", "2s frr has "+one)
+	})
+}
+
 // A driver that leaves in the middle of an Apply is not called for the last time before
 // that has ended.
 func TestDriverRemovedWhileBusy(t *testing.T) {
@@ -136,6 +201,23 @@ func TestDriverRemovedWhileBusy(t *testing.T) {
 		if r, told := h.reports["frr"]; told {
 			t.Errorf("reported though it was removed: %+v", r)
 		}
+	})
+}
+
+// A stop waits for the gate of a driver that left, too.
+func TestStopWaitsForClosing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		fake, frr := h.frr()
+		h.start(frr)
+		h.desire(announced(one))
+		h.later(10 * time.Second)
+		h.take()
+		fake.slow = 3 * time.Second
+		h.reconciler.SetDrivers(nil)
+		h.later(time.Second)
+		h.end()
+		h.did("3s frr has nothing")
 	})
 }
 
