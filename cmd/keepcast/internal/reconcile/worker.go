@@ -54,7 +54,8 @@ type worker struct {
 	ok        bool      // the last Apply succeeded
 	failures  int
 	agreed    bool // the last observation found what is desired
-	misses    int  // observations in a row that did not
+	misses    int  // observations in a row that did not, since it was to follow a change
+	reminders int  // since an observation did, or something else was desired
 	state     Report
 	findings  map[string]driver.Finding // of the last observation, by name and subject
 }
@@ -119,7 +120,7 @@ func earliest(a, b time.Time) time.Time {
 
 // plan takes a new desired state and returns when it is to be applied.
 func (w *worker) plan(d Desired, planned time.Time) time.Time {
-	w.now = d
+	w.now, w.misses, w.reminders = d, 0, 0
 	now := time.Now()
 	soon := now
 	if limit := w.appliedAt.Add(loadSpacing); soon.Before(limit) {
@@ -215,11 +216,14 @@ func (w *worker) observe(ctx context.Context) {
 	w.agreed = err == nil && w.state.Observed.agrees(w.now.State)
 	w.misses++
 	if w.agreed {
-		w.misses = 0
+		w.misses, w.reminders = 0, 0
 	}
 	report := w.state
-	if err == nil && w.ok && w.misses > missesTolerated && w.misses <= missesTolerated+remindersMost {
+	if err == nil && w.ok && w.misses > missesTolerated && w.reminders < remindersMost {
 		report.missed = w.state.Observed.missed(w.now.State)
+		if len(report.missed) > 0 {
+			w.reminders++
+		}
 	}
 	w.report(report)
 }

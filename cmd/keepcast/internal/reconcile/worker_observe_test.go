@@ -148,6 +148,44 @@ func TestReminders(t *testing.T) {
 	})
 }
 
+// Reminders end, though each of them fails and has the kernel put in order again.
+func TestRemindersThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		fake, frr := h.frr()
+		fake.deaf = true
+		h.kernel.fails["remind"] = errNetlink
+		h.start(frr)
+		h.desire(announced(one))
+		h.later(310 * time.Second)
+		refusals := []string{"3.1s kernel refuses to remind", "6.2s kernel refuses to remind", "9.3s kernel refuses to remind"}
+		h.didBy("kernel refuses", refusals...)
+		h.says(KernelName, "gen 1, in sync") // again
+		reminded := fmt.Sprintf(remindsFrr, 1)
+		back := `level=INFO msg="kernel in sync again" driver=kernel after=1`
+		h.logged(reminded, kernelFails, back, reminded, kernelFails, back, reminded, kernelFails, back)
+		h.desire(announced(one), announced(two)) // which is worth new ones
+		h.later(310 * time.Second)
+		h.didBy("kernel refuses", refusals...)
+	})
+}
+
+// What else a daemon does not do as desired, such as not to export, costs no reminders.
+func TestReminderAfterOtherFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		fake, frr := h.frr()
+		fake.neighbors, fake.filtered = []driver.Neighbor{upstream}, true
+		h.start(frr)
+		h.desire(announced(one))
+		h.later(61 * time.Second)
+		h.didBy("kernel reminds")
+		fake.deaf = true
+		h.later(5 * time.Second)
+		h.didBy("kernel reminds", "4s kernel reminds of "+one+" on anycast0")
+	})
+}
+
 // A daemon whose gate is not open is not reminded: it could not announce anything.
 func TestNoReminderForFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
