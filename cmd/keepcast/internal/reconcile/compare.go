@@ -62,22 +62,25 @@ func fulfilled(observed, desired driver.State) bool {
 		iface  string
 		prefix netip.Prefix
 	}
-	have := map[location]driver.Presence{}
+	announced := map[location]bool{}
 	delivered := map[netip.Addr]bool{} // local delivery is of the address alone, wherever it was
 	for _, r := range observed.Routes {
-		if r.Presence == driver.Delivered {
+		switch r.Presence {
+		case driver.Announced:
+			announced[location{observed.InterfaceOf(r), r.Prefix}] = true
+		case driver.Delivered:
 			delivered[r.Prefix.Addr()] = true
-			continue
 		}
-		at := location{observed.InterfaceOf(r), r.Prefix}
-		have[at] = max(have[at], r.Presence)
 	}
 	for _, r := range desired.Routes {
 		if r.PrefixOnly {
 			continue
 		}
-		there := have[location{desired.InterfaceOf(r), r.Prefix}]
-		if there == driver.Absent && delivered[r.Prefix.Addr()] {
+		there := driver.Absent
+		switch {
+		case announced[location{desired.InterfaceOf(r), r.Prefix}]:
+			there = driver.Announced
+		case delivered[r.Prefix.Addr()]:
 			there = driver.Delivered
 		}
 		if there != r.Presence {

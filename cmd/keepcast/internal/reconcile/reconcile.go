@@ -84,7 +84,7 @@ func absent(r driver.Route) driver.Route {
 // Report is what the kernel or a driver is at.
 type Report struct {
 	Driver     string
-	Gen        int // the newest desired state that was tried, or that needs no trying now
+	Gen        int // the newest desired state that a driver tried or need not try now, or that the kernel followed
 	InSync     bool
 	Err        error
 	Since      time.Time // of Err, or of being in sync
@@ -114,9 +114,9 @@ type Reconciler struct {
 	closing  sync.WaitGroup // the gates of drivers that left
 	closed   chan struct{}  // closed when they are
 	gatesBy  time.Time      // when growing stops waiting for the gates
-	grown    bool
-	failures int       // of the kernel, in a row
-	actedAt  time.Time // when the kernel was last told or observed
+	grown    bool           // nothing waits for the gates
+	failures int            // of the kernel, in a row
+	actedAt  time.Time      // when the kernel was last told or observed
 	kernel   Report
 }
 
@@ -184,7 +184,7 @@ func (r *Reconciler) act(ctx context.Context, repair bool) {
 			r.repair(ctx)
 		}
 	}
-	if r.now.Gen > 0 && !r.grown && r.gatesDone() {
+	if !r.grown && r.gatesDone() {
 		r.grow(ctx)
 	}
 }
@@ -204,7 +204,7 @@ func (r *Reconciler) next() time.Duration {
 	switch {
 	case r.failures > 0:
 		return time.Until(r.actedAt.Add(pace.Backoff(loadSpacing, Interval, r.failures)))
-	case !r.grown && r.now.Gen > 0:
+	case !r.grown:
 		return max(time.Until(r.gatesBy), time.Millisecond)
 	}
 	return time.Until(r.actedAt.Add(Interval))
@@ -225,11 +225,10 @@ func (r *Reconciler) apply(ctx context.Context, d Desired) {
 	}
 }
 
-// receive takes the report of a worker.
+// receive takes the report of a worker. It still is one: stopWorkers waits for those
+// that leave.
 func (r *Reconciler) receive(ctx context.Context, report Report) {
-	if w, ok := r.workers[report.Driver]; ok {
-		w.reported = report.Gen
-	}
+	r.workers[report.Driver].reported = report.Gen
 	r.opts.Report(report)
 	if r.opts.Kernel == nil || !r.grown || len(report.missed) == 0 {
 		return

@@ -122,15 +122,11 @@ func earliest(a, b time.Time) time.Time {
 func (w *worker) plan(d Desired, planned time.Time) time.Time {
 	w.now, w.misses, w.reminders = d, 0, 0
 	now := time.Now()
-	soon := now
-	if limit := w.appliedAt.Add(loadSpacing); soon.Before(limit) {
-		soon = limit
-	}
 	if !w.ok || urgent(w.applied, d.State, w.addressFirst) {
-		if !planned.IsZero() && planned.Before(soon) {
-			return planned
+		if limit := w.appliedAt.Add(loadSpacing); now.Before(limit) {
+			return limit
 		}
-		return soon
+		return now
 	}
 	w.state.Gen = d.Gen // nothing in it that the kernel must wait for
 	w.state.InSync = same(w.applied, d.State)
@@ -145,12 +141,10 @@ func (w *worker) plan(d Desired, planned time.Time) time.Time {
 func (w *worker) apply(ctx context.Context) {
 	desired := w.now
 	w.countRepair(ctx, desired)
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-	defer cancel()
 	w.appliedAt = time.Now()
-	err := w.driver.Driver.Apply(ctx, desired.State)
+	err := w.load(ctx, applyTimeout, desired.State)
 	w.metrics.Applied(w.driver.Name, time.Since(w.appliedAt), err)
-	if ctx.Err() != nil && err != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+	if ctx.Err() != nil {
 		return // the worker is stopping
 	}
 	was := w.state.Err
@@ -171,6 +165,13 @@ func (w *worker) apply(ctx context.Context) {
 	}
 	w.state.Err, w.state.Gen, w.state.InSync = err, desired.Gen, err == nil
 	w.report(w.state)
+}
+
+// load is Apply of the driver, bounded by a limit.
+func (w *worker) load(ctx context.Context, limit time.Duration, s driver.State) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return w.driver.Driver.Apply(ctx, s)
 }
 
 // countRepair counts an Apply that mends what somebody else changed.

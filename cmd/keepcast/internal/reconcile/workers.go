@@ -46,9 +46,7 @@ func (r *Reconciler) startWorker(ctx context.Context, d Driver) {
 		case <-ctx.Done():
 		}
 	}
-	if r.now.Gen > 0 {
-		w.desired.Put(r.now.forDriver(d.Name))
-	}
+	w.desired.Put(r.now.forDriver(d.Name))
 	r.workers[d.Name] = w
 	closed := r.closed
 	w.done.Go(func() {
@@ -94,14 +92,12 @@ func (r *Reconciler) closeGates(ctx context.Context, left []*worker) {
 // closeGate closes the gate of a driver that left the configuration, as far as its
 // daemon lets it. Last is what was desired of the driver last.
 func (w *worker) closeGate(ctx context.Context, last driver.State) {
-	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
-	defer cancel()
 	defer w.disconnect()
 	closed := driver.State{Interface: last.Interface}
 	for _, route := range last.Routes {
 		closed.Routes = append(closed.Routes, absent(route))
 	}
-	if err := w.driver.Driver.Apply(ctx, closed); err != nil {
+	if err := w.load(ctx, closeTimeout, closed); err != nil {
 		w.log.Warn("driver removed from the configuration, but its gate could not be closed", "err", err)
 	}
 }
