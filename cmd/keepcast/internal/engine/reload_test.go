@@ -178,6 +178,38 @@ func TestReloadDrivers(t *testing.T) {
 	})
 }
 
+// A driver that left and comes back has yet to say what it is at.
+func TestReloadForgetsDriver(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		without := copied(b.cfg)
+		without.Drivers = nil
+		with := copied(b.cfg)
+		for _, cfg := range []*config.Config{without, with} {
+			if err := b.engine.Reload(cfg); err != nil {
+				t.Fatal(err)
+			}
+			later(time.Second)
+			b.driver.set(func() { b.driver.hang = true })
+		}
+		status, err := b.engine.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := status.Drivers[1]; d.InSync {
+			t.Errorf("it hangs, and is %+v", d)
+		}
+		if o := status.Services[0].Addresses[0].Observed["bird"]; o.Present || !o.Unknown {
+			t.Errorf("what it announces is %+v, want unknown", o)
+		}
+		b.driver.set(func() { b.driver.hang = false })
+		b.end()
+	})
+}
+
 // TestReloadLength gives an address another length: it does not leave.
 func TestReloadLength(t *testing.T) {
 	b := newHarness(t)
