@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/community"
 )
 
 // Addresses for tests, of the blocks that are for documentation (RFC 5737, RFC 3849).
@@ -34,6 +36,24 @@ func Route(prefix string, p driver.Presence) driver.Route {
 func Worse() driver.Attributes {
 	med, localPref, metric := uint32(1000), uint32(50), uint32(20000)
 	return driver.Attributes{MED: &med, LocalPref: &localPref, Metric: &metric, Prepend: 2}
+}
+
+// Many returns announced routes, every second one of IPv6, that have so many different
+// attributes.
+func Many(routes, attributes int) []driver.Route {
+	var out []driver.Route
+	v4, v6 := netip.MustParseAddr("198.18.0.1"), netip.MustParseAddr("2001:db8::1")
+	for i := range routes {
+		r := driver.Route{Prefix: netip.PrefixFrom(v4, 32), Service: "service" + strconv.Itoa(i), Presence: driver.Announced, Attributes: Worse()}
+		if i%2 == 1 {
+			r.Prefix = netip.PrefixFrom(v6, 128)
+			v4, v6 = v4.Next(), v6.Next()
+		}
+		r.Attributes.MED = new(uint32(i % attributes))
+		r.Attributes.Communities = []community.Standard{{High: 65001, Low: 100}, {High: 65535, Low: 0}}
+		out = append(out, r)
+	}
+	return out
 }
 
 // Missing skips a test for want of something; with KEEPCAST_REAL=1, as in CI, that
