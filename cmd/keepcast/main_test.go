@@ -14,6 +14,7 @@ import (
 
 // TestMain lets the scripts run this test binary as keepcast.
 func TestMain(m *testing.M) {
+	moveBenchmarks()
 	testscript.Main(m, map[string]func(){
 		"keepcast": func() {
 			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
