@@ -27,6 +27,13 @@ deps: ## install what tests, lab and demo need (apt, root)
 test: deps ## set up and pass all tests, the lab included (root)
 	CGO_ENABLED=1 KEEPCAST_REAL=1 $(GO) test -race -timeout 40m ./...
 
+# How long each benchmark runs; 1x: once, to see that all of them work.
+BENCHTIME ?= 250ms
+
+.PHONY: bench
+bench: ## run all benchmarks, in about a minute (root, for the way into the kernel)
+	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...
+
 .PHONY: demo
 demo: deps build ## show it: two hosts, a router, a client; kill, revive, drain, resume (root)
 	$(GO) run ./cmd/keepcast/internal/lab/demo -keepcast dist/keepcast
