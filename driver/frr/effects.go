@@ -2,7 +2,6 @@ package frr
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -164,34 +163,45 @@ func leadsOut(name string) bool {
 // treatedOtherwise tells whether the route-maps that which selects will do something
 // else with a prefix that is on the host.
 func treatedOtherwise(run, section config, m managed, which func(routeMap string) bool) bool {
+	before, after := run.treatments(which), section.treatments(which)
 	for p := range m.onHost() {
-		if run.treatment(p, which) != section.treatment(p, which) {
+		if before[p.String()] != after[p.String()] {
 			return true
 		}
 	}
 	return false
 }
 
-// treatment writes down all that the route-maps that which selects do with a prefix.
-func (c config) treatment(p netip.Prefix, which func(routeMap string) bool) string {
-	lists := map[string]bool{}
+// treatments writes down all that the route-maps that which selects do with each prefix.
+func (c config) treatments(which func(routeMap string) bool) map[string]string {
+	permitted := map[string][]string{} // by list
 	for k, e := range c.entries {
-		if k.kind != "route-map" && e.head == "permit "+p.String() {
-			lists[k.name] = true
+		if p, ok := strings.CutPrefix(e.head, "permit "); ok && k.kind != "route-map" {
+			permitted[k.name] = append(permitted[k.name], p)
 		}
 	}
-	var b strings.Builder
+	out := map[string]string{}
 	for _, k := range sortedKeys(c.entries) {
-		e := c.entries[k]
-		matched := func(line string) bool {
-			words := strings.Fields(line)
-			return words[0] == "match" && lists[words[len(words)-1]]
+		if k.kind != "route-map" || !which(k.name) {
+			continue
 		}
-		if k.kind == "route-map" && which(k.name) && slices.ContainsFunc(e.lines, matched) {
-			b.WriteString(k.command(e.head) + "\n" + strings.Join(e.lines, "\n") + "\n")
+		e := c.entries[k]
+		matched := map[string]bool{}
+		for _, line := range e.lines {
+			words := strings.Fields(line)
+			if words[0] != "match" {
+				continue
+			}
+			for _, p := range permitted[words[len(words)-1]] {
+				matched[p] = true
+			}
+		}
+		does := k.command(e.head) + "\n" + strings.Join(e.lines, "\n") + "\n"
+		for p := range matched {
+			out[p] += does
 		}
 	}
-	return b.String()
+	return out
 }
 
 // lostLSA tells whether ospfd of Quagga has not made an LSA of a prefix that is there and
