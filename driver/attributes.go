@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"encoding/json"
 	"reflect"
 
 	"github.com/keepcast/keepcast/driver/community"
@@ -29,6 +30,12 @@ const (
 // Equal reports whether a and b are the same attributes. The order of the
 // communities counts: they come from a configuration, not from a daemon.
 func (a Attributes) Equal(b Attributes) bool { return reflect.DeepEqual(a, b) }
+
+// Key returns a text that equal attributes have in common, and no others have.
+func (a Attributes) Key() string {
+	text, _ := json.Marshal(a) // never fails: they are numbers and lists of them
+	return string(text)
+}
 
 // IsZero reports whether there are none.
 func (a Attributes) IsZero() bool { return a.Equal(Attributes{}) }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/keepcast/keepcast/driver"
@@ -111,18 +110,22 @@ func nameable(name string) bool {
 
 // groups sorts the announced routes into groups, in the order of their first routes.
 func (b *Driver) groups(desired driver.State) []group {
+	type common struct {
+		attributes string
+		ipv4       bool
+	}
 	var groups []group
+	at := map[common]int{}
 	for _, r := range desired.Announced() {
-		i := slices.IndexFunc(groups, func(g group) bool {
-			return g.Equal(r.Attributes) && g.Routes[0].Prefix.Addr().Is4() == r.Prefix.Addr().Is4()
-		})
-		if i < 0 {
+		key := common{r.Attributes.Key(), r.Prefix.Addr().Is4()}
+		i, there := at[key]
+		if !there {
 			i = len(groups)
 			g := group{Attributes: r.Attributes}
 			if g.Metric != nil {
 				g.RIP, g.Babel = min(*g.Metric, driver.RIPMetricMax), min(*g.Metric, driver.BabelMetricMax)
 			}
-			groups = append(groups, g)
+			at[key], groups = i, append(groups, g)
 		}
 		groups[i].Routes = append(groups[i].Routes, snippet.RouteOf(desired, r))
 	}
