@@ -15,27 +15,34 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// BenchmarkDecide measures what the engine's goroutine does after results of checks, with
-// 1,000 services.
+// BenchmarkDecide measures what the engine's goroutine does with 1,000 services after a
+// result of one check, or of one check of each service.
 func BenchmarkDecide(b *testing.B) {
-	results := []checks.Result{{Verdict: checks.Down, Err: errDead}, {Verdict: checks.Up}}
+	up, down := checks.Result{Verdict: checks.Up}, checks.Result{Verdict: checks.Down, Err: errDead}
 	for _, what := range []struct {
-		name string
-		flap int
-	}{{"no service changes", 0}, {"one service flaps", 1}, {"all services flap", 1000}} {
+		name    string
+		results [2]checks.Result // in turn
+		of      int
+		changes int // of the desired state, by each turn
+	}{
+		{"no service changes", [2]checks.Result{up, up}, 1, 0},
+		{"one service flaps", [2]checks.Result{down, up}, 1, 1},
+		{"all services flap", [2]checks.Result{down, up}, 1000, 1},
+	} {
 		b.Run(what.name, func(b *testing.B) {
 			e := announcing(b, 1000)
 			before := e.posted.Gen
 			b.ReportAllocs()
 			for turn := 0; b.Loop(); turn++ {
-				for _, s := range e.services[:what.flap] {
-					s.checks[0].result = results[turn%2]
+				for _, s := range e.services[:what.of] {
+					e.learn(s.checks[0], what.results[turn%2])
 				}
-				e.decide()
-				e.deadline(time.Now())
+				if e.undecided {
+					e.decide()
+				}
 			}
-			if changes := e.posted.Gen - before; changes != min(what.flap, 1)*b.N {
-				b.Errorf("%d changes by %d verdicts", changes, b.N)
+			if changes := e.posted.Gen - before; changes != what.changes*b.N {
+				b.Errorf("%d changes in %d turns", changes, b.N)
 			}
 		})
 	}
@@ -62,7 +69,7 @@ func announcing(b *testing.B, services int) *Engine {
 	}
 	for _, s := range e.services {
 		for _, c := range s.checks {
-			c.result = checks.Result{Verdict: checks.Up}
+			e.learn(c, checks.Result{Verdict: checks.Up})
 		}
 	}
 	e.decide()

@@ -128,19 +128,19 @@ func (e *Engine) drainFiles(files map[string]api.Drain, err error) {
 		}
 		e.drainError = text
 		if err == nil {
-			e.drains.files = files
+			e.drains.files, e.undecided = files, true
 		}
 	})
 }
 
 // startCheck runs a check until it is stopped.
-func (e *Engine) startCheck(s *service, c *check) {
+func (e *Engine) startCheck(c *check) {
 	ctx, stop := context.WithCancel(e.checking)
 	c.stop = stop
-	on := cmp.Or(s.cfg.Interface, e.cfg.Interface)
+	on := cmp.Or(c.of.cfg.Interface, e.cfg.Interface)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := checks.NewProbe(c.cfg.Checker, c.cfg.Schedule)
-	service, name := s.cfg.Name, c.cfg.Name
+	service, name := c.of.cfg.Name, c.cfg.Name
 	log := e.log.With("service", service, "check", name)
 	e.running.Go(func() {
 		probe.Run(ctx, func(r checks.Result) {
@@ -157,10 +157,17 @@ func (e *Engine) startCheck(s *service, c *check) {
 				default:
 					log.Info("check down", "err", r.Err)
 				}
-				c.result = r
+				e.learn(c, r)
 			})
 		})
 	})
+}
+
+// learn takes the result of a check.
+func (e *Engine) learn(c *check, r checks.Result) {
+	before := c.of.fitness()
+	c.result = r
+	e.undecided = e.undecided || c.of.fitness() != before
 }
 
 // setManaged tells the guard which addresses are managed.

@@ -62,6 +62,8 @@ type Engine struct {
 	running     sync.WaitGroup  // checks and watches
 	checking    context.Context // of the checks; done when the loop ends
 	posted      reconcile.Desired
+	undecided   bool      // something happened that decide has not looked at
+	wake        time.Time // when everything is to be decided anew if nothing happens
 	started     time.Time
 	loaded      time.Time
 	reloadError string
@@ -103,7 +105,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	for _, s := range e.services {
 		for _, c := range s.checks {
-			e.startCheck(s, c)
+			e.startCheck(c)
 		}
 	}
 	e.reconciler.SetDrivers(driversOf(e.cfg))
@@ -134,7 +136,7 @@ func (e *Engine) start(ctx context.Context) error {
 	for _, cfg := range e.cfg.Services {
 		s := newService(cfg, now)
 		for _, c := range cfg.Checks {
-			s.checks = append(s.checks, &check{cfg: c})
+			s.checks = append(s.checks, &check{cfg: c, of: s})
 		}
 		e.services = append(e.services, s)
 	}
@@ -192,8 +194,9 @@ func (e *Engine) observe(ctx context.Context, last saved) (driver.State, error) 
 	}
 }
 
-// loop runs events and decides after each burst, until stop is closed, the limit (zero:
-// none) has passed or done says so.
+// loop runs events and decides after each burst that changes something, until stop is
+// closed, the limit (zero: none) has passed or done says so. Most results of checks change
+// nothing, and to decide after each would cost the square of the number of services.
 func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -203,7 +206,7 @@ func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 		if done() || !limit.IsZero() && !now.Before(limit) {
 			return
 		}
-		timer.Reset(time.Until(earlier(e.deadline(now), limit, now)))
+		timer.Reset(time.Until(earlier(e.wake, limit, now)))
 		select {
 		case <-stop:
 			return
@@ -211,8 +214,11 @@ func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 			f()
 			e.runWaiting()
 		case <-timer.C:
+			e.undecided = true
 		}
-		e.decide()
+		if e.undecided {
+			e.decide()
+		}
 	}
 }
 
@@ -243,10 +249,6 @@ func (e *Engine) deadline(now time.Time) time.Time {
 	return next
 }
 
-func (e *Engine) intent(s *service, now time.Time) intent {
-	return intent{drain: e.drains.active(s.cfg.Name, now), stopping: e.stopping}
-}
-
 // decide decides every service anew and has the host follow.
 func (e *Engine) decide() {
 	now := time.Now()
@@ -269,6 +271,7 @@ func (e *Engine) decide() {
 	if moved {
 		e.save()
 	}
+	e.undecided, e.wake = false, e.deadline(now)
 }
 
 // forgetLeft drops the leaving addresses that are off the host for sure: the kernel and

@@ -118,6 +118,37 @@ func TestAdoptWithoutSavedState(t *testing.T) {
 	})
 }
 
+// With many services, what costs time is to decide after results that change nothing.
+func TestResultsThatChangeNothing(t *testing.T) {
+	b := newHarness(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	b.keep = true
+	decided := func() (at time.Time) {
+		if err := b.engine.call(func() { at = b.engine.wake }); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		before := decided()
+		c.ran()
+		later(10 * time.Second)
+		if again := decided(); again != before || c.ran() < 10 {
+			t.Errorf("decided anew %s later", again.Sub(before))
+		}
+		c.set(errDead)
+		later(2 * time.Second)
+		b.want("dns", api.Withdrawn, "check checka: connection refused")
+		c.set(errors.New("timeout"))
+		later(time.Second)
+		b.want("dns", api.Withdrawn, "check checka: timeout")
+		b.end()
+	})
+}
+
 func TestDrain(t *testing.T) {
 	b := newHarness(t)
 	b.service("dns", address, &fakeCheck{})

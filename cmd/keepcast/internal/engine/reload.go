@@ -107,12 +107,13 @@ func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service
 	}
 	for _, c := range cfg.Checks {
 		if was := kept[c.Name]; was != nil && reflect.DeepEqual(was.cfg.Raw, c.Raw) {
+			was.of = s
 			s.checks = append(s.checks, was)
 			continue
 		}
-		fresh := &check{cfg: c}
+		fresh := &check{cfg: c, of: s}
 		s.checks = append(s.checks, fresh)
-		e.startCheck(s, fresh)
+		e.startCheck(fresh)
 	}
 	if old != nil {
 		old.stopChecks(s.has)

@@ -232,3 +232,26 @@ func TestReloadLength(t *testing.T) {
 		}
 	})
 }
+
+// What a check finds after a reload counts for the service as it is now: without the
+// check that a reload took away, another one decides.
+func TestReloadedServiceIsDecided(t *testing.T) {
+	b := newHarness(t)
+	taken, left := &fakeCheck{err: errDead}, &fakeCheck{}
+	b.service("dns", address, taken, left).Checks[1].OnFailure = "degrade"
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.want("dns", api.Withdrawn, "check checka: connection refused")
+		fewer := copied(b.cfg)
+		fewer.Services[0].Checks = fewer.Services[0].Checks[1:]
+		if err := b.engine.Reload(fewer); err != nil {
+			t.Fatal(err)
+		}
+		b.want("dns", api.Announced, "all checks up")
+		left.set(errDead)
+		later(2 * time.Second)
+		b.want("dns", api.Degraded, "check checkb: connection refused")
+		b.end()
+	})
+}

@@ -25,6 +25,7 @@ type service struct {
 // check is a configured check and its last result.
 type check struct {
 	cfg    config.Check
+	of     *service
 	result checks.Result
 	stop   func() // ends its goroutine
 }

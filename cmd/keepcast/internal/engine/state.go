@@ -21,6 +21,10 @@ type intent struct {
 	stopping bool
 }
 
+func (e *Engine) intent(s *service, now time.Time) intent {
+	return intent{drain: e.drains.active(s.cfg.Name, now), stopping: e.stopping}
+}
+
 // decide moves the service to the state that its fitness and the intent ask for at the
 // time now, and reports whether that is another state. It is the only place where a
 // state changes.
