@@ -137,10 +137,10 @@ func (e *Engine) drainFiles(files map[string]api.Drain, err error) {
 func (e *Engine) startCheck(c *check) {
 	ctx, stop := context.WithCancel(e.checking)
 	c.stop = stop
-	on := cmp.Or(c.of.cfg.Interface, e.cfg.Interface)
+	on := cmp.Or(c.service.cfg.Interface, e.cfg.Interface)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := checks.NewProbe(c.cfg.Checker, c.cfg.Schedule)
-	service, name := c.of.cfg.Name, c.cfg.Name
+	service, name := c.service.cfg.Name, c.cfg.Name
 	log := e.log.With("service", service, "check", name)
 	e.running.Go(func() {
 		probe.Run(ctx, func(r checks.Result) {
@@ -165,9 +165,9 @@ func (e *Engine) startCheck(c *check) {
 
 // learn takes the result of a check.
 func (e *Engine) learn(c *check, r checks.Result) {
-	before := c.of.fitness()
+	before := c.service.fitness()
 	c.result = r
-	e.undecided = e.undecided || c.of.fitness() != before
+	e.undecided = e.undecided || c.service.fitness() != before
 }
 
 // setManaged tells the guard which addresses are managed.

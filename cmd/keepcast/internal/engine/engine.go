@@ -136,7 +136,7 @@ func (e *Engine) start(ctx context.Context) error {
 	for _, cfg := range e.cfg.Services {
 		s := newService(cfg, now)
 		for _, c := range cfg.Checks {
-			s.checks = append(s.checks, &check{cfg: c, of: s})
+			s.checks = append(s.checks, &check{cfg: c, service: s})
 		}
 		e.services = append(e.services, s)
 	}

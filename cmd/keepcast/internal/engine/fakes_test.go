@@ -47,6 +47,9 @@ func (k *fakeKernel) Observe(context.Context) (driver.State, error) {
 	defer k.mu.Unlock()
 	s := driver.State{Interface: "anycast0"}
 	for p, presence := range k.have {
+		if presence == driver.Absent {
+			continue
+		}
 		s.Routes = append(s.Routes, driver.Route{Prefix: p, Presence: presence})
 	}
 	return s, nil

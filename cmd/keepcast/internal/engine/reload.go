@@ -107,11 +107,11 @@ func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service
 	}
 	for _, c := range cfg.Checks {
 		if was := kept[c.Name]; was != nil && reflect.DeepEqual(was.cfg.Raw, c.Raw) {
-			was.of = s
+			was.service = s
 			s.checks = append(s.checks, was)
 			continue
 		}
-		fresh := &check{cfg: c, of: s}
+		fresh := &check{cfg: c, service: s}
 		s.checks = append(s.checks, fresh)
 		e.startCheck(fresh)
 	}

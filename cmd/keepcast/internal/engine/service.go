@@ -25,7 +25,7 @@ type service struct {
 // check is a configured check and its last result.
 type check struct {
 	cfg    config.Check
-	of     *service
+	service     *service
 	result checks.Result
 	stop   func() // ends its goroutine
 }
