@@ -24,10 +24,10 @@ type service struct {
 
 // check is a configured check and its last result.
 type check struct {
-	cfg    config.Check
-	service     *service
-	result checks.Result
-	stop   func() // ends its goroutine
+	cfg     config.Check
+	service *service
+	result  checks.Result
+	stop    func() // ends its goroutine
 }
 
 func newService(cfg config.Service, now time.Time) *service {
