@@ -7,13 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
@@ -190,30 +187,6 @@ func (t *Driver) Apply(ctx context.Context, desired driver.State) error {
 	return nil
 }
 
-// lost says which announced prefixes the daemon lacks, and which others it has; "" if
-// it is right or can't be asked.
-func (t *Driver) lost(ctx context.Context, desired driver.State) string {
-	if len(t.Verify) == 0 {
-		return ""
-	}
-	observed, err := t.observe(ctx)
-	if err != nil {
-		return "" // Observe tells
-	}
-	has := observed.Managed()
-	var out []string
-	announced := driver.State{Routes: desired.Announced()}.Managed()
-	for _, p := range slices.SortedFunc(maps.Keys(desired.Managed()), netip.Prefix.Compare) {
-		switch {
-		case announced[p] && !has[p]:
-			out = append(out, "lacks "+p.String())
-		case !announced[p] && has[p]:
-			out = append(out, "has "+p.String())
-		}
-	}
-	return strings.Join(out, ", ")
-}
-
 // refused words the error of a check, and what has become of the file.
 func refused(err error, changed bool, restored error) error {
 	switch {
@@ -229,67 +202,4 @@ func refused(err error, changed bool, restored error) error {
 // holds tells whether text is what the daemon has read.
 func (t *Driver) holds(text []byte) bool {
 	return t.inForce != nil && bytes.Equal(t.inForce.text, text)
-}
-
-// Observe returns, of the routes last asked for, those that the observe command
-// prints, or else those of the last reload if the file is still that one.
-func (t *Driver) Observe(ctx context.Context) (driver.State, error) {
-	if len(t.Verify) == 0 {
-		onDisk, err := os.ReadFile(t.Output)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return driver.State{}, fmt.Errorf("reading the file: %w", err)
-		}
-		if !t.holds(onDisk) {
-			return driver.State{}, nil
-		}
-		return driver.State{Routes: slices.Clone(t.inForce.announced)}, nil
-	}
-	return t.observe(ctx)
-}
-
-// observe asks the daemon by the command.
-func (t *Driver) observe(ctx context.Context) (driver.State, error) {
-	out, err := command(ctx, t.Timeout, t.Verify)
-	if err != nil {
-		return driver.State{}, fmt.Errorf("observe: %w", err)
-	}
-	if len(out) == maxOutput {
-		return driver.State{}, fmt.Errorf("observe: %s: more than %d bytes", strings.Join(t.Verify, " "), maxOutput)
-	}
-	observed, err := parsePrefixes(out)
-	if err != nil {
-		return driver.State{}, fmt.Errorf("observe: %s: %w", strings.Join(t.Verify, " "), err)
-	}
-	s := driver.State{}
-	for _, r := range t.asked {
-		if observed[r.Prefix.Masked()] {
-			r.Presence = driver.Announced
-			s.Routes = append(s.Routes, r)
-		}
-	}
-	return s, nil
-}
-
-// parsePrefixes reads one prefix or address from each line. Empty lines and
-// those that begin with # do not count, nor does what follows the prefix.
-func parsePrefixes(out string) (map[netip.Prefix]bool, error) {
-	observed := map[netip.Prefix]bool{}
-	n := 0
-	for line := range strings.Lines(out) {
-		n++
-		words := strings.Fields(line)
-		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
-			continue
-		}
-		p, err := netip.ParsePrefix(words[0])
-		if err != nil {
-			addr, errAddr := netip.ParseAddr(words[0])
-			if errAddr != nil || addr.Zone() != "" {
-				return nil, fmt.Errorf("line %d: %q is neither a prefix nor an address", n, words[0])
-			}
-			p = netip.PrefixFrom(addr, addr.BitLen())
-		}
-		observed[p.Masked()] = true
-	}
-	return observed, nil
 }
