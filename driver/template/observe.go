@@ -27,7 +27,11 @@ func (t *Driver) Observe(ctx context.Context) (driver.State, error) {
 		}
 		return driver.State{Routes: slices.Clone(t.inForce.announced)}, nil
 	}
-	return t.observe(ctx)
+	observed, err := t.observe(ctx)
+	if err == nil && t.inForce != nil && lost(observed, driver.State{Routes: t.asked}) == "" {
+		t.inForce.futile = "" // the reload helped, and will the next time
+	}
+	return observed, err
 }
 
 // observe asks the daemon by the command.
@@ -51,6 +55,18 @@ func (t *Driver) observe(ctx context.Context) (driver.State, error) {
 		}
 	}
 	return s, nil
+}
+
+// lost is lost of what the daemon announces now; "" also if it can't be asked.
+func (t *Driver) lost(ctx context.Context, desired driver.State) string {
+	if len(t.Verify) == 0 {
+		return ""
+	}
+	observed, err := t.observe(ctx)
+	if err != nil {
+		return "" // Observe tells
+	}
+	return lost(observed, desired)
 }
 
 // parsePrefixes reads one prefix or address from each line. Empty lines and
@@ -77,16 +93,9 @@ func parsePrefixes(out string) (map[netip.Prefix]bool, error) {
 	return observed, nil
 }
 
-// lost says which announced prefixes the daemon lacks, and which others it has; "" if
-// it is right or can't be asked.
-func (t *Driver) lost(ctx context.Context, desired driver.State) string {
-	if len(t.Verify) == 0 {
-		return ""
-	}
-	observed, err := t.observe(ctx)
-	if err != nil {
-		return "" // Observe tells
-	}
+// lost says which announced prefixes of desired the daemon lacks, and which others of it
+// that has; "" if it is right.
+func lost(observed, desired driver.State) string {
 	has := observed.Managed()
 	var out []string
 	announced := driver.State{Routes: desired.Announced()}.Managed()

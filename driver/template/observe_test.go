@@ -71,6 +71,33 @@ func TestTemplateDaemonLostIt(t *testing.T) {
 	}
 }
 
+// A daemon that restarts twice, with nothing applied between, is reloaded twice: that
+// the first reload helped has been observed.
+func TestTemplateDaemonLostItTwice(t *testing.T) {
+	tm, dir := daemon(t)
+	shown := filepath.Join(dir, "shown")
+	tm.Verify = []string{"cat", shown}
+	applied := func(want int) {
+		t.Helper()
+		if err := tm.Apply(t.Context(), state(drivertest.Route(drivertest.V4, driver.Announced))); err != nil {
+			t.Fatal(err)
+		}
+		if got := reloads(t, dir); got != want {
+			t.Errorf("%d reloads, want %d", got, want)
+		}
+	}
+	drivertest.WriteFile(t, shown, drivertest.V4)
+	applied(1)
+	drivertest.WriteFile(t, shown, "") // it restarted,
+	applied(2)
+	announces(t, tm) // is slow to read what it was given,
+	applied(2)
+	drivertest.WriteFile(t, shown, drivertest.V4)
+	announces(t, tm, drivertest.V4)    // has it,
+	drivertest.WriteFile(t, shown, "") // and restarts once more
+	applied(3)
+}
+
 func FuzzParsePrefixes(f *testing.F) {
 	f.Add("192.0.2.53\n# x\n\n2001:db8::/32 via x\n")
 	f.Add("::ffff:192.0.2.1/96\n0/0")

@@ -59,7 +59,8 @@ type rendered struct {
 	text      []byte
 	announced []driver.Route
 	// futile is what the daemon lacked or had too much when it was reloaded for
-	// that alone: once for each such difference, not for ever.
+	// that alone: once for each such difference, not for ever, unless it has been
+	// right since.
 	futile string
 }
 
