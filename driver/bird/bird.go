@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,7 +23,7 @@ func Kind() driver.Kind {
 			"includes and reconfigures BIRD over its control socket; it never starts or stops it. " +
 			"The head of the snippet says how to include it and which filters it has ready.",
 		Example:  "socket: /run/bird/bird.ctl\nsnippet: /var/lib/keepcast/bird.conf\nas: 65001\n",
-		New:      func() driver.Driver { return &Driver{opts: driver.Options{Log: slog.New(slog.DiscardHandler)}} },
+		New:      func() driver.Driver { return new(Driver) },
 		Template: driver.Template{Name: templateName, Doc: "The snippet of the driver `bird`.", Data: snippetData{}},
 		Starter:  starter(),
 		// What the gate lets through comes from a direct protocol, which has no route
@@ -141,7 +140,7 @@ func (b *Driver) verify(ctx context.Context, atOnce bool) error {
 		b.futile = futileLoad{b.state, running}
 		return b.differs(running)
 	}
-	b.opts.Log.Info("bird loaded the snippet", "snippet", b.Snippet, "state", b.state, "permitted", len(b.desired.Announced()))
+	b.opts.Logger().Info("bird loaded the snippet", "snippet", b.Snippet, "state", b.state, "permitted", len(b.desired.Announced()))
 	return b.protocolsUp(ctx)
 }
 
