@@ -9,7 +9,7 @@ func frrSpecs() []spec { //nolint:funlen // a table
 	return []spec{
 		{
 			name: "bgpd", ipv4: true, ipv6: true,
-			router: "bgp", effects: []effect{delayedRouteMaps()}, prepare: retake,
+			router: "bgp", effects: []effect{delayedRouteMaps()}, prepare: spare,
 			state: "show bgp summary json", neighbors: "show bgp neighbors json", bgp: frrBGP(),
 			gate: networkGate, losses: networkLosses, routerID: "bgp router-id",
 			exams: append(all, exam.delayTimer), vrfExams: []finder{exam.ownRouterID, exam.frrPeers},

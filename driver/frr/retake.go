@@ -18,6 +18,31 @@ const (
 	retakePoll = 20 * time.Millisecond
 )
 
+// spare keeps bgpd alive: it would end of what is to be changed in two ways.
+func spare(ctx context.Context, d *daemon, run, section config) error {
+	if err := forget(ctx, d, run, section); err != nil {
+		return err
+	}
+	return retake(ctx, d, run, section)
+}
+
+// forget keeps bgpd 8.4 alive when somebody has deleted a route-map that network lines
+// name. Until the delay-timer is over, they lead bgpd to where it was, and to enter them
+// again meanwhile corrupts its memory. So forget has the timer expire first.
+func forget(ctx context.Context, d *daemon, run, section config) error {
+	there := run.routeMaps()
+	for _, bgp := range run.instances() {
+		for _, rest := range bgp.networks {
+			name := routeMapOf(strings.Fields(rest))
+			if strings.HasPrefix(name, mark) && !slices.Contains(there, name) {
+				refused, err := d.configure(ctx, expireDelay(run.delay, section.routeMaps()))
+				return errors.Join(refused, err)
+			}
+		}
+	}
+	return nil
+}
+
 // retake keeps bgpd 10.3 alive when a network line is to get another route-map. Such a
 // bgpd ends with a segmentation fault if the line meets a path that has ancillary data:
 // bgp_static_update looks into extra->vrfleak, which is nil. A path has them if it was

@@ -62,6 +62,23 @@ func TestFRRRealRetake(t *testing.T) {
 	}
 }
 
+// Somebody deletes the route-map that network lines name, and the next state enters such
+// lines again. bgpd 8.4 would end, not at the first time.
+func TestFRRRealRouteMapDeleted(t *testing.T) {
+	r := newRealFRR(t, "bgpd")
+	f := testFRR(r.dir, "bgpd")
+	defer f.Close()
+	for _, delay := range []string{"no bgp route-map delay-timer", "bgp route-map delay-timer 0"} {
+		r.enter("bgpd", delay)
+		for i := range 60 {
+			frrApply(t, f, frrThree(driver.Announced, false)...)
+			r.ask("bgpd", "configure terminal", "no route-map KEEPCAST-ANNOUNCED", "end")
+			frrApply(t, f, frrThree(driver.Announced, i%2 == 0)...)
+			frrApply(t, f)
+		}
+	}
+}
+
 func TestBGPAncillary(t *testing.T) {
 	const head, line = "--- qmem libfrr ---\nBuffer : 5 24 120 5 120\n--- qmem bgpd ---\nBGP instance : 1 12496 12496 1 12496\n", "BGP ancillary route info      :        "
 	for text, want := range map[string]bool{
