@@ -1,0 +1,89 @@
+package drivertest
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+// walks checks that a walk over random states leads where one Apply of the last of them
+// leads on a fresh daemon.
+func walks(t *testing.T, open func(*testing.T) *host) {
+	for _, seed := range seeds(t) {
+		t.Run(fmt.Sprint("KEEPCAST_SEED=", seed), func(t *testing.T) {
+			var last driver.State
+			var there []string
+			if !t.Run("step by step", func(t *testing.T) {
+				h := open(t)
+				last = h.walk(rand.New(rand.NewPCG(seed, 0)))
+				there = h.Dump()
+			}) {
+				return
+			}
+			t.Run("at once", func(t *testing.T) {
+				h := open(t)
+				h.apply(last)
+				h.announces(last)
+				h.dumps(there)
+			})
+		})
+	}
+}
+
+// seeds returns that of the environment, or else one that is always the same, and one that
+// never is.
+func seeds(t *testing.T) []uint64 {
+	t.Helper()
+	given := os.Getenv("KEEPCAST_SEED")
+	if given == "" {
+		return []uint64{8, rand.Uint64()} // on the way of 8 a daemon forgets all twice in a row
+	}
+	seed, err := strconv.ParseUint(given, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []uint64{seed}
+}
+
+// walk applies random states, some twice, with drivers that start anew and somebody else's
+// changes on the way. It returns the last state.
+func (h *host) walk(rnd *rand.Rand) driver.State {
+	h.t.Helper()
+	var log []string
+	defer func() {
+		if h.t.Failed() {
+			h.t.Log("walked\n" + strings.Join(log, "\n"))
+		}
+	}()
+	s := h.random(rnd)
+	for n := range h.steps() {
+		if n > 0 && rnd.IntN(4) == 0 {
+			log = append(log, "a new keepcast")
+			h.restart()
+		}
+		if n > 0 && h.Disturb != nil && rnd.IntN(2) == 0 {
+			log = append(log, "somebody else: "+h.Disturb(rnd))
+		}
+		if rnd.IntN(3) > 0 {
+			s = h.random(rnd)
+		}
+		log = append(log, "apply "+words(s))
+		h.apply(s)
+		h.inSync(s)
+	}
+	return s
+}
+
+// steps returns how long the walk is.
+func (h *host) steps() int {
+	if n, err := strconv.Atoi(os.Getenv("KEEPCAST_STEPS")); err == nil && n > 0 {
+		return n
+	}
+	return cmp.Or(h.Steps, 40)
+}
