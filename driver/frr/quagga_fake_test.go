@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,12 +20,13 @@ type fakeQuagga struct {
 
 	mu       sync.Mutex
 	locked   *quaggaSession
-	blocks   map[string][]string // header of a block: its lines
-	family6  []string            // lines of address-family ipv6
-	lists    []string            // prefix-list lines
-	shown    map[string]string   // answers to show commands
-	commands []string            // all that were no questions
-	looks    int                 // how often the configuration was shown
+	blocks   map[string][]string      // header of a block: its lines
+	family6  []string                 // lines of address-family ipv6
+	lists    []string                 // prefix-list lines
+	shown    map[string]string        // answers to show commands
+	table    func(config) quaggaTable // what it announces; nil: whatever shown says
+	commands []string                 // all that were no questions
+	looks    int                      // how often the configuration was shown
 }
 
 // quaggaSession is one vty session.
@@ -105,6 +105,9 @@ func (f *fakeQuagga) say(s *quaggaSession, command string) (string, byte) {
 		if command == "show running-config" {
 			f.looks++
 			return f.running(), 0
+		}
+		if f.table != nil {
+			return f.table(parseQuagga(f.running())).answer(command), 0
 		}
 		return f.shown[command], 0
 	}
@@ -254,43 +257,4 @@ func (f *fakeQuagga) taken() []string {
 	out := f.commands
 	f.commands = nil
 	return out
-}
-
-// passes tells, as bgpd would, whether a route-map lets a prefix pass, and with
-// which set lines.
-func (f *fakeQuagga) passes(routeMap, prefix string) string {
-	f.mu.Lock()
-	c := parseQuagga(f.running())
-	f.mu.Unlock()
-	for _, k := range sortedKeys(c.entries) {
-		if k.kind != "route-map" || k.name != routeMap {
-			continue
-		}
-		matched, sets := true, []string{"permit"}
-		for _, line := range c.entries[k].lines {
-			words := strings.Fields(line)
-			if words[0] == "match" {
-				matched = matched && c.inList(words[len(words)-1], netip.MustParsePrefix(prefix))
-			} else {
-				sets = append(sets, line)
-			}
-		}
-		if matched {
-			return strings.Join(sets, ", ")
-		}
-	}
-	return "deny"
-}
-
-// parseQuagga reads a running configuration of Quagga.
-func parseQuagga(text string) config { return parseRunning(readQuagga(text)) }
-
-// inList tells whether a prefix-list permits p.
-func (c config) inList(name string, p netip.Prefix) bool {
-	for _, k := range sortedKeys(c.entries) {
-		if action, value, _ := strings.Cut(c.entries[k].head, " "); k.kind != "route-map" && k.name == name && (value == p.String() || value == "any") {
-			return action == "permit"
-		}
-	}
-	return false
 }
