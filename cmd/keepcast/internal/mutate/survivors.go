@@ -122,7 +122,7 @@ func judge(o options, l listed, mutants []*mutant, list []survivor, conditions b
 	for _, m := range mutants {
 		there[m.key] = there[m.key] || m.state != leftOut
 		alive[m.key] = alive[m.key] || m.state.alive()
-		waiting[m.key] = waiting[m.key] || m.state == notRun
+		waiting[m.key] = waiting[m.key] || m.state == notRun || m.state == timedOut // a busy machine is no proof
 	}
 	for _, s := range list {
 		switch {

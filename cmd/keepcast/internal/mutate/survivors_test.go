@@ -85,6 +85,7 @@ func TestJudge(t *testing.T) {
 		},
 		{name: "not covered, listed", mutants: of(theKey, notCovered), listed: []key{theKey}, opts: options{covered: true}},
 		{name: "killed, listed", mutants: of(theKey, killed), listed: []key{theKey}, want: []string{"l.txt:7: killed now, take the line out: f: call dropped: g()"}},
+		{name: "timed out, listed", mutants: of(theKey, timedOut), listed: []key{theKey}},
 		{name: "not run, listed", mutants: of(theKey, killed, notRun), listed: []key{theKey}},
 		{name: "left out, listed", mutants: of(theKey, leftOut), listed: []key{theKey}, want: []string{"l.txt:7: no such mutant any more, take the line out: f: call dropped: g()"}},
 		{name: "of a tool that did not run", listed: []key{theirs}},
