@@ -73,13 +73,13 @@ fuzz: ## fuzz every parser for 20 s each
 # What decides has to be tested harder than the rest. -conditions makes the mutants of
 # gremlins, too; CONDITIONS="-gremlins PROGRAM" has gremlins itself make them, which
 # takes longer and finds less. MUTATE_FLAGS, such as "-sample 50", go to each run.
-MUTATE = $(GO) run ./cmd/keepcast/internal/mutate -survivors cmd/keepcast/internal/mutate/survivors -covered $(MUTATE_FLAGS)
+MUTATE = $(GO) run ./cmd/keepcast/internal/mutate -survivors cmd/keepcast/internal/mutate/survivors $(MUTATE_FLAGS)
 CONDITIONS ?= -conditions
 
 .PHONY: mutate
 mutate: ## break what decides in many small ways, and see that its tests notice
 	@failed=0; in=./cmd/keepcast/internal; \
-	$(MUTATE) $(CONDITIONS) -min 90 $$in/engine $$in/reconcile || failed=1; \
+	$(MUTATE) $(CONDITIONS) -covered -min 90 $$in/engine $$in/reconcile || failed=1; \
 	$(MUTATE) $(CONDITIONS) -min 80 $$in/config $$in/control ./cmd/keepcast || failed=1; \
 	exit $$failed
 
