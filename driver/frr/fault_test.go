@@ -27,7 +27,7 @@ func TestFRRRealRestart(t *testing.T) {
 	defer f.Close()
 	r.addr("add", frr4)
 	frrApply(t, f, frrRouteOf(frr4, driver.Announced, false))
-	frrSees(t, f, frr4)
+	frrObserves(t, f, frr4)
 
 	proxy := newFRRProxy(t, r.dir, "bgpd")
 	watch := testFRR(proxy.dir, "bgpd")
@@ -41,7 +41,7 @@ func TestFRRRealRestart(t *testing.T) {
 	})
 	defer wg.Wait()
 	defer cancel()
-	frrUntil(t, "the watch looks", func() bool { return proxy.looked() > 0 })
+	frrUntil(t, "the watch asks", func() bool { return proxy.questions() > 0 })
 
 	r.stop("bgpd")
 	frrUntil(t, "told that bgpd is gone", func() bool { return told.Load() > 0 })
@@ -69,7 +69,7 @@ func TestFRRRealRestart(t *testing.T) {
 	told.Store(0)
 	frrUntil(t, "told again, for frr.conf comes after the start", func() bool { return told.Load() > 0 })
 	frrApply(t, f, frrRouteOf(frr4, driver.Announced, true))
-	frrSees(t, f, frr4+"!")
+	frrObserves(t, f, frr4+"!")
 }
 
 // What the operator has not configured is said in words.
@@ -153,7 +153,7 @@ func TestFRRRealDenies(t *testing.T) {
 	f := testFRR(r.dir, "ospfd", "ospf6d", "isisd")
 	defer f.Close()
 	frrApply(t, f, frrRouteOf(frr4, driver.Announced, false), frrRouteOf(frr6, driver.Announced, false))
-	frrSees(t, f, frr4, frr6)
+	frrObserves(t, f, frr4, frr6)
 	r.ask("ospfd", "configure terminal", "no ip prefix-list KEEPCAST", "end")
 	r.ask("isisd", "configure terminal", "no ip prefix-list KEEPCAST", "end")
 	r.ask("ospf6d", "configure terminal", "no ipv6 prefix-list KEEPCAST6", "end")
@@ -172,7 +172,7 @@ func TestFRRRealDenies(t *testing.T) {
 	}
 	// And Apply makes it good.
 	frrApply(t, f, frrRouteOf(frr4, driver.Announced, false), frrRouteOf(frr6, driver.Announced, false))
-	frrSees(t, f, frr4, frr6)
+	frrObserves(t, f, frr4, frr6)
 }
 
 // bgpd shows that it does not look for a route in all its profiles, also where the

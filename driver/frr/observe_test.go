@@ -23,12 +23,12 @@ func TestFRRTogether(t *testing.T) {
 	silent, down := errors.New("ospfd: no answer"), fmt.Errorf("ospfd %w", driver.ErrNotRunning)
 	bgpd, ospfd := frrSpec("bgpd"), frrSpec("ospfd")
 	for name, tc := range map[string]struct {
-		asked  driver.Presence
-		bgpd   observation
-		ospfd  observation
-		err    error // of ospfd
-		seen   bool
-		unsure bool
+		asked    driver.Presence
+		bgpd     observation
+		ospfd    observation
+		err      error // of ospfd
+		observed bool
+		unsure   bool
 	}{
 		"both have it":                      {driver.Announced, has, has, nil, true, false},
 		"one has it, wanted":                {driver.Announced, has, hasNot, nil, false, false},
@@ -40,21 +40,21 @@ func TestFRRTogether(t *testing.T) {
 		"one is down, wanted":               {driver.Announced, has, hasNot, down, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			looks := newObservations(2)
-			err := errors.Join(looks.add(0, bgpd, tc.bgpd, nil), looks.add(1, ospfd, tc.ospfd, tc.err))
-			seen, err := looks.together(frrState(frrRouteOf(frr4, tc.asked, false)), err)
-			if got := len(seen.Routes) > 0; got != tc.seen || seen.Neighbors == nil {
-				t.Errorf("seen %+v", seen)
+			observations := newObservations(2)
+			err := errors.Join(observations.add(0, bgpd, tc.bgpd, nil), observations.add(1, ospfd, tc.ospfd, tc.err))
+			observed, err := observations.together(frrState(frrRouteOf(frr4, tc.asked, false)), err)
+			if got := len(observed.Routes) > 0; got != tc.observed || observed.Neighbors == nil {
+				t.Errorf("observed %+v", observed)
 			}
 			if unsure := err != nil && !errors.Is(err, driver.ErrNotRunning); unsure != tc.unsure || (err == nil) != (tc.err == nil) {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
-	looks := newObservations(2)
-	err := errors.Join(looks.add(0, bgpd, hasNot, down), looks.add(1, ospfd, hasNot, silent))
-	if seen, err := looks.together(driver.State{}, err); errors.Is(err, driver.ErrNotRunning) || !errors.Is(err, silent) || seen.Neighbors != nil {
-		t.Errorf("one down, one silent: %+v, %v", seen, err)
+	observations := newObservations(2)
+	err := errors.Join(observations.add(0, bgpd, hasNot, down), observations.add(1, ospfd, hasNot, silent))
+	if observed, err := observations.together(driver.State{}, err); errors.Is(err, driver.ErrNotRunning) || !errors.Is(err, silent) || observed.Neighbors != nil {
+		t.Errorf("one down, one silent: %+v, %v", observed, err)
 	}
 }
 
@@ -68,8 +68,8 @@ func TestQuaggaObservePartly(t *testing.T) {
 	_ = q.Apply(t.Context(), driver.State{Interface: "anycast0", Routes: []driver.Route{quaggaRouteOf(frr4, driver.Announced, driver.Attributes{})}}) // ospfd is not there
 	q.asked = driver.State{Interface: "anycast0", Routes: []driver.Route{quaggaRouteOf(frr4, driver.Delivered, driver.Attributes{})}}
 	want := []string{frr4 + ": 10.0.0.1, fd99::2"}
-	seen, err := q.Observe(t.Context())
-	if d := cmp.Diff(want, frrExports(seen)); d != "" || !errors.Is(err, driver.ErrNotRunning) || !errors.Is(err, syscall.ENOENT) {
+	observed, err := q.Observe(t.Context())
+	if d := cmp.Diff(want, frrExports(observed)); d != "" || !errors.Is(err, driver.ErrNotRunning) || !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("ospfd is down (-want +got):\n%s%v", d, err)
 	}
 	l, err := net.Listen("unix", filepath.Join(dir, "ospfd.vty")) // accepts nobody
@@ -78,8 +78,8 @@ func TestQuaggaObservePartly(t *testing.T) {
 	}
 	defer l.Close()
 	q.daemons()[1].vty.Timeout = 100 * time.Millisecond
-	seen, err = q.Observe(t.Context())
-	if d := cmp.Diff(want, frrExports(seen)); d != "" || err == nil || errors.Is(err, driver.ErrNotRunning) {
+	observed, err = q.Observe(t.Context())
+	if d := cmp.Diff(want, frrExports(observed)); d != "" || err == nil || errors.Is(err, driver.ErrNotRunning) {
 		t.Errorf("ospfd hangs (-want +got):\n%s%v", d, err)
 	}
 }

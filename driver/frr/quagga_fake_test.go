@@ -26,7 +26,7 @@ type fakeQuagga struct {
 	shown    map[string]string        // answers to show commands
 	table    func(config) quaggaTable // what it announces; nil: whatever shown says
 	commands []string                 // all that were no questions
-	looks    int                      // how often the configuration was shown
+	asked    int                      // how often the configuration was shown
 }
 
 // quaggaSession is one vty session.
@@ -103,7 +103,7 @@ func (f *fakeQuagga) say(s *quaggaSession, command string) (string, byte) {
 	words := strings.Fields(command)
 	if words[0] == "show" {
 		if command == "show running-config" {
-			f.looks++
+			f.asked++
 			return f.running(), 0
 		}
 		if f.table != nil {

@@ -91,7 +91,7 @@ func TestQuaggaBGP(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", what, d)
 		}
 	}
-	looked := func() bool {
+	redone := func() bool {
 		return slices.ContainsFunc(bgpd.taken(), func(c string) bool {
 			return strings.HasPrefix(c, "clear") || strings.Contains(c, "redistribute")
 		})
@@ -101,8 +101,8 @@ func TestQuaggaBGP(t *testing.T) {
 		"KEEPCAST " + frr4: "permit", "KEEPCAST6 " + frr6: "permit", "KEEPCAST-EBGP " + frr4: "permit", "KEEPCAST6-OUT " + frr6: "permit",
 		"KEEPCAST 192.0.2.9/32": "deny", "KEEPCAST-EBGP 192.0.2.9/32": "deny", "KEEPCAST 10.0.0.0/24": "deny",
 	})
-	if looked() {
-		t.Error("bgpd had to look again for an address that is not on the host")
+	if redone() {
+		t.Error("bgpd had to redistribute again for an address that is not on the host")
 	}
 	quaggaApply(t, q, quaggaRouteOf(frr4, driver.Announced, quaggaWorse), quaggaRouteOf(frr6, driver.Announced, quaggaOther), quaggaRouteOf("192.0.2.9/32", driver.Delivered, driver.Attributes{}))
 	has("degraded", map[string]string{
@@ -130,7 +130,7 @@ func TestQuaggaBGP(t *testing.T) {
 }
 
 // What changes for a prefix that is on the host has to be looked at.
-func TestQuaggaBGPLooks(t *testing.T) {
+func TestQuaggaBGPObserve(t *testing.T) {
 	dir := t.TempDir()
 	bgpd := newFakeQuagga(t, dir, "bgpd", "router bgp 65001", quaggaBGPd...)
 	q := testQuagga(dir, "bgpd")
@@ -218,7 +218,7 @@ func TestQuaggaOSPF(t *testing.T) {
 		return []driver.Route{quaggaRouteOf(quaggaThere, driver.Announced, a), quaggaRouteOf(frr6, driver.Announced, driver.Attributes{})}
 	}
 	again := []string{"configure terminal", "router ospf", "redistribute connected metric-type 1 route-map KEEPCAST"}
-	looked := func(what string, want bool) {
+	redone := func(what string, want bool) {
 		t.Helper()
 		sent := ospfd.taken()
 		if got := len(sent) >= 3 && slices.Equal(sent[len(sent)-3:], again); got != want {
@@ -226,17 +226,17 @@ func TestQuaggaOSPF(t *testing.T) {
 		}
 	}
 	quaggaApply(t, q, there(driver.Attributes{})...)
-	looked("announced", true)
+	redone("announced", true)
 	quaggaApply(t, q, there(driver.Attributes{})...)
-	looked("no LSA came of it", true)
+	redone("no LSA came of it", true)
 	ospfd.show("show ip ospf database external self-originate", quaggaLSA(60, "127.0.0.0", 8))
 	quaggaApply(t, q, there(driver.Attributes{})...)
-	looked("the LSA is there", false)
+	redone("the LSA is there", false)
 	ospfd.show("show ip ospf database external self-originate", quaggaLSA(3600, "127.0.0.0", 8))
 	quaggaApply(t, q, there(driver.Attributes{})...)
-	looked("the LSA is on its way out", true)
+	redone("the LSA is on its way out", true)
 	quaggaApply(t, q, there(quaggaWorse)...)
-	looked("degraded", true)
+	redone("degraded", true)
 	if got := ospfd.passes("KEEPCAST", quaggaThere); got != "permit, set metric 20000" {
 		t.Error(got)
 	}

@@ -35,7 +35,7 @@ func frrLife(t *testing.T) (*realFRR, *FRR, *frrProxy, func(sees ...string)) {
 	}
 	return r, f, proxy, func(sees ...string) {
 		t.Helper()
-		frrSees(t, f, sees...)
+		frrObserves(t, f, sees...)
 		for _, d := range frrAll {
 			if diff := cmp.Diff(before[d], r.operators(d)); diff != "" {
 				t.Errorf("%s: the operator's lines changed (-before +now):\n%s", d, diff)
@@ -113,7 +113,7 @@ func TestFRRRealDegraded(t *testing.T) {
 	}
 	fresh := testFRR(proxy.dir, frrAll...)
 	defer fresh.Close()
-	frrSees(t, fresh, frr4+"!", "203.0.113.0/24", frr6+"!") // adopts what is there, before any Apply
+	frrObserves(t, fresh, frr4+"!", "203.0.113.0/24", frr6+"!") // adopts what is there, before any Apply
 	frrApply(t, fresh, frrThree(driver.Announced, true)...)
 	want := []string{
 		"configure terminal", "router isis A", "no redistribute ipv4 connected level-2 metric 20 route-map KEEPCAST", "redistribute ipv4 connected level-2 metric 20 route-map KEEPCAST",
@@ -140,7 +140,7 @@ func TestFRRRealSavedByOperator(t *testing.T) {
 	r.addr("add", frr6+" nodad")
 	routes := []driver.Route{frrRouteOf(frr4, driver.Announced, false), frrRouteOf(frr6, driver.Announced, false)}
 	frrApply(t, f, routes...)
-	frrSees(t, f, frr4, frr6)
+	frrObserves(t, f, frr4, frr6)
 	saved, err := f.Render(frrState(routes...))
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func TestFRRRealSavedByOperator(t *testing.T) {
 	r.load("isisd")
 	r.enter("isisd", string(saved))
 	frrApply(t, f, routes...)
-	frrSees(t, f, frr4, frr6)
+	frrObserves(t, f, frr4, frr6)
 }
 
 // The set of addresses changes: entries move in the lists, and nothing stale stays.

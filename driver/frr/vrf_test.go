@@ -167,7 +167,7 @@ func TestFRRRealVRF(t *testing.T) {
 	const own, ours = `"red" ` + frr4, " route-map KEEPCAST-ANNOUNCED" // own: the operator's
 	here, there := frrRouteOf(frr4, driver.Announced, false), inRed(frrRouteOf(red4, driver.Announced, false))
 	check(`"" `+frr4+ours+`, `+own+`, "red" `+red4+ours, here, there)
-	frrSees(t, f, frr4, red4)
+	frrObserves(t, f, frr4, red4)
 	seen, err := f.Observe(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func TestFRRRealVRF(t *testing.T) {
 	defer g.Close()
 	frrInRed(g)
 	frrApply(t, g, there)
-	frrSees(t, g) // there is no such interface
+	frrObserves(t, g) // there is no such interface
 	for _, f := range g.Examine(t.Context(), frrState(there)) {
 		if f.Level == driver.LevelError && f.Name != "no-neighbor" || f.Name == "no-neighbor" && !strings.HasSuffix(f.Subject, " in VRF red") {
 			t.Errorf("%s %s: %v", f.Level, f.Name, f)

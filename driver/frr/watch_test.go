@@ -127,13 +127,13 @@ func TestFRRRealTakenAway(t *testing.T) {
 			})
 			defer wg.Wait()
 			defer cancel()
-			// What changes before the watch has looked is no news to it.
-			frrUntil(t, "the watch looks", func() bool { return proxy.looked() > 0 })
+			// What changes before the watch has asked is no news to it.
+			frrUntil(t, "the watch asks", func() bool { return proxy.questions() > 0 })
 			for range 2 {
 				r.ask(r.configuredBy(daemon), slices.Concat([]string{"configure terminal"}, lines, []string{"end"})...)
 				frrUntil(t, "all is back", func() bool { return ownLines(r.ask(r.configuredBy(daemon), "show running-config")) == before })
-				seen := proxy.looked()
-				frrUntil(t, "the watch has seen it", func() bool { return proxy.looked() > seen })
+				before := proxy.questions()
+				frrUntil(t, "the watch has asked again", func() bool { return proxy.questions() > before })
 			}
 		})
 	}
@@ -155,18 +155,18 @@ func TestQuaggaTakenAway(t *testing.T) {
 	})
 	defer wg.Wait()
 	defer cancel()
-	looked := func(more int) {
+	asked := func(more int) {
 		t.Helper()
-		before := ospfd.looked()
-		frrUntil(t, "looks", func() bool { return ospfd.looked() >= before+more })
+		before := ospfd.questions()
+		frrUntil(t, "asks", func() bool { return ospfd.questions() >= before+more })
 	}
-	looked(1)
+	asked(1)
 	ospfd.take()
 	frrUntil(t, "the lists are back", func() bool { return ospfd.passes("KEEPCAST", frr4) == "permit" && told.Load() > 0 })
-	looked(4) // Apply looks twice itself, and its change may be one more piece of news
+	asked(4) // Apply asks twice itself, and its change may be one more piece of news
 	told.Store(0)
 	ospfd.taken()
-	looked(3)
+	asked(3)
 	if sent := ospfd.taken(); told.Load() != 0 || len(sent) > 0 {
 		t.Errorf("nothing changed any more: told %d times, sent %q", told.Load(), sent)
 	}
@@ -179,8 +179,8 @@ func (f *fakeQuagga) take() {
 	f.lists = nil
 }
 
-func (f *fakeQuagga) looked() int {
+func (f *fakeQuagga) questions() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.looks
+	return f.asked
 }

@@ -136,7 +136,7 @@ func (k *Kernel) Grow(ctx context.Context, desired driver.State) error {
 			return nil // no service has this interface any more
 		}
 		// A link that was down has lost its IPv6 addresses, but its IPv4 ones are
-		// as they were: what look saw still holds.
+		// as they were: what was observed still holds.
 		if err := v.ensureLink(); err != nil {
 			return err
 		}

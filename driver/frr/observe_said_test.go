@@ -14,7 +14,7 @@ import (
 )
 
 // What is observed of daemons that say what real ones have said.
-func TestFRRLook(t *testing.T) {
+func TestFRRObserveSaid(t *testing.T) {
 	const list = "route-map KEEPCAST permit 20\n match ip address prefix-list KEEPCAST\nexit\nip prefix-list KEEPCAST seq 5 permit 192.0.2.53/32\n"
 	for name, tc := range map[string]struct {
 		daemon            string

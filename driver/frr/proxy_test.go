@@ -38,8 +38,8 @@ func frrUntil(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// frrSees waits until exactly these are observed; a degraded one is written "P!".
-func frrSees(t *testing.T, f *FRR, want ...string) {
+// frrObserves waits until exactly these are observed; a degraded one is written "P!".
+func frrObserves(t *testing.T, f *FRR, want ...string) {
 	t.Helper()
 	last := ""
 	t.Cleanup(func() {
@@ -76,7 +76,7 @@ type frrProxy struct {
 	dir   string
 	mu    sync.Mutex
 	conns []*[]string // what each connection was told
-	looks int         // how often one asked what runs
+	asked int         // how often one asked what runs
 }
 
 func newFRRProxy(t *testing.T, to string, daemons ...string) *frrProxy {
@@ -123,7 +123,7 @@ func (p *frrProxy) pass(front, back net.Conn) {
 		c = strings.TrimSuffix(c, "\x00")
 		p.mu.Lock()
 		if c == "show running-config" {
-			p.looks++
+			p.asked++
 		} else if !strings.HasPrefix(c, "show ") && c != "enable" && c != "end" {
 			noted = append(noted, c)
 		}
@@ -134,10 +134,10 @@ func (p *frrProxy) pass(front, back net.Conn) {
 	}
 }
 
-func (p *frrProxy) looked() int {
+func (p *frrProxy) questions() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.looks
+	return p.asked
 }
 
 // taken returns the commands noted since the last call, those of each connection
