@@ -136,11 +136,10 @@ var ErrNotRunning = errors.New("is not running")
 
 // Driver keeps one routing daemon, or the kernel, in sync.
 type Driver interface {
-	// Observe returns what the kernel or the daemon has, by asking it, never by
-	// remembering: of the routes it was last asked to apply, those it has have
-	// Presence Announced, and name the neighbors that they are exported to. With an
-	// error the state is what could be learnt: of a route that is not in it nothing is
-	// known, unless the error is ErrNotRunning.
+	// Observe asks the kernel or the daemon, and remembers nothing. The state has, of the
+	// routes last applied, those that are there now, as Announced, with the neighbors that
+	// they are exported to. With an error a route that is missing is unknown, unless the
+	// error is ErrNotRunning: then it is not there.
 	Observe(ctx context.Context) (State, error)
 	// Apply brings the daemon in sync with desired. It is idempotent, does nothing
 	// where nothing is to be done, and returns nil only once desired is in force. It
@@ -171,8 +170,8 @@ type Watcher interface {
 type Renderer interface {
 	// Render returns the snippet for a state, byte for byte as Apply would write it.
 	Render(desired State) ([]byte, error)
-	// Loadable says why Apply could not load a snippet. It has to have a form of
-	// keepcast's own, which a template of the operator's may miss.
+	// Loadable returns an error if Apply would refuse the snippet, for example because
+	// the operator's template left out a line that keepcast needs.
 	Loadable(snippet []byte) error
 }
 
@@ -188,8 +187,8 @@ type Examiner interface {
 	// Examine returns what is found about the daemon for the routes of desired, also
 	// that it can't be reached: versions, permissions, whether the gate is used, timers
 	// that slow failover down. Desired names all that is to be announced once every
-	// service is up. Whether the configuration of the daemon lets a route out is looked
-	// at for each route, what became of it only for those that are there.
+	// service is up. Examine checks the daemon's configuration for every route, and what
+	// became of a route only for those that are announced now.
 	Examine(ctx context.Context, desired State) []Finding
 	// Places returns what the driver needs of the host's files.
 	Places() Places

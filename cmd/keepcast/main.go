@@ -18,8 +18,8 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
 )
 
-// The exit codes. They are documented in docs/reference/exit-codes of the
-// command line reference (see exitCodes).
+// The exit codes. docs/reference/commands.md and the manual page show
+// exitCodes.
 const (
 	exitOK         = 0
 	exitFailed     = 1

@@ -54,9 +54,9 @@ type Driver struct {
 }
 
 // futileLoad is a configure that was carried out, but did not bring the desired
-// snippet in force. It is not done again until one of the two is another: each
-// configure reloads whatever the operator's files hold, and undoes what birdc
-// disabled.
+// snippet in force. It is repeated only when the desired or the running snippet
+// changes: each configure reloads whatever the operator's files hold, and undoes what
+// birdc disabled.
 type futileLoad struct{ desired, running string }
 
 // Open implements driver.Opener.
@@ -126,9 +126,9 @@ func (b *Driver) Apply(ctx context.Context, desired driver.State) error {
 	return b.verify(ctx, atOnce)
 }
 
-// verify asks whether the snippet that was last put in place is in force. Only where
-// BIRD loaded its configuration at once is it the configuration's fault that it is
-// not: one that had to wait may have been undone.
+// verify asks whether the snippet that was last put in place is in force. If BIRD
+// had to wait before it loaded the configuration, somebody may have undone that since:
+// then the configuration is not to blame.
 func (b *Driver) verify(ctx context.Context, atOnce bool) error {
 	running, err := b.running(ctx)
 	switch {

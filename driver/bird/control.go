@@ -100,8 +100,8 @@ type control struct {
 	in      *bufio.Reader
 }
 
-// ask sends one command and returns the reply. A refusal is a *birdError beside
-// the reply. All commands that keepcast uses may be sent twice, so one that met
+// ask sends one command and returns the reply. A refusal is a *commandError
+// beside the reply. All commands that keepcast uses may be sent twice, so one that met
 // a connection that BIRD had left is sent again over a new one.
 func (c *control) ask(ctx context.Context, command string) (reply, error) {
 	kept := c.conn != nil
@@ -118,8 +118,8 @@ func (c *control) ask(ctx context.Context, command string) (reply, error) {
 	return r, nil
 }
 
-// exchange is ask without the second try. After an error there is no telling
-// whose the next bytes would be, so the connection is given up.
+// exchange is ask without the second try. After an error the next
+// bytes may still belong to this command, so the connection is given up.
 func (c *control) exchange(ctx context.Context, command string) (r reply, err error) {
 	late := fmt.Errorf("no answer within %s: %w", c.timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, late)

@@ -33,7 +33,7 @@ func (b *Driver) Examine(ctx context.Context, desired driver.State) []driver.Fin
 	out := findVersion(strings.TrimPrefix(status.text(codeBanner), "BIRD "))
 	out = append(out, probe.configuration(ctx, desired, status)...)
 	out = append(out, probe.readable()...)
-	// What runs is taken for what is desired: only the daemon that decides knows better.
+	// Doctor has no desired snippet: the running one counts as desired.
 	if probe.state, err = probe.running(ctx); err == nil {
 		var more []driver.Finding
 		more, err = probe.examine(ctx)

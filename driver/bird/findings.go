@@ -144,7 +144,7 @@ func chosenProtocol(r reply) string {
 	return ""
 }
 
-// notOriginated says that nobody originates a network that is only gated.
+// notOriginated says that nobody originates one of a service's prefixes.
 func (b *Driver) notOriginated(ctx context.Context, p netip.Prefix) (driver.Finding, error) {
 	family, table := "ipv4", "keepcast4"
 	if p.Addr().Is6() {
@@ -161,8 +161,8 @@ func (b *Driver) notOriginated(ctx context.Context, p netip.Prefix) (driver.Find
 	}, nil
 }
 
-// notExported says which prefixes are in BIRD and yet sent to nobody, other than for
-// desired of a neighbor that is up.
+// notExported says which prefixes are in BIRD and yet sent to nobody, although a
+// neighbor that takes them is up.
 func (b *Driver) notExported(observed driver.State) []driver.Finding {
 	var out []driver.Finding
 	used := false
@@ -190,8 +190,8 @@ func (b *Driver) notExported(observed driver.State) []driver.Finding {
 	return []driver.Finding{b.unused(out[0].Text)}
 }
 
-// unused says that nothing at all is announced, for a reason which is that of the
-// first prefix.
+// unused says that nothing at all is announced. The reason given is that of the first
+// prefix.
 func (b *Driver) unused(text string) driver.Finding {
 	return driver.Finding{
 		Name: "gate-unused", Level: driver.LevelError, Subject: "bird", Fix: b.exportFix(),

@@ -63,8 +63,8 @@ func (n neighbor) bgp(p protocol) neighbor {
 	return n
 }
 
-// igp returns the neighbors of a protocol that finds them by itself. One without
-// any stands for those that should be there.
+// igp returns the neighbors of a protocol that finds them by itself. If there is
+// none, like stands for those that should be there, as one that is down.
 func (b *Driver) igp(ctx context.Context, p protocol, like neighbor) ([]neighbor, error) {
 	if like.off {
 		like.Detail = "disabled"

@@ -103,13 +103,13 @@ func mainTable(p netip.Prefix) string {
 	return "master6"
 }
 
-// routes returns the prefixes, of those that which selects, that came through
-// the gate.
+// routes returns the prefixes that came through the gate, of those that "show route" lists
+// with the words of which.
 func (b *Driver) routes(ctx context.Context, which string) ([]netip.Prefix, error) {
 	return b.show(ctx, which+" where defined("+announcedMark+")")
 }
 
-// show returns the prefixes that which selects.
+// show returns the prefixes that "show route" lists with the words of which.
 func (b *Driver) show(ctx context.Context, which string) ([]netip.Prefix, error) {
 	r, err := b.ask(ctx, "show route "+which)
 	if refusalCode(err) == codeNoRoute {

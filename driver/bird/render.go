@@ -56,8 +56,8 @@ func ownProtocols(desired driver.State) []string {
 }
 
 // group is the announced routes of one family that have the same attributes.
-// BIRD takes both families in one filter, but not in one set, and no set that is
-// empty (before 2.0.11), so there is none without routes.
+// BIRD allows no set of both families and, before 2.0.11, no empty set. So a group
+// has one family, and at least one route.
 type group struct {
 	driver.Attributes                 // of all its routes
 	RIP               uint32          `doc:"The metric in the scale of RIP."`
@@ -101,8 +101,8 @@ func (b *Driver) render(desired driver.State) (text []byte, state string, err er
 	return text, s.State, nil
 }
 
-// nameable reports whether BIRD's configuration can have that name in quotes of
-// either kind: those of a text, where * and ? match others, and of a symbol.
+// nameable reports whether bird.conf can have the name both as a string, in which *
+// and ? would be wildcards, and as a quoted symbol.
 func nameable(name string) bool {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 	return name != "" && strings.Trim(name, letters+"_-.:") == ""

@@ -78,7 +78,7 @@ type config struct {
 	called       map[string]bool     // route-maps of keepcast that one of the operator's calls
 	isis         map[string][]string // interface: address families ("ip", "ipv6") that IS-IS runs there
 	delay        string              // the operator's route-map delay-timer in BGP, in seconds, "" without one
-	cutShort     bool                // what runs is not that: a keepcast died before it was back
+	cutShort     bool                // another value runs: a keepcast died before it put this one back
 }
 
 // parseRunning reads what `show running-config` of one daemon prints.

@@ -20,9 +20,9 @@ func (s step) String() string {
 	return strings.Join(slices.Concat(s.blocks, s.lines[:min(1, len(s.lines))]), " / ")
 }
 
-// diff returns the steps that bring a daemon from what runs to what is desired. Of the
-// network lines those are keepcast's that name a route-map of it, or a prefix that it
-// manages in that VRF.
+// diff returns the steps that bring a daemon from what runs to what is desired. A network
+// line is keepcast's if it names one of its route-maps, or a prefix that it manages in
+// that VRF.
 //
 // At no point between two commands is more permitted than before and after: what is
 // missing denies.

@@ -38,9 +38,10 @@ func enteredAgain() effect {
 	return effect{due: changedOnHost, carryOut: reenter(nothing)}
 }
 
-// takenOutAndIn takes the redistribute lines of isisd away and makes them again, which it
-// merges. Not for what is not on the host: it uses up the one LSP that lsp-gen-interval
-// allows in 30 s, for which the address would then have to wait.
+// takenOutAndIn removes the redistribute lines of isisd and makes them again. To enter them
+// once more is not enough: isisd merges them. A prefix that is not on the host needs
+// none of it, and would suffer: isisd makes one LSP in 30 s (lsp-gen-interval), and the
+// address would have to wait for the next.
 func takenOutAndIn() effect {
 	return effect{
 		due: func(ctx context.Context, d *daemon, run, section config, m managed) (bool, error) {
@@ -60,10 +61,10 @@ func takenOutAndIn() effect {
 	}
 }
 
-// prefixesAlone takes the redistribute lines of static routes away and makes them again,
-// in ospf6d, ripd and ripngd. That takes every route of the line from the neighbors, for
-// up to 5 s. So it is done if no other prefix suffers by it. For the rest, the address
-// decides.
+// prefixesAlone removes the redistribute lines of static routes and makes them again, in
+// ospf6d, ripd and ripngd. All routes of a line go from the neighbors with it, for up to
+// 5 s. So it is done only if none of the service's prefixes stays announced. Where there
+// is an address, its coming and going is enough.
 func prefixesAlone() effect {
 	return effect{
 		due: func(_ context.Context, _ *daemon, run, section config, m managed) (bool, error) {
@@ -82,7 +83,7 @@ func prefixesAlone() effect {
 	}
 }
 
-// changedOnHost tells whether anything changes for a prefix that is on the host, or in a
+// changedOnHost tells whether anything changes for a prefix that is on the host, or in any
 // route-map.
 func changedOnHost(_ context.Context, _ *daemon, run, section config, m managed) (bool, error) {
 	if len(editRouteMaps(run, section)) > 0 {
@@ -160,7 +161,7 @@ func leadsOut(name string) bool {
 	return strings.HasSuffix(name, "-EBGP") || strings.HasSuffix(name, "-OUT")
 }
 
-// treatedOtherwise tells whether the route-maps that which selects will do something
+// treatedOtherwise tells whether the route-maps for which which is true will do something
 // else with a prefix that is on the host.
 func treatedOtherwise(run, section config, m managed, which func(routeMap string) bool) bool {
 	before, after := run.treatments(which), section.treatments(which)
@@ -172,7 +173,8 @@ func treatedOtherwise(run, section config, m managed, which func(routeMap string
 	return false
 }
 
-// treatments writes down all that the route-maps that which selects do with each prefix.
+// treatments writes down all that the route-maps for which which is true do with each
+// prefix.
 func (c config) treatments(which func(routeMap string) bool) map[string]string {
 	permitted := map[string][]string{} // by list
 	for k, e := range c.entries {
@@ -229,10 +231,10 @@ func lostLSA(ctx context.Context, d *daemon, run, section config, m managed) (bo
 const delayMark = mark + "-DELAY-"
 
 // expireDelay returns the steps that make bgpd apply changed route-maps at once, also to
-// what it has announced already. It puts that off for the operator's delay-timer (5 s),
-// and does what it has put off when the timer is set to 0. With a timer of 0 it never
-// does it of itself: then an entry that changes nothing is made and taken away under
-// another timer.
+// what it has announced already. bgpd delays that for the operator's delay-timer (5 s).
+// When the timer is set to 0, bgpd does all that it has delayed. With an operator's timer
+// of 0 it never does so by itself. Then an entry that changes nothing is made and removed
+// under another timer.
 //
 // bgpd drops the rest of a write once keepcast is dead. So a list remembers the
 // operator's value until that is back, for the next keepcast to find.

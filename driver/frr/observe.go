@@ -63,9 +63,9 @@ func (os observations) add(i int, s spec, o observation, err error) error {
 	return err
 }
 
-// together makes one state of what the daemons told; err is why some did not. One that
-// does not run has nothing, so it is among the errors only if all the others answered:
-// else it would pass for the only one.
+// together makes one state of what the daemons told; err is why some did not. That a
+// daemon does not run is in the error only if all the others answered: the caller takes
+// such an error to mean that nothing else is unknown.
 func (os observations) together(asked driver.State, err error) (driver.State, error) {
 	state := os.state(asked)
 	if !slices.Contains(os.errs, nil) {

@@ -11,14 +11,15 @@ import (
 )
 
 const (
-	// diesOfUpdate is the first version of which it is known (10.3; 8.4 does not).
+	// diesOfUpdate is the first version that is taken to do so. 10.3 does, 8.4 does
+	// not; those between have not been tried.
 	diesOfUpdate = 9
-	// retakePoll is how often is looked whether a path is gone, which takes bgpd
-	// the 50 ms of its work queue.
+	// retakePoll is how often bgpd is asked whether a path is gone. Its work queue
+	// takes 50 ms for that.
 	retakePoll = 20 * time.Millisecond
 )
 
-// spare keeps bgpd alive: it would end of what is to be changed in two ways.
+// spare spares bgpd two changes that would crash it.
 func spare(ctx context.Context, d *daemon, run, section config) error {
 	if err := forget(ctx, d, run, section); err != nil {
 		return err
@@ -27,8 +28,9 @@ func spare(ctx context.Context, d *daemon, run, section config) error {
 }
 
 // forget keeps bgpd 8.4 alive when somebody has deleted a route-map that network lines
-// name. Until the delay-timer is over, they lead bgpd to where it was, and to enter them
-// again meanwhile corrupts its memory. So forget has the timer expire first.
+// name. Until the delay-timer is over, bgpd holds pointers to the deleted route-map. A
+// line that is entered again meanwhile corrupts its memory. So forget has the timer
+// expire first.
 func forget(ctx context.Context, d *daemon, run, section config) error {
 	there := run.routeMaps()
 	for _, bgp := range run.instances() {

@@ -20,8 +20,8 @@ type spec struct {
 	router       string // the word of its router block: "ospf"
 	instance     string // behind that word, where an instance has a name: "NAME"
 	redistribute string // the line in it, with FAMILY, SOURCE and GATE to be replaced; "" for none
-	filters      bool   // the operator's distribute-list filters what is sent, by the list of the gate
-	blind        bool   // as long as mgmtd does not configure it, route-maps can't match a prefix, so that it filters
+	filters      bool   // the operator's distribute-list filters what is sent, by the gate's list
+	blind        bool   // route-maps can't match a prefix before mgmtd configures it; the distribute-list does
 
 	// How the gate is loaded, and made to take effect.
 

@@ -23,9 +23,8 @@ const (
 	forever = min(math.MaxUint32, math.MaxInt)
 )
 
-// deliver makes the kernel serve addr without it being on the interface. It does
-// not look first: that the route is there already costs the kernel less to say
-// than a look, and changes nothing.
+// deliver makes the kernel serve addr without it being on the interface. To add
+// a route that is there already changes nothing, and is cheaper than to look first.
 func (v *view) deliver(addr netip.Addr) error {
 	return v.eachTable(addr, "adding", v.h.RouteAdd, unix.EEXIST)
 }

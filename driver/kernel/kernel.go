@@ -34,14 +34,13 @@ const (
 // Kernel puts the addresses on the interface and keeps what is withdrawn
 // delivered. It is no kind that a configuration names: every keepcast has one.
 //
-// The engine calls Shrink before the routing daemons are told, and Grow after,
-// so that there is never a moment when the wrong thing is announced. It
-// remembers nothing: each call asks the kernel first and then sends only the
-// changes that are needed.
+// The reconciler calls Shrink before the routing daemons are told, and Grow once
+// their gates are open, or after a limit. A Kernel remembers nothing: each call asks
+// the kernel first and then sends only the changes that are needed.
 type Kernel struct {
 	iface string
 	log   *slog.Logger
-	ns    netns.NsHandle // None: the namespace keepcast runs in
+	ns    netns.NsHandle // netns.None() is the namespace that keepcast runs in
 
 	mu     sync.Mutex
 	others []string // interfaces that routes named, now or before, beside iface
@@ -156,8 +155,8 @@ func (k *Kernel) Grow(ctx context.Context, desired driver.State) error {
 	})
 }
 
-// Remind has the kernel tell the routing daemons once more of the announced
-// addresses of desired, which change nothing by that. A burst of changes can
+// Remind makes the kernel send its messages about the announced addresses of desired
+// again. The addresses stay as they are. A burst of changes can
 // overflow the netlink socket of a daemon, which then looks at the interfaces
 // anew in a minute only (BIRD: scan time of protocol device).
 func (k *Kernel) Remind(ctx context.Context, desired driver.State) error {

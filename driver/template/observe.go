@@ -28,7 +28,7 @@ func (t *Driver) Observe(ctx context.Context) (driver.State, error) {
 		return driver.State{Routes: slices.Clone(t.inForce.announced)}, nil
 	}
 	observed, err := t.observe(ctx)
-	if err == nil && t.inForce != nil && lost(observed, driver.State{Routes: t.asked}) == "" {
+	if err == nil && t.inForce != nil && difference(observed, driver.State{Routes: t.asked}) == "" {
 		t.inForce.futile = "" // the reload helped, and will the next time
 	}
 	return observed, err
@@ -57,8 +57,8 @@ func (t *Driver) observe(ctx context.Context) (driver.State, error) {
 	return s, nil
 }
 
-// lost is lost of what the daemon announces now; "" also if it can't be asked.
-func (t *Driver) lost(ctx context.Context, desired driver.State) string {
+// differs is difference of what the daemon announces now; "" also if it can't be asked.
+func (t *Driver) differs(ctx context.Context, desired driver.State) string {
 	if len(t.Verify) == 0 {
 		return ""
 	}
@@ -66,7 +66,7 @@ func (t *Driver) lost(ctx context.Context, desired driver.State) string {
 	if err != nil {
 		return "" // Observe tells
 	}
-	return lost(observed, desired)
+	return difference(observed, desired)
 }
 
 // parsePrefixes reads one prefix or address from each line. Empty lines and
@@ -93,9 +93,9 @@ func parsePrefixes(out string) (map[netip.Prefix]bool, error) {
 	return observed, nil
 }
 
-// lost says which announced prefixes of desired the daemon lacks, and which others of it
+// difference says which announced prefixes of desired the daemon lacks, and which others of it
 // that has; "" if it is right.
-func lost(observed, desired driver.State) string {
+func difference(observed, desired driver.State) string {
 	has := observed.Managed()
 	var out []string
 	announced := driver.State{Routes: desired.Announced()}.Managed()

@@ -58,9 +58,8 @@ type Driver struct {
 type rendered struct {
 	text      []byte
 	announced []driver.Route
-	// futile is what the daemon lacked or had too much when it was reloaded for
-	// that alone: once for each such difference, not for ever, unless it has been
-	// right since.
+	// futile is the difference for which alone the daemon was reloaded last. It is
+	// not reloaded for the same one again, unless it has been right since.
 	futile string
 }
 
@@ -168,7 +167,7 @@ func (t *Driver) Apply(ctx context.Context, desired driver.State) error {
 	lost := ""
 	if !changed && t.holds(text) {
 		t.inForce.announced = desired.Announced()
-		if lost = t.lost(ctx, desired); lost == "" || lost == t.inForce.futile {
+		if lost = t.differs(ctx, desired); lost == "" || lost == t.inForce.futile {
 			t.inForce.futile = lost
 			return nil
 		}

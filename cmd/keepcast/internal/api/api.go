@@ -20,7 +20,7 @@ type State string
 const (
 	Announced State = "announced" // fit: on the interface and permitted
 	Degraded  State = "degraded"  // fit, but a degrade check fails: permitted with worse attributes
-	Draining  State = "draining"  // told to go: not announced, still delivered locally for linger
+	Draining  State = "draining"  // drained or stopping: not announced, still delivered locally for linger
 	Withdrawn State = "withdrawn" // not fit, drained, or never yet fit
 )
 
@@ -98,7 +98,7 @@ type ConfigStatus struct {
 // ServiceStatus is one service.
 type ServiceStatus struct {
 	Name      string          `json:"name"`
-	State     State           `json:"state"`   // what is so, as far as the kernel and the daemons tell
+	State     State           `json:"state"`   // as observed in the kernel and the daemons
 	Desired   State           `json:"desired"` // what keepcast has decided
 	Reason    string          `json:"reason"`
 	Since     time.Time       `json:"since"`

@@ -21,7 +21,7 @@ type Client struct{ Socket string }
 // ErrNotRunning is the error when no keepcast answers at the socket.
 var ErrNotRunning = errors.New("keepcast is not running here")
 
-// Status returns what keepcast knows and wants now.
+// Status returns what keepcast desires and observes now.
 func (c Client) Status(ctx context.Context) (api.Status, error) {
 	return c.do(ctx, http.MethodGet, "/v1/status", nil)
 }

@@ -33,8 +33,8 @@ func gates(s driver.State) map[netip.Prefix]gate {
 }
 
 // urgent reports whether the way from applied to desired has a step that must not
-// wait: a gate that opens or changes, or a closing gate that is the only one, as it
-// always is for a prefix that has no address.
+// wait: a gate opens or changes, or a prefix is withdrawn by its gate alone. Prefixes
+// that have no address always are.
 func urgent(applied, desired driver.State, addressFirst bool) bool {
 	before, after := gates(applied), gates(desired)
 	for p, now := range after {

@@ -19,8 +19,7 @@ type Kernel interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
-// shrink removes what goes away. Whether that brought the kernel in sync is for grow to
-// find out.
+// shrink removes what goes away. It reports no success: grow does.
 func (r *Reconciler) shrink(ctx context.Context) {
 	if err := r.opts.Kernel.Shrink(ctx, r.now.State); err != nil {
 		r.failed(ctx, err)

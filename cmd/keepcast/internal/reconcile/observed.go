@@ -13,7 +13,7 @@ type Observed struct {
 	Routes    map[netip.Prefix]driver.Route // announced there, by masked prefix
 	Neighbors []driver.Neighbor             // nil: it does not tell them
 	Findings  []driver.Finding
-	Whole     bool // what is not among the routes is not there; else nobody knows
+	Whole     bool // a route that is missing here is not there; else it is unknown
 }
 
 // observedOf is what a driver observed; err is what kept it from observing all.

@@ -83,8 +83,10 @@ func absent(r driver.Route) driver.Route {
 
 // Report is what the kernel or a driver is at.
 type Report struct {
-	Driver     string
-	Gen        int // the newest desired state that a driver tried or need not try now, or that the kernel followed
+	Driver string
+	// Gen is the newest desired state that a driver tried, or may delay. Of the kernel
+	// it is the newest that was carried out.
+	Gen        int
 	InSync     bool
 	Err        error
 	Since      time.Time // of Err, or of being in sync
@@ -97,8 +99,8 @@ type Report struct {
 
 // Reconciler moves the host to the newest desired state: first the kernel removes the
 // addresses that go, then each daemon gets its gate, then the kernel adds the
-// addresses that are new. So there is never a moment when the wrong thing is
-// announced, and a withdrawal never waits for a daemon.
+// addresses that are new. A withdrawal
+// never waits for a daemon. An address waits for the gates, gateLimit at most.
 type Reconciler struct {
 	opts Options
 	log  *slog.Logger

@@ -23,8 +23,8 @@ const (
 	// missesTolerated is how many observations may find that a daemon has not caught up,
 	// over some three seconds, until it is told again.
 	missesTolerated = 5
-	// remindersMost is how often it is told again: a daemon that does not carry the
-	// address at all, for want of its family say, will not do so for being told.
+	// remindersMost is how often it is told again. A daemon that does not carry the
+	// address's family will never have it.
 	remindersMost = 3
 	// closeTimeout bounds the last Apply of a driver that is removed.
 	closeTimeout = 5 * time.Second
@@ -45,7 +45,7 @@ type worker struct {
 	observeNow pace.Bell // the host changed: observe what the daemon makes of it
 	stop       func()
 	done       sync.WaitGroup
-	reported   int // the newest desired state it reported on; the Reconciler's
+	reported   int // the newest desired state that it reported; only the Reconciler uses it
 
 	// What follows belongs to run.
 	now       Desired
@@ -54,8 +54,8 @@ type worker struct {
 	ok        bool      // the last Apply succeeded
 	failures  int
 	agreed    bool // the last observation found what is desired
-	misses    int  // observations in a row that did not, since it was to follow a change
-	reminders int  // since an observation did, or something else was desired
+	misses    int  // observations in a row that found something else, since the last change
+	reminders int  // how often the kernel repeated the addresses meanwhile
 	state     Report
 	findings  map[string]driver.Finding // of the last observation, by name and subject
 }

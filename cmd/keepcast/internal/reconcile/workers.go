@@ -50,8 +50,10 @@ func (r *Reconciler) startWorker(ctx context.Context, d Driver) {
 	r.workers[d.Name] = w
 	closed := r.closed
 	w.done.Go(func() {
+		// The gates of removed drivers are closed first: one of the same daemon, under
+		// another name, would close what this one opens.
 		select {
-		case <-closed: // else its daemon, by another name, could be made to close the gate again
+		case <-closed:
 			w.run(ctx)
 		case <-ctx.Done():
 		}
