@@ -103,12 +103,9 @@ func followDrainDir(ctx context.Context, dir string, notices *fsnotify.Watcher, 
 }
 
 // readDrainDir reads the directory. A file that can't be read still drains. No
-// directory, or none configured, orders nothing.
+// directory, or none configured, which is the one of no name, orders nothing.
 func readDrainDir(dir string) (map[string]api.Drain, error) {
 	out := map[string]api.Drain{}
-	if dir == "" {
-		return out, nil
-	}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return out, nil
@@ -139,9 +136,7 @@ func firstLine(path string) string {
 	}
 	defer f.Close()
 	line := bufio.NewScanner(f)
-	if !line.Scan() {
-		return ""
-	}
+	line.Scan() // without a line its text is empty
 	text := strings.TrimSpace(line.Text())
 	return strings.ToValidUTF8(text[:min(len(text), 200)], "?")
 }

@@ -236,10 +236,7 @@ func (e *Engine) runWaiting() {
 
 // deadline is when something changes by itself, or everything is to be decided anew.
 func (e *Engine) deadline(now time.Time) time.Time {
-	next := now.Add(reconcile.Interval)
-	if e.opts.AliveEvery > 0 {
-		next = earlier(next, now.Add(e.opts.AliveEvery), now)
-	}
+	next := earlier(now.Add(reconcile.Interval), now.Add(e.opts.AliveEvery), now)
 	for _, s := range e.services {
 		next = earlier(next, s.deadline(now, e.intent(s, now)), now)
 	}

@@ -18,7 +18,7 @@ type hold struct {
 // failed notes that the service fell out of an announcing state. A failure counts as the
 // first one again once the service has been up for most after it was last held down.
 func (h *hold) failed(now time.Time) {
-	if h.failures > 0 && now.Sub(h.last) > h.length()+h.most {
+	if now.Sub(h.last) > h.length()+h.most {
 		h.failures = 0
 	}
 	h.failures++

@@ -107,11 +107,9 @@ func left(a api.AddressStatus) bool {
 // announced reports whether everything that could announce it does. A daemon without
 // a neighbor for its family could not, but one that could there must be.
 func announced(a api.AddressStatus) bool {
-	daemons, telling := 0, 0
+	daemon, telling := false, false
 	for name, o := range a.Observed {
-		if name != reconcile.KernelName {
-			daemons++
-		}
+		daemon = daemon || name != reconcile.KernelName
 		// One that has no neighbor for the family says so by a finding.
 		if !o.Unknown && o.Neighbors != nil && *o.Neighbors == 0 {
 			continue
@@ -119,11 +117,9 @@ func announced(a api.AddressStatus) bool {
 		if !o.Present || o.Neighbors != nil && len(o.ExportedTo) == 0 {
 			return false
 		}
-		if name != reconcile.KernelName {
-			telling++
-		}
+		telling = telling || name != reconcile.KernelName
 	}
-	return daemons == 0 || telling > 0
+	return !daemon || telling
 }
 
 func (e *Engine) driverStatus(name, kind string) api.DriverStatus {
