@@ -65,12 +65,13 @@ func saveDrains(stateDir string, commanded map[string]api.Drain) error {
 }
 
 // watchDrainDir tells the drains that the files in dir order, at once, whenever
-// the directory changes, and each Interval. The directory may be missing.
-func watchDrainDir(ctx context.Context, dir string, tell func(map[string]api.Drain, error)) {
+// the directory changes, and each Interval. The directory may be missing. The watcher is
+// fsnotify.NewWatcher, unless a test has none.
+func watchDrainDir(ctx context.Context, dir string, watcher func() (*fsnotify.Watcher, error), tell func(map[string]api.Drain, error)) {
 	round := time.NewTicker(reconcile.Interval)
 	defer round.Stop()
 	for ctx.Err() == nil {
-		notices, err := fsnotify.NewWatcher()
+		notices, err := watcher()
 		if err != nil { // there are no more to be had: the rounds must do
 			tell(readDrainDir(dir))
 			select {

@@ -2,12 +2,20 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 func TestDrainDirectory(t *testing.T) {
@@ -22,6 +30,101 @@ func TestDrainDirectory(t *testing.T) {
 	if got, err := readDrainDir(filepath.Join(dir, "missing")); err != nil || len(got) != 0 {
 		t.Errorf("a missing directory orders nothing: %v, %v", got, err)
 	}
+	if got, err := readDrainDir(""); err != nil || len(got) != 0 {
+		t.Errorf("no directory orders nothing: %v, %v", got, err)
+	}
+	if _, err := readDrainDir(filepath.Join(dir, "dns")); err == nil || !strings.HasPrefix(err.Error(), "drain directory: ") {
+		t.Errorf("a file is no directory: %v", err)
+	}
+}
+
+// A file drains whatever is in it, since its time; its first line is the reason.
+func TestDrainDirectoryFiles(t *testing.T) {
+	dir := t.TempDir()
+	since := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	want := map[string]api.Drain{}
+	for name, file := range map[string]struct{ text, reason string }{
+		"empty":    {"", ""},
+		"lines":    {" rack move \nmore\n", "rack move"},
+		"long":     {strings.Repeat("x", 300), strings.Repeat("x", 200)},
+		"cut":      {strings.Repeat("x", 199) + "é", strings.Repeat("x", 199) + "?"},
+		"nonsense": {"a\xffb", "a?b"},
+	} {
+		path := filepath.Join(dir, name)
+		drivertest.WriteFile(t, path, file.text)
+		if err := os.Chtimes(path, since, since); err != nil {
+			t.Fatal(err)
+		}
+		want[name] = api.Drain{Service: name, File: path, Reason: file.reason, Since: since}
+	}
+	dangling := filepath.Join(dir, "dangling")
+	drivertest.WriteFile(t, filepath.Join(dir, ".hidden"), "")
+	for _, err := range []error{os.Mkdir(filepath.Join(dir, "directory"), 0o700), os.Symlink("/nowhere", dangling)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Lstat(dangling)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want["dangling"] = api.Drain{Service: "dangling", File: dangling, Since: info.ModTime()}
+	got, err := readDrainDir(dir)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if open := openFiles(t, dir); open > 0 {
+		t.Errorf("%d files are left open", open)
+	}
+}
+
+// openFiles counts the open files of this process whose name begins so.
+func openFiles(t *testing.T, name string) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, e := range entries {
+		target, err := os.Readlink("/proc/self/fd/" + e.Name())
+		if err == nil && strings.HasPrefix(target, name) { // that of the directory is closed by now
+			n++
+		}
+	}
+	return n
+}
+
+// That by command comes first, for its reason. One that is over counts for nothing.
+func TestActiveDrain(t *testing.T) {
+	now := time.Now()
+	over, lasting, file := api.Drain{Reason: "over", Until: now}, api.Drain{Reason: "lasting", Until: now.Add(1)}, api.Drain{Reason: "file"}
+	for name, tc := range map[string]struct {
+		commanded, files []api.Drain
+		want             string
+	}{
+		"none":             {nil, nil, ""},
+		"command":          {[]api.Drain{lasting}, nil, "lasting"},
+		"command and file": {[]api.Drain{lasting}, []api.Drain{file}, "lasting"},
+		"file":             {nil, []api.Drain{file}, "file"},
+		"command is over":  {[]api.Drain{over}, []api.Drain{file}, "file"},
+		"over":             {[]api.Drain{over}, nil, ""},
+	} {
+		d := drains{commanded: map[string]api.Drain{}, files: map[string]api.Drain{"other": file}}
+		for _, c := range tc.commanded {
+			d.commanded["dns"] = c
+		}
+		for _, f := range tc.files {
+			d.files["dns"] = f
+		}
+		got := ""
+		if active := d.active("dns", now); active != nil {
+			got = active.Reason
+		}
+		if got != tc.want {
+			t.Errorf("%s: got %q, want %q", name, got, tc.want)
+		}
+	}
 }
 
 // TestDrainDirectoryIsWatched adds and removes a file, and the directory itself.
@@ -32,7 +135,7 @@ func TestDrainDirectoryIsWatched(t *testing.T) {
 	told, ended := make(chan map[string]api.Drain), make(chan struct{})
 	go func() {
 		defer close(ended)
-		watchDrainDir(ctx, dir, func(files map[string]api.Drain, err error) {
+		watchDrainDir(ctx, dir, fsnotify.NewWatcher, func(files map[string]api.Drain, err error) {
 			if err != nil {
 				t.Error(err)
 			}
@@ -71,4 +174,80 @@ func TestDrainDirectoryIsWatched(t *testing.T) {
 	}
 	stop()
 	<-ended
+	if n := openFiles(t, "anon_inode:inotify"); n > 0 {
+		t.Errorf("%d watches are left", n)
+	}
+}
+
+// What is followed is read again at each notice, fault and round. A watch that
+// has lost its directory ends at the next round.
+func TestDrainDirectoryIsFollowed(t *testing.T) {
+	notices, err := fsnotify.NewWatcher()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer notices.Close()
+	dir := t.TempDir()
+	if err := notices.Add(dir); err != nil {
+		t.Fatal(err)
+	}
+	round, told, ended := make(chan time.Time), make(chan bool), make(chan struct{})
+	go func() {
+		defer close(ended)
+		followDrainDir(t.Context(), dir, notices, round, func(map[string]api.Drain, error) {
+			select {
+			case told <- true:
+			case <-t.Context().Done():
+			}
+		})
+	}()
+	reads := func(after string) {
+		t.Helper()
+		select {
+		case <-told:
+		case <-ended:
+			t.Fatalf("it ends after %s", after)
+		}
+	}
+	reads("the start")
+	round <- time.Now()
+	reads("a round")
+	notices.Errors <- errDead
+	reads("a fault")
+	if err := notices.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	round <- time.Now()
+	select {
+	case <-told:
+		t.Error("it goes on")
+	case <-ended:
+	}
+}
+
+// Where no watch is to be had, the rounds have to do.
+func TestDrainDirectoryWithoutWatch(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(*testing.T) {
+		ctx, stop := context.WithCancel(context.Background())
+		told, ended := 0, make(chan struct{})
+		none := func() (*fsnotify.Watcher, error) { return nil, errors.New("too many open files") }
+		go func() {
+			defer close(ended)
+			watchDrainDir(ctx, dir, none, func(files map[string]api.Drain, err error) {
+				if _, drained := files["dns"]; drained != (told > 0) || err != nil {
+					t.Errorf("told %v, %v", files, err)
+				}
+				told++
+			})
+		}()
+		later(0)
+		drivertest.WriteFile(t, filepath.Join(dir, "dns"), "")
+		later(3 * reconcile.Interval)
+		if told != 4 {
+			t.Errorf("told %d times, want at once and at each round", told)
+		}
+		stop()
+		<-ended
+	})
 }

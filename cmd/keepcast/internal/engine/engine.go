@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fsnotify/fsnotify"
+
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
@@ -101,7 +103,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.running.Go(func() { e.reconciler.Run(alive) })
 	if dir := e.cfg.DrainDir; dir != "" {
-		e.running.Go(func() { watchDrainDir(alive, dir, e.drainFiles) })
+		e.running.Go(func() { watchDrainDir(alive, dir, fsnotify.NewWatcher, e.drainFiles) })
 	}
 	for _, s := range e.services {
 		for _, c := range s.checks {
