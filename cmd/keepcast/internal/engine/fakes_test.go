@@ -37,6 +37,9 @@ type fakeKernel struct {
 	mu      sync.Mutex
 	have    map[netip.Prefix]driver.Presence
 	fail    error // of Shrink and Grow
+	mute    error // why it can't be asked
+	asked   int   // how often it was
+	managed []driver.Route
 	changed func()
 
 	reminded func() // what a reminder leads to
@@ -45,6 +48,10 @@ type fakeKernel struct {
 func (k *fakeKernel) Observe(context.Context) (driver.State, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.asked++
+	if k.mute != nil {
+		return driver.State{}, k.mute
+	}
 	s := driver.State{Interface: "anycast0"}
 	for p, presence := range k.have {
 		if presence == driver.Absent {
@@ -94,7 +101,9 @@ func (k *fakeKernel) Watch(ctx context.Context, changed func()) error {
 	return ctx.Err()
 }
 
-func (k *fakeKernel) Manage([]driver.Route) {}
+func (k *fakeKernel) Manage(routes []driver.Route) {
+	k.set(func() { k.managed = append(k.managed, routes...) })
+}
 
 func (k *fakeKernel) set(f func()) {
 	k.mu.Lock()

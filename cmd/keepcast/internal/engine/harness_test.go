@@ -6,8 +6,11 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +44,7 @@ func (l *logged) String() string {
 type harness struct {
 	t       *testing.T
 	log     logged
+	level   slog.LevelVar // info unless a test sets it
 	kernel  *fakeKernel
 	driver  *fakeDriver
 	watched reconcile.Kernel // in place of kernel, if it is not nil
@@ -49,9 +53,10 @@ type harness struct {
 	stop    func()
 	done    chan error
 	keep    bool // what a stop does
-	ready   bool
+	ready   atomic.Bool
 
 	registry prometheus.Registerer // nil: one that nobody looks at
+	options  func(*Options)        // what a test wants otherwise; nil: nothing
 }
 
 func newHarness(t *testing.T) *harness {
@@ -89,8 +94,8 @@ func (b *harness) service(name, address string, checkers ...checks.Checker) *con
 	return &b.cfg.Services[len(b.cfg.Services)-1]
 }
 
-// start runs a new engine; call it in a synctest bubble.
-func (b *harness) start() {
+// create makes a new engine, of which nothing runs.
+func (b *harness) create() {
 	var kernel reconcile.Kernel
 	if b.cfg.ManageAddresses {
 		kernel = cmp.Or[reconcile.Kernel](b.watched, b.kernel)
@@ -98,15 +103,25 @@ func (b *harness) start() {
 	if b.registry == nil {
 		b.registry = prometheus.NewRegistry()
 	}
-	b.engine = New(b.cfg, Options{
+	opts := Options{
 		Version: "test", Kernel: kernel, Local: func(netip.Addr) error { return nil }, VRF: func(string) (string, error) { return "", nil },
-		Log:      slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: slog.LevelInfo})),
+		Log:      slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: &b.level})),
 		Metrics:  NewMetrics(b.registry),
 		Withdraw: func(context.Context) bool { return !b.keep },
-		Ready:    func() { b.ready = true }, Alive: func() {},
-	})
-	ctx, stop := context.WithCancel(context.Background())
+		Ready:    func() { b.ready.Store(true) }, Alive: func() {},
+	}
+	if b.options != nil {
+		b.options(&opts)
+	}
 	b.registry = nil
+	b.ready.Store(false)
+	b.engine = New(b.cfg, opts)
+}
+
+// start runs a new engine; call it in a synctest bubble.
+func (b *harness) start() {
+	b.create()
+	ctx, stop := context.WithCancel(context.Background())
 	b.stop, b.done = stop, make(chan error, 1)
 	go func() { b.done <- b.engine.Run(ctx) }()
 }
@@ -148,4 +163,23 @@ func (b *harness) wantKernel(prefix string, want driver.Presence) {
 	if got := b.kernel.is(prefix); got != want {
 		b.t.Errorf("kernel has %s %s, want %s", prefix, got, want)
 	}
+}
+
+// wantLog checks how often a text is in the log.
+func (b *harness) wantLog(times int, text string) {
+	b.t.Helper()
+	if got := strings.Count(b.log.String(), text); got != times {
+		b.t.Errorf("%d times in the log, want %d: %s\n%s", got, times, text, b.log.String())
+	}
+}
+
+// reload puts a changed copy of the configuration in force.
+func (b *harness) reload(change func(*config.Config)) {
+	b.t.Helper()
+	cfg := copied(b.cfg)
+	change(cfg)
+	if err := b.engine.Reload(cfg); err != nil {
+		b.t.Fatal(err)
+	}
+	synctest.Wait()
 }
