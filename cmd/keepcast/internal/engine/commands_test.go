@@ -1,0 +1,259 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// A resumed service is announced again, and no file keeps its drain.
+func TestResume(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	b.service("ldap", "192.0.2.54/32")
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		if err := b.engine.Drain(nil, time.Time{}, "CHG-1"); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Minute)
+		b.want("dns", api.Withdrawn, "drained: CHG-1")
+		for range 2 { // what is not drained can be resumed, too
+			if err := b.engine.Resume([]string{"dns"}); err != nil {
+				t.Error(err)
+			}
+		}
+		b.want("dns", api.Announced, "all checks up")
+		b.want("ldap", api.Withdrawn, "drained: CHG-1")
+		kept, err := loadDrains(b.cfg.StateDir, time.Now())
+		if _, dns := kept["dns"]; len(kept) != 1 || dns || err != nil {
+			t.Errorf("saved are %v, %v", kept, err)
+		}
+		b.wantLog(1, `msg="drain ordered" service=dns until=0001-01-01T00:00:00.000Z reason=CHG-1`)
+		b.wantLog(1, `msg="drain ended by command" service=dns`)
+		b.end()
+	})
+}
+
+// An order that names a service that there is not changes nothing.
+func TestUnknownService(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	b.service("ldap", "192.0.2.54/32")
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		const want = `no service "web" (running: dns, ldap)`
+		if err := b.engine.Drain([]string{"dns", "web"}, time.Time{}, ""); drivertest.ErrText(err) != want {
+			t.Errorf("drain: got %v", err)
+		}
+		if err := b.engine.Resume([]string{"web"}); drivertest.ErrText(err) != want {
+			t.Errorf("resume: got %v", err)
+		}
+		b.want("dns", api.Announced, "all checks up")
+		b.end()
+	})
+}
+
+// An engine that has ended says so.
+func TestStopped(t *testing.T) {
+	b := newHarness(t)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		b.end()
+		for name, ask := range map[string]func() error{
+			"status":        func() error { _, err := b.engine.Status(); return err },
+			"resume":        func() error { return b.engine.Resume(nil) },
+			"reload":        func() error { return b.engine.Reload(b.cfg) },
+			"reload failed": func() error { return b.engine.ReloadFailed(errDead) },
+		} {
+			if err := ask(); !errors.Is(err, api.ErrStopped) {
+				t.Errorf("%s: got %v", name, err)
+			}
+		}
+	})
+}
+
+// While drain.d can't be read its drains stay as they were. Each new fault is logged.
+func TestDrainFilesWithFaults(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		drained := map[string]api.Drain{"dns": {Service: "dns", File: "drain.d/dns"}}
+		for _, told := range []struct {
+			files map[string]api.Drain
+			err   error
+		}{
+			{drained, nil},
+			{nil, errors.New("not a directory")},
+			{nil, errors.New("not a directory")},
+			{nil, errors.New("permission denied")},
+			{drained, nil},
+			{nil, errors.New("permission denied")},
+		} {
+			b.engine.drainFiles(told.files, told.err)
+			later(time.Minute)
+			b.want("dns", api.Withdrawn, "drained by drain.d/dns")
+		}
+		const text = `level=ERROR msg="drain directory not readable: its drains stay as they were" err=`
+		b.wantLog(1, text+`"not a directory"`)
+		b.wantLog(2, text+`"permission denied"`)
+		b.wantLog(3, text)
+		b.engine.drainFiles(nil, nil)
+		later(0)
+		b.want("dns", api.Announced, "all checks up")
+		b.end()
+	})
+}
+
+// dialing is a check that connects to an address.
+type dialing string
+
+func (d dialing) Check(ctx context.Context) error {
+	conn, err := checks.Dialer().DialContext(ctx, "udp", string(d))
+	if err != nil {
+		return errors.Unwrap(err)
+	}
+	return conn.Close()
+}
+
+// A managed address is probed only where the kernel delivers it on this host, also one
+// that a reload brought.
+func TestGuard(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	b.service("dns", address, dialing("192.0.2.53:53"))
+	b.service("web", "192.0.2.55/32", dialing("127.0.0.1:80"))
+	b.options = func(o *Options) {
+		o.Local = func(a netip.Addr) error { return errors.New(a.String() + " is not on this host") }
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(3 * time.Second)
+		b.want("dns", api.Withdrawn, "check checka: not probed, since another host would answer: 192.0.2.53 is not on this host")
+		b.want("web", api.Announced, "all checks up")
+		b.reload(func(c *config.Config) {
+			ldap := c.Services[0]
+			ldap.Name, ldap.Addresses = "ldap", []config.Address{{Prefix: netip.MustParsePrefix("192.0.2.54/32")}}
+			ldap.Checks = []config.Check{ldap.Checks[0]}
+			ldap.Checks[0].Checker = dialing("192.0.2.54:389")
+			c.Services = append(c.Services, ldap)
+		})
+		later(3 * time.Second)
+		b.want("ldap", api.Withdrawn, "check checka: not probed, since another host would answer: 192.0.2.54 is not on this host")
+		b.end()
+	})
+}
+
+// The checks of a service probe in the VRF of its interface.
+func TestChecksProbeInVRF(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, dialing("127.0.0.1:53"))
+	b.service("ldap", "192.0.2.54/32", dialing("127.0.0.1:389")).Interface = "blue0"
+	b.options = func(o *Options) {
+		o.VRF = func(iface string) (string, error) { return "", errors.New("no VRF of " + iface) }
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(3 * time.Second)
+		b.want("dns", api.Withdrawn, "check checka: no VRF of anycast0")
+		b.want("ldap", api.Withdrawn, "check checka: no VRF of blue0")
+		b.end()
+	})
+}
+
+// The result of a check that was stopped meanwhile counts for nothing.
+func TestResultOfStoppedCheck(t *testing.T) {
+	b := newHarness(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		stopped := b.engine.services[0].checks[0]
+		c.ran()
+		err := b.engine.call(func() {
+			c.set(errDead)
+			time.Sleep(2 * time.Second) // its results wait
+			stopped.stop()
+		})
+		later(time.Second)
+		if err != nil || c.ran() < 2 || stopped.result.Err != nil {
+			t.Errorf("got %+v, %v", stopped.result, err)
+		}
+		b.end()
+	})
+}
+
+// A check is logged when its verdict changes, and each run for who looks closer.
+func TestChecksAreLogged(t *testing.T) {
+	b := newHarness(t)
+	b.level.Set(slog.LevelDebug)
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(10 * time.Second)
+		c.set(errDead)
+		later(10 * time.Second)
+		b.end()
+		b.wantLog(1, `level=INFO msg="check up" service=dns check=checka`)
+		b.wantLog(1, `level=INFO msg="check down" service=dns check=checka err="connection refused"`)
+		b.wantLog(1, `level=INFO msg="service state changed" service=dns state=announced was=withdrawn reason="all checks up"`)
+		b.wantLog(c.ran(), `level=DEBUG msg=checked service=dns check=checka`)
+	})
+}
+
+// slowToEnd is a check that takes a while to return once its context is done.
+type slowToEnd struct{ ended bool }
+
+func (c *slowToEnd) Check(ctx context.Context) error {
+	<-ctx.Done()
+	time.Sleep(100 * time.Millisecond)
+	c.ended = true
+	return ctx.Err()
+}
+
+// Nothing of an engine runs any more once Run has returned.
+func TestRunWaitsForChecks(t *testing.T) {
+	b := newHarness(t)
+	c := &slowToEnd{}
+	b.service("dns", address, c).Checks[0].Timeout = time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		b.end()
+		if !c.ended {
+			t.Error("a check runs still")
+		}
+	})
+}
+
+// announcers names only the services that not all drivers announce.
+func TestAnnouncers(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	b.service("ldap", "192.0.2.54/32").Drivers = []string{"bird"}
+	b.create()
+	if err := b.engine.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string][]string{"ldap": {"bird"}}, b.engine.announcers()); diff != "" {
+		t.Error(diff)
+	}
+}
