@@ -102,3 +102,92 @@ func TestFailSafeWithHangingDaemon(t *testing.T) {
 		b.wantKernel("192.0.2.54/32", driver.Absent)
 	})
 }
+
+// stopped fails whatever comes after the end of its context.
+type stopped struct {
+	*fakeKernel
+	daemon *fakeDriver
+}
+
+func (s stopped) Shrink(ctx context.Context, desired driver.State) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.fakeKernel.Shrink(ctx, desired)
+}
+
+func (s stopped) Apply(ctx context.Context, desired driver.State) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return s.daemon.Apply(ctx, desired)
+}
+
+// The end of the context cuts linger short, and nothing else.
+func TestFailSafeIsCutShort(t *testing.T) {
+	crashed(t, func(b *harness, cfg *config.Config) {
+		s := stopped{b.kernel, b.driver}
+		cfg.Drivers = []config.Driver{{Name: "bird", Driver: s}}
+		ctx, stop := context.WithCancel(context.Background())
+		stop()
+		begun := time.Now()
+		err := FailSafe{Config: cfg, Kernel: s, Linger: time.Hour, Tell: func(string, ...any) {}}.WithdrawAll(ctx)
+		if took := time.Since(begun); err != nil || took > 0 {
+			t.Errorf("it took %s: %v", took, err)
+		}
+		want := []string{
+			"kernel delivered 192.0.2.53/32", "kernel delivered 192.0.2.54/32", "bird",
+			"kernel absent 192.0.2.53/32", "kernel absent 192.0.2.54/32", "kernel absent " + forgotten,
+		}
+		if diff := cmp.Diff(want, b.kernel.take()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// Local delivery goes on for linger, and no longer.
+func TestFailSafeLingers(t *testing.T) {
+	crashed(t, func(b *harness, cfg *config.Config) {
+		begun, done := time.Now(), make(chan struct{})
+		go func() {
+			defer close(done)
+			if _, err := b.failSafe(cfg); err != nil {
+				t.Error(err)
+			}
+		}()
+		later(10*time.Second - 1)
+		b.wantKernel(address, driver.Delivered)
+		<-done
+		b.wantKernel(address, driver.Absent)
+		if took := time.Since(begun); took != 10*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// The fail-safe withdraws what is configured, what is saved, and what was leaving, each
+// once.
+func TestFailSafeRoutes(t *testing.T) {
+	prefix := netip.MustParsePrefix
+	b := newHarness(t)
+	b.service("dns", address).Prefixes = []config.Prefix{{Prefix: prefix("203.0.113.0/24")}}
+	last := saved{
+		Services: []savedService{
+			{Name: "dns", Addresses: []netip.Prefix{prefix(address)}, Prefixes: []netip.Prefix{prefix("203.0.113.0/24")}},
+			{Name: "ldap", Addresses: []netip.Prefix{prefix(address)}, Interface: "old0", Prefixes: []netip.Prefix{prefix("198.51.100.0/24")}},
+		},
+		Leaving: []leaving{{Service: "web", Prefix: prefix("192.0.2.55/32"), Interface: "web0"}, {Service: "web", Prefix: prefix("192.0.2.0/24"), PrefixOnly: true}},
+	}
+	want := driver.State{Interface: "anycast0", Routes: []driver.Route{
+		{Service: "dns", Prefix: prefix(address), Presence: driver.Delivered},
+		{Service: "dns", Prefix: prefix("203.0.113.0/24"), PrefixOnly: true},
+		{Service: "web", Prefix: prefix("192.0.2.55/32"), Interface: "web0", Presence: driver.Delivered},
+		{Service: "web", Prefix: prefix("192.0.2.0/24"), PrefixOnly: true},
+		{Service: "ldap", Prefix: prefix(address), Interface: "old0", Presence: driver.Delivered},
+		{Service: "ldap", Prefix: prefix("198.51.100.0/24"), PrefixOnly: true},
+	}}
+	got := FailSafe{Config: b.cfg}.routes(last, driver.Delivered)
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Error(diff)
+	}
+}
