@@ -1,0 +1,127 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// deadline is late enough for anything that is under way on a busy machine.
+func deadline() time.Time { return time.Now().Add(20 * time.Second) }
+
+// answering starts somebody who answers every question at a socket with the same
+// text, or who hangs up, and returns the client.
+func answering(t *testing.T, text string) Client {
+	t.Helper()
+	path := filepath.Join(drivertest.SocketDir(t), "keepcast.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	t.Cleanup(func() { l.Close(); <-ended })
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn.SetDeadline(deadline())
+			if _, err := conn.Read(make([]byte, 1<<16)); err == nil {
+				_, _ = io.WriteString(conn, text)
+			}
+			conn.Close()
+		}
+	}()
+	return Client{path}
+}
+
+// What an operator reads when it is not a keepcast in good order that answers.
+func TestClientErrors(t *testing.T) {
+	head := "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+	for name, tt := range map[string]struct{ answer, want string }{
+		"refused":     {"HTTP/1.1 409 Conflict\r\nConnection: close\r\n\r\n" + `{"error": "no service \"a\""}`, `no service "a"`},
+		"no status":   {head + "ok", "control socket SOCKET: answer: invalid character 'o' looking for beginning of value"},
+		"cut off":     {head + `{"version": "1.`, "control socket SOCKET: answer: unexpected EOF"},
+		"another web": {"HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n<html>", "control socket SOCKET: answer 502 Bad Gateway: invalid character '<' looking for beginning of value"},
+		"no HTTP":     {"hello\r\n", `control socket SOCKET: Get "http://keepcast/v1/status": net/http: HTTP/1.x transport connection broken: malformed HTTP response "hello"`},
+		"hangs up":    {"", `control socket SOCKET: Get "http://keepcast/v1/status": EOF`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := answering(t, tt.answer)
+			_, err := c.Status(t.Context())
+			if got := strings.ReplaceAll(drivertest.ErrText(err), c.Socket, "SOCKET"); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// Somebody who never answers keeps nobody waiting who has had enough.
+func TestClientInterrupted(t *testing.T) {
+	path := filepath.Join(drivertest.SocketDir(t), "keepcast.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	asked := make(chan error, 1)
+	go func() {
+		_, err := Client{path}.Status(ctx)
+		asked <- err
+	}()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	cancel()
+	want := `control socket ` + path + `: Get "http://keepcast/v1/status": context canceled`
+	if got := drivertest.ErrText(<-asked); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Nobody there is told from not allowed: the one starts keepcast, the other sudo.
+func TestClientNobody(t *testing.T) {
+	missing := filepath.Join(drivertest.SocketDir(t), "none.sock")
+	_, err := Client{missing}.Status(t.Context())
+	want := "keepcast is not running here (nobody answers at " + missing + `): start it with "systemctl start keepcast" or "keepcast run"`
+	if got := drivertest.ErrText(err); got != want || !errors.Is(err, ErrNotRunning) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	// Root, as which tests run, is never denied.
+	err = Client{missing}.explain(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)})
+	want = "control socket " + missing + ": permission denied: run this as root or as a member of the group keepcast"
+	if got := drivertest.ErrText(err); got != want || errors.Is(err, ErrNotRunning) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// Each command has the words of the engine, and those of a reload.
+func TestClientRefused(t *testing.T) {
+	e := &fakeEngine{err: errors.New("log_level: changed from info to debug, which takes a restart of keepcast")}
+	c, _ := served(t, e)
+	for name, do := range map[string]func() (api.Status, error){
+		"status": func() (api.Status, error) { return c.Status(t.Context()) },
+		"drain":  func() (api.Status, error) { return c.Drain(t.Context(), api.DrainRequest{}) },
+		"resume": func() (api.Status, error) { return c.Resume(t.Context(), nil) },
+		"reload": func() (api.Status, error) { return c.Reload(t.Context()) },
+	} {
+		if _, err := do(); drivertest.ErrText(err) != e.err.Error() {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
