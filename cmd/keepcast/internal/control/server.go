@@ -4,6 +4,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,7 +98,7 @@ func ready(w http.ResponseWriter, e Engine) {
 	}
 	for _, d := range s.Drivers {
 		if !d.InSync && !d.Pending() {
-			problem(w, http.StatusServiceUnavailable, fmt.Errorf("%s is not in sync: %s", d.Name, d.Error))
+			problem(w, http.StatusServiceUnavailable, fmt.Errorf("%s is not in sync: %s", d.Name, cmp.Or(d.Error, "nothing is applied yet")))
 			return
 		}
 	}

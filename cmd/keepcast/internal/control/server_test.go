@@ -111,6 +111,7 @@ func TestReady(t *testing.T) {
 		"in sync": {api.DriverStatus{InSync: true}, 200, "ok\n"},
 		"pending": {api.DriverStatus{Since: time.Unix(1, 0)}, 200, "ok\n"},
 		"error":   {api.DriverStatus{Since: time.Unix(1, 0), Error: "refused"}, 503, `{"error":"frr is not in sync: refused"}` + "\n"},
+		"not yet": {api.DriverStatus{}, 503, `{"error":"frr is not in sync: nothing is applied yet"}` + "\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt.driver.Name = "frr"
