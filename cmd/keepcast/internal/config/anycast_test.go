@@ -21,6 +21,8 @@ func TestSubnetAnycast(t *testing.T) {
 		"other, a /64 in 0000::/3": {"64:ff9b:1::/64", 1, FormatAuto, "64:ff9b:1:0:ffff:ffff:ffff:ff81", ""},
 		"other, asked for":         {"2001:db8:53::/64", 1, FormatOther, "2001:db8:53:0:ffff:ffff:ffff:ff81", ""},
 		"EUI-64 needs a /64":       {"2001:db8:53::/56", 1, FormatEUI64, "", "EUI-64 based identifiers have 64 bits: the subnet must be a /64"},
+		"other, the last one":      {"2001:db8:53::/56", 127, FormatAuto, "2001:db8:53:ff:ffff:ffff:ffff:ffff", ""},
+		"EUI-64, asked for":        {"64:ff9b:1::/64", 1, FormatEUI64, "64:ff9b:1:0:fdff:ffff:ffff:ff81", ""},
 		"IPv4":                     {"192.0.2.0/24", 1, FormatAuto, "", "192.0.2.0/24 is no IPv6 subnet: RFC 2526 reserves anycast addresses in IPv6 subnets only"},
 		"host bits":                {"2001:db8::1/64", 1, FormatAuto, "", "2001:db8::1/64 is not a subnet: write 2001:db8::/64"},
 		"too small":                {"2001:db8::/122", 1, FormatAuto, "", "2001:db8::/122 is too small: an anycast identifier has 7 bits, so the length may be 121 at most"},
@@ -52,6 +54,7 @@ func TestReserved(t *testing.T) {
 		"2001:db8:53:ff:ffff:ffff:ffff:ff81/56": "a reserved subnet anycast address, identifier 1 (RFC 2526)",
 		"2001:db8:53:0:ffff:ffff:ffff:ff81/128": "a reserved subnet anycast address, identifier 1 (RFC 2526)",
 		"2001:db8:53:0:fdff:ffff:ffff:ff7f/128": "",
+		"::5/125":                               "", // too small a subnet for any
 	} {
 		if got := Reserved(netip.MustParsePrefix(address)); got != want {
 			t.Errorf("%s: got %q, want %q", address, got, want)
@@ -78,6 +81,7 @@ func TestAddress(t *testing.T) {
 		"255.255.255.255":    "255.255.255.255 is the broadcast address",
 		"::ffff:192.0.2.1":   "::ffff:192.0.2.1 is an IPv4 address in IPv6 form: write 192.0.2.1",
 		"203.0.113.0/24":     "203.0.113.0/24 is a network: write the address that the service answers on, such as 203.0.113.1/24",
+		"203.0.113.0/31":     "203.0.113.0/31", // a link of two has no network address (RFC 3021)
 		"192.0.2.1/0":        "192.0.2.1/0 is the default route, not the prefix of a service",
 		"192.0.2":            `"192.0.2" is no address`,
 		"192.0.2.1/33":       `"192.0.2.1/33" is no address with a length`,

@@ -95,6 +95,21 @@ func TestState(t *testing.T) {
 	}
 }
 
+// A degraded service is announced with its worse attributes, and says so.
+func TestDegradedRoutes(t *testing.T) {
+	s := load(t, announcing).Services[0]
+	for _, r := range s.Routes(driver.Announced, true) {
+		if !r.Degraded || !cmp.Equal(r.Attributes, s.Degraded) {
+			t.Errorf("degraded: got %+v", r)
+		}
+	}
+	for _, r := range s.Routes(driver.Delivered, true) {
+		if r.Degraded || !cmp.Equal(r.Attributes, driver.Attributes{}) {
+			t.Errorf("not announced: got %+v", r)
+		}
+	}
+}
+
 func TestAnnouncingFaults(t *testing.T) {
 	entry := func(settings string) string {
 		return "drivers: [{kind: bird}]\nservices:\n- {name: a, addresses: [203.0.113.1], checks: [{kind: exec, command: [x]}], " + settings + "}\n"

@@ -1,0 +1,48 @@
+package config
+
+import "testing"
+
+func TestSuggest(t *testing.T) {
+	names := []string{"interval", "fast_interval", "timeout", "rise", "fall", "as"}
+	for got, want := range map[string]string{
+		"intervall":  ` (did you mean "interval"?)`, // one too many
+		"inteval":    ` (did you mean "interval"?)`, // one too few
+		"intirvel":   ` (did you mean "interval"?)`, // two wrong
+		"fastintval": "",                            // three slips are another word
+		"rice":       ` (did you mean "rise"?)`,
+		"fill":       ` (did you mean "fall"?)`,
+		"ra":         "", // each letter of "as" would be another
+		"aas":        ` (did you mean "as"?)`,
+		"":           "",
+		"rise":       ` (did you mean "rise"?)`, // elsewhere it is one
+	} {
+		if is := suggest(got, names); is != want {
+			t.Errorf("%s: got %s, want %s", got, is, want)
+		}
+	}
+	if is := suggest("fal", []string{"fale", "fall", "fa"}); is != ` (did you mean "fale"?)` {
+		t.Errorf("of two as near: got %s, want the first", is)
+	}
+}
+
+func TestSlips(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0},
+		{"", "abc", 3},
+		{"abc", "", 3},
+		{"abc", "abc", 0},
+		{"abc", "abd", 1},
+		{"abc", "ac", 1},
+		{"ac", "abc", 1},
+		{"kitten", "sitting", 3},
+		{"abcd", "dcba", 4},
+		{"saturday", "sunday", 3},
+	} {
+		if got := slips(tt.a, tt.b); got != tt.want {
+			t.Errorf("from %q to %q: got %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
