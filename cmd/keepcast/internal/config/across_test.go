@@ -37,6 +37,10 @@ func TestServiceFaults(t *testing.T) {
 			"services:\n" + service("a", "addresses: [x]") + service("b", "addresses: [x]"),
 			`keepcast.yaml:2:63: services[a].addresses[0]: "x" is no address` + "\n" + `keepcast.yaml:3:63: services[b].addresses[0]: "x" is no address`,
 		},
+		"no address": {
+			"services:\n" + service("a", "addresses: [~]"),
+			"keepcast.yaml:2:63: services[a].addresses[0]: address[/length] expected, got nothing",
+		},
 		"inherited, said once": {
 			"services:\n- {name: a, addresses: [192.0.2.1], rise: 0, checks: [{kind: exec, command: [x]}, {kind: tcp, address: 'x:1'}]}\n",
 			"keepcast.yaml:2:37: services[a].rise: 0 is below the least value, 1",

@@ -103,6 +103,8 @@ func parse(text string, field reflect.Value) error {
 func (l *loader) setValue(path string, value any, field reflect.Value) {
 	t := field.Type()
 	switch {
+	case value == nil: // mapstructure would leave the entry as it is
+		l.fault(path, "%s expected, got %s", typeName(t), show(value))
 	case t.Kind() == reflect.Slice && !isText(t):
 		list, ok := value.([]any)
 		if !ok {
@@ -169,8 +171,8 @@ func strict(_ reflect.Type, to reflect.Type, value any) (any, error) {
 	case to.Kind() != reflect.Pointer && isText(to):
 		switch value.(type) {
 		case string, int, float64, bool:
-		default:
-			return value, nil
+		default: // mapstructure would take settings, or a date, for the fields of the struct
+			return nil, errors.New("no text")
 		}
 		out := reflect.New(to)
 		if err := out.Interface().(encoding.TextUnmarshaler).UnmarshalText(fmt.Append(nil, value)); err != nil {
@@ -178,8 +180,8 @@ func strict(_ reflect.Type, to reflect.Type, value any) (any, error) {
 		}
 		return out.Elem().Interface(), nil
 	case to.Kind() == reflect.Float64:
-		if n, ok := value.(int); ok {
-			return float64(n), nil
+		if f, ok := value.(float64); ok && math.IsNaN(f) { // it is within all bounds
+			return nil, &valueError{fmt.Errorf("number expected, got %v", f)}
 		}
 	case to.Kind() == reflect.Uint32:
 		// mapstructure would take what does not fit modulo 2^32.
