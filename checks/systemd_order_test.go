@@ -5,10 +5,12 @@ import (
 	"testing"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 func TestSystemdStopsAfter(t *testing.T) {
-	address, _ := bus(t)
+	address, _ := drivertest.Bus(t)
 	f := startSystemd(t, address)
 	for name, states := range map[string]string{"late.service": "loaded active", "none.service": "loaded active", "gone.service": "not-found inactive"} {
 		f.unit(t, name, states)

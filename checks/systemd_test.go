@@ -1,62 +1,17 @@
 package checks
 
 import (
-	"bufio"
 	"context"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
-)
 
-// bus starts a private bus, has the check take it for the system's, and
-// returns its address and a function that kills it.
-func bus(t *testing.T) (address string, kill func()) {
-	t.Helper()
-	if _, err := exec.LookPath("dbus-daemon"); err != nil {
-		if os.Getenv("KEEPCAST_REAL") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	conf := filepath.Join(t.TempDir(), "bus.conf")
-	err := os.WriteFile(conf, []byte(`<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <listen>unix:dir=`+t.TempDir()+`</listen>
-  <policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/></policy>
-</busconfig>`), 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	daemon := exec.Command("dbus-daemon", "--config-file="+conf, "--nofork", "--nopidfile", "--print-address")
-	daemon.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test panic
-	out, err := daemon.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := daemon.Start(); err != nil {
-		t.Fatal(err)
-	}
-	kill = func() {
-		daemon.Process.Kill()
-		daemon.Wait()
-	}
-	t.Cleanup(kill)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	address = strings.TrimSpace(line)
-	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
-	return address, kill
-}
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
 
 // fakeSystemd is org.freedesktop.systemd1 on a bus.
 type fakeSystemd struct {
@@ -137,7 +92,7 @@ func (f *fakeSystemd) signal(t *testing.T, at dbus.ObjectPath, iface, property s
 
 func TestSystemd(t *testing.T) {
 	noLeaks(t)
-	address, _ := bus(t)
+	address, _ := drivertest.Bus(t)
 	f := startSystemd(t, address)
 	for name, tt := range map[string]struct{ states, err string }{
 		"active.service":     {states: "loaded active running"},
@@ -185,7 +140,7 @@ func TestSystemdNoBus(t *testing.T) {
 		sameError(t, unit.Watch(within(t), func() {}), want, "")
 	})
 	t.Run("no systemd on it", func(t *testing.T) {
-		bus(t)
+		drivertest.Bus(t)
 		want := "asking systemd for a.service: The name org.freedesktop.systemd1 was not provided by any .service files"
 		sameError(t, unit.Check(within(t)), want, "")
 	})
@@ -202,7 +157,7 @@ func TestSystemdNoBus(t *testing.T) {
 
 func TestSystemdWatch(t *testing.T) {
 	noLeaks(t)
-	address, kill := bus(t)
+	address, kill := drivertest.Bus(t)
 	f := startSystemd(t, address)
 	at, other := f.unit(t, "named.service", "loaded active running"), f.unit(t, "other.service", "loaded active running")
 	f.paths.Store("bind9.service", at)
