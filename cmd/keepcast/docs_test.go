@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,9 +16,8 @@ import (
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
-
-var update = flag.Bool("update", false, "write the generated reference pages anew")
 
 // docs is the documentation's folder, seen from this package.
 const docs = "../../docs"
@@ -34,7 +32,7 @@ func TestReference(t *testing.T) {
 		"templates.md":     config.TemplateReference(),
 	} {
 		path := filepath.Join(docs, "reference", name)
-		if *update {
+		if *drivertest.Update {
 			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 				t.Fatal(err)
 			}

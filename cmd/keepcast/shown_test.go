@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/lab"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // shown matches what a page shows of a file, or of what the lab runs:
@@ -34,7 +35,7 @@ func TestShown(t *testing.T) {
 			at := shown.FindStringSubmatchIndex(block)
 			return block[:at[4]] + source(t, block[at[2]:at[3]]) + block[at[5]:]
 		})
-		if *update && want != string(have) {
+		if *drivertest.Update && want != string(have) {
 			if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
 				t.Fatal(err)
 			}

@@ -173,14 +173,15 @@ func ReadFile(t testing.TB, path string) string {
 	return string(text)
 }
 
-var update = flag.Bool("update", false, "write the golden files anew")
+// Update is whether the tests write what they would compare with.
+var Update = flag.Bool("update", false, "write the golden files, or the generated pages, anew")
 
 // Golden compares got with the file of that name in testdata; with -update it
 // writes the file.
 func Golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
-	if *update {
+	if *Update {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
