@@ -125,3 +125,13 @@ func TestClientRefused(t *testing.T) {
 		}
 	}
 }
+
+// What JSON has no words for is not asked at all.
+func TestClientUnsaid(t *testing.T) {
+	c, _ := served(t, &fakeEngine{})
+	_, err := c.Drain(t.Context(), api.DrainRequest{Until: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)})
+	want := "json: error calling MarshalJSON for type time.Time: Time.MarshalJSON: year outside of range [0,9999]"
+	if got := drivertest.ErrText(err); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}

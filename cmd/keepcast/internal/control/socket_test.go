@@ -1,11 +1,14 @@
 package control
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -117,6 +120,17 @@ func TestListenFails(t *testing.T) {
 		if got := drivertest.ErrText(err); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
+	}
+}
+
+// A socket without a file would be open to everybody, as it has no mode.
+func TestListenAbstract(t *testing.T) {
+	l, err := Listen(t.Context(), "@keepcast-test-"+strconv.Itoa(os.Getpid()))
+	if err == nil {
+		l.Close()
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
 	}
 }
 
