@@ -111,7 +111,6 @@ func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, 
 	})
 	running.Go(func() { d.reloads(serving, asked) })
 	err := d.engine.Run(ctx)
-	d.systemd.stopping()
 	end()
 	running.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -122,17 +121,19 @@ func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, 
 
 func (d *daemon) options() engine.Options {
 	kernel := kernel.New(d.cfg.Interface, d.log.With("driver", "kernel"))
+	stopping := false // of the engine's goroutine
 	o := engine.Options{
 		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics,
 		Withdraw: func(ctx context.Context) bool {
-			d.systemd.ending = true
+			stopping = true
+			d.systemd.stopping()
 			return d.systemd.withdraw(ctx, d.cfg.OnStop, d.log)
 		},
 		Ready: func() {
 			d.log.Info("ready", "version", version(), "services", len(d.cfg.Services), "drivers", len(d.cfg.Drivers))
 			d.systemd.ready()
 		},
-		Alive: func() { d.systemd.alive() }, AliveEvery: d.systemd.aliveEvery(),
+		Alive: func() { d.systemd.alive(stopping) }, AliveEvery: d.systemd.aliveEvery(),
 	}
 	if d.cfg.ManageAddresses {
 		o.Kernel = kernel

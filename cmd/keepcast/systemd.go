@@ -15,9 +15,7 @@ import (
 
 // systemd tells the service manager how it goes. Without one (no NOTIFY_SOCKET)
 // nothing happens.
-type systemd struct {
-	ending bool // a stop is under way; of the engine's goroutine
-}
+type systemd struct{}
 
 // moreTime is what a stop that still gets on is given at each sign of life
 // (sd_notify(3), EXTEND_TIMEOUT_USEC): linger may be longer than TimeoutStopSec.
@@ -36,10 +34,10 @@ func (s systemd) reloading() {
 
 func (s systemd) stopping() { s.notify(sd.SdNotifyStopping) }
 
-// alive feeds the watchdog.
-func (s systemd) alive() {
+// alive feeds the watchdog, and has a stop that is under way not be cut short.
+func (s systemd) alive(stopping bool) {
 	state := sd.SdNotifyWatchdog
-	if s.ending {
+	if stopping {
 		state += fmt.Sprintf("\nEXTEND_TIMEOUT_USEC=%d", moreTime.Microseconds())
 	}
 	s.notify(state)
