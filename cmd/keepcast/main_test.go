@@ -1,11 +1,7 @@
 package main
 
 import (
-	"context"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,14 +11,7 @@ import (
 // TestMain lets the scripts run this test binary as keepcast.
 func TestMain(m *testing.M) {
 	moveBenchmarks()
-	testscript.Main(m, map[string]func(){
-		"keepcast": func() {
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-			code := keepcast(ctx, os.Args[1:], os.Stdout, os.Stderr)
-			stop()
-			os.Exit(code)
-		},
-	})
+	testscript.Main(m, map[string]func(){"keepcast": main})
 }
 
 // TestScripts runs every command as an operator would: testdata/script/*.txtar.

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// bare is a driver that has nothing beside what each has.
+type bare struct{ driver.Driver }
+
+// opened is a driver that notes its surroundings.
+type opened struct {
+	driver.Driver
+	with driver.Options
+}
+
+func (o *opened) Open(with driver.Options) { o.with = with }
+func (o *opened) Close() error             { return nil }
+
+func TestRenderNothing(t *testing.T) {
+	for name, tt := range map[string]struct {
+		drivers []config.Driver
+		err     string
+	}{
+		"no driver":      {nil, "no driver is configured"},
+		"another driver": {[]config.Driver{{Name: "frr", Driver: bare{}}, {Name: "edge", Driver: bare{}}}, `no driver "bird" (configured: frr, edge)`},
+		"no snippet":     {[]config.Driver{{Name: "bird", Driver: bare{}}}, "driver bird writes no snippet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			snippet, err := render(&config.Config{Drivers: tt.drivers}, "bird", false)
+			if got := drivertest.ErrText(err); got != tt.err || snippet != nil {
+				t.Errorf("got %s, %q, want %s", got, snippet, tt.err)
+			}
+		})
+	}
+}
+
+// Each driver knows where the operator's templates are, and tells by its own name
+// that its daemon has loaded something.
+func TestEquip(t *testing.T) {
+	first, second := &opened{}, &opened{}
+	cfg := &config.Config{Drivers: []config.Driver{{Name: "bare", Driver: bare{}}, {Name: "bird", Driver: first}, {Name: "frr", Driver: second}}}
+	cfg.TemplateDir = "/etc/keepcast/templates"
+	var reloaded []string
+	equip(cfg, slog.New(slog.DiscardHandler), func(name string) { reloaded = append(reloaded, name) })
+	second.with.Reloaded()
+	first.with.Reloaded()
+	if d := cmp.Diff([]string{"frr", "bird"}, reloaded); d != "" {
+		t.Error(d)
+	}
+	if got := second.with; got.Templates != cfg.TemplateDir || got.Log == nil || got.VRF == nil {
+		t.Errorf("got %+v", got)
+	}
+	equip(cfg, slog.New(slog.DiscardHandler), nil)
+	if first.with.Reloaded != nil {
+		t.Error("somebody is told who is not there")
+	}
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// What a run can't do without is said, and ends it.
+func TestRunFails(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for name, tt := range map[string]struct {
+		old, new string // in the configuration
+		code     int
+		want     string
+	}{
+		"configuration": {"listen", "lisen", exitConfig, `DIR/keepcast.yaml:2:1: lisen: no such setting (did you mean "listen"?)` + "\n1 fault in the configuration"},
+		"runtime": {
+			"DIR/runtime", "DIR/t/runtime", exitFailed,
+			"keepcast: directory for the state: mkdir DIR/t: not a directory (run as root, or see runtime_directory and state_directory)",
+		},
+		"state": {
+			"DIR/state", "DIR/t/state", exitFailed,
+			"keepcast: directory for the state: mkdir DIR/t: not a directory (run as root, or see runtime_directory and state_directory)",
+		},
+		"socket": {"DIR/keepcast.sock", "DIR/t/keepcast.sock", exitFailed, "keepcast: control socket: mkdir DIR/t: not a directory"},
+		"listen": {
+			"listen: ''", "listen: " + taken.Addr().String(), exitFailed,
+			"keepcast: listen: listen tcp " + taken.Addr().String() + ": bind: address already in use",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := written(t, strings.Replace(gated, tt.old, tt.new, 1))
+			drivertest.WriteFile(t, filepath.Dir(file)+"/t", "")
+			before := slog.Default()
+			t.Cleanup(func() { slog.SetDefault(before) })
+			code, _, errs := keepcastSays(t, "run", "-c", file)
+			if got := strings.ReplaceAll(errs, filepath.Dir(file), "DIR"); code != tt.code || got != tt.want+"\n" {
+				t.Errorf("exit code %d, got %s, want %s", code, got, tt.want)
+			}
+		})
+	}
+}
+
+// A running keepcast shows how it is itself, and what it does.
+func TestRunMetrics(t *testing.T) {
+	h := start(t, "")
+	has(t, h.get("/metrics"), "\ngo_goroutines ", "\nprocess_open_fds ", "\nkeepcast_announcement_desired{",
+		`keepcast_driver_reloads_total{driver="file"} `, `keepcast_build_info{goversion="`+runtime.Version()+`",version="`+version()+`"} 1`)
+	has(t, h.log.String(), "level=INFO msg=ready version="+version()+" services=1 drivers=1\n")
+}
+
+// A flag overrides the configured socket.
+func TestRunSocket(t *testing.T) {
+	other := filepath.Join(drivertest.SocketDir(t), "other.sock")
+	h := start(t, "", "--socket", other)
+	if s, err := (control.Client{Socket: other}).Status(t.Context()); err != nil || len(s.Services) != 1 {
+		t.Errorf("got %v, %v", s, err)
+	}
+	if _, err := h.client().Status(t.Context()); !errors.Is(err, control.ErrNotRunning) {
+		t.Errorf("at the configured one: %v", err)
+	}
+}
+
+// Who asks for a reload is told how it went; SIGHUP tells the log.
+func TestReload(t *testing.T) {
+	h := start(t, "")
+	const web = `{name: web, addresses: [192.0.2.80], checks: [{kind: exec, command: ["true"]}]}`
+	h.write("keepcast.yaml", strings.Replace(gated, "services: [", "services: ["+web+", ", 1))
+	s, err := h.client().Reload(t.Context())
+	if err != nil || len(s.Services) != 2 {
+		t.Fatalf("%d services, %v", len(s.Services), err)
+	}
+	drivertest.Eventually(t, "web is announced", func() bool { return h.gate() == "192.0.2.53/32\n192.0.2.80/32\n" })
+	has(t, h.log.String(), "level=INFO msg=\"configuration reloaded\" files=1 services=2\n")
+
+	for more, want := range map[string]string{
+		"lingre: 1s\n":       h.path("keepcast.yaml") + ":10:1: lingre: no such setting",
+		"log_level: debug\n": "log_level: changed from info to debug, which takes a restart of keepcast",
+	} {
+		h.write("keepcast.yaml", gated+more)
+		if _, err := h.client().Reload(t.Context()); !strings.HasPrefix(drivertest.ErrText(err), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		s, err := h.client().Status(t.Context())
+		if err != nil || len(s.Services) != 2 || !strings.HasPrefix(s.Config.Error, want) {
+			t.Errorf("got %+v, %v, want %s", s.Config, err, want)
+		}
+	}
+	if got, want := strings.Count(h.log.String(), `level=ERROR msg="reload refused, the old configuration stays in force" err=`), 2; got != want {
+		t.Errorf("%d are logged: %s", got, h.log.String())
+	}
+
+	h.write("keepcast.yaml", gated)
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	drivertest.Eventually(t, "web is withdrawn", func() bool { return h.gate() == "192.0.2.53/32\n" })
+	drivertest.Eventually(t, "the log says so", func() bool {
+		return strings.Contains(h.log.String(), "level=INFO msg=\"configuration reloaded\" files=1 services=1\n")
+	})
+}
+
+// A server that fails ends the daemon as a stop does, and says why.
+func TestServerFails(t *testing.T) {
+	file := written(t, gated)
+	drivertest.WriteFile(t, filepath.Dir(file)+"/t", "")
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	d := &daemon{app: &app{configFile: file}, cfg: cfg, log: newLogger(io.Discard, "info"), metrics: engine.NewMetrics(registry)}
+	d.engine = engine.New(cfg, d.options())
+	var listeners []net.Listener
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		listeners = append(listeners, l)
+	}
+	web := listeners[1]
+	web.Close()
+	want := "control server: accept tcp " + web.Addr().String() + ": use of closed network connection"
+	if err := d.run(t.Context(), registry, listeners[0], web); drivertest.ErrText(err) != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestListen(t *testing.T) {
+	for address, want := range map[string]string{"": "<nil>", "127.0.0.1:0": "127.0.0.1:"} {
+		l, err := listen(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(l)
+		if l != nil {
+			got = l.Addr().String()
+			l.Close()
+		}
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func TestLogger(t *testing.T) {
+	for level, want := range map[string]string{"debug": "dbg", "info": "inf", "warn": "wrn", "error": "err", "nonsense": "inf"} {
+		var b strings.Builder
+		log := newLogger(&b, level)
+		log.Debug("dbg")
+		log.Info("inf")
+		log.Warn("wrn")
+		log.Error("err")
+		if got := b.String(); !strings.Contains(strings.SplitN(got, "\n", 2)[0], "msg="+want) {
+			t.Errorf("%s: got %s", level, got)
+		}
+	}
+}
+
+// Who binds to an IPv6 address that keepcast takes away is warned at the start.
+func TestWarnOfBinding(t *testing.T) {
+	text := drivertest.ReadFile(t, procSys+"/net/ipv6/ip_nonlocal_bind")
+	for address, warned := range map[string]bool{"192.0.2.53": false, "2001:db8::53": text == "0\n"} {
+		var b strings.Builder
+		cfg := loaded(t, `services: [{name: dns, addresses: ["`+address+`"], checks: [{kind: exec, command: ["true"]}]}]`)
+		d := &daemon{cfg: cfg, log: newLogger(&b, "info")}
+		d.warnOfBinding()
+		const want = `level=WARN msg="a service bound to its IPv6 address can't start again while it is withdrawn, and a UDP service can't answer from it" service=dns fix="sysctl -w net.ipv6.ip_nonlocal_bind=1, `
+		if got := b.String(); strings.Contains(got, want) != warned || warned == (got == "") {
+			t.Errorf("%s: got %s", address, got)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// As much as can be known is withdrawn, and what could not be is said.
+func TestWithdrawAll(t *testing.T) {
+	const (
+		own    = "going by DIR/keepcast.yaml\n"
+		last   = "going by the configuration that was in force last (DIR/runtime/config.yaml)\n"
+		closed = "file: the gate is closed\n"
+		failed = "keepcast: not everything may be withdrawn: "
+	)
+	for name, tt := range map[string]struct {
+		inForce string // the configuration of the last run; empty: there was none
+		flags   string
+		running bool
+		code    int
+		out     string
+		errs    string
+		gate    string
+	}{
+		"never ran":     {"", "", false, exitOK, own + closed, "", ""},
+		"ran before":    {gated, "", false, exitOK, last + closed, "", ""},
+		"crashed":       {gated + "on_crash: withdraw\n", "--crashed", false, exitOK, last + closed, "", ""},
+		"crashed, keep": {gated + "on_crash: keep\n", "--crashed", false, exitOK, last + "on_crash is keep: the host stays as it is\n", "", "open"},
+		"unreadable": {
+			"fish", "", false, exitFailed, own + closed,
+			failed + "what was in force last: DIR/runtime/config.yaml:1:1: settings (name: value) expected at the top level\n", "",
+		},
+		"gate stuck": {
+			strings.ReplaceAll(gated, "DIR/out", "DIR/none/out"), "", false, exitFailed,
+			last,
+			failed + "file: ", "open",
+		},
+		"running": {
+			"", "", true, exitFailed, own,
+			`keepcast: keepcast is running (it answers at DIR/keepcast.sock) and would announce everything again: "keepcast drain --all", or stop it first; --force withdraws all the same` + "\n", "open",
+		},
+		"running, forced":    {"", "--force", true, exitOK, own + closed, "", ""},
+		"another is running": {"", "--socket DIR/another.sock", true, exitOK, own + closed, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := written(t, gated)
+			dir := filepath.Dir(file)
+			here := func(text string) string { return strings.ReplaceAll(text, "DIR", dir) }
+			drivertest.WriteFile(t, dir+"/t", "{{range .Announced}}{{.Prefix}}\n{{end}}")
+			drivertest.WriteFile(t, dir+"/out", "open")
+			if tt.inForce != "" {
+				if err := os.Mkdir(dir+"/runtime", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				drivertest.WriteFile(t, dir+"/runtime/config.yaml", here(tt.inForce))
+			}
+			if tt.running {
+				answersAt(t, &fakeEngine{}, dir+"/keepcast.sock")
+			}
+			code, out, errs := keepcastSays(t, strings.Fields("withdraw-all -c "+file+" "+here(tt.flags))...)
+			if code != tt.code || out != here(tt.out) || !strings.HasPrefix(errs, here(tt.errs)) || (errs == "") != (tt.errs == "") {
+				t.Errorf("exit code %d, got %s%s, want %s%s", code, out, errs, here(tt.out), here(tt.errs))
+			}
+			if got := drivertest.ReadFile(t, dir+"/out"); got != tt.gate {
+				t.Errorf("the gate is %q, want %q", got, tt.gate)
+			}
+		})
+	}
+}
+
+// Where no configuration is valid, what the kernel has still goes.
+func TestInForce(t *testing.T) {
+	dir := drivertest.SocketDir(t)
+	a := &app{configFile: dir + "/keepcast.yaml"}
+	drivertest.WriteFile(t, a.configFile, "fish: 1\n")
+	for runtimeDir, want := range map[string]string{dir: dir, "": "/run/keepcast"} {
+		var told []string
+		cfg, err := a.inForce(withdrawal{runtimeDir: runtimeDir}, func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) })
+		if err != nil || cfg.RuntimeDir != want {
+			t.Errorf("%v, directory %s, want %s", err, cfg.RuntimeDir, want)
+		}
+		if runtimeDir == "" {
+			continue // that of this host may hold something
+		}
+		if !cfg.ManageAddresses || len(cfg.Services) > 0 {
+			t.Errorf("got %+v", cfg)
+		}
+		if d := cmp.Diff([]string{
+			"no valid configuration: the gates of the routing daemons are not known, and stay as they are",
+			"  " + a.configFile + ": services: no service is configured\n" + a.configFile + ":1:1: fish: no such setting",
+		}, told); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+func TestLongestLinger(t *testing.T) {
+	service := func(linger time.Duration) (s config.Service) { s.Linger = linger; return s }
+	cfg := &config.Config{Services: []config.Service{service(2 * time.Second), service(9 * time.Second), service(time.Second)}}
+	cfg.Linger = 5 * time.Second
+	if got := longestLinger(cfg); got != 9*time.Second {
+		t.Errorf("got %s", got)
+	}
+	cfg.Linger = time.Minute
+	if got := longestLinger(cfg); got != time.Minute {
+		t.Errorf("got %s", got)
+	}
+}
