@@ -1,14 +1,18 @@
 package main
 
 import (
+	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 func TestReportTable(t *testing.T) {
@@ -54,5 +58,49 @@ dns               2.1s        require all; 3s if every check fails
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// What a running keepcast tells goes into the report: why it refused a reload, or that
+// it does not tell.
+func TestDoctorAsks(t *testing.T) {
+	refused := api.Status{Config: api.ConfigStatus{Error: "fish: no such setting"}}
+	for name, tt := range map[string]struct {
+		e    *fakeEngine
+		want string
+	}{
+		"not there":       {nil, "not-running info keepcast does not answer on its control socket, so nothing is probed, announced or withdrawn on this host"},
+		"all is well":     {&fakeEngine{}, ""},
+		"refused":         {&fakeEngine{status: refused}, "reload-refused warning keepcast runs with an older configuration, since it refused the last reload: fish: no such setting"},
+		"it does not say": {&fakeEngine{err: errors.New("stopped")}, "not-asked info keepcast runs, but does not tell what it knows: stopped"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := written(t, gated)
+			drivertest.WriteFile(t, filepath.Dir(file)+"/t", "")
+			if tt.e != nil {
+				answersAt(t, tt.e, filepath.Dir(file)+"/keepcast.sock")
+			}
+			report, err := (&app{configFile: file}).examine(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, f := range report.Findings {
+				if f.Subject == "keepcast" {
+					got += strings.Join([]string{f.Name, string(f.Level), f.Subject, f.Text}, " ")
+				}
+			}
+			if got != tt.want || len(report.Services) != 1 {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestCount(t *testing.T) {
+	for n, want := range map[int]string{0: "0 errors", 1: "1 error", 2: "2 errors"} {
+		if got := count(n, "error", "errors"); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }

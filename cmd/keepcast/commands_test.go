@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// Wrong usage is told from what failed, and says what would be right.
+func TestExitCodes(t *testing.T) {
+	e := &fakeEngine{status: api.Status{Services: []api.ServiceStatus{{Name: "dns"}}}, err: errors.New(`no service "dsn" (running: dns)`)}
+	refusing := answers(t, e)
+	file := written(t, gated)
+	dir := filepath.Dir(file)
+	drivertest.WriteFile(t, dir+"/t", "")
+	drivertest.WriteFile(t, dir+"/bad.yaml", "services: []\n")
+	const see = "\nsee \"keepcast "
+	for line, tt := range map[string]struct {
+		code int
+		errs string
+	}{
+		"drain dsn --socket " + refusing:           {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"resume dsn --socket " + refusing:          {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"reload --socket " + refusing:              {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"status --socket " + refusing:              {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"status --socket " + dir + "/none":         {exitNotRunning, `keepcast: keepcast is not running here (nobody answers at ` + dir + `/none): start it with "systemctl start keepcast" or "keepcast run"`},
+		"status -c " + file:                        {exitNotRunning, `keepcast: keepcast is not running here (nobody answers at ` + dir + `/keepcast.sock): start it with "systemctl start keepcast" or "keepcast run"`},
+		"status -o xml":                            {exitUsage, `keepcast: no output format "xml" (known: table, json, yaml)` + see + `status --help"`},
+		"doctor -o yaml":                           {exitUsage, `keepcast: no output format "yaml" (known: table, json)` + see + `doctor --help"`},
+		"drain":                                    {exitUsage, "keepcast: which service? name one or more, or give --all" + see + `drain --help"`},
+		"resume dns --all":                         {exitUsage, "keepcast: either services or --all, not both" + see + `resume --help"`},
+		"drain --all --for 0s":                     {exitUsage, "keepcast: --for 0s: a time that is not over yet, please" + see + `drain --help"`},
+		"withdraw-all --linger -1s":                {exitUsage, "keepcast: --linger -1s: a time from 0s on, please" + see + `withdraw-all --help"`},
+		"probe ldap -c " + file:                    {exitUsage, `keepcast: no service "ldap" (configured: dns)` + see + `probe --help"`},
+		"anycast-id nonsense":                      {exitUsage, `keepcast: "nonsense" is no subnet, such as 2001:db8:53::/64` + see + `anycast-id --help"`},
+		"anycast-id 2001:db8::/64 --id 128":        {exitUsage, "keepcast: identifier 128 is out of range (0 to 127)" + see + `anycast-id --help"`},
+		"anycast-id":                               {exitUsage, "keepcast: accepts 1 arg(s), received 0" + see + `anycast-id --help"`},
+		"init --daemon gated":                      {exitUsage, `keepcast: no starter for "gated" (known: bird, frr, quagga)` + see + `init --help"`},
+		"version --lang en":                        {exitUsage, "keepcast: unknown flag: --lang" + see + `version --help"`},
+		"nothing":                                  {exitUsage, `keepcast: unknown command "nothing" for "keepcast"` + see + `--help"`},
+		"validate -c " + dir + "/bad.yaml":         {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
+		"render file -c " + dir + "/bad.yaml":      {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
+		"probe -c " + dir + "/bad.yaml":            {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
+		"render frr -c " + file:                    {exitFailed, `keepcast: no driver "frr" (configured: file)`},
+		"doctor -c " + dir + "/bad.yaml -o json":   {exitFailed, "keepcast: 1 error found"},
+		"init --daemon bird --write " + dir + "/t": {exitFailed, "keepcast: directory of the configuration: mkdir " + dir + "/t: not a directory"},
+		"init --daemon bird --write " + dir:        {exitFailed, "keepcast: " + file + " is there already, and stays as it is: move it away, or write into another directory"},
+	} {
+		t.Run(line, func(t *testing.T) {
+			code, _, errs := keepcastSays(t, strings.Fields(line)...)
+			if code != tt.code || errs != tt.errs+"\n" {
+				t.Errorf("exit code %d, got  %s\nwant %d, %s", code, errs, tt.code, tt.errs)
+			}
+		})
+	}
+}
+
+// The shell completes what a command knows.
+func TestCompletion(t *testing.T) {
+	file := written(t, gated)
+	drivertest.WriteFile(t, filepath.Dir(file)+"/t", "")
+	const none = "-c /nonexistent/keepcast.yaml "
+	for line, want := range map[string]string{
+		"drain -c " + file + " ":            "dns\n:4\n",
+		"resume -c " + file + " ":           "dns\n:4\n",
+		"probe -c " + file + " ":            "dns\n:4\n",
+		"render -c " + file + " ":           "file\n:4\n",
+		"drain " + none:                     ":4\n",
+		"render " + none:                    ":4\n",
+		"status --output ":                  "table\njson\nyaml\n:4\n",
+		"doctor --output ":                  "table\njson\n:4\n",
+		"anycast-id --format ":              "auto\neui64\nother\n:4\n",
+		"init --daemon ":                    "bird\nfrr\nquagga\n:4\n",
+		"init --write ":                     ":16\n",
+		"init --root ":                      ":16\n",
+		"withdraw-all --runtime-directory ": ":16\n",
+	} {
+		t.Run(line, func(t *testing.T) {
+			if _, out, _ := keepcastSays(t, append([]string{"__complete"}, strings.Split(line, " ")...)...); out != want {
+				t.Errorf("got %s, want %s", out, want)
+			}
+		})
+	}
+}
+
+// A broken configuration does not keep an operator from draining: the socket is then that
+// of the one in force, or the built-in one.
+func TestClientSocket(t *testing.T) {
+	file := written(t, gated)
+	dir := filepath.Dir(file)
+	drivertest.WriteFile(t, dir+"/t", "")
+	for name, tt := range map[string]struct {
+		app  app
+		want string
+	}{
+		"configured": {app{configFile: file}, dir + "/keepcast.sock"},
+		"by a flag":  {app{configFile: file, socket: "/x"}, "/x"},
+		"built in":   {app{configFile: dir + "/none.yaml"}, "/run/keepcast/keepcast.sock"},
+	} {
+		if got := tt.app.client().Socket; got != tt.want {
+			t.Errorf("%s: got %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	before := release
+	t.Cleanup(func() { release = before })
+	for built, want := range map[string]string{"1.2.3": "keepcast 1.2.3 (go1.", "": "keepcast (devel) (go1."} {
+		release = built
+		if code, out, errs := keepcastSays(t, "version"); code != exitOK || !strings.HasPrefix(out, want) {
+			t.Errorf("exit code %d, got %s%s, want %s", code, out, errs, want)
+		}
+	}
+}
+
+// Without a command the help is shown, with the exit codes that scripts go by.
+func TestHelp(t *testing.T) {
+	code, out, errs := keepcastSays(t)
+	if code != exitOK || errs != "" {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+	has(t, out, exitCodes, "\nUsage:\n")
+}
