@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
@@ -57,6 +59,9 @@ func TestRunFails(t *testing.T) {
 			if got := strings.ReplaceAll(errs, filepath.Dir(file), "DIR"); code != tt.code || got != tt.want+"\n" {
 				t.Errorf("exit code %d, got %s, want %s", code, got, tt.want)
 			}
+			if _, err := os.Lstat(filepath.Dir(file) + "/keepcast.sock"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the control socket is left behind: %v", err)
+			}
 		})
 	}
 }
@@ -66,7 +71,8 @@ func TestRunMetrics(t *testing.T) {
 	h := start(t, "")
 	has(t, h.get("/metrics"), "\ngo_goroutines ", "\nprocess_open_fds ", "\nkeepcast_announcement_desired{",
 		`keepcast_driver_reloads_total{driver="file"} `, `keepcast_build_info{goversion="`+runtime.Version()+`",version="`+version()+`"} 1`)
-	has(t, h.log.String(), "level=INFO msg=ready version="+version()+" services=1 drivers=1\n")
+	slog.Warn("what a library says")
+	has(t, h.log.String(), "level=INFO msg=ready version="+version()+" services=1 drivers=1\n", `level=WARN msg="what a library says"`)
 }
 
 // A flag overrides the configured socket.
@@ -120,7 +126,20 @@ func TestReload(t *testing.T) {
 	})
 }
 
-// A server that fails ends the daemon as a stop does, and says why.
+// The kernel is left alone where somebody else manages the addresses.
+func TestManageAddresses(t *testing.T) {
+	for _, manage := range []bool{true, false} {
+		cfg := config.Defaults()
+		cfg.ManageAddresses = manage
+		d := &daemon{cfg: cfg, log: slog.New(slog.DiscardHandler)}
+		if got := d.options().Kernel != nil; got != manage {
+			t.Errorf("manage_addresses: %v, the kernel is kept in sync: %v", manage, got)
+		}
+	}
+}
+
+// A server that fails ends the daemon as a stop does, and says why. Nothing is reloaded
+// after that.
 func TestServerFails(t *testing.T) {
 	file := written(t, gated)
 	drivertest.WriteFile(t, filepath.Dir(file)+"/t", "")
@@ -144,6 +163,12 @@ func TestServerFails(t *testing.T) {
 	want := "control server: accept tcp " + web.Addr().String() + ": use of closed network connection"
 	if err := d.run(t.Context(), registry, listeners[0], web); drivertest.ErrText(err) != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+	for _, text := range []string{strings.ReplaceAll(gated, "DIR", filepath.Dir(file)), "fish: 1\n"} {
+		drivertest.WriteFile(t, file, text)
+		if err := d.reload(); !errors.Is(err, api.ErrStopped) {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 
