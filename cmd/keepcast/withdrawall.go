@@ -74,6 +74,14 @@ func (a *app) withdrawAll(ctx context.Context, w withdrawal, out io.Writer) erro
 	}
 	log := slog.New(slog.DiscardHandler) // what fails is in the error
 	equip(cfg, log, nil)
+	if err := errors.Join(unread, w.failSafe(cfg, log, tell).WithdrawAll(ctx)); err != nil {
+		return fmt.Errorf("not everything may be withdrawn: %w", err)
+	}
+	return nil
+}
+
+// failSafe is what withdraws by a configuration.
+func (w withdrawal) failSafe(cfg *config.Config, log *slog.Logger, tell func(string, ...any)) engine.FailSafe {
 	f := engine.FailSafe{Config: cfg, Linger: w.linger, Tell: tell}
 	if !w.lingerSet {
 		f.Linger = longestLinger(cfg)
@@ -81,10 +89,7 @@ func (a *app) withdrawAll(ctx context.Context, w withdrawal, out io.Writer) erro
 	if cfg.ManageAddresses {
 		f.Kernel = kernel.New(cfg.Interface, log)
 	}
-	if err := errors.Join(unread, f.WithdrawAll(ctx)); err != nil {
-		return fmt.Errorf("not everything may be withdrawn: %w", err)
-	}
-	return nil
+	return f
 }
 
 // inForce returns the configuration to go by: what the last run had in force,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,15 +107,29 @@ func TestInForce(t *testing.T) {
 	}
 }
 
-func TestLongestLinger(t *testing.T) {
+// What still arrives is served as long as the flag says, else as for the service that
+// takes longest.
+func TestFailSafe(t *testing.T) {
 	service := func(linger time.Duration) (s config.Service) { s.Linger = linger; return s }
-	cfg := &config.Config{Services: []config.Service{service(2 * time.Second), service(9 * time.Second), service(time.Second)}}
-	cfg.Linger = 5 * time.Second
-	if got := longestLinger(cfg); got != 9*time.Second {
-		t.Errorf("got %s", got)
-	}
-	cfg.Linger = time.Minute
-	if got := longestLinger(cfg); got != time.Minute {
-		t.Errorf("got %s", got)
+	for name, tt := range map[string]struct {
+		w      withdrawal
+		linger time.Duration // of the configuration
+		manage bool
+		want   time.Duration
+	}{
+		"of a service":      {withdrawal{}, 5 * time.Second, true, 9 * time.Second},
+		"of all":            {withdrawal{}, time.Minute, true, time.Minute},
+		"by the flag":       {withdrawal{linger: time.Second, lingerSet: true}, time.Minute, true, time.Second},
+		"none, by the flag": {withdrawal{lingerSet: true}, time.Minute, true, 0},
+		"not our addresses": {withdrawal{}, time.Minute, false, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := &config.Config{Services: []config.Service{service(2 * time.Second), service(9 * time.Second), service(time.Second)}}
+			cfg.Linger, cfg.ManageAddresses = tt.linger, tt.manage
+			f := tt.w.failSafe(cfg, slog.New(slog.DiscardHandler), nil)
+			if f.Linger != tt.want || (f.Kernel != nil) != tt.manage {
+				t.Errorf("linger %s, want %s; with the kernel: %v", f.Linger, tt.want, f.Kernel != nil)
+			}
+		})
 	}
 }
