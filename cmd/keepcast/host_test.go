@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
@@ -28,6 +29,24 @@ linger: 0s
 drivers: [{name: file, kind: template, template: DIR/t, output: DIR/out, reload: ["true"]}]
 services: [{name: dns, addresses: [192.0.2.53], checks: [{kind: exec, command: ["true"], interval: 50ms, timeout: 5s}]}]
 `
+
+// written is a configuration file with that text, in a directory of its own.
+func written(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(drivertest.SocketDir(t), "keepcast.yaml")
+	drivertest.WriteFile(t, path, strings.ReplaceAll(text, "DIR", filepath.Dir(path)))
+	return path
+}
+
+// loaded is a configuration of that text.
+func loaded(t *testing.T, text string) *config.Config {
+	t.Helper()
+	cfg, err := config.Load(written(t, text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
 
 // buffer is written by the daemon while the test reads.
 type buffer struct {

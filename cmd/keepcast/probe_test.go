@@ -1,34 +1,14 @@
 package main
 
 import (
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
-
-// written is a configuration file with that text, in a directory of its own.
-func written(t *testing.T, text string) string {
-	t.Helper()
-	path := filepath.Join(drivertest.SocketDir(t), "keepcast.yaml")
-	drivertest.WriteFile(t, path, strings.ReplaceAll(text, "DIR", filepath.Dir(path)))
-	return path
-}
-
-// loaded is a configuration of that text.
-func loaded(t *testing.T, text string) *config.Config {
-	t.Helper()
-	cfg, err := config.Load(written(t, text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cfg
-}
 
 func TestChoose(t *testing.T) {
 	cfg := loaded(t, `
