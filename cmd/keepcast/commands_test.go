@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -130,4 +131,11 @@ func TestHelp(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
 	has(t, out, exitCodes, "\nUsage:\n")
+}
+
+// What is wrong with the usage can still be told apart.
+func TestUsageError(t *testing.T) {
+	if err := error(usageError{fs.ErrInvalid}); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("%v is lost", err)
+	}
 }

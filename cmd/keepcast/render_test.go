@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -23,6 +25,14 @@ type opened struct {
 func (o *opened) Open(with driver.Options) { o.with = with }
 func (o *opened) Close() error             { return nil }
 
+// failing is a driver whose snippet can't be rendered.
+type failing struct{ bare }
+
+func (failing) Render(driver.State) ([]byte, error) {
+	return nil, errors.New("template: no field Nope")
+}
+func (failing) Loadable([]byte) error { return nil }
+
 func TestRenderNothing(t *testing.T) {
 	for name, tt := range map[string]struct {
 		drivers []config.Driver
@@ -31,6 +41,7 @@ func TestRenderNothing(t *testing.T) {
 		"no driver":      {nil, "no driver is configured"},
 		"another driver": {[]config.Driver{{Name: "frr", Driver: bare{}}, {Name: "edge", Driver: bare{}}}, `no driver "bird" (configured: frr, edge)`},
 		"no snippet":     {[]config.Driver{{Name: "bird", Driver: bare{}}}, "driver bird writes no snippet"},
+		"bad template":   {[]config.Driver{{Name: "bird", Driver: failing{}}}, "template: no field Nope"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			snippet, err := render(&config.Config{Drivers: tt.drivers}, "bird", false)
@@ -38,6 +49,20 @@ func TestRenderNothing(t *testing.T) {
 				t.Errorf("got %s, %q, want %s", got, snippet, tt.err)
 			}
 		})
+	}
+}
+
+// What is printed is what would be loaded, so the operator's own template counts.
+func TestRenderOwnTemplate(t *testing.T) {
+	file := written(t, `
+template_directory: DIR
+drivers: [{kind: bird, snippet: DIR/keepcast.conf}]
+services: [{name: dns, addresses: [192.0.2.53], checks: [{kind: exec, command: ["true"]}]}]
+`)
+	drivertest.WriteFile(t, filepath.Join(filepath.Dir(file), "bird.conf.tmpl"), "# our own, {{.State}}\n")
+	const want = "keepcast: template bird.conf.tmpl: it must have the line 'attribute int keepcast_announced;', and its gate set that\n"
+	if code, out, errs := keepcastSays(t, "render", "bird", "-c", file); code != exitFailed || errs != want {
+		t.Errorf("exit code %d, got %s%s, want %s", code, out, errs, want)
 	}
 }
 

@@ -91,13 +91,17 @@ func TestRunSocket(t *testing.T) {
 func TestReload(t *testing.T) {
 	h := start(t, "")
 	const web = `{name: web, addresses: [192.0.2.80], checks: [{kind: exec, command: ["true"]}]}`
-	h.write("keepcast.yaml", strings.Replace(gated, "services: [", "services: ["+web+", ", 1))
+	const more = `{name: more, kind: template, template: DIR/t, output: DIR/more, reload: ["true"]}`
+	h.write("keepcast.yaml", strings.NewReplacer("services: [", "services: ["+web+", ", "drivers: [", "drivers: ["+more+", ").Replace(gated))
 	s, err := h.client().Reload(t.Context())
 	if err != nil || len(s.Services) != 2 {
 		t.Fatalf("%d services, %v", len(s.Services), err)
 	}
 	drivertest.Eventually(t, "web is announced", func() bool { return h.gate() == "192.0.2.53/32\n192.0.2.80/32\n" })
 	has(t, h.log.String(), "level=INFO msg=\"configuration reloaded\" files=1 services=2\n")
+	drivertest.Eventually(t, "the new driver's reloads are counted", func() bool {
+		return strings.Contains(h.get("/metrics"), `keepcast_driver_reloads_total{driver="more"} `)
+	})
 
 	for more, want := range map[string]string{
 		"lingre: 1s\n":       h.path("keepcast.yaml") + ":10:1: lingre: no such setting",
