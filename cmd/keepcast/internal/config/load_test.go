@@ -234,48 +234,6 @@ func TestMissingFile(t *testing.T) {
 	}
 }
 
-// TestDeclarations reads every tag of every kind: an unreadable default or
-// bound panics, and an example that is not valid fails.
-func TestDeclarations(t *testing.T) {
-	for _, k := range checks.Kinds() {
-		entry := "  - kind: " + k.Name + "\n    " + strings.ReplaceAll(strings.TrimSpace(k.Example), "\n", "\n    ") + "\n"
-		load(t, "services:\n- name: a\n  addresses: [192.0.2.1]\n  checks:\n"+entry)
-		documented(t, "check "+k.Name, Settings(k.New()))
-	}
-	for _, k := range kinds.All() {
-		entry := "  - kind: " + k.Name + "\n    " + strings.ReplaceAll(strings.TrimSpace(k.Example), "\n", "\n    ") + "\n"
-		// An example may name a file that this machine lacks; that alone may be wrong with it.
-		if _, err := Load(files(t, minimal+"drivers:\n"+entry)); err != nil && !strings.Contains(err.Error(), "no such file") {
-			t.Error(err)
-		}
-		documented(t, "driver "+k.Name, Settings(k.New()))
-	}
-	for name, v := range map[string]any{"top level": Main{}, "service": Service{}, "check": Check{}, "driver": Driver{}} {
-		documented(t, name, Settings(v))
-	}
-}
-
-// documented checks that every setting is explained, and that its bounds and
-// its default can be read and fit each other.
-func documented(t *testing.T, of string, settings []Setting) {
-	t.Helper()
-	for _, s := range settings {
-		documented(t, of, s.Settings)
-		if s.Settings != nil {
-			s.groupDefault() // panics where it is no YAML
-			continue
-		}
-		if !strings.HasSuffix(s.Doc, ".") {
-			t.Errorf("%s: %s: doc %q is no sentence", of, s.Name, s.Doc)
-		}
-		for _, b := range []string{s.Min, s.Max} {
-			if b != "" {
-				bound(b, s.typ)
-			}
-		}
-	}
-}
-
 func FuzzLoad(f *testing.F) {
 	f.Add(whole)
 	f.Add("a: &x {b: 1}\nc: *x\n<<: *x\n")

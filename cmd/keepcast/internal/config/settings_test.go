@@ -5,11 +5,14 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/driver/kinds"
 )
 
 // specimen declares a setting of each type.
@@ -132,4 +135,46 @@ func TestDefaults(t *testing.T) {
 func settingOf(v any, name string) any {
 	s, _ := find(Settings(v), name)
 	return reflect.Indirect(reflect.ValueOf(v)).FieldByIndex(s.index).Interface()
+}
+
+// TestDeclarations reads every tag of every kind: an unreadable default or
+// bound panics, and an example that is not valid fails.
+func TestDeclarations(t *testing.T) {
+	for _, k := range checks.Kinds() {
+		entry := "  - kind: " + k.Name + "\n    " + strings.ReplaceAll(strings.TrimSpace(k.Example), "\n", "\n    ") + "\n"
+		load(t, "services:\n- name: a\n  addresses: [192.0.2.1]\n  checks:\n"+entry)
+		documented(t, "check "+k.Name, Settings(k.New()))
+	}
+	for _, k := range kinds.All() {
+		entry := "  - kind: " + k.Name + "\n    " + strings.ReplaceAll(strings.TrimSpace(k.Example), "\n", "\n    ") + "\n"
+		// An example may name a file that this machine lacks; that alone may be wrong with it.
+		if _, err := Load(files(t, minimal+"drivers:\n"+entry)); err != nil && !strings.Contains(err.Error(), "no such file") {
+			t.Error(err)
+		}
+		documented(t, "driver "+k.Name, Settings(k.New()))
+	}
+	for name, v := range map[string]any{"top level": Main{}, "service": Service{}, "check": Check{}, "driver": Driver{}} {
+		documented(t, name, Settings(v))
+	}
+}
+
+// documented checks that every setting is explained, and that its bounds and
+// its default can be read and fit each other.
+func documented(t *testing.T, of string, settings []Setting) {
+	t.Helper()
+	for _, s := range settings {
+		documented(t, of, s.Settings)
+		if s.Settings != nil {
+			s.groupDefault() // panics where it is no YAML
+			continue
+		}
+		if !strings.HasSuffix(s.Doc, ".") {
+			t.Errorf("%s: %s: doc %q is no sentence", of, s.Name, s.Doc)
+		}
+		for _, b := range []string{s.Min, s.Max} {
+			if b != "" {
+				bound(b, s.typ)
+			}
+		}
+	}
 }

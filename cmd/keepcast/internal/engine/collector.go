@@ -72,7 +72,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// byPrefix drops the second of two addresses with one announced prefix.
+// byPrefix returns one address for each announced prefix: two may have the same.
 func byPrefix(addresses []api.AddressStatus) map[string]api.AddressStatus {
 	out := map[string]api.AddressStatus{}
 	for _, a := range addresses {

@@ -98,8 +98,8 @@ func (e *Engine) changeDrains(names []string, change func(name string)) error {
 	return nil
 }
 
-// known returns the names, or all services for none, or an error naming the
-// one that there is not.
+// known returns the names, or those of all services for none. It fails on a name that
+// no service has.
 func (e *Engine) known(names []string) ([]string, error) {
 	var all []string
 	for _, s := range e.services {

@@ -72,7 +72,7 @@ func watchDrainDir(ctx context.Context, dir string, watcher func() (*fsnotify.Wa
 	defer round.Stop()
 	for ctx.Err() == nil {
 		notices, err := watcher()
-		if err != nil { // there are no more to be had: the rounds must do
+		if err != nil { // no inotify instance is left: look each Interval
 			tell(readDrainDir(dir))
 			select {
 			case <-ctx.Done():

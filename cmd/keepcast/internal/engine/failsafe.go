@@ -28,10 +28,10 @@ type FailSafe struct {
 	Tell func(format string, args ...any)
 }
 
-// WithdrawAll takes the addresses off the interfaces, then closes the gates of
-// all daemons, then after Linger, which the end of ctx cuts short, takes the
-// local delivery off too. No fault with one of them holds up the others; the
-// error names everything that could not be done.
+// WithdrawAll takes the addresses off the interfaces, then closes the gates of all
+// daemons. After Linger it takes the local delivery off too; the end of ctx cuts Linger
+// short. No fault with one of them holds up the others. The error names everything that
+// could not be done.
 func (f FailSafe) WithdrawAll(ctx context.Context) error {
 	last, err := loadSaved(f.Config.RuntimeDir)
 	if err != nil {

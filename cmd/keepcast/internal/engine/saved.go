@@ -169,9 +169,9 @@ func (s *service) onHost(there map[netip.Prefix]bool) bool {
 	return true
 }
 
-// leave notes what no configured service has any more of what a service had, addresses
-// with whatever length. They are delivered locally until the time until, if that is
-// still to come, and then taken off the host.
+// leave notes what the old service had and no configured service has now; an address is
+// the same with any length. What leaves is delivered locally until the time until, and
+// then removed from the host.
 func (e *Engine) leave(old savedService, until, now time.Time) {
 	if until.Before(now) {
 		until = now // to be forgotten no sooner than what leaves later
@@ -185,7 +185,7 @@ func (e *Engine) leave(old savedService, until, now time.Time) {
 	}
 }
 
-// leavings are all that the service had, each as it is when it leaves.
+// leavings returns everything that the service had, each as it is when it leaves.
 func (old savedService) leavings() []leaving {
 	var out []leaving
 	for _, p := range old.Addresses {
@@ -197,15 +197,15 @@ func (old savedService) leavings() []leaving {
 	return out
 }
 
-// route is what leaves, absent.
+// route returns what leaves as an absent route.
 func (l leaving) route() driver.Route {
 	return driver.Route{Prefix: l.Prefix, Service: l.Service, Interface: l.Interface, PrefixOnly: l.PrefixOnly}
 }
 
-// rejoin forgets what leaves and a service has again.
+// rejoin drops from leaving what a service has again.
 func (e *Engine) rejoin() { e.leaving = slices.DeleteFunc(e.leaving, e.staying()) }
 
-// staying returns what tells whether a configured service has what leaves.
+// staying returns a function that tells whether a configured service has what leaves.
 func (e *Engine) staying() func(leaving) bool {
 	addresses, prefixes := e.addresses(), map[netip.Prefix]bool{}
 	for _, s := range e.services {

@@ -79,9 +79,9 @@ func observation(o reconcile.Observed, p netip.Prefix) api.Observation {
 	return out
 }
 
-// shown is the state that is really so: announced only once every daemon that could
-// has told a neighbor, and withdrawn only once it is known of each that it does not
-// have it any more.
+// shown returns the state as observed. It is announced only once every daemon that has a
+// neighbor has told one, and withdrawn only once each daemon is known to have it no
+// more.
 func shown(desired api.State, addresses []api.AddressStatus) api.State {
 	for _, a := range addresses {
 		switch {
@@ -104,8 +104,8 @@ func left(a api.AddressStatus) bool {
 	return false
 }
 
-// announced reports whether everything that could announce it does. A daemon without
-// a neighbor for its family could not, but one that could there must be.
+// announced reports whether every daemon that has a neighbor of the family has exported
+// it to one. If there are daemons and none has such a neighbor, it is not announced.
 func announced(a api.AddressStatus) bool {
 	daemon, telling := false, false
 	for name, o := range a.Observed {
