@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/starter"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 func TestOrigin(t *testing.T) {
@@ -30,5 +31,13 @@ func TestInitNotes(t *testing.T) {
 	code, out, errs := keepcastSays(t, "init", "--daemon", "bird", "--root", t.TempDir())
 	if code != exitOK || !strings.HasPrefix(errs, "\nFor BIRD, which was not found here, with its usual places.\n\n") || strings.Contains(out, "For BIRD") {
 		t.Errorf("exit code %d, got %s%s", code, out, errs)
+	}
+}
+
+// Where no file can be made, not even root's, the error says so.
+func TestWriteNew(t *testing.T) {
+	const path = "/proc/self/keepcast.yaml"
+	if got, want := drivertest.ErrText(writeNew(path, nil)), "configuration: open "+path+": "; !strings.HasPrefix(got, want) {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }
