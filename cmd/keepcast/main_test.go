@@ -1,17 +1,32 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 // TestMain lets the scripts run this test binary as keepcast.
 func TestMain(m *testing.M) {
 	moveBenchmarks()
-	testscript.Main(m, map[string]func(){"keepcast": main})
+	testscript.Main(leakless{m}, map[string]func(){"keepcast": main})
+}
+
+// leakless runs all tests, and fails if they leave a goroutine behind.
+type leakless struct{ *testing.M }
+
+func (m leakless) Run() int {
+	code := m.M.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // TestScripts runs every command as an operator would: testdata/script/*.txtar.
