@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // watch is a Watch that a test rings, and ends by an error.
@@ -132,6 +133,7 @@ type fakeDriver struct {
 	fails error         // of Apply
 	hangs string        // what waits for ctx to be done: apply, observe
 	slow  time.Duration // how long Apply takes, whatever ctx is
+	loads time.Duration // and how long it takes beside that, unless ctx is done before
 	asked time.Duration // how long Observe takes
 	calls int           // of Apply
 	busy  bool
@@ -179,12 +181,15 @@ func (d *fakeDriver) hang(ctx context.Context, what string) error {
 func (d *fakeDriver) Apply(ctx context.Context, desired driver.State) error {
 	d.enter()
 	defer d.leave()
-	var slow time.Duration
+	var slow, loads time.Duration
 	d.set(func() {
 		d.calls++
-		slow = d.slow
+		slow, loads = d.slow, d.loads
 	})
 	time.Sleep(slow)
+	if loads > 0 && !pace.Wait(ctx, loads) {
+		return ctx.Err()
+	}
 	if err := d.hang(ctx, "apply"); err != nil {
 		return err
 	}

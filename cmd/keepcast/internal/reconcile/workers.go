@@ -76,18 +76,20 @@ func (r *Reconciler) stopWorkers(leaves func(Driver) bool) (stopped []*worker) {
 }
 
 // closeGates closes the gates of drivers that left, beside everything else: a daemon that
-// hangs holds up no more than the workers that are started after it.
+// hangs holds up no more than the workers that are started after it. A stop does not cut
+// it short, for no later keepcast knows these drivers.
 func (r *Reconciler) closeGates(ctx context.Context, left []*worker) {
+	ctx = context.WithoutCancel(ctx)
 	now, before, closed := r.now, r.closed, make(chan struct{})
 	r.closed = closed
 	r.closing.Go(func() {
 		defer close(closed)
-		<-before
 		var each sync.WaitGroup
 		for _, w := range left {
 			each.Go(func() { w.closeGate(ctx, now.forDriver(w.driver.Name).State) })
 		}
 		each.Wait()
+		<-before
 	})
 }
 

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -155,9 +156,9 @@ func TestRemovedDriverHoldsNothingUp(t *testing.T) {
 		h.desire(delivered(one), announced(two))
 		h.later(time.Second)
 		h.did("0s frr hangs", "1s kernel has "+one+" delivered", "1s bird has "+two, "1s kernel has "+two+" announced")
-		h.end() // does not wait for the rest of the five seconds
+		h.end() // which waits for the rest of the five seconds
 		h.did()
-		h.logged(`level=WARN msg="driver removed from the configuration, but its gate could not be closed" driver=frr err="context canceled"`)
+		h.logged(`level=WARN msg="driver removed from the configuration, but its gate could not be closed" driver=frr err="context deadline exceeded"`)
 	})
 }
 
@@ -204,6 +205,34 @@ func TestDriverRemovedWhileBusy(t *testing.T) {
 	})
 }
 
+// Daemons that hang while their gates are to be closed hold up what comes after them for
+// five seconds together, not each.
+func TestRemovedDriversSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost(t)
+		_, bird := h.bird()
+		var hung []Driver
+		for i := range 3 {
+			fake, frr := h.frr()
+			fake.hangs, frr.Name = "apply", fmt.Sprint("frr", i)
+			hung = append(hung, frr)
+		}
+		h.start(append(slices.Clone(hung), bird)...)
+		h.desire(announced(one))
+		h.later(10 * time.Second)
+		h.take()
+		for i := range hung {
+			h.reconciler.SetDrivers(append(slices.Clone(hung[i+1:]), bird))
+			h.later(100 * time.Millisecond)
+		}
+		bird.Settings = map[string]any{"timeout": "1s"}
+		h.reconciler.SetDrivers([]Driver{bird})
+		h.desire(announced(two))
+		h.later(20 * time.Second)
+		h.didBy("bird", "5.2s bird has "+two)
+	})
+}
+
 // A stop waits for the gate of a driver that left, too.
 func TestStopWaitsForClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -213,7 +242,7 @@ func TestStopWaitsForClosing(t *testing.T) {
 		h.desire(announced(one))
 		h.later(10 * time.Second)
 		h.take()
-		fake.slow = 3 * time.Second
+		fake.loads = 3 * time.Second
 		h.reconciler.SetDrivers(nil)
 		h.later(time.Second)
 		h.end()
