@@ -2,6 +2,7 @@ package engine
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -106,4 +107,23 @@ func TestPresence(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", name, got, tc.want)
 		}
 	}
+}
+
+// A check that has no verdict yet counts for the service as it is, so the reason may be
+// another once the state is.
+func TestReasonFollowsState(t *testing.T) {
+	b := newHarness(t)
+	s := b.service("dns", address, &fakeCheck{}, &fakeCheck{})
+	if err := s.Require.UnmarshalText([]byte("any")); err != nil {
+		t.Fatal(err)
+	}
+	s.Checks[1].Schedule.Rise = 1000
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		defer b.end()
+		later(2 * time.Second)
+		if state, reason := b.state("dns"); state != api.Announced || reason != "all checks up" {
+			t.Errorf("%s, %q", state, reason)
+		}
+	})
 }

@@ -258,6 +258,8 @@ func (e *Engine) decide() {
 			moved = true
 			e.opts.Metrics.transitions.WithLabelValues(s.cfg.Name, string(s.state)).Inc()
 			e.log.Info("service state changed", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
+			// A check without a verdict counts for the service as it is, which is another now.
+			_, s.reason = s.target(now, s.fitness(), e.intent(s, now))
 		}
 	}
 	e.forgetLeft(now)

@@ -10,7 +10,8 @@ import (
 // stopLimit bounds what a stop waits for beyond linger.
 const stopLimit = 10 * time.Second
 
-// withdrawAll drains everything, waits for linger, and takes it off the host.
+// withdrawAll drains everything, waits for linger, and takes it off the host. It gives up
+// stopLimit later on a daemon that is not in sync.
 func (e *Engine) withdrawAll() {
 	e.stopping = true
 	e.log.Info("withdrawing all services")
