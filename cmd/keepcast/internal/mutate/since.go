@@ -19,7 +19,7 @@ func (s session) changes(ctx context.Context, packages []listed) (func(listed) b
 		return always, nil
 	}
 	root := packages[0].Module.Dir
-	differ, err := git(ctx, root, "diff", "--name-only", "--relative", "-z", s.since, "--", ".")
+	differ, err := git(ctx, root, "diff", "--name-only", "--relative", "-z", "--end-of-options", s.since, "--", ".")
 	if err != nil {
 		return always, err
 	}
