@@ -6,7 +6,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // everyKind has a mutant of every kind. everyTest kills them all but one.
 const everyKind = `package m
