@@ -12,7 +12,7 @@ import (
 type Attributes struct {
 	MED              *uint32              `config:"med" min:"0" max:"4294967295" doc:"MED (multi-exit discriminator) of BGP. Routers prefer the lowest; none counts as 0."`
 	LocalPref        *uint32              `config:"local_pref" min:"0" max:"4294967295" doc:"Local preference towards iBGP neighbors. Routers prefer the highest; 100 is usual."`
-	Prepend          int                  `config:"prepend" min:"0" max:"10" doc:"How often the own AS is repeated in the path towards eBGP neighbors. Routers prefer the shortest path. The BIRD driver needs its setting as for it, FRR the route-map KEEPCAST-EBGP at the neighbors."`
+	Prepend          int                  `config:"prepend" min:"0" max:"10" doc:"How often the own AS is repeated in the path towards eBGP neighbors. Routers prefer the shortest path. BIRD: set 'as' in the driver. FRR: give the neighbors 'route-map KEEPCAST-EBGP out'. Quagga: both."`
 	Communities      []community.Standard `config:"communities" doc:"BGP communities (RFC 1997), such as 65001:100, or a well-known one by its name, such as graceful-shutdown (RFC 8326) or no-export."`
 	LargeCommunities []community.Large    `config:"large_communities" doc:"Large BGP communities (RFC 8092), such as 65001:1:2."`
 	Metric           *uint32              `config:"metric" min:"0" max:"16777214" doc:"Metric in OSPF (external, type 2), IS-IS (wide) and Babel. RIP counts to 15 only and takes at most 8 of it."`

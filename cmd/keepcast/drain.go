@@ -36,9 +36,9 @@ func (a *app) drainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "drain SERVICE... | --all",
 		Short: "withdraw services although they are fit",
-		Long: `Drain withdraws services: the routes go at once, and packets that still arrive are
-served for linger. A drain survives a restart and a reboot, and ends with
-"keepcast resume" or when its time is over.`,
+		Long: `Drain withdraws services: the routes go at once. Packets that still arrive are served for
+linger, and longer unless while_withdrawn is absent. A drain survives a restart and a
+reboot. It ends with "keepcast resume" or when its time is over.`,
 		Example: `  keepcast drain dns --for 2h --reason "kernel update, CHG-4711"
   keepcast drain --all --reason "moving the rack"`,
 		ValidArgsFunction: a.completeServices,

@@ -23,7 +23,8 @@ func Kind() driver.Kind {
 	return driver.Kind{
 		Name: "template",
 		Doc: "Drives any other daemon: renders a file from a template of your own, has it checked, and runs a command" +
-			" that makes the daemon read it. A withdrawal does not wait for that: the address is off the interface first.",
+			" that makes the daemon read it. The address is off the interface first." +
+			" A daemon that does not look at the address, such as OpenBGPD or GoBGP, withdraws when that command has run.",
 		Example: `template: /etc/keepcast/templates/exabgp.conf.tmpl
 output: /etc/exabgp/keepcast.conf
 check: [exabgp, --validate, /etc/exabgp/keepcast.conf]

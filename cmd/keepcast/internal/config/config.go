@@ -49,7 +49,7 @@ type Main struct {
 // Policy says how a service moves between its states. At the top level it holds
 // the defaults of all services.
 type Policy struct {
-	Linger         time.Duration `config:"linger" default:"10s" min:"0s" max:"1h" doc:"How long a drained address is still delivered locally, so that packets which arrive while the network converges are served."`
+	Linger         time.Duration `config:"linger" default:"10s" min:"0s" max:"1h" doc:"How long a service is draining before it is withdrawn or keepcast stops: packets that arrive while the network converges are served. An address that leaves the configuration is delivered for as long. What comes after it is set by while_withdrawn."`
 	WhileWithdrawn string        `config:"while_withdrawn" default:"deliver" enum:"deliver|absent" doc:"Whether packets for a withdrawn address that still reach this host are delivered locally. With deliver, a service that binds to the address can restart. With absent, delivery ends after linger: for hosts whose own clients should then reach another host."`
 	HoldDown       time.Duration `config:"hold_down" default:"0s" min:"0s" max:"1h" doc:"The least time that a service stays withdrawn after a failure. It doubles with each further failure within hold_down_max, so that no router upstream damps the prefix as one that flaps."`
 	HoldDownMax    time.Duration `config:"hold_down_max" default:"5m" min:"0s" max:"24h" doc:"The longest hold-down. A service that has not failed for so long begins again with hold_down."`
