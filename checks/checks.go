@@ -31,7 +31,8 @@ type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
-// Validator is a Checker with rules between its settings.
+// Validator is a Checker that looks its settings over as a whole. Every kind is one, if only
+// to return nil.
 type Validator interface {
 	// Validate says what is wrong with the settings, before any check ran.
 	Validate() error

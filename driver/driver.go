@@ -166,7 +166,8 @@ type Watcher interface {
 	Watch(ctx context.Context, changed func()) error
 }
 
-// Renderer is a Driver that writes a snippet for its daemon.
+// Renderer is a Driver that writes a snippet for its daemon. It is an Examiner, too: the
+// first of the Files of its Places is that snippet.
 type Renderer interface {
 	// Render returns the snippet for a state, byte for byte as Apply would write it.
 	Render(desired State) ([]byte, error)
