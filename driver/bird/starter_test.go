@@ -113,6 +113,23 @@ func TestStarterLines(t *testing.T) {
 	}
 }
 
+// The README shows the protocol that init prints.
+func TestREADME(t *testing.T) {
+	_, shown, ok := strings.Cut(drivertest.ReadFile(t, "../../README.md"), "\n    include \"/var/lib/keepcast/bird.conf\";\n")
+	shown, _, closed := strings.Cut(shown, "\n    }\n")
+	if !ok || !closed {
+		t.Fatal("the README shows no lines for bird.conf")
+	}
+	got, err := start{Snippet: "/var/lib/keepcast/bird.conf"}.begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown = strings.ReplaceAll("\n"+shown, "\n    ", "\n") + "\n}\n"
+	if !strings.Contains(got.Lines, shown) {
+		t.Errorf("init does not print%s\nbut\n%s", shown, got.Lines)
+	}
+}
+
 // The real bird reads the lines, with the snippet that the driver makes.
 func TestStarterLinesAreAccepted(t *testing.T) {
 	program, dir := drivertest.Program(t, "bird"), t.TempDir()
