@@ -124,7 +124,7 @@ package-reproducible: ## build the packages of one architecture twice, the secon
 	@cd dist/one && sha256sum *.deb *.rpm *.apk *.zst | (cd ../two && sha256sum --check)
 
 .PHONY: vm-test
-vm-test: ## live through a life of the packages on machines with systemd (root)
+vm-test: ## test install, upgrade, restart, crash, stop and removal on machines with systemd (root)
 	@rm -rf dist/vm
 	@PACKAGE_VERSION=0.0.0 $(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/vm/old STAGE=dist/vm/old/stage >/dev/null
 	@$(MAKE) --no-print-directory package ARCHITECTURES=amd64 PACKAGE_DIR=dist/vm/new STAGE=dist/vm/new/stage >/dev/null
