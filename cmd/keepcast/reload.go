@@ -12,8 +12,8 @@ func (a *app) reloadCommand() *cobra.Command {
 		Short: "have the running keepcast load its configuration anew",
 		Long: `Reload has the running keepcast load the main file and all drop-ins anew, and waits for
 what becomes of it. Exit code 1 when it refuses them, since a file has a fault or a setting
-has changed that takes a restart: then the configuration before stays in force. The same is
-done by SIGHUP, which tells nobody how it went.`,
+has changed that takes a restart: then the configuration before stays in force. SIGHUP does
+the same, but the result is only in the log.`,
 		Example: "  keepcast reload",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

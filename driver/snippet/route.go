@@ -14,7 +14,7 @@ type Route struct {
 	Service           string       `doc:"The name of the service."`
 	Presence          string       `doc:"announced, delivered (served, but not announced) or absent."`
 	Degraded          bool         `doc:"Whether the service is degraded."`
-	PrefixOnly        bool         `doc:"Whether it is a network of the service's prefixes, which has no address."`
+	PrefixOnly        bool         `doc:"Whether it is one of the service's prefixes, which have no address."`
 	driver.Attributes              // .MED, .LocalPref, .Prepend, .Communities, .LargeCommunities and .Metric
 }
 

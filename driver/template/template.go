@@ -69,7 +69,7 @@ type rendered struct {
 type Data struct {
 	Interface string          `doc:"The interface that carries the addresses of services that name none."`
 	Announced []snippet.Route `doc:"What is to be announced: sorted by prefix, each prefix once."`
-	Routes    []snippet.Route `doc:"Every address and network that keepcast manages for this driver, sorted by prefix."`
+	Routes    []snippet.Route `doc:"Every address and prefix that keepcast manages for this driver, sorted by prefix."`
 }
 
 func dataOf(s driver.State) Data {
