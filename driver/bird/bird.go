@@ -20,7 +20,7 @@ func Kind() driver.Kind {
 	return driver.Kind{
 		Name: "bird",
 		Doc: "Opens and shuts a gate in a running BIRD (2.0.7 and later, 3.x). keepcast writes a snippet that `bird.conf` " +
-			"includes and reconfigures BIRD over its control socket; it never starts or stops it. " +
+			"includes. It reconfigures BIRD over its control socket, and never starts or stops it. " +
 			"The head of the snippet says how to include it and which filters it has ready.",
 		Example:  "socket: /run/bird/bird.ctl\nsnippet: /var/lib/keepcast/bird.conf\nas: 65001\n",
 		New:      func() driver.Driver { return new(Driver) },

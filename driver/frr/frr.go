@@ -17,13 +17,13 @@ func Kind() driver.Kind {
 	return driver.Kind{
 		Name: "frr",
 		Doc: "Drives FRR (8.4 and later) over the vty socket of each of its daemons. " +
-			"In bgpd it keeps the `network` lines of the announced prefixes; the operator configures `router bgp` and its neighbors, " +
-			"and gives eBGP neighbors `route-map KEEPCAST-EBGP out` where the path is to be made longer (`prepend`). " +
+			"In bgpd it keeps the `network` lines of the announced prefixes. The operator configures `router bgp` and its neighbors. " +
+			"For `prepend` the eBGP neighbors need `route-map KEEPCAST-EBGP out`. " +
 			"Each service is announced in the instance of the VRF that its interface is in. " +
-			"In ospfd, ospf6d, isisd, ripd and ripngd it keeps the route-maps `KEEPCAST` (IPv4) and `KEEPCAST6` (IPv6), which permit the announced prefixes and nothing else; " +
-			"the operator adds `redistribute connected route-map KEEPCAST` (in isisd: `redistribute ipv4 connected level-2 route-map KEEPCAST`) once, " +
-			"and the same with `static` for `prefixes`, which are a static route to `blackhole`. " +
-			"babeld, and ripngd before FRR 10, can't filter what they redistribute: the operator adds `distribute-list prefix KEEPCAST out` (`ipv6 distribute-list prefix KEEPCAST6 out`) for each interface. " +
+			"In ospfd, ospf6d, isisd, ripd and ripngd it keeps the route-maps `KEEPCAST` (IPv4) and `KEEPCAST6` (IPv6), which permit the announced prefixes and nothing else. " +
+			"The operator adds `redistribute connected route-map KEEPCAST` once (in isisd: `redistribute ipv4 connected level-2 route-map KEEPCAST`). " +
+			"For `prefixes`, each of which is a static route to `blackhole`, add the same with `static`. " +
+			"babeld, and ripngd before FRR 10, can't filter what they redistribute. There the operator adds `distribute-list prefix KEEPCAST out` (`ipv6 distribute-list prefix KEEPCAST6 out`) for each interface. " +
 			"babeld does not tell its neighbors that an address is gone: they drop it when it is no longer repeated. It cannot degrade an address. " +
 			"ospf6d, ripd and ripngd take up to 5 s (RIP: its update interval) for a change that leaves the address on the host. " +
 			"`write memory` also saves what is announced at that moment. After a reboot FRR announces it again until keepcast has started: an address as soon as it is there, one of `prefixes` at once. " +

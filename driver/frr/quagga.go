@@ -13,10 +13,11 @@ const quaggaTemplate = "quagga.conf.tmpl"
 func QuaggaKind() driver.Kind {
 	return driver.Kind{
 		Name: "quagga",
-		Doc: "Drives Quagga (1.2) over the vty socket of each of its daemons. The address decides everywhere; keepcast keeps the route-maps " +
+		Doc: "Drives Quagga (1.2) over the vty socket of each of its daemons. The address decides everywhere. keepcast keeps the route-maps " +
 			"`KEEPCAST` (IPv4) and `KEEPCAST6` (IPv6), which permit the announced prefixes and nothing else. " +
-			"In bgpd and ospfd the operator adds `redistribute connected route-map KEEPCAST` once, and in bgpd, for attributes, `neighbor A route-map KEEPCAST-EBGP out` " +
-			"(`KEEPCAST-OUT` towards iBGP, `KEEPCAST6-EBGP` and `KEEPCAST6-OUT` in `address-family ipv6`) and `neighbor A advertisement-interval 1` (with 0, bgpd spins at 100 % CPU). " +
+			"In bgpd and ospfd the operator adds `redistribute connected route-map KEEPCAST` once. For attributes add in bgpd `neighbor A route-map KEEPCAST-EBGP out` " +
+			"(`KEEPCAST-OUT` towards iBGP, `KEEPCAST6-EBGP` and `KEEPCAST6-OUT` in `address-family ipv6`). " +
+			"Each neighbor needs `advertisement-interval 1` (with 0, bgpd spins at 100 % CPU). " +
 			"In isisd the interface of the addresses runs IS-IS passively, and keepcast loads nothing: a redistributed route would never leave the LSP. " +
 			"Large communities cannot be set. The `prefixes` of a service are `network` lines in bgpd, which needs no route for them.",
 		Example:  "daemons: [bgpd]\nas: 65001\nsnippet: /var/lib/keepcast/quagga.conf\n",
