@@ -117,7 +117,7 @@ func TestReasonFollowsState(t *testing.T) {
 	if err := s.Require.UnmarshalText([]byte("any")); err != nil {
 		t.Fatal(err)
 	}
-	s.Checks[1].Schedule.Rise = 1000
+	s.Checks[1].Rise = 1000
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		defer b.end()
