@@ -74,7 +74,7 @@ fuzz: ## fuzz every parser for 20 s each
 # gremlins, too; CONDITIONS="-gremlins PROGRAM" has gremlins itself make them, which
 # takes longer and finds less. The property test has one seed, for a mutant is not to
 # live or die by chance. MUTATE_FLAGS, such as "-sample 50", go to each run.
-MUTATE = RAPID_SEED=1 $(GO) run ./cmd/keepcast/internal/mutate -survivors cmd/keepcast/internal/mutate/survivors $(MUTATE_FLAGS)
+MUTATE = RAPID_SEED=1 $(GO) run ./cmd/keepcast/internal/mutate -survivors cmd/keepcast/internal/mutate/survivors -timeout-factor 3 $(MUTATE_FLAGS)
 CONDITIONS ?= -conditions
 
 .PHONY: mutate
