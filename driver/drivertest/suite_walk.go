@@ -36,9 +36,9 @@ func walks(t *testing.T, open func(*testing.T) *host) {
 	}
 }
 
-// seeds returns that of the environment, or else two that are always the same, and one that
-// never is. The way of 4 ends with a prefix absent that was delivered until then; on the
-// way of 8 a daemon forgets all twice in a row.
+// seeds returns the seed in the environment, or else two fixed seeds and a random one.
+// The walk of seed 4 ends with a prefix that goes from delivered to absent. In the walk
+// of seed 8 a daemon loses everything twice in a row.
 func seeds(t *testing.T) []uint64 {
 	t.Helper()
 	given := os.Getenv("KEEPCAST_SEED")

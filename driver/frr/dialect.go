@@ -8,8 +8,9 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// dialect is what FRR and Quagga, which come from one stock, have different as a whole.
-// What one daemon has different from another is in the tables of specs.
+// dialect holds the differences between FRR and Quagga that apply to all daemons. Both
+// descend from Zebra. What one daemon has different from another is in the tables of
+// specs.
 type dialect struct {
 	template string // what the snippet is rendered from
 	render   func(s settings, templates string, desired driver.State) ([]byte, error)

@@ -161,8 +161,8 @@ func leadsOut(name string) bool {
 	return strings.HasSuffix(name, "-EBGP") || strings.HasSuffix(name, "-OUT")
 }
 
-// treatedOtherwise tells whether the route-maps for which which is true will do something
-// else with a prefix that is on the host.
+// treatedOtherwise tells whether the route-maps selected by which will treat a prefix
+// on the host differently.
 func treatedOtherwise(run, section config, m managed, which func(routeMap string) bool) bool {
 	before, after := run.treatments(which), section.treatments(which)
 	for p := range m.onHost() {
@@ -173,8 +173,7 @@ func treatedOtherwise(run, section config, m managed, which func(routeMap string
 	return false
 }
 
-// treatments writes down all that the route-maps for which which is true do with each
-// prefix.
+// treatments returns what the route-maps selected by which do with each prefix.
 func (c config) treatments(which func(routeMap string) bool) map[string]string {
 	permitted := map[string][]string{} // by list
 	for k, e := range c.entries {

@@ -8,7 +8,8 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// exam is what an examination was told by one daemon.
+// exam is what one daemon answered to an examination. The functions in spec.exams and
+// spec.vrfExams read it.
 type exam struct {
 	spec      spec
 	vrf       string // that the state, the neighbors and the router blocks are of

@@ -30,7 +30,8 @@ func (d *daemon) findings(run config, desired driver.State, m managed) []driver.
 	return append(out, otherAS(d.name, run, desired, m)...)
 }
 
-// vrfFindings are those about one VRF. Of those with one fix it is the first.
+// vrfFindings are those about one VRF. Of findings with the same name and the same fix
+// it keeps the first.
 func (d *daemon) vrfFindings(run config, desired driver.State) []driver.Finding {
 	var out []driver.Finding
 	for _, find := range []func(*daemon, config, driver.State, driver.Route) []driver.Finding{d.gate, d.losses} {

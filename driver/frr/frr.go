@@ -1,6 +1,7 @@
 // Package frr drives FRR and Quagga, which share most of their code. Each of their
 // daemons is a row of a table (spec) that says what it is told, what it is asked, and
-// what is found about it. What FRR and Quagga have different as a whole is a dialect.
+// what is found about it. The differences between FRR and Quagga that apply to all
+// daemons are a dialect.
 package frr
 
 import (

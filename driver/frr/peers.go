@@ -18,8 +18,8 @@ type bgpAnswers struct {
 	path      func(p netip.Prefix) string // the question about a prefix
 	readPath  func(text string) bgpPath
 	readPeers func(text string) []peer // sorted by name
-	// settled is how long a path and a session must have been there before it is worth a
-	// word that the one is not sent to the other.
+	// grace is how long a path and a session must both have existed before it is a
+	// finding that the path is not sent to the neighbor.
 	grace time.Duration
 	// importCheck: a network is announced only if zebra has a route for it.
 	importCheck bool

@@ -66,7 +66,7 @@ func quaggaMetricLosses(d *daemon, _ config, desired driver.State, r driver.Rout
 	}}
 }
 
-// quaggaBGPLosses says what of the attributes of a route comes to nothing in Quagga's
+// quaggaBGPLosses says which attributes of a route have no effect in Quagga's
 // bgpd.
 func quaggaBGPLosses(d *daemon, run config, _ driver.State, r driver.Route) []driver.Finding {
 	var out []driver.Finding

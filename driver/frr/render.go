@@ -14,9 +14,9 @@ import (
 	"github.com/keepcast/keepcast/templates"
 )
 
-// tagBase is the tag of what keepcast announces in bgpd, and that plus n of what
-// is to have its path made longer n times towards eBGP neighbors. A tag is not
-// sent to anybody. (4786 is the RFC on the operation of anycast services.)
+// tagBase is the tag of each route that keepcast announces in bgpd. The tag is
+// tagBase+n if the own AS is to be prepended n times towards eBGP neighbors. A tag is
+// not sent to anybody. (4786 is the RFC on the operation of anycast services.)
 const tagBase = 4786000
 
 // The route-map entries of a family: their numbers are stable, so that a change of

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	// diesOfUpdate is the first version that is taken to do so. 10.3 does, 8.4 does
-	// not; those between have not been tried.
+	// diesOfUpdate is the first major version of FRR whose bgpd is assumed to crash
+	// when a network line changes. 10.3 does, 8.4 does not; those between have not been
+	// tried.
 	diesOfUpdate = 9
 	// retakePoll is how often bgpd is asked whether a path is gone. Its work queue
 	// takes 50 ms for that.
@@ -53,8 +54,8 @@ func forget(ctx context.Context, d *daemon, run, section config) error {
 //
 // So retake takes such network lines away first, and waits until their paths are gone,
 // and those of lines that were taken away just before. The new lines are then made as
-// for a new prefix. What is to be degraded is withdrawn for some 60 ms by that, which
-// is less than losing all sessions.
+// for a new prefix. This withdraws the prefix for some 60 ms. That is better than
+// losing all sessions.
 func retake(ctx context.Context, d *daemon, run, section config) error {
 	edited := editedRouteMaps(run, section)
 	for vrf, bgp := range run.instances() {

@@ -43,8 +43,8 @@ type spec struct {
 	// What is found.
 
 	neighborFix string // what to do without any neighbor
-	// gate says what keeps a route from the gate, losses what of its attributes comes to
-	// nothing.
+	// gate says what keeps a route from the gate. losses says which of its attributes
+	// have no effect.
 	gate, losses func(d *daemon, run config, desired driver.State, r driver.Route) []driver.Finding
 	// degrades tells whether a degraded route is announced otherwise. Nil: the names of
 	// lists and route-maps tell, as what runs.

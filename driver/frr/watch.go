@@ -26,13 +26,14 @@ const (
 	// configuration.
 	compareInterval = time.Second
 	// compareShare bounds what the comparisons cost. A daemon does not route while it
-	// writes a long configuration: no more than 1 of compareShare of its time.
+	// prints a long configuration. So comparisons take at most 1/compareShare of its
+	// time.
 	compareShare = 50
 )
 
-// Watch implements driver.Watcher. It holds a connection to each daemon, whose end tells
-// of the daemon's end and on which it asks what runs. It looks for new sockets in the
-// directory.
+// Watch implements driver.Watcher. It holds a connection to each daemon, and asks on it
+// for the running configuration. When the connection ends, the daemon has ended. It
+// looks for new sockets in the directory.
 func (s *suite) Watch(ctx context.Context, changed func()) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {

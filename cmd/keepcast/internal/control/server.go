@@ -88,8 +88,8 @@ func status(w http.ResponseWriter, e Engine) {
 	_ = enc.Encode(s) // the one who asked has gone: nobody to be told
 }
 
-// ready tells whether the kernel and every daemon follow; a change that is on
-// its way does not make keepcast less ready.
+// ready tells whether the kernel and every daemon are in sync. A pending change counts
+// as in sync.
 func ready(w http.ResponseWriter, e Engine) {
 	s, err := e.Status()
 	if err != nil {

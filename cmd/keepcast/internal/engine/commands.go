@@ -43,8 +43,8 @@ func (e *Engine) Status() (s api.Status, err error) {
 	return s, err
 }
 
-// Drain withdraws services until they are resumed, or until the time until if
-// that is not zero. It survives a restart and a reboot. No names: all services.
+// Drain withdraws services until they are resumed. If until is not zero, the drain ends
+// then. It survives a restart and a reboot. No names: all services.
 func (e *Engine) Drain(names []string, until time.Time, reason string) error {
 	return e.changeDrains(names, func(name string) {
 		e.drains.commanded[name] = api.Drain{Service: name, Reason: reason, Since: time.Now(), Until: until}

@@ -26,8 +26,8 @@ type drains struct {
 	files     map[string]api.Drain
 }
 
-// active returns the drain of a service, or nil. That by command comes first, for its
-// reason.
+// active returns the drain of a service, or nil. A drain by command takes precedence
+// over one by a file, so its reason is shown.
 func (d drains) active(service string, now time.Time) *api.Drain {
 	for _, source := range []map[string]api.Drain{d.commanded, d.files} {
 		if drain, ok := source[service]; ok && !drain.Over(now) {
@@ -64,9 +64,9 @@ func saveDrains(stateDir string, commanded map[string]api.Drain) error {
 	return saveJSON(drainFile(stateDir), list)
 }
 
-// watchDrainDir tells the drains that the files in dir order, at once, whenever
-// the directory changes, and each Interval. The directory may be missing. The watcher is
-// fsnotify.NewWatcher, unless a test has none.
+// watchDrainDir calls tell with the drains that the files in dir order: at its start,
+// when the directory changes, and each Interval. The directory may be missing. The
+// watcher is fsnotify.NewWatcher, except in tests.
 func watchDrainDir(ctx context.Context, dir string, watcher func() (*fsnotify.Watcher, error), tell func(map[string]api.Drain, error)) {
 	round := time.NewTicker(reconcile.Interval)
 	defer round.Stop()
@@ -103,8 +103,8 @@ func followDrainDir(ctx context.Context, dir string, notices *fsnotify.Watcher, 
 	}
 }
 
-// readDrainDir reads the directory. A file that can't be read still drains. No
-// directory, or none configured, which is the one of no name, orders nothing.
+// readDrainDir reads the directory. A file that can't be read still drains. If the
+// directory is missing, or none is configured (dir is empty), there are no drains.
 func readDrainDir(dir string) (map[string]api.Drain, error) {
 	out := map[string]api.Drain{}
 	entries, err := os.ReadDir(dir)

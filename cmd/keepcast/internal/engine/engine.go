@@ -36,8 +36,8 @@ type Options struct {
 	// Withdraw is asked when the daemon stops: true withdraws everything, false leaves
 	// the host as it is.
 	Withdraw func(ctx context.Context) bool
-	// Ready is called once, when the host has been observed and what is withdrawn is
-	// delivered locally.
+	// Ready is called once: after the host has been observed, and when what is
+	// withdrawn is delivered locally, readyTimeout is over, or a stop begins.
 	Ready func()
 	// Alive is called by the deciding goroutine at each turn, and at least every
 	// AliveEvery: the watchdog hangs on it.

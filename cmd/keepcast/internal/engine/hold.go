@@ -15,8 +15,8 @@ type hold struct {
 	last        time.Time
 }
 
-// failed notes that the service fell out of an announcing state. The count starts
-// again once the service has been up for most since its last hold-down ended.
+// failed notes that the service fell out of an announcing state. The count starts again
+// with a failure that comes later than h.most after the last hold-down ended.
 func (h *hold) failed(now time.Time) {
 	if now.Sub(h.last) > h.length()+h.most {
 		h.failures = 0

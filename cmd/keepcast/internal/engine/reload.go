@@ -13,8 +13,8 @@ import (
 )
 
 // Reload puts a new configuration in force. Services, checks and drivers that
-// did not change carry on; the rest is added, changed or taken away, and an
-// address that goes is drained first. The error says why the old one stays.
+// did not change carry on; the rest is added, changed or taken away, and an address
+// that goes is delivered for linger first. The error says why the old one stays.
 func (e *Engine) Reload(cfg *config.Config) error {
 	var refused error
 	err := e.call(func() {

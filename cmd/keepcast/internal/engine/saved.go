@@ -35,8 +35,9 @@ type savedService struct {
 	Prefixes    []netip.Prefix `json:"prefixes,omitempty"` // those that have no address
 }
 
-// leaving is an address that left the configuration: it is delivered locally
-// until its linger is over, then taken off the host, then forgotten.
+// leaving is an address or prefix that left the configuration. An address is delivered
+// locally until its linger is over, and then taken off the host. Both are then
+// forgotten.
 type leaving struct {
 	Service    string       `json:"service"`
 	Prefix     netip.Prefix `json:"prefix"`

@@ -79,9 +79,9 @@ func observation(o reconcile.Observed, p netip.Prefix) api.Observation {
 	return out
 }
 
-// shown returns the state as observed. It is announced only once every daemon that has a
-// neighbor has told one, and withdrawn only once each daemon is known to have it no
-// more.
+// shown returns the state as observed. It is announced only once every daemon that has
+// a neighbor has exported it to one. It is withdrawn only once the kernel and each
+// daemon are known not to have it.
 func shown(desired api.State, addresses []api.AddressStatus) api.State {
 	for _, a := range addresses {
 		switch {

@@ -81,8 +81,8 @@ func (b *bench) run(ctx context.Context, slot int, j job) (state, time.Duration,
 	return killed, took, nil
 }
 
-// each calls do for every number below n, so many at once. It ends with the first
-// error of each of these.
+// each calls do for every number below n, in that many workers at once. A worker stops
+// at its first error.
 func each(workers, n int, do func(slot, i int) error) error {
 	var next atomic.Int64
 	errs := make([]error, workers)

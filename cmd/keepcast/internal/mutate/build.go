@@ -114,8 +114,9 @@ func (s session) benches(ctx context.Context, l listed, overlay, dir string) ([]
 	return all, nil
 }
 
-// tries is how often a mutant that is listed as a survivor must be killed before
-// it counts as killed: else one that chance kills would be in no list for long.
+// tries is how often a mutant that is listed as a survivor must be killed before it
+// counts as killed. Otherwise a mutant that is killed by chance would be reported as
+// wrongly listed.
 const tries = 3
 
 // try finds out what becomes of a mutant.

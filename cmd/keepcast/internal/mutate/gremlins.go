@@ -30,9 +30,9 @@ type gremlinsMutation struct {
 	Line, Column int
 }
 
-// fitForGremlins reports whether gremlins runs the tests of this package: it
-// makes the path of the package from its name, and with another one than that of
-// the directory "go test" finds no package, which it takes for a kill.
+// fitForGremlins reports whether gremlins runs the tests of this package: gremlins
+// derives the path of the package from its name. If the directory has another name, "go
+// test" finds no package, and gremlins counts that as a kill.
 func fitForGremlins(l listed) bool { return strings.HasSuffix(l.rel(), l.Name) }
 
 // runGremlins starts gremlins, or reads what it wrote before, and returns its

@@ -3,11 +3,11 @@
 //
 //	go run ./cmd/keepcast/internal/mutate [flags] PACKAGE-DIR...
 //
-// A mutant is the package with one statement dropped, one result changed or one
-// body emptied. All mutants are built into one test binary, each behind a
-// number, and the binary is run once for each: so a mutant costs no more than
-// the tests do. These run in a copy of the module, as a mutant may write or remove
-// what it should not.
+// A mutant is the package with one statement dropped, one result changed or one body
+// emptied; with -conditions, also with one comparison, operator or counter changed. All
+// mutants are built into one test binary, each behind a number, and the binary is run
+// once for each: so a mutant costs no more than the tests do. These run in a copy of
+// the module, as a mutant may write or remove what it should not.
 //
 // The survivors list of a package, in the directory that -survivors names, has
 // the mutants that may live, each with the reason:

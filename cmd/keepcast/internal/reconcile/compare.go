@@ -32,9 +32,9 @@ func gates(s driver.State) map[netip.Prefix]gate {
 	return out
 }
 
-// urgent reports whether the way from applied to desired has a step that must not
-// wait: a gate opens or changes, or a prefix is withdrawn by its gate alone. Prefixes
-// that have no address always are.
+// urgent reports whether a change from applied to desired must not wait: a gate opens
+// or changes, or a prefix is withdrawn by its gate alone. A prefix without an address
+// is always withdrawn by its gate alone.
 func urgent(applied, desired driver.State, addressFirst bool) bool {
 	before, after := gates(applied), gates(desired)
 	for p, now := range after {

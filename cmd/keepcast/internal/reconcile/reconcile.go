@@ -1,6 +1,6 @@
 // Package reconcile acts: it moves the host to the newest desired state, retries what
-// fails, and repairs what somebody else changed. It knows no check and no service: a
-// state comes in, reports go out.
+// fails, and repairs what somebody else changed. It knows no check, and of a service
+// only its name: a state comes in, reports go out.
 //
 // One goroutine runs the Reconciler, which alone changes the kernel. Each driver has
 // a worker with a goroutine of its own, so that a daemon that hangs holds up nobody.
@@ -38,7 +38,7 @@ type Options struct {
 	Kernel  Kernel // nil: somebody else manages the addresses
 	Log     *slog.Logger
 	Metrics Metrics
-	// Report is told what the kernel or a driver is at. It must not wait for the
+	// Report is given the status of the kernel or a driver. It must not wait for the
 	// Reconciler.
 	Report func(Report)
 }
@@ -81,7 +81,7 @@ func absent(r driver.Route) driver.Route {
 	return r
 }
 
-// Report is what the kernel or a driver is at.
+// Report is the status of the kernel or a driver.
 type Report struct {
 	Driver string
 	// Gen is the newest desired state that a driver tried, or may delay. Of the kernel
@@ -99,8 +99,8 @@ type Report struct {
 
 // Reconciler moves the host to the newest desired state: first the kernel removes the
 // addresses that go, then each daemon gets its gate, then the kernel adds the
-// addresses that are new. A withdrawal
-// never waits for a daemon. An address waits for the gates, gateLimit at most.
+// addresses that are new. A withdrawal never waits for a daemon. An address waits for
+// the gates, gateLimit at most.
 type Reconciler struct {
 	opts Options
 	log  *slog.Logger
