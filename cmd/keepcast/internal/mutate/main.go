@@ -7,7 +7,8 @@
 // emptied; with -conditions, also with one comparison, operator or counter changed. All
 // mutants are built into one test binary, each behind a number, and the binary is run
 // once for each: so a mutant costs no more than the tests do. These run in a copy of
-// the module, as a mutant may write or remove what it should not.
+// the module, as a mutant may write or remove what it should not, and with root in a
+// network namespace, as it may change addresses and routes.
 //
 // The survivors list of a package, in the directory that -survivors names, has
 // the mutants that may live, each with the reason:
