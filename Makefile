@@ -75,13 +75,13 @@ fuzz: ## fuzz every parser for 20 s each
 # takes longer and finds less. The property test has one seed, for a mutant is not to
 # live or die by chance. The tests of the commands wait more than they compute, so more
 # of them run at once. MUTATE_FLAGS, such as "-sample 50", go to each run.
-MUTATE = RAPID_SEED=1 $(GO) run ./cmd/keepcast/internal/mutate -survivors cmd/keepcast/internal/mutate/survivors -timeout-factor 3 $(MUTATE_FLAGS)
+MUTATE = RAPID_SEED=1 $(GO) run ./cmd/keepcast/internal/mutate -survivors cmd/keepcast/internal/mutate/survivors -covered -timeout-factor 3 $(MUTATE_FLAGS)
 CONDITIONS ?= -conditions
 
 .PHONY: mutate
 mutate: ## break what decides in many small ways, and see that its tests notice
 	@failed=0; in=./cmd/keepcast/internal; \
-	$(MUTATE) $(CONDITIONS) -covered -min 90 $$in/engine $$in/reconcile || failed=1; \
+	$(MUTATE) $(CONDITIONS) -min 90 $$in/engine $$in/reconcile || failed=1; \
 	$(MUTATE) $(CONDITIONS) -min 80 $$in/config $$in/control || failed=1; \
 	$(MUTATE) $(CONDITIONS) -min 80 -parallel 4 ./cmd/keepcast || failed=1; \
 	exit $$failed
