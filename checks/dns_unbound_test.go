@@ -10,18 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/keepcast/keepcast/driver/drivertest"
 	"github.com/miekg/dns"
 )
 
 // TestDNSUnbound asks a real server for what only a real server does: NSID,
 // TLS, and an answer too long for UDP.
 func TestDNSUnbound(t *testing.T) {
-	if _, err := exec.LookPath("unbound"); err != nil {
-		if os.Getenv("KEEPCAST_REAL") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	program := drivertest.Program(t, "unbound")
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +47,7 @@ func TestDNSUnbound(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log head
-	daemon := exec.Command("unbound", "-c", conf)
+	daemon := exec.Command(program, "-c", conf)
 	daemon.Stdout, daemon.Stderr = &log, &log
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)

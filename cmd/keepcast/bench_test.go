@@ -27,6 +27,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 	"github.com/keepcast/keepcast/driver/kernel"
 	"github.com/keepcast/keepcast/driver/pace"
 )
@@ -96,10 +97,8 @@ type way struct {
 
 func newWay(b *testing.B, p netip.Prefix, services int) *way {
 	b.Helper()
-	if os.Getenv(moved) == "" && os.Getenv("KEEPCAST_REAL") == "1" {
-		b.Fatal("needs root") // see moveBenchmarks
-	} else if os.Getenv(moved) == "" {
-		b.Skip("needs root")
+	if os.Getenv(moved) == "" {
+		drivertest.Missing(b, "needs root") // see moveBenchmarks
 	}
 	w := &way{b: b, check: toldCheck{make(chan struct{}), make(chan error)}, managed: p, beside: netip.PrefixFrom(p.Addr().Next(), p.Bits())}
 	w.open()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -48,29 +47,11 @@ func loaded(t *testing.T, text string) *config.Config {
 	return cfg
 }
 
-// buffer is written by the daemon while the test reads.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // host is a directory with a keepcast that runs in this process.
 type host struct {
 	t    *testing.T
 	dir  string
-	log  buffer
+	log  drivertest.Buffer
 	end  context.CancelFunc
 	code chan int
 }

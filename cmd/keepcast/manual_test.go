@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra/doc"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 var manDir = flag.String("man", "", "write the manual pages into this directory")
@@ -44,9 +45,9 @@ func TestManual(t *testing.T) {
 	if err != nil || len(pages) < len(root.Commands()) {
 		t.Fatal(pages, err)
 	}
-	needs(t, "groff")
+	groff := drivertest.Program(t, "groff")
 	for _, page := range pages {
-		if out, err := exec.Command("groff", "-man", "-t", "-Tutf8", "-ww", "-z", page).CombinedOutput(); err != nil || len(out) > 0 {
+		if out, err := exec.Command(groff, "-man", "-t", "-Tutf8", "-ww", "-z", page).CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("%s: %v\n%s", page, err, out)
 		}
 	}

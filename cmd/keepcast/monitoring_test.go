@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // What is shipped for Prometheus and Grafana, seen from this package.
@@ -19,17 +20,6 @@ const (
 	alertRules = "../../packaging/prometheus/alerts.yaml"
 	dashboard  = "../../packaging/grafana/dashboard.json"
 )
-
-// needs skips the test where a program is missing, unless KEEPCAST_REAL demands it.
-func needs(t *testing.T, program string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		if os.Getenv("KEEPCAST_REAL") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-}
 
 // TestMonitoringNamesRealMetrics holds the alert rules and the dashboard to the
 // metrics that there are, with the labels that they have.
@@ -55,7 +45,7 @@ func TestMonitoringNamesRealMetrics(t *testing.T) {
 
 // TestDashboardQueries has promtool read every query of the dashboard.
 func TestDashboardQueries(t *testing.T) {
-	needs(t, "promtool")
+	drivertest.Program(t, "promtool")
 	text, err := os.ReadFile(dashboard)
 	if err != nil {
 		t.Fatal(err)

@@ -158,7 +158,7 @@ func TestWatch(t *testing.T) {
 	socket := filepath.Join(drivertest.SocketDir(t), "keepcast.sock")
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	var screen buffer
+	var screen drivertest.Buffer
 	code := make(chan int, 1)
 	go func() { code <- keepcast(ctx, []string{"status", "-w", "--socket", socket}, &screen, io.Discard) }()
 	drivertest.Eventually(t, "keepcast is away", func() bool {

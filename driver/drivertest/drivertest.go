@@ -3,6 +3,7 @@
 package drivertest
 
 import (
+	"bytes"
 	"flag"
 	"net"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -153,6 +155,26 @@ func Program(t testing.TB, name string) string {
 		Missing(t, err.Error())
 	}
 	return path
+}
+
+// Buffer is an output that a test can read while it is written.
+type Buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+// String returns what was written until now.
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // WriteFile writes a file that anybody may read.

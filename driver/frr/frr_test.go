@@ -114,10 +114,7 @@ func TestFRRGoldenBroken(t *testing.T) {
 // vtyshReads has the real vtysh check a snippet.
 func vtyshReads(t *testing.T, snippet []byte) (string, error) {
 	t.Helper()
-	program, err := exec.LookPath("vtysh")
-	if err != nil {
-		frrMissing(t, "vtysh is not installed")
-	}
+	program := drivertest.Program(t, "vtysh")
 	path := filepath.Join(t.TempDir(), "frr.conf")
 	asNumber := regexp.MustCompile(`\bAS\b`)
 	if err := os.WriteFile(path, asNumber.ReplaceAll(snippet, []byte("65001")), 0o644); err != nil {
@@ -125,15 +122,6 @@ func vtyshReads(t *testing.T, snippet []byte) (string, error) {
 	}
 	out, err := exec.Command(program, "-C", "-f", path).CombinedOutput()
 	return string(out), err
-}
-
-// frrMissing skips a test that needs a real FRR, or fails it where it must run.
-func frrMissing(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("KEEPCAST_REAL") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 func TestFRRValidate(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/keepcast/keepcast/driver/drivertest"
 	"github.com/vishvananda/netns"
 )
 
@@ -120,10 +121,10 @@ func newRealFRR(t *testing.T, daemons ...string) *realFRR {
 	t.Helper()
 	root := os.Getenv("KEEPCAST_FRR_ROOT")
 	if _, err := os.Stat(root + "/usr/lib/frr/bgpd"); err != nil {
-		frrMissing(t, "FRR is not installed: "+err.Error())
+		drivertest.Missing(t, "FRR is not installed: "+err.Error())
 	}
 	if os.Geteuid() != 0 {
-		frrMissing(t, "needs root for a network namespace")
+		drivertest.Missing(t, "needs root for a network namespace")
 	}
 	frrEnterSpace(t)
 	dir, err := os.MkdirTemp(root+"/tmp", "kc-frr-")

@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netns"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // space is a network namespace of its own for one test. It has no name, so it
@@ -25,10 +26,7 @@ type space struct {
 func newSpace(t testing.TB) space {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		if os.Getenv("KEEPCAST_REAL") == "1" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
+		drivertest.Missing(t, "needs root")
 	}
 	type made struct {
 		ns  netns.NsHandle

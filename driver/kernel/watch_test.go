@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -158,7 +157,7 @@ func TestKernelWatchOverflow(t *testing.T) {
 	s := newSpace(t)
 	other := s.kernel()
 	s.ip("link add any1 type ifb")
-	var log safeBuffer
+	var log drivertest.Buffer
 	k := New("any1", slog.New(slog.NewTextHandler(&log, nil)))
 	k.ns = s.ns
 	apply(t, k)
@@ -270,22 +269,4 @@ func TestKernelApplyAfterCancel(t *testing.T) {
 	if err := k.Apply(ctx, driver.State{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
-}
-
-// safeBuffer is a log that can be read while it is written.
-type safeBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *safeBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

@@ -4,14 +4,14 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // TestSince runs the packages that changed. Without git, or without the revision,
 // these are all.
 func TestSince(t *testing.T) {
-	if _, err := exec.LookPath("git"); err != nil {
-		t.Skip("no git")
-	}
+	drivertest.Program(t, "git")
 	dir := module(t, map[string]string{
 		"a/m.go": "package a\n", "b/m.go": "package b\n", "b/c/m.go": "package c\n", "d/m.go": "package d\n", "l/d.txt": "# none\n", "l/a.txt": "# none\n",
 	})
