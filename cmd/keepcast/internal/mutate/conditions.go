@@ -27,40 +27,19 @@ func (f *finder) changeBinary(e *ast.BinaryExpr) {
 	case token.EQL, token.NEQ, token.LSS, token.LEQ, token.GTR, token.GEQ:
 		f.add(conditionNegated, e.OpPos, f.lineAt(e.OpPos), f.opening(e.Pos(), "(mutant__(N) != ("), f.closing(e.End(), "))"))
 	}
-	switch e.Op {
-	case token.LSS:
-		f.changeOperator(boundaryMoved, e, "mutant__less")
-	case token.LEQ:
-		f.changeOperator(boundaryMoved, e, "mutant__lessOrEqual")
-	case token.GTR:
-		f.changeOperator(boundaryMoved, e, "mutant__more")
-	case token.GEQ:
-		f.changeOperator(boundaryMoved, e, "mutant__moreOrEqual")
-	}
-	basic, ok := f.info.TypeOf(e).Underlying().(*types.Basic)
-	if !ok || basic.Info()&(types.IsInteger|types.IsFloat) == 0 {
+	o, known := operatorOf(e.Op)
+	if !known || o.kind == arithmeticSwapped && !f.isNumber(e) {
 		return
 	}
-	switch e.Op {
-	case token.ADD:
-		f.changeOperator(arithmeticSwapped, e, "mutant__plus")
-	case token.SUB:
-		f.changeOperator(arithmeticSwapped, e, "mutant__sub")
-	case token.MUL:
-		f.changeOperator(arithmeticSwapped, e, "mutant__times")
-	case token.QUO:
-		f.changeOperator(arithmeticSwapped, e, "mutant__by")
-	case token.REM:
-		f.changeOperator(arithmeticSwapped, e, "mutant__rest")
-	}
-}
-
-// changeOperator puts a function in the place of an operator.
-func (f *finder) changeOperator(kind string, e *ast.BinaryExpr, function string) {
-	f.add(kind, e.OpPos, f.lineAt(e.OpPos),
-		f.opening(e.Pos(), function+"(N, "),
+	f.add(o.kind, e.OpPos, f.lineAt(e.OpPos),
+		f.opening(e.Pos(), o.function+"(N, "),
 		edit{at: f.offset(e.OpPos), remove: len(e.Op.String()), text: ","},
 		f.closing(e.End(), ")"))
+}
+
+func (f *finder) isNumber(e ast.Expr) bool {
+	basic, ok := f.info.TypeOf(e).Underlying().(*types.Basic)
+	return ok && basic.Info()&(types.IsInteger|types.IsFloat) != 0
 }
 
 // reverse counts the other way.

@@ -155,9 +155,6 @@ func (p *source) fromGremlins(file *ast.File, g gremlinsMutation) (*mutant, erro
 // compile is killed for gremlins, as "go test" fails. Of each minus it makes two
 // mutants that are the same.
 func (p *source) invalid(file *ast.File, pos token.Pos, kind string) string {
-	others := map[token.Token]token.Token{
-		token.ADD: token.SUB, token.SUB: token.ADD, token.MUL: token.QUO, token.QUO: token.MUL, token.REM: token.MUL,
-	}
 	why := ""
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch e := n.(type) {
@@ -166,18 +163,17 @@ func (p *source) invalid(file *ast.File, pos token.Pos, kind string) string {
 				why = "the same as " + signDropped
 			}
 		case *ast.BinaryExpr:
-			was := e.Op
-			other, swapped := others[was]
+			o, known := operatorOf(e.Op)
 			switch {
-			case e.OpPos != pos || !swapped:
+			case e.OpPos != pos || !known || o.kind != arithmeticSwapped:
 			case kind == signDropped:
 				why = "the same as " + arithmeticSwapped
 			case kind == arithmeticSwapped:
-				e.Op = other
+				e.Op = o.other
 				if faults := p.check(p.fset, p.files, nil); len(faults) > 0 {
 					why = faults[0].Msg
 				}
-				e.Op = was
+				e.Op = o.was
 			}
 		}
 		return true

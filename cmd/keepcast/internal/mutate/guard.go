@@ -27,20 +27,14 @@ func guard(name string, mutants int) []byte {
 	}
 	fmt.Fprintf(&b, ")\n\nconst mutant__count = %d\n\nconst mutant__variable = %q\n", mutants, variable)
 	b.WriteString(guardText)
-	for _, o := range [][3]string{
-		{"less", "<", "<="}, {"lessOrEqual", "<=", "<"}, {"more", ">", ">="}, {"moreOrEqual", ">=", ">"},
-	} {
-		fmt.Fprintf(&b, operatorText, o[0], "mutant__cmp.Ordered", "bool", o[2], o[1])
+	for _, o := range operators() {
+		fmt.Fprintf(&b, operatorText, o.function, o.operands, o.result, o.other, o.was)
 	}
-	for _, o := range [][3]string{{"plus", "+", "-"}, {"sub", "-", "+"}, {"times", "*", "/"}, {"by", "/", "*"}} {
-		fmt.Fprintf(&b, operatorText, o[0], "mutant__number", "T", o[2], o[1])
-	}
-	fmt.Fprintf(&b, operatorText, "rest", "mutant__integer", "T", "*", "%")
 	return []byte(b.String())
 }
 
 const operatorText = `
-func mutant__%s[T %s](n int, a, b T) %s {
+func %s[T %s](n int, a, b T) %s {
 	if mutant__(n) {
 		return a %s b
 	}
