@@ -113,12 +113,11 @@ type Reconciler struct {
 	// What follows belongs to Run.
 	now      Desired
 	workers  map[string]*worker
-	closing  sync.WaitGroup // the gates of drivers that left
-	closed   chan struct{}  // closed when they are
-	gatesBy  time.Time      // when growing stops waiting for the gates
-	grown    bool           // nothing waits for the gates
-	failures int            // of the kernel, in a row
-	actedAt  time.Time      // when the kernel was last told or observed
+	closed   chan struct{} // closed when the gates are of all drivers that left
+	gatesBy  time.Time     // when growing stops waiting for the gates
+	grown    bool          // nothing waits for the gates
+	failures int           // of the kernel, in a row
+	actedAt  time.Time     // when the kernel was last told or observed
 	kernel   Report
 }
 
@@ -145,7 +144,7 @@ func (r *Reconciler) SetDrivers(list []Driver) { r.drivers.Put(list) }
 func (r *Reconciler) Run(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	defer r.closing.Wait()
+	defer func() { <-r.closed }()
 	defer r.stopWorkers(func(Driver) bool { return true })
 	if r.opts.Kernel != nil {
 		watching.Go(func() {

@@ -79,10 +79,13 @@ func (r *Reconciler) stopWorkers(leaves func(Driver) bool) (stopped []*worker) {
 // hangs holds up no more than the workers that are started after it. A stop does not cut
 // it short, for no later keepcast knows these drivers.
 func (r *Reconciler) closeGates(ctx context.Context, left []*worker) {
+	if len(left) == 0 {
+		return
+	}
 	ctx = context.WithoutCancel(ctx)
 	now, before, closed := r.now, r.closed, make(chan struct{})
 	r.closed = closed
-	r.closing.Go(func() {
+	go func() {
 		defer close(closed)
 		var each sync.WaitGroup
 		for _, w := range left {
@@ -90,7 +93,7 @@ func (r *Reconciler) closeGates(ctx context.Context, left []*worker) {
 		}
 		each.Wait()
 		<-before
-	})
+	}()
 }
 
 // closeGate closes the gate of a driver that left the configuration, as far as its
