@@ -211,18 +211,19 @@ func TestRemovedDriversSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t)
 		_, bird := h.bird()
+		_, quick := h.frr()
 		var hung []Driver
 		for i := range 3 {
 			fake, frr := h.frr()
 			fake.hangs, frr.Name = "apply", fmt.Sprint("frr", i)
 			hung = append(hung, frr)
 		}
-		h.start(append(slices.Clone(hung), bird)...)
+		h.start(append(slices.Clone(hung), quick, bird)...)
 		h.desire(announced(one))
 		h.later(10 * time.Second)
 		h.take()
 		for i := range hung {
-			h.reconciler.SetDrivers(append(slices.Clone(hung[i+1:]), bird))
+			h.reconciler.SetDrivers(append(slices.Clone(hung[i+1:]), quick, bird))
 			h.later(100 * time.Millisecond)
 		}
 		bird.Settings = map[string]any{"timeout": "1s"}
