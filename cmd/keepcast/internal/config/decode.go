@@ -103,12 +103,10 @@ func parse(text string, field reflect.Value) error {
 func (l *loader) setValue(path string, value any, field reflect.Value) {
 	t := field.Type()
 	switch {
-	case value == nil: // mapstructure would leave the entry as it is
-		l.fault(path, "%s expected, got %s", typeName(t), show(value))
 	case t.Kind() == reflect.Slice && !isText(t):
 		list, ok := value.([]any)
 		if !ok {
-			l.fault(path, "%s expected, got %s", typeName(t), show(value))
+			l.mismatch(path, value, t)
 			return
 		}
 		out := reflect.MakeSlice(t, len(list), len(list))
@@ -119,7 +117,7 @@ func (l *loader) setValue(path string, value any, field reflect.Value) {
 	case t.Kind() == reflect.Map:
 		m, ok := value.(map[string]any)
 		if !ok {
-			l.fault(path, "%s expected, got %s", typeName(t), show(value))
+			l.mismatch(path, value, t)
 			return
 		}
 		out := reflect.MakeMap(t)
@@ -135,6 +133,10 @@ func (l *loader) setValue(path string, value any, field reflect.Value) {
 }
 
 func (l *loader) setScalar(path string, value any, field reflect.Value) {
+	if value == nil { // mapstructure would leave the field as it is
+		l.mismatch(path, value, field.Type())
+		return
+	}
 	d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: field.Addr().Interface(), DecodeHook: strict})
 	if err != nil {
 		l.fault(path, "%v", err)
@@ -145,8 +147,13 @@ func (l *loader) setScalar(path string, value any, field reflect.Value) {
 			l.fault(path, "%v", own.err)
 			return
 		}
-		l.fault(path, "%s expected, got %s", typeName(field.Type()), show(value))
+		l.mismatch(path, value, field.Type())
 	}
+}
+
+// mismatch says that a value is of another type than its setting.
+func (l *loader) mismatch(path string, value any, t reflect.Type) {
+	l.fault(path, "%s expected, got %s", typeName(t), show(value))
 }
 
 // valueError is an error in our own words, to be told from mapstructure's.
