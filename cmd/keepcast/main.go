@@ -18,8 +18,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
 )
 
-// The exit codes. docs/reference/commands.md and the manual page show
-// exitCodes.
+// The exit codes. docs/reference/commands.md and the manual page show exitCodes.
 const (
 	exitOK         = 0
 	exitFailed     = 1

@@ -118,8 +118,8 @@ func (c *control) ask(ctx context.Context, command string) (reply, error) {
 	return r, nil
 }
 
-// exchange is ask without the second try. After an error the next
-// bytes may still belong to this command, so the connection is given up.
+// exchange is ask without the second try. After an error the next bytes may still belong
+// to this command, so the connection is given up.
 func (c *control) exchange(ctx context.Context, command string) (r reply, err error) {
 	late := fmt.Errorf("no answer within %s: %w", c.timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, late)

@@ -66,8 +66,7 @@ func quaggaMetricLosses(d *daemon, _ config, desired driver.State, r driver.Rout
 	}}
 }
 
-// quaggaBGPLosses says which attributes of a route have no effect in Quagga's
-// bgpd.
+// quaggaBGPLosses says which attributes of a route have no effect in Quagga's bgpd.
 func quaggaBGPLosses(d *daemon, run config, _ driver.State, r driver.Route) []driver.Finding {
 	var out []driver.Finding
 	p, gate := r.Prefix.Masked(), gateOf(r.Prefix.Addr())

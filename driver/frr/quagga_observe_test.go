@@ -182,20 +182,6 @@ func TestQuaggaPrependNothing(t *testing.T) {
 	}
 }
 
-func TestQuaggaCommunities(t *testing.T) {
-	for in, want := range map[string]string{
-		"set community no-export 65001:100 65001:9 additive":    "set community 65001:9 65001:100 65535:65281 additive",
-		"set community 65001:100 65001:100":                     "set community 65001:100",
-		"set community local-AS internet no-advertise additive": "set community 0:0 65535:65282 65535:65283 additive",
-		"set community none":                                    "set community none",
-		"set metric 5":                                          "set metric 5",
-	} {
-		if got := canonicalAttribute(strings.Fields(in)); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
-
 // Different groups never share a number.
 func TestQuaggaNumbers(t *testing.T) {
 	groups := []*quaggaGroup{{Name: "A", Seq: 65534}, {Name: "B", Seq: 65534}, {Name: "C", Seq: 1}}

@@ -21,10 +21,14 @@ func TestFRRAttribute(t *testing.T) {
 		"set community 65535:666 65535:0 65001:100 65001:100 additive": "set community 65001:100 65535:0 65535:666 additive",
 		"set community local-AS no-export internet":                    "set community 0:0 65535:65281 65535:65283",
 		"set large-community 65001:2:10 65001:1:2 additive":            "set large-community 65001:1:2 65001:2:10 additive",
-		"set community none":                "set community none",
-		"set community additive":            "set community additive",
-		"set community":                     "set community",
-		"match community graceful-shutdown": "match community graceful-shutdown",
+		"set community none":                                               "set community none",
+		"set community additive":                                           "set community additive",
+		"set community":                                                    "set community",
+		"match community graceful-shutdown":                                "match community graceful-shutdown",
+		"set community no-export 65001:100 65001:9 additive":               "set community 65001:9 65001:100 65535:65281 additive",
+		"set community 65001:100 65001:100":                                "set community 65001:100",
+		"set community local-AS internet no-advertise additive":            "set community 0:0 65535:65282 65535:65283 additive",
+		"set metric 5":                                                     "set metric 5",
 		"set community accept-own route-filter-v6 no-peer llgr-stale NEXT": "set community 65535:1 65535:5 65535:6 65535:65284 NEXT",
 	} {
 		if got := canonicalAttribute(strings.Fields(line)); got != want {

@@ -156,9 +156,9 @@ func (k *Kernel) Grow(ctx context.Context, desired driver.State) error {
 }
 
 // Remind makes the kernel send its messages about the announced addresses of desired
-// again. The addresses stay as they are. A burst of changes can
-// overflow the netlink socket of a daemon, which then looks at the interfaces
-// anew in a minute only (BIRD: scan time of protocol device).
+// again. The addresses stay as they are. A burst of changes can overflow the netlink
+// socket of a daemon, which then looks at the interfaces anew in a minute only (BIRD:
+// scan time of protocol device).
 func (k *Kernel) Remind(ctx context.Context, desired driver.State) error {
 	return k.each(ctx, func(v *view) error {
 		var errs []error

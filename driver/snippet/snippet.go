@@ -47,8 +47,8 @@ func Write(path string, content []byte, fresh fs.FileMode) (changed bool, restor
 	return true, restore, nil
 }
 
-// Replace writes the file path by way of a temporary file beside it, as
-// Write does, and returns once that lasts through a power cut. A new one is 0640.
+// Replace writes the file path by way of a temporary file beside it, as Write does, and
+// returns once that lasts through a power cut. A new one is 0640.
 func Replace(path string, content []byte) error { return replace(path, content, Private) }
 
 func replace(path string, content []byte, fresh fs.FileMode) error {

@@ -253,13 +253,13 @@ func (e *Engine) decide() {
 	now := time.Now()
 	moved := false
 	for _, s := range e.services {
-		was := s.state
-		if s.decide(now, s.fitness(), e.intent(s, now)) {
+		was, i := s.state, e.intent(s, now)
+		if s.decide(now, s.fitness(), i) {
 			moved = true
 			e.opts.Metrics.transitions.WithLabelValues(s.cfg.Name, string(s.state)).Inc()
 			e.log.Info("service state changed", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
 			// A check without a verdict counts for the service as it is, which is another now.
-			_, s.reason = s.target(now, s.fitness(), e.intent(s, now))
+			_, s.reason = s.target(now, s.fitness(), i)
 		}
 	}
 	e.forgetLeft(now)

@@ -26,8 +26,8 @@ func (e *Engine) intent(s *service, now time.Time) intent {
 }
 
 // decide moves the service to the state that its fitness and the intent ask for at the
-// time now, and reports whether that is another state. While the engine
-// runs, a state changes only here.
+// time now, and reports whether that is another state. While the engine runs, a state
+// changes only here.
 func (s *service) decide(now time.Time, f fitness, i intent) (moved bool) {
 	next, reason := s.target(now, f, i)
 	if s.state.Up() && !next.Up() {
