@@ -68,65 +68,65 @@ func TestRunFails(t *testing.T) {
 
 // A running keepcast shows how it is itself, and what it does.
 func TestRunMetrics(t *testing.T) {
-	h := start(t, "")
-	has(t, h.get("/metrics"), "\ngo_goroutines ", "\nprocess_open_fds ", "\nkeepcast_announcement_desired{",
+	k := start(t, "")
+	has(t, k.get("/metrics"), "\ngo_goroutines ", "\nprocess_open_fds ", "\nkeepcast_announcement_desired{",
 		`keepcast_driver_reloads_total{driver="file"} `, `keepcast_build_info{goversion="`+runtime.Version()+`",version="`+version()+`"} 1`)
 	slog.Warn("what a library says")
-	has(t, h.log.String(), "level=INFO msg=ready version="+version()+" services=1 drivers=1\n", `level=WARN msg="what a library says"`)
+	has(t, k.log.String(), "level=INFO msg=ready version="+version()+" services=1 drivers=1\n", `level=WARN msg="what a library says"`)
 }
 
 // A flag overrides the configured socket.
 func TestRunSocket(t *testing.T) {
 	other := filepath.Join(drivertest.SocketDir(t), "other.sock")
-	h := start(t, "", "--socket", other)
+	k := start(t, "", "--socket", other)
 	if s, err := (control.Client{Socket: other}).Status(t.Context()); err != nil || len(s.Services) != 1 {
 		t.Errorf("got %v, %v", s, err)
 	}
-	if _, err := h.client().Status(t.Context()); !errors.Is(err, control.ErrNotRunning) {
+	if _, err := k.client().Status(t.Context()); !errors.Is(err, control.ErrNotRunning) {
 		t.Errorf("at the configured one: %v", err)
 	}
 }
 
 // Who asks for a reload is told how it went; SIGHUP tells the log.
 func TestReload(t *testing.T) {
-	h := start(t, "")
+	k := start(t, "")
 	const web = `{name: web, addresses: [192.0.2.80], checks: [{kind: exec, command: ["true"]}]}`
 	const more = `{name: more, kind: template, template: DIR/t, output: DIR/more, reload: ["true"]}`
-	h.write("keepcast.yaml", strings.NewReplacer("services: [", "services: ["+web+", ", "drivers: [", "drivers: ["+more+", ").Replace(gated))
-	s, err := h.client().Reload(t.Context())
+	k.write("keepcast.yaml", strings.NewReplacer("services: [", "services: ["+web+", ", "drivers: [", "drivers: ["+more+", ").Replace(gated))
+	s, err := k.client().Reload(t.Context())
 	if err != nil || len(s.Services) != 2 {
 		t.Fatalf("%d services, %v", len(s.Services), err)
 	}
-	drivertest.Eventually(t, "web is announced", func() bool { return h.gate() == "192.0.2.53/32\n192.0.2.80/32\n" })
-	has(t, h.log.String(), "level=INFO msg=\"configuration reloaded\" files=1 services=2\n")
+	drivertest.Eventually(t, "web is announced", func() bool { return k.gate() == "192.0.2.53/32\n192.0.2.80/32\n" })
+	has(t, k.log.String(), "level=INFO msg=\"configuration reloaded\" files=1 services=2\n")
 	drivertest.Eventually(t, "the new driver's reloads are counted", func() bool {
-		return strings.Contains(h.get("/metrics"), `keepcast_driver_reloads_total{driver="more"} `)
+		return strings.Contains(k.get("/metrics"), `keepcast_driver_reloads_total{driver="more"} `)
 	})
 
 	for more, want := range map[string]string{
-		"lingre: 1s\n":       h.path("keepcast.yaml") + ":10:1: lingre: no such setting",
+		"lingre: 1s\n":       k.path("keepcast.yaml") + ":10:1: lingre: no such setting",
 		"log_level: debug\n": "log_level: changed from info to debug, which takes a restart of keepcast",
 	} {
-		h.write("keepcast.yaml", gated+more)
-		if _, err := h.client().Reload(t.Context()); !strings.HasPrefix(drivertest.ErrText(err), want) {
+		k.write("keepcast.yaml", gated+more)
+		if _, err := k.client().Reload(t.Context()); !strings.HasPrefix(drivertest.ErrText(err), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
-		s, err := h.client().Status(t.Context())
+		s, err := k.client().Status(t.Context())
 		if err != nil || len(s.Services) != 2 || !strings.HasPrefix(s.Config.Error, want) {
 			t.Errorf("got %+v, %v, want %s", s.Config, err, want)
 		}
 	}
-	if got, want := strings.Count(h.log.String(), `level=ERROR msg="reload refused, the old configuration stays in force" err=`), 2; got != want {
-		t.Errorf("%d are logged: %s", got, h.log.String())
+	if got, want := strings.Count(k.log.String(), `level=ERROR msg="reload refused, the old configuration stays in force" err=`), 2; got != want {
+		t.Errorf("%d are logged: %s", got, k.log.String())
 	}
 
-	h.write("keepcast.yaml", gated)
+	k.write("keepcast.yaml", gated)
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	drivertest.Eventually(t, "web is withdrawn", func() bool { return h.gate() == "192.0.2.53/32\n" })
+	drivertest.Eventually(t, "web is withdrawn", func() bool { return k.gate() == "192.0.2.53/32\n" })
 	drivertest.Eventually(t, "the log says so", func() bool {
-		return strings.Contains(h.log.String(), "level=INFO msg=\"configuration reloaded\" files=1 services=1\n")
+		return strings.Contains(k.log.String(), "level=INFO msg=\"configuration reloaded\" files=1 services=1\n")
 	})
 }
 

@@ -77,14 +77,14 @@ func monotonic(t *testing.T) int64 {
 // waits for, and a stop, which may take longer than it grants as long as it gets on.
 func TestServiceManagerIsTold(t *testing.T) {
 	m := notified(t)
-	h := start(t, "on_stop: withdraw\n")
+	k := start(t, "on_stop: withdraw\n")
 	m.expect("READY=1")
 	if got := m.told(); got != "WATCHDOG=1" {
 		t.Errorf("told %q, want that it is alive", got)
 	}
 
 	before := monotonic(t)
-	if _, err := h.client().Reload(t.Context()); err != nil {
+	if _, err := k.client().Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	reloading := m.news()
@@ -94,7 +94,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 	}
 	m.expect("READY=1")
 
-	if code := h.stop(); code != exitOK {
+	if code := k.stop(); code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
 	m.expect("STOPPING=1")
@@ -187,11 +187,11 @@ func TestStopAndRestart(t *testing.T) {
 	for job, gate := range map[string]string{"restart": "192.0.2.53/32\n", "stop": ""} {
 		t.Run(job, func(t *testing.T) {
 			startSystemd(t, job)
-			h := start(t, "")
-			if code := h.stop(); code != exitOK || h.gate() != gate {
-				t.Errorf("exit code %d, the gate lets through %q, want %q", code, h.gate(), gate)
+			k := start(t, "")
+			if code := k.stop(); code != exitOK || k.gate() != gate {
+				t.Errorf("exit code %d, the gate lets through %q, want %q", code, k.gate(), gate)
 			}
-			has(t, h.log.String(), "msg=stopping job="+job)
+			has(t, k.log.String(), "msg=stopping job="+job)
 		})
 	}
 }

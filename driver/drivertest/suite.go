@@ -62,7 +62,7 @@ const Partly = math.MaxUint32
 func TestDriver(t *testing.T, rig func(t *testing.T) Rig) {
 	for _, check := range []struct {
 		name string
-		run  func(t *testing.T, open func(*testing.T) *host)
+		run  func(t *testing.T, open func(*testing.T) *trial)
 	}{
 		{"twice", appliesTwice},         // what is in force is not done again
 		{"failed addition", failsToAdd}, // removes all the same, or changes nothing
@@ -76,7 +76,7 @@ func TestDriver(t *testing.T, rig func(t *testing.T) Rig) {
 		{"away", misses},                // a daemon that does not run
 	} {
 		t.Run(check.name, func(t *testing.T) {
-			check.run(t, func(t *testing.T) *host { return newHost(t, rig(t)) })
+			check.run(t, func(t *testing.T) *trial { return newTrial(t, rig(t)) })
 		})
 	}
 }

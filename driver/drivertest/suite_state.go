@@ -43,8 +43,8 @@ func plain() driver.Attributes {
 
 // state returns the state with these routes. The others of the suite are absent in it, for
 // it names them all.
-func (h *host) state(routes ...driver.Route) driver.State {
-	s := driver.State{Interface: h.Interface, Routes: routes}
+func (tr *trial) state(routes ...driver.Route) driver.State {
+	s := driver.State{Interface: tr.Interface, Routes: routes}
 	named := s.Managed()
 	for _, p := range Addresses() {
 		if !named[prefix(p)] {
@@ -62,9 +62,9 @@ func (h *host) state(routes ...driver.Route) driver.State {
 }
 
 // examples returns three states that differ much: all is announced, some of it, nothing.
-func (h *host) examples() []driver.State {
+func (tr *trial) examples() []driver.State {
 	var all []driver.Route
-	for _, r := range h.state().Routes {
+	for _, r := range tr.state().Routes {
 		r.Presence = driver.Announced
 		all = append(all, r)
 	}
@@ -73,13 +73,13 @@ func (h *host) examples() []driver.State {
 		with(Route("203.0.113.1/24", driver.Announced), false, plain()),
 		with(Route(V6, driver.Announced), true, driver.Attributes{}), with(network(Networks()[1]), true, Worse()),
 	}
-	return []driver.State{h.state(all...), h.state(some...), h.state(Route(V4, driver.Delivered), Route(V6, driver.Delivered))}
+	return []driver.State{tr.state(all...), tr.state(some...), tr.state(Route(V4, driver.Delivered), Route(V6, driver.Delivered))}
 }
 
 // random returns any state.
-func (h *host) random(rnd *rand.Rand) driver.State {
+func (tr *trial) random(rnd *rand.Rand) driver.State {
 	var routes []driver.Route
-	for _, r := range h.state().Routes {
+	for _, r := range tr.state().Routes {
 		r.Presence = driver.Presence(rnd.IntN(3))
 		if r.Presence == driver.Announced {
 			kinds := []driver.Route{r, r, with(r, true, Worse()), with(r, true, driver.Attributes{}), with(r, false, plain())}
@@ -88,7 +88,7 @@ func (h *host) random(rnd *rand.Rand) driver.State {
 		routes = append(routes, r)
 	}
 	rnd.Shuffle(len(routes), func(i, j int) { routes[i], routes[j] = routes[j], routes[i] })
-	return driver.State{Interface: h.Interface, Routes: routes}
+	return driver.State{Interface: tr.Interface, Routes: routes}
 }
 
 // reversed returns the same state in another order.

@@ -14,23 +14,23 @@ import (
 
 // walks checks that a walk over random states leads where one Apply of the last of them
 // leads on a fresh daemon.
-func walks(t *testing.T, open func(*testing.T) *host) {
+func walks(t *testing.T, open func(*testing.T) *trial) {
 	for _, seed := range seeds(t) {
 		t.Run(fmt.Sprint("KEEPCAST_SEED=", seed), func(t *testing.T) {
 			var last driver.State
 			var there []string
 			if !t.Run("step by step", func(t *testing.T) {
-				h := open(t)
-				last = h.walk(rand.New(rand.NewPCG(seed, 0)))
-				there = h.Dump()
+				tr := open(t)
+				last = tr.walk(rand.New(rand.NewPCG(seed, 0)))
+				there = tr.Dump()
 			}) {
 				return
 			}
 			t.Run("at once", func(t *testing.T) {
-				h := open(t)
-				h.apply(last)
-				h.announces(last)
-				h.dumps(there)
+				tr := open(t)
+				tr.apply(last)
+				tr.announces(last)
+				tr.dumps(there)
 			})
 		})
 	}
@@ -54,37 +54,37 @@ func seeds(t *testing.T) []uint64 {
 
 // walk applies random states, some twice, with drivers that start anew and somebody else's
 // changes on the way. It returns the last state.
-func (h *host) walk(rnd *rand.Rand) driver.State {
-	h.t.Helper()
+func (tr *trial) walk(rnd *rand.Rand) driver.State {
+	tr.t.Helper()
 	var log []string
 	defer func() {
-		if h.t.Failed() {
-			h.t.Log("walked\n" + strings.Join(log, "\n"))
+		if tr.t.Failed() {
+			tr.t.Log("walked\n" + strings.Join(log, "\n"))
 		}
 	}()
-	s := h.random(rnd)
-	for n := range h.steps() {
+	s := tr.random(rnd)
+	for n := range tr.steps() {
 		if n > 0 && rnd.IntN(4) == 0 {
 			log = append(log, "a new keepcast")
-			h.restart()
+			tr.restart()
 		}
-		if n > 0 && h.Disturb != nil && rnd.IntN(2) == 0 {
-			log = append(log, "somebody else: "+h.Disturb(rnd))
+		if n > 0 && tr.Disturb != nil && rnd.IntN(2) == 0 {
+			log = append(log, "somebody else: "+tr.Disturb(rnd))
 		}
 		if rnd.IntN(3) > 0 {
-			s = h.random(rnd)
+			s = tr.random(rnd)
 		}
 		log = append(log, "apply "+words(s))
-		h.apply(s)
-		h.inSync(s)
+		tr.apply(s)
+		tr.inSync(s)
 	}
 	return s
 }
 
 // steps returns how long the walk is.
-func (h *host) steps() int {
+func (tr *trial) steps() int {
 	if n, err := strconv.Atoi(os.Getenv("KEEPCAST_STEPS")); err == nil && n > 0 {
 		return n
 	}
-	return cmp.Or(h.Steps, 40)
+	return cmp.Or(tr.Steps, 40)
 }

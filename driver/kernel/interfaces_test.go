@@ -16,8 +16,8 @@ import (
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
-// on is a route whose address is on another interface than the kernel's first.
-func on(iface, prefix string, p driver.Presence) driver.Route {
+// routeOn is a route whose address is on another interface than the kernel's first.
+func routeOn(iface, prefix string, p driver.Presence) driver.Route {
 	r := drivertest.Route(prefix, p)
 	r.Interface = iface
 	return r
@@ -29,17 +29,17 @@ func TestKernelInterfaces(t *testing.T) {
 	k := s.kernel()
 	s.ip("link add any1 type ifb")
 	s.ip("addr add 10.255.0.1/32 dev any1") // the operator's
-	apply(t, k, drivertest.Route(drivertest.V4, driver.Announced), on("any1", drivertest.V6, driver.Announced))
+	apply(t, k, drivertest.Route(drivertest.V4, driver.Announced), routeOn("any1", drivertest.V6, driver.Announced))
 	drivertest.Same(t, "any0", []string{v4on}, s.addrs())
 	if got := s.ip("-o addr show dev any1"); !strings.Contains(got, drivertest.V6) || !strings.Contains(got, "10.255.0.1/32") {
 		t.Errorf("any1 has %s", got)
 	}
-	observed(t, k, drivertest.Route(drivertest.V4, driver.Announced), on("any1", drivertest.V6, driver.Announced), on("any1", "10.255.0.1/32", driver.Announced))
+	observed(t, k, drivertest.Route(drivertest.V4, driver.Announced), routeOn("any1", drivertest.V6, driver.Announced), routeOn("any1", "10.255.0.1/32", driver.Announced))
 
-	apply(t, k, on("any1", drivertest.V4, driver.Announced), drivertest.Route(drivertest.V6, driver.Announced))
+	apply(t, k, routeOn("any1", drivertest.V4, driver.Announced), drivertest.Route(drivertest.V6, driver.Announced))
 	drivertest.Same(t, "any0 after the swap", []string{v6on}, s.addrs())
 	drivertest.Same(t, "local delivery routes", nil, s.locals())
-	observed(t, k, on("any1", drivertest.V4, driver.Announced), drivertest.Route(drivertest.V6, driver.Announced), on("any1", "10.255.0.1/32", driver.Announced))
+	observed(t, k, routeOn("any1", drivertest.V4, driver.Announced), drivertest.Route(drivertest.V6, driver.Announced), routeOn("any1", "10.255.0.1/32", driver.Announced))
 
 	// Nothing names any1 any more, and yet what is on it has to go.
 	apply(t, k, drivertest.Route(drivertest.V4, driver.Delivered), drivertest.Route(drivertest.V6, driver.Announced))
@@ -82,7 +82,7 @@ func TestKernelWatchesNewInterface(t *testing.T) {
 		}
 	}()
 	<-told // it has started, and knows any0 alone
-	k.Manage([]driver.Route{on("any1", drivertest.V4, driver.Announced)})
+	k.Manage([]driver.Route{routeOn("any1", drivertest.V4, driver.Announced)})
 	s.ip("addr del 192.0.2.53/32 dev any1")
 	select {
 	case <-told:

@@ -54,7 +54,7 @@ func Handler(e Engine, metrics prometheus.Gatherer) http.Handler {
 func controlHandler(e Engine, reload func() error, metrics prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", Handler(e, metrics))
-	order := func(do func(api.DrainRequest) error) http.HandlerFunc {
+	command := func(do func(api.DrainRequest) error) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			var req api.DrainRequest
 			body := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
@@ -70,9 +70,9 @@ func controlHandler(e Engine, reload func() error, metrics prometheus.Gatherer) 
 			status(w, e)
 		}
 	}
-	mux.HandleFunc("POST /v1/drain", order(func(r api.DrainRequest) error { return e.Drain(r.Services, r.Until, r.Reason) }))
-	mux.HandleFunc("POST /v1/resume", order(func(r api.DrainRequest) error { return e.Resume(r.Services) }))
-	mux.HandleFunc("POST /v1/reload", order(func(api.DrainRequest) error { return reload() }))
+	mux.HandleFunc("POST /v1/drain", command(func(r api.DrainRequest) error { return e.Drain(r.Services, r.Until, r.Reason) }))
+	mux.HandleFunc("POST /v1/resume", command(func(r api.DrainRequest) error { return e.Resume(r.Services) }))
+	mux.HandleFunc("POST /v1/reload", command(func(api.DrainRequest) error { return reload() }))
 	return mux
 }
 

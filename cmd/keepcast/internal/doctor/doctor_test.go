@@ -37,9 +37,9 @@ func healthy() Facts {
 	return Facts{
 		Running: &Running{},
 		Network: Network{Dummy: true, IPv4: true, IPv6: true, Links: []Link{
-			{Name: "lo", Type: "device", Up: true, Loopback: true, Addresses: on("127.0.0.1/8", "::1/128")},
-			{Name: "eth0", Type: "device", Up: true, ARP: true, Addresses: on("10.0.0.11/24", "fe80::1/64")},
-			{Name: "anycast0", Type: "dummy", Up: true, Addresses: on("192.0.2.53/32", "2001:db8:53::53/128")},
+			{Name: "lo", Type: "device", Up: true, Loopback: true, Addresses: addresses("127.0.0.1/8", "::1/128")},
+			{Name: "eth0", Type: "device", Up: true, ARP: true, Addresses: addresses("10.0.0.11/24", "fe80::1/64")},
+			{Name: "anycast0", Type: "dummy", Up: true, Addresses: addresses("192.0.2.53/32", "2001:db8:53::53/128")},
 		}},
 		Sysctls: sysctls(map[string]string{
 			"net/ipv6/ip_nonlocal_bind":           "1",
@@ -57,7 +57,7 @@ func healthy() Facts {
 	}
 }
 
-func on(prefixes ...string) []Address {
+func addresses(prefixes ...string) []Address {
 	var out []Address
 	for _, p := range prefixes {
 		out = append(out, Address{Prefix: netip.MustParsePrefix(p)})
@@ -152,11 +152,11 @@ func TestFindings(t *testing.T) {
 			[]string{"warning interface-answers-arp anycast0: is of type bridge and answers ARP"},
 		},
 		"address elsewhere": {
-			"", func(h *Facts) { h.link("lo").Addresses = on("192.0.2.53/32") },
+			"", func(h *Facts) { h.link("lo").Addresses = addresses("192.0.2.53/32") },
 			[]string{"error address-elsewhere dns: ip address del 192.0.2.53/32 dev lo"},
 		},
 		"address elsewhere, with a gate": {
-			others, func(h *Facts) { h.link("lo").Addresses = on("192.0.2.53/32") },
+			others, func(h *Facts) { h.link("lo").Addresses = addresses("192.0.2.53/32") },
 			[]string{"warning address-elsewhere dns: 192.0.2.53 is also on lo"},
 		},
 		"address without route": {
@@ -201,21 +201,21 @@ func TestFindings(t *testing.T) {
 		}},
 		"strict, two uplinks": {
 			"", func(h *Facts) {
-				*h.link("eth1.7") = Link{Name: "eth1.7", Up: true, Addresses: on("10.1.0.11/24")}
+				*h.link("eth1.7") = Link{Name: "eth1.7", Up: true, Addresses: addresses("10.1.0.11/24")}
 				h.set("net/ipv4/conf/all/rp_filter", "1")
 			},
 			[]string{"warning rp-filter-strict eth0, eth1.7: sysctl -w net.ipv4.conf.eth0.rp_filter=2 net.ipv4.conf.eth1/7.rp_filter=2"},
 		},
 		"one of two uplinks is strict": {
-			"", func(h *Facts) { *h.link("eth1") = Link{Name: "eth1", Up: true, Addresses: on("10.1.0.11/24")} },
+			"", func(h *Facts) { *h.link("eth1") = Link{Name: "eth1", Up: true, Addresses: addresses("10.1.0.11/24")} },
 			[]string{"warning rp-filter-strict eth0: this host has 2 uplinks"},
 		},
 		"address of the LAN": {
-			"", func(h *Facts) { h.link("eth0").Addresses = on("192.0.2.11/24") },
+			"", func(h *Facts) { h.link("eth0").Addresses = addresses("192.0.2.11/24") },
 			[]string{"warning arp-answers eth0: sysctl -w net.ipv4.conf.eth0.arp_ignore=1"},
 		},
 		"address of the LAN, not answered": {"", func(h *Facts) {
-			h.link("eth0").Addresses = on("192.0.2.11/24")
+			h.link("eth0").Addresses = addresses("192.0.2.11/24")
 			h.set("net/ipv4/conf/eth0/arp_ignore", "1")
 		}, nil},
 		"sender of ARP": {

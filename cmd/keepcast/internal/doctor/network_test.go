@@ -61,9 +61,9 @@ func TestReadNetwork(t *testing.T) {
 		t.Errorf("routes: IPv4 %t, IPv6 %t", a.after.IPv4, a.after.IPv6)
 	}
 	want := map[string]Link{
-		"lo":   {Name: "lo", Type: "device", Up: true, Loopback: true, Addresses: on("127.0.0.1/8", "::1/128")},
-		"any0": {Name: "any0", Type: "ifb", Up: true, Addresses: on("192.0.2.53/32", "2001:db8:53::53/128")},
-		"e0":   {Name: "e0", Type: "veth", Up: true, ARP: true, Addresses: on("10.0.0.11/24")},
+		"lo":   {Name: "lo", Type: "device", Up: true, Loopback: true, Addresses: addresses("127.0.0.1/8", "::1/128")},
+		"any0": {Name: "any0", Type: "ifb", Up: true, Addresses: addresses("192.0.2.53/32", "2001:db8:53::53/128")},
+		"e0":   {Name: "e0", Type: "veth", Up: true, ARP: true, Addresses: addresses("10.0.0.11/24")},
 	}
 	want["any0"].Addresses[1].NoPrefixRoute = true
 	linkLocal := cmpopts.IgnoreSliceElements(func(a Address) bool { return a.Addr().IsLinkLocalUnicast() })

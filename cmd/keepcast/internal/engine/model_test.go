@@ -154,7 +154,7 @@ func (m *model) advance(now time.Time) {
 
 // presence is how a prefix is to be on the host at now.
 func (m *model) presence(p netip.Prefix, now time.Time) driver.Presence {
-	if s := m.of(p); s != nil {
+	if s := m.find(p); s != nil {
 		switch {
 		case s.state.Up():
 			return driver.Announced
@@ -169,8 +169,8 @@ func (m *model) presence(p netip.Prefix, now time.Time) driver.Presence {
 	return driver.Absent
 }
 
-// of returns the service that has a prefix, or nil.
-func (m *model) of(p netip.Prefix) *modelled {
+// find returns the service that has a prefix, or nil.
+func (m *model) find(p netip.Prefix) *modelled {
 	for _, s := range m.services {
 		for _, r := range s.cfg.Routes(driver.Announced, false) {
 			if r.Prefix == p {
@@ -184,6 +184,6 @@ func (m *model) of(p netip.Prefix) *modelled {
 // forbids tells whether a prefix must not be announced at now, and must not have been
 // since a moment before it.
 func (m *model) forbids(p netip.Prefix, now time.Time) bool {
-	s := m.of(p)
+	s := m.find(p)
 	return s == nil || !s.state.Up() && now.After(s.closed)
 }

@@ -41,7 +41,7 @@ func TestChaos(t *testing.T) {
 				for range 4 {
 					c.event()
 				}
-				c.settle()
+				c.mend()
 			}
 		})
 	}
@@ -66,8 +66,8 @@ func (c *chaos) event() {
 	events := map[string]func() error{
 		"kill service":   func() error { return c.toggle(service, false) },
 		"start service":  func() error { return c.toggle(service, true) },
-		"drain":          func() error { return c.order(true) },
-		"resume":         func() error { return c.order(false) },
+		"drain":          func() error { return c.command(true) },
+		"resume":         func() error { return c.command(false) },
 		"kill keepcast":  func() error { return errors.Join(keepcast.Kill(c.ctx), keepcast.Start(c.ctx)) },
 		"kill daemon":    func() error { return errors.Join(daemon.Kill(c.ctx), a.StartDaemons(c.ctx)) },
 		"freeze daemon":  func() error { return c.freeze(daemon) },
@@ -96,7 +96,7 @@ func (c *chaos) toggle(service *Process, on bool) error {
 	return Until(c.ctx, "the service starts", func(ctx context.Context) error { return service.Start(ctx) })
 }
 
-func (c *chaos) order(drain bool) error {
+func (c *chaos) command(drain bool) error {
 	c.drained = drain
 	verb := "resume"
 	if drain {
@@ -120,8 +120,8 @@ func (c *chaos) harm(argv ...string) error {
 	return err
 }
 
-// settle ends what must not last and waits until the router is right.
-func (c *chaos) settle() {
+// mend ends what must not last and waits until the router is right.
+func (c *chaos) mend() {
 	c.t.Helper()
 	for _, mend := range c.broken {
 		c.must(mend())
@@ -131,7 +131,7 @@ func (c *chaos) settle() {
 	if c.served && !c.drained {
 		host = "a"
 	}
-	c.t.Logf("settling: served by %s", host)
+	c.t.Logf("mending: served by %s", host)
 	c.routed(host)
 	if host == "a" {
 		knows(c.ctx, c.t, c.Lab, "a", "b")

@@ -52,7 +52,7 @@ func three(driver string) string {
 // each session, and nothing else.
 func TestFullTable(t *testing.T) {
 	s := newTable(t)
-	s.settle()
+	s.awaitSilence()
 	figures := map[int]figure{}
 	for _, n := range []int{10, fullTable} {
 		s.must(s.Router().SetTable(s.ctx, n)) // of which a says nothing
@@ -154,8 +154,8 @@ func (s *table) hear(m BGPMessage) {
 	}
 }
 
-// settle waits until what was said is old, and forgets it.
-func (s *table) settle() {
+// awaitSilence waits until what was said is old, and forgets it.
+func (s *table) awaitSilence() {
 	s.t.Helper()
 	s.must(Until(s.ctx, "silence", func(context.Context) error {
 		s.mu.Lock()

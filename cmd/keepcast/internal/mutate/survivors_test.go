@@ -61,7 +61,7 @@ func message(err error) string {
 func TestJudge(t *testing.T) {
 	theKey := key{"f", callDropped, "g()"}
 	theirs := key{"f", conditionNegated, "if a {"}
-	of := func(k key, states ...state) (all []*mutant) {
+	with := func(k key, states ...state) (all []*mutant) {
 		for i, s := range states {
 			all = append(all, &mutant{key: k, state: s, pos: token.Position{Filename: "m.go", Line: i + 1, Column: 2}})
 		}
@@ -75,22 +75,22 @@ func TestJudge(t *testing.T) {
 		want    []string
 	}{
 		{name: "nothing"},
-		{name: "killed", mutants: of(theKey, killed, timedOut), opts: options{min: 100, covered: true}},
-		{name: "lives", mutants: of(theKey, killed, lived, lived), want: []string{"a/m.go:2:2: lived, kill it or list it with a reason: f: call dropped: g()"}},
-		{name: "lives, listed", mutants: of(theKey, killed, lived, lived), listed: []key{theKey}},
-		{name: "not covered", mutants: of(theKey, notCovered)},
+		{name: "killed", mutants: with(theKey, killed, timedOut), opts: options{min: 100, covered: true}},
+		{name: "lives", mutants: with(theKey, killed, lived, lived), want: []string{"a/m.go:2:2: lived, kill it or list it with a reason: f: call dropped: g()"}},
+		{name: "lives, listed", mutants: with(theKey, killed, lived, lived), listed: []key{theKey}},
+		{name: "not covered", mutants: with(theKey, notCovered)},
 		{
-			name: "not covered, to be covered", mutants: of(theKey, notCovered), opts: options{covered: true},
+			name: "not covered, to be covered", mutants: with(theKey, notCovered), opts: options{covered: true},
 			want: []string{"a/m.go:1:2: not covered, kill it or list it with a reason: f: call dropped: g()"},
 		},
-		{name: "not covered, listed", mutants: of(theKey, notCovered), listed: []key{theKey}, opts: options{covered: true}},
-		{name: "killed, listed", mutants: of(theKey, killed), listed: []key{theKey}, want: []string{"l.txt:7: killed now, take the line out: f: call dropped: g()"}},
-		{name: "timed out, listed", mutants: of(theKey, timedOut), listed: []key{theKey}},
-		{name: "not run, listed", mutants: of(theKey, killed, notRun), listed: []key{theKey}},
-		{name: "left out, listed", mutants: of(theKey, leftOut), listed: []key{theKey}, want: []string{"l.txt:7: no such mutant any more, take the line out: f: call dropped: g()"}},
+		{name: "not covered, listed", mutants: with(theKey, notCovered), listed: []key{theKey}, opts: options{covered: true}},
+		{name: "killed, listed", mutants: with(theKey, killed), listed: []key{theKey}, want: []string{"l.txt:7: killed now, take the line out: f: call dropped: g()"}},
+		{name: "timed out, listed", mutants: with(theKey, timedOut), listed: []key{theKey}},
+		{name: "not run, listed", mutants: with(theKey, killed, notRun), listed: []key{theKey}},
+		{name: "left out, listed", mutants: with(theKey, leftOut), listed: []key{theKey}, want: []string{"l.txt:7: no such mutant any more, take the line out: f: call dropped: g()"}},
 		{name: "of a tool that did not run", listed: []key{theirs}},
-		{name: "listed ones are alive", mutants: of(theKey, killed, lived, notCovered), listed: []key{theKey}, opts: options{min: 33.4}, want: []string{"example.com/m/a: 33.3 % killed, less than 33.4 %"}},
-		{name: "left out and not run do not count", mutants: of(theKey, killed, leftOut, notRun), opts: options{min: 100}},
+		{name: "listed ones are alive", mutants: with(theKey, killed, lived, notCovered), listed: []key{theKey}, opts: options{min: 33.4}, want: []string{"example.com/m/a: 33.3 % killed, less than 33.4 %"}},
+		{name: "left out and not run do not count", mutants: with(theKey, killed, leftOut, notRun), opts: options{min: 100}},
 	}
 	l := listed{ImportPath: "example.com/m/a", Dir: filepath.FromSlash("/m/a")}
 	l.Module = &struct{ Path, Dir, GoVersion string }{Dir: filepath.FromSlash("/m")}

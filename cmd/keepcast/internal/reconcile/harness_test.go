@@ -46,7 +46,7 @@ func worse(r driver.Route) driver.Route {
 	return r
 }
 
-func on(iface string, r driver.Route) driver.Route {
+func throughInterface(iface string, r driver.Route) driver.Route {
 	r.Interface = iface
 	return r
 }
@@ -81,9 +81,9 @@ func (j *journal) set(change func()) {
 	change()
 }
 
-// host is a host in memory, with a Reconciler at work. Its tests run in a bubble of
+// harness is a host in memory, with a Reconciler at work. Its tests run in a bubble of
 // synctest.
-type host struct {
+type harness struct {
 	t *testing.T
 	*journal
 	kernel     *fakeKernel // nil: somebody else manages the addresses
@@ -99,24 +99,24 @@ type host struct {
 	repaired map[string]int
 }
 
-// newHost returns a host on which nothing runs yet.
-func newHost(t *testing.T) *host {
+// newHarness returns a host on which nothing runs yet.
+func newHarness(t *testing.T) *harness {
 	t.Helper()
 	j := &journal{began: time.Now()}
-	return &host{
+	return &harness{
 		t: t, journal: j, kernel: &fakeKernel{journal: j, have: map[netip.Prefix]driver.Presence{}, fails: map[string]error{}},
 		reports: map[string]Report{}, applied: map[string][2]int{}, took: map[string]time.Duration{}, repaired: map[string]int{},
 	}
 }
 
 // Write takes the log.
-func (h *host) Write(p []byte) (int, error) {
+func (h *harness) Write(p []byte) (int, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.log.Write(p)
 }
 
-func (h *host) Applied(name string, took time.Duration, err error) {
+func (h *harness) Applied(name string, took time.Duration, err error) {
 	h.set(func() {
 		n := h.applied[name]
 		if err == nil {
@@ -128,15 +128,15 @@ func (h *host) Applied(name string, took time.Duration, err error) {
 	})
 }
 
-func (h *host) Repaired(name string) { h.set(func() { h.repaired[name]++ }) }
+func (h *harness) Repaired(name string) { h.set(func() { h.repaired[name]++ }) }
 
 // bird returns a daemon that follows the address, frr one that does not.
-func (h *host) bird() (*fakeDriver, Driver) {
+func (h *harness) bird() (*fakeDriver, Driver) {
 	d := &fakeDriver{journal: h.journal, name: "bird"}
 	return d, Driver{Name: "bird", Driver: d, FollowsAddress: true, Settings: map[string]any{"kind": "bird"}}
 }
 
-func (h *host) frr() (*fakeDriver, Driver) {
+func (h *harness) frr() (*fakeDriver, Driver) {
 	d := &fakeDriver{journal: h.journal, name: "frr"}
 	return d, Driver{Name: "frr", Driver: d, Settings: map[string]any{"kind": "frr"}}
 }
@@ -149,7 +149,7 @@ func watched(d *fakeDriver, of Driver) (*watchedDriver, Driver) {
 }
 
 // start runs the Reconciler with these drivers until the test ends.
-func (h *host) start(drivers ...Driver) {
+func (h *harness) start(drivers ...Driver) {
 	h.t.Helper()
 	opts := Options{
 		Metrics: h, Report: func(r Report) { h.set(func() { h.reports[r.Driver] = r }) },
@@ -177,7 +177,7 @@ func (h *host) start(drivers ...Driver) {
 }
 
 // end stops the Reconciler and waits for it.
-func (h *host) end() {
+func (h *harness) end() {
 	h.t.Helper()
 	h.stop()
 	<-h.done
@@ -193,7 +193,7 @@ func (h *host) end() {
 
 // later lets time pass and everything that follows from it happen. What a test changes
 // before it, while everything else waits, needs no lock.
-func (h *host) later(d time.Duration) {
+func (h *harness) later(d time.Duration) {
 	h.set(func() {}) // passes on to the others what the test changed
 	time.Sleep(d)    // the bubble's clock
 	synctest.Wait()
@@ -205,25 +205,25 @@ func state(routes ...driver.Route) driver.State {
 }
 
 // desire hands over a new desired state.
-func (h *host) desire(routes ...driver.Route) {
+func (h *harness) desire(routes ...driver.Route) {
 	h.gen++
 	h.reconciler.Apply(Desired{State: state(routes...), Gen: h.gen})
 }
 
 // did compares what was done since the last call, and when, with want.
-func (h *host) did(want ...string) {
+func (h *harness) did(want ...string) {
 	h.t.Helper()
 	h.only(h.take(), "", want...)
 }
 
 // didBy compares what one did. What others did is forgotten.
-func (h *host) didBy(who string, want ...string) {
+func (h *harness) didBy(who string, want ...string) {
 	h.t.Helper()
 	h.only(h.take(), who, want...)
 }
 
 // only compares the lines of one with want.
-func (h *host) only(lines []string, who string, want ...string) {
+func (h *harness) only(lines []string, who string, want ...string) {
 	h.t.Helper()
 	var got []string
 	for _, line := range lines {
@@ -237,7 +237,7 @@ func (h *host) only(lines []string, who string, want ...string) {
 }
 
 // logged compares what was logged since the last call with want.
-func (h *host) logged(want ...string) {
+func (h *harness) logged(want ...string) {
 	h.t.Helper()
 	got := strings.Split(h.log.String(), "\n")
 	h.log.Reset()
@@ -247,7 +247,7 @@ func (h *host) logged(want ...string) {
 }
 
 // says compares what was reported last with want.
-func (h *host) says(name, want string) {
+func (h *harness) says(name, want string) {
 	h.t.Helper()
 	r := h.reports[name]
 	got := fmt.Sprintf("gen %d", r.Gen)

@@ -18,12 +18,12 @@ const (
 )
 
 // put has somebody else put an address on the host, or take it off.
-func (h *host) put(prefix string, p driver.Presence) {
+func (h *harness) put(prefix string, p driver.Presence) {
 	h.kernel.have[netip.MustParsePrefix(prefix)] = p
 }
 
 // since compares since when something is as it was reported last.
-func (h *host) since(name string, want time.Time) {
+func (h *harness) since(name string, want time.Time) {
 	h.t.Helper()
 	if got := h.reports[name].Since; !got.Equal(want) {
 		h.t.Errorf("%s is so since %s, want %s", name, got, want)
@@ -54,7 +54,7 @@ func TestKernelIsRetried(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
+				h := newHarness(t)
 				h.start()
 				h.desire(announced(one), delivered(two))
 				h.later(time.Second)
@@ -84,7 +84,7 @@ func TestKernelIsRetried(t *testing.T) {
 // A withdrawal that failed is tried again while the gates of what is new are waited for.
 func TestWithdrawalIsRetriedBeforeGates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		h.start(frr)
 		h.desire(announced(one), delivered(two))
@@ -103,7 +103,7 @@ func TestWithdrawalIsRetriedBeforeGates(t *testing.T) {
 // A new desired state is tried at once, however often the one before it failed.
 func TestNewStateAfterFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		h.kernel.fails["grow"] = errNetlink
 		h.start()
 		h.desire(announced(one))
@@ -119,18 +119,18 @@ func TestNewStateAfterFailures(t *testing.T) {
 func TestRepair(t *testing.T) {
 	const again = " kernel has "
 	for name, tc := range map[string]struct {
-		change func(*host)
+		change func(*harness)
 		did    string
 	}{
-		"an address is deleted":             {func(h *host) { h.put(one, driver.Absent) }, again + one + " announced"},
-		"an address comes back":             {func(h *host) { h.put(two, driver.Announced) }, again + two + " delivered"},
-		"a local delivery route is deleted": {func(h *host) { h.put(two, driver.Absent) }, again + two + " delivered"},
-		"somebody else's address comes":     {func(h *host) { h.put(six, driver.Announced) }, ""},
-		"nothing":                           {func(*host) {}, ""},
+		"an address is deleted":             {func(h *harness) { h.put(one, driver.Absent) }, again + one + " announced"},
+		"an address comes back":             {func(h *harness) { h.put(two, driver.Announced) }, again + two + " delivered"},
+		"a local delivery route is deleted": {func(h *harness) { h.put(two, driver.Absent) }, again + two + " delivered"},
+		"somebody else's address comes":     {func(h *harness) { h.put(six, driver.Announced) }, ""},
+		"nothing":                           {func(*harness) {}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
+				h := newHarness(t)
 				h.start()
 				h.desire(announced(one), delivered(two))
 				h.later(time.Second)
@@ -169,7 +169,7 @@ func TestRepair(t *testing.T) {
 // once, and what is new still waits.
 func TestRepairBeforeGates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		h.start(frr)
 		h.desire(announced(one), delivered(two))
@@ -188,7 +188,7 @@ func TestRepairBeforeGates(t *testing.T) {
 // What the kernel refused is tried at once when something changed there.
 func TestChangeWhileKernelFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		h.kernel.fails["grow"] = errNetlink
 		h.start()
 		h.desire(announced(one))
@@ -207,7 +207,7 @@ func TestChangeWhileKernelFails(t *testing.T) {
 // A watch that ends is started again, and what it may have missed is looked for.
 func TestKernelWatchEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		h.start()
 		h.desire(announced(one))
 		h.later(time.Second)
@@ -229,7 +229,7 @@ func TestKernelWatchEnds(t *testing.T) {
 // A kernel that can't be asked is not in sync, whatever it was told.
 func TestKernelCannotBeAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		h.start()
 		h.desire(announced(one))
 		h.later(time.Second)
@@ -255,7 +255,7 @@ func TestKernelCannotBeAsked(t *testing.T) {
 // ever longer waits, too.
 func TestKernelIsAskedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		h.kernel.fails["observe"] = errNetlink
 		h.start()
 		h.desire(announced(one))
@@ -276,7 +276,7 @@ func TestKernelIsInterrupted(t *testing.T) {
 	for _, what := range []string{"shrink", "grow", "observe"} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
+				h := newHarness(t)
 				h.start()
 				h.kernel.hangs = what
 				h.desire(announced(one))

@@ -44,7 +44,7 @@ func TestOrder(t *testing.T) {
 			[]string{"0s frr has nothing"},
 		},
 	} {
-		move := func(t *testing.T, h *host, d Driver, want []string) {
+		move := func(t *testing.T, h *harness, d Driver, want []string) {
 			h.start(d)
 			h.desire(tc.states[0]...)
 			h.later(time.Second)
@@ -57,12 +57,12 @@ func TestOrder(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
+				h := newHarness(t)
 				_, bird := h.bird()
 				move(t, h, bird, tc.bird)
 			})
 			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
+				h := newHarness(t)
 				_, frr := h.frr()
 				move(t, h, frr, tc.frr)
 			})
@@ -73,7 +73,7 @@ func TestOrder(t *testing.T) {
 // Before something is desired, nobody knows what is right: nothing is touched.
 func TestNothingDesired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		h.put(one, driver.Announced)
 		f, frr := h.frr()
 		d, frr := watched(f, frr)
@@ -97,7 +97,7 @@ func TestNothingDesired(t *testing.T) {
 // once, whatever the daemon follows.
 func TestWithoutKernel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		h.kernel = nil
 		fake, bird := h.bird()
 		h.start(bird)
@@ -119,7 +119,7 @@ func TestWithoutKernel(t *testing.T) {
 // a second what is new, however often something else changes meanwhile.
 func TestHungDriver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		hung, frr := h.frr()
 		_, bird := h.bird()
 		h.start(frr, bird)
@@ -149,7 +149,7 @@ func TestHungDriver(t *testing.T) {
 // A daemon that refuses holds up nothing: its gate is not coming.
 func TestRefusingDriver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		fake.fails = errRefused
 		h.start(frr)
@@ -164,7 +164,7 @@ func TestRefusingDriver(t *testing.T) {
 // While a worker is at work, newer states replace each other. The newest is not lost.
 func TestNewestWinsOfWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		fake.slow = 3 * time.Second
 		h.start(frr)
@@ -185,7 +185,7 @@ func TestNewestWinsOfWorker(t *testing.T) {
 // So it is while the kernel is at work.
 func TestNewestWinsOfKernel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		h.start()
 		h.desire(announced(one))
 		h.later(time.Second)
@@ -208,47 +208,47 @@ func TestNewestWinsOfKernel(t *testing.T) {
 // the older one: that might announce what is to be withdrawn.
 func TestNewestComesFirst(t *testing.T) {
 	for name, tc := range map[string]struct {
-		busy  func(*host, *watchedDriver) // until in 250ms
-		wake  func(*host, *watchedDriver)
+		busy  func(*harness, *watchedDriver) // until in 250ms
+		wake  func(*harness, *watchedDriver)
 		never string
 	}{
 		"the kernel changed": {
-			func(h *host, _ *watchedDriver) {
+			func(h *harness, _ *watchedDriver) {
 				h.kernel.lag = 250 * time.Millisecond
 				h.kernel.changed()
 			},
-			func(h *host, _ *watchedDriver) {
+			func(h *harness, _ *watchedDriver) {
 				h.put(one, driver.Absent)
 				h.kernel.changed()
 			},
 			"kernel has " + one + " announced",
 		},
 		"the daemon changed": {
-			func(_ *host, d *watchedDriver) {
+			func(_ *harness, d *watchedDriver) {
 				d.asked = 125 * time.Millisecond // before Apply, and after it
 				d.changed()
 			},
-			func(_ *host, d *watchedDriver) {
+			func(_ *harness, d *watchedDriver) {
 				d.have = state()
 				d.changed()
 			},
 			"frr has " + one,
 		},
 		"the gate is open": {
-			func(h *host, d *watchedDriver) {
+			func(h *harness, d *watchedDriver) {
 				d.slow, h.kernel.slow = 100*time.Millisecond, 125*time.Millisecond
 				h.desire(announced(one), announced(two))
 				h.later(0)
 				h.kernel.changed() // shrinks again
 			},
-			func(*host, *watchedDriver) {},
+			func(*harness, *watchedDriver) {},
 			"kernel has " + two + " announced",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 20 { // of several things that wake, which one is heard first is left to chance
 				synctest.Test(t, func(t *testing.T) {
-					h := newHost(t)
+					h := newHarness(t)
 					f, frr := h.frr()
 					d, frr := watched(f, frr)
 					h.start(frr)
@@ -274,7 +274,7 @@ func TestNewestComesFirst(t *testing.T) {
 // A service that names drivers is announced by these alone.
 func TestDriversOfService(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		_, frr := h.frr()
 		_, bird := h.bird()
 		h.start(frr, bird)

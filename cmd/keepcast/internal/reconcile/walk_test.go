@@ -13,7 +13,7 @@ import (
 
 // walker does anything that can happen to a host, at random.
 type walker struct {
-	*host
+	*harness
 	random  *rand.Rand
 	desired []driver.Route
 	drivers map[string]Driver
@@ -27,7 +27,7 @@ func TestRandomWalk(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &walker{
-					host: newHost(t), random: rand.New(rand.NewPCG(seed, 0)),
+					harness: newHarness(t), random: rand.New(rand.NewPCG(seed, 0)),
 					drivers: map[string]Driver{}, fakes: map[string]*watchedDriver{},
 				}
 				w.start()

@@ -19,7 +19,7 @@ const (
 // then now and then.
 func TestDaemonIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		fake.tell = true
 		h.start(frr)
@@ -54,7 +54,7 @@ func TestDaemonCannotBeAsked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
+				h := newHarness(t)
 				fake, frr := h.frr()
 				fake.tell = true
 				h.start(frr)
@@ -95,7 +95,7 @@ func TestFindings(t *testing.T) {
 		other := filter
 		other.Subject = "backup"
 		timers := driver.Finding{Name: "timers", Level: driver.LevelInfo, Subject: "upstream", Text: "are slow"}
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		fake.findings = []driver.Finding{filter, timers}
 		h.start(frr)
@@ -124,7 +124,7 @@ func TestFindings(t *testing.T) {
 // to hear of them. It is told three times at most: one that does not carry them won't.
 func TestReminders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		fake.deaf = true
 		h.start(frr)
@@ -151,7 +151,7 @@ func TestReminders(t *testing.T) {
 // Reminders end, though each of them fails and has the kernel put in order again.
 func TestRemindersThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		fake.deaf = true
 		h.kernel.fails["remind"] = errNetlink
@@ -173,7 +173,7 @@ func TestRemindersThatFail(t *testing.T) {
 // What else a daemon does not do as desired, such as not to export, costs no reminders.
 func TestReminderAfterOtherFault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		fake.neighbors, fake.filtered = []driver.Neighbor{upstream}, true
 		h.start(frr)
@@ -189,7 +189,7 @@ func TestReminderAfterOtherFault(t *testing.T) {
 // A daemon whose gate is not open is not reminded: it could not announce anything.
 func TestNoReminderForFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		fake.deaf, fake.fails = true, errRefused
 		h.start(frr)
@@ -202,7 +202,7 @@ func TestNoReminderForFailing(t *testing.T) {
 // What a daemon missed of a state is of no use while the host moves to another.
 func TestNoReminderBeforeGates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		deaf, frr := h.frr()
 		hung, bird := h.bird()
 		deaf.deaf = true

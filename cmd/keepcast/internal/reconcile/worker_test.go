@@ -20,7 +20,7 @@ const (
 // when it begins, when the reason changes and when it is over, and counted.
 func TestDriverIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		h.start(frr)
 		h.desire(delivered(one))
@@ -86,7 +86,7 @@ func TestDaemonComesBack(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
+				h := newHarness(t)
 				fake, frr := h.frr()
 				watched, frr := watched(fake, frr)
 				tc.before(fake)
@@ -112,7 +112,7 @@ func TestDaemonComesBack(t *testing.T) {
 // What a daemon loses without telling it gets again soon.
 func TestDaemonLosesGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		h.start(frr)
 		h.desire(announced(one))
@@ -132,7 +132,7 @@ func TestDaemonLosesGate(t *testing.T) {
 // good.
 func TestDriverWatchEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		watched, frr := watched(fake, frr)
 		h.start(frr)
@@ -152,7 +152,7 @@ func TestDriverWatchEnds(t *testing.T) {
 // An Apply that does not end is given up, and tried again.
 func TestApplyIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		fake.hangs = "apply"
 		h.start(frr)
@@ -174,7 +174,7 @@ func TestApplyIsInterrupted(t *testing.T) {
 	for what, says := range map[string]string{"apply": "gen 0", "observe": "gen 1, in sync"} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
+				h := newHarness(t)
 				fake, frr := h.frr()
 				fake.hangs = what
 				h.start(frr)
@@ -192,7 +192,7 @@ func TestApplyIsInterrupted(t *testing.T) {
 // along with one that opens.
 func TestClosingsAreGathered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, bird := h.bird()
 		h.start(bird)
 		all := []driver.Route{announced(one), announced(two), announced(six)}
@@ -238,7 +238,7 @@ func TestLoadsAreSpaced(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
+				h := newHarness(t)
 				fake, frr := h.frr()
 				fake.fails = tc.fails
 				h.start(frr)

@@ -12,7 +12,7 @@ import (
 )
 
 // changed returns the driver with other settings, and a daemon of its own.
-func changed(h *host, of Driver) (*fakeDriver, Driver) {
+func changed(h *harness, of Driver) (*fakeDriver, Driver) {
 	fake := &fakeDriver{journal: h.journal, name: of.Name + " (changed)"}
 	of.Driver, of.Settings = fake, map[string]any{"kind": of.Settings["kind"], "socket": "/run/other"}
 	return fake, of
@@ -22,7 +22,7 @@ func changed(h *host, of Driver) (*fakeDriver, Driver) {
 // what is desired now, and the gate of the old one stays as it is.
 func TestSettingsChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		f, frr := h.frr()
 		_, frr = watched(f, frr)
 		b, bird := h.bird()
@@ -48,7 +48,7 @@ func TestSettingsChange(t *testing.T) {
 // A driver that is added has its gate opened at once.
 func TestDriverAdded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		h.start()
 		h.desire(announced(one))
 		h.later(10 * time.Second)
@@ -92,7 +92,7 @@ func TestDriverRemoved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := newHost(t)
+				h := newHarness(t)
 				fake, frr := h.frr()
 				d, frr := watched(fake, frr)
 				_, bird := h.bird()
@@ -124,7 +124,7 @@ func TestDriverRemoved(t *testing.T) {
 // A driver without settings can leave, too.
 func TestDriverWithoutSettings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		_, frr := h.frr()
 		frr.Settings = nil
 		h.start(frr)
@@ -143,7 +143,7 @@ func TestDriverWithoutSettings(t *testing.T) {
 // daemons.
 func TestRemovedDriverHoldsNothingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		hung, frr := h.frr()
 		_, bird := h.bird()
 		h.start(frr, bird)
@@ -166,7 +166,7 @@ func TestRemovedDriverHoldsNothingUp(t *testing.T) {
 // daemon is the same. So does one that is gone for a moment.
 func TestDriverRenamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		h.start(frr)
 		h.desire(announced(one))
@@ -190,7 +190,7 @@ func TestDriverRenamed(t *testing.T) {
 // that has ended.
 func TestDriverRemovedWhileBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		fake.slow = 2 * time.Second
 		h.start(frr)
@@ -209,7 +209,7 @@ func TestDriverRemovedWhileBusy(t *testing.T) {
 // five seconds together, not each.
 func TestRemovedDriversSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		_, bird := h.bird()
 		_, quick := h.frr()
 		var hung []Driver
@@ -237,7 +237,7 @@ func TestRemovedDriversSideBySide(t *testing.T) {
 // A stop waits for the gate of a driver that left, too.
 func TestStopWaitsForClosing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		fake, frr := h.frr()
 		h.start(frr)
 		h.desire(announced(one))
@@ -254,7 +254,7 @@ func TestStopWaitsForClosing(t *testing.T) {
 // A stop before anything is desired ends, too.
 func TestStopAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		_, frr := h.frr()
 		h.start(frr)
 		h.end()
@@ -266,7 +266,7 @@ func TestStopAtOnce(t *testing.T) {
 // the reports of the workers.
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHost(t)
+		h := newHarness(t)
 		var drivers []Driver
 		var daemons []*watchedDriver
 		for i := range 20 {

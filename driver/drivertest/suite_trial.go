@@ -19,8 +19,8 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// host is a rig in use: with a driver, as an engine would use it.
-type host struct {
+// trial is a rig in use: with a driver, as an engine would use it.
+type trial struct {
 	Rig
 	t     *testing.T
 	own   map[netip.Prefix]uint32 // what was announced before any driver came
@@ -28,135 +28,135 @@ type host struct {
 	loads *atomic.Int32 // how often drivers said that something was loaded
 }
 
-// newHost takes a rig into use.
-func newHost(t *testing.T, r Rig) *host {
+// newTrial takes a rig into use.
+func newTrial(t *testing.T, r Rig) *trial {
 	t.Helper()
-	h := &host{Rig: r, t: t, own: r.Announces(), loads: new(atomic.Int32)}
-	h.drive()
-	return h
+	tr := &trial{Rig: r, t: t, own: r.Announces(), loads: new(atomic.Int32)}
+	tr.drive()
+	return tr
 }
 
 // drive takes a new driver into use, until the test ends.
-func (h *host) drive() {
-	h.t.Helper()
-	h.d = h.New()
-	if v, ok := h.d.(driver.Validator); ok && v.Validate() != nil {
-		h.t.Fatal(v.Validate())
+func (tr *trial) drive() {
+	tr.t.Helper()
+	tr.d = tr.New()
+	if v, ok := tr.d.(driver.Validator); ok && v.Validate() != nil {
+		tr.t.Fatal(v.Validate())
 	}
-	if o, ok := h.d.(driver.Opener); ok {
-		o.Open(driver.Options{Templates: h.Templates, Reloaded: func() { h.loads.Add(1) }})
-		h.t.Cleanup(func() { o.Close() })
+	if o, ok := tr.d.(driver.Opener); ok {
+		o.Open(driver.Options{Templates: tr.Templates, Reloaded: func() { tr.loads.Add(1) }})
+		tr.t.Cleanup(func() { o.Close() })
 	}
 }
 
 // restart has a keepcast end and another one start.
-func (h *host) restart() {
-	h.t.Helper()
-	if o, ok := h.d.(driver.Opener); ok {
+func (tr *trial) restart() {
+	tr.t.Helper()
+	if o, ok := tr.d.(driver.Opener); ok {
 		if err := o.Close(); err != nil {
-			h.t.Error(err)
+			tr.t.Error(err)
 		}
 	}
-	h.drive()
+	tr.drive()
 }
 
 // other is a second keepcast on the same host.
-func (h *host) other() *host {
-	h.t.Helper()
-	o := *h
+func (tr *trial) other() *trial {
+	tr.t.Helper()
+	o := *tr
 	o.drive()
 	return &o
 }
 
 // try is Apply, which has to leave the state as it is.
-func (h *host) try(ctx context.Context, s driver.State) error {
-	h.t.Helper()
-	before := jsonOf(h.t, s)
-	err := h.d.Apply(ctx, s)
-	if d := cmp.Diff(before, jsonOf(h.t, s)); d != "" {
-		h.t.Errorf("Apply changed the desired state (-was +is):\n%s", d)
+func (tr *trial) try(ctx context.Context, s driver.State) error {
+	tr.t.Helper()
+	before := jsonOf(tr.t, s)
+	err := tr.d.Apply(ctx, s)
+	if d := cmp.Diff(before, jsonOf(tr.t, s)); d != "" {
+		tr.t.Errorf("Apply changed the desired state (-was +is):\n%s", d)
 	}
 	return err
 }
 
 // apply is Apply that has to work.
-func (h *host) apply(s driver.State) {
-	h.t.Helper()
-	if err := h.try(h.t.Context(), s); err != nil {
-		h.t.Fatalf("applying %s: %v", words(s), err)
+func (tr *trial) apply(s driver.State) {
+	tr.t.Helper()
+	if err := tr.try(tr.t.Context(), s); err != nil {
+		tr.t.Fatalf("applying %s: %v", words(s), err)
 	}
 }
 
 // inSync waits until the daemon announces what s says, and the driver observes that. The
 // driver's file has it too.
-func (h *host) inSync(s driver.State) {
-	h.t.Helper()
-	h.announces(s)
-	h.observes(s)
-	if r, ok := h.d.(driver.Renderer); ok {
+func (tr *trial) inSync(s driver.State) {
+	tr.t.Helper()
+	tr.announces(s)
+	tr.observes(s)
+	if r, ok := tr.d.(driver.Renderer); ok {
 		text, err := r.Render(s)
-		if d := cmp.Diff(string(text), h.snippet()); d != "" || err != nil {
-			h.t.Fatalf("the snippet of %s: %v (-rendered +written):\n%s", words(s), err, d)
+		if d := cmp.Diff(string(text), tr.snippet()); d != "" || err != nil {
+			tr.t.Fatalf("the snippet of %s: %v (-rendered +written):\n%s", words(s), err, d)
 		}
 	}
 }
 
 // announces waits until the daemon announces what s says, and nothing else but the
 // operator's own.
-func (h *host) announces(s driver.State) {
-	h.t.Helper()
-	comesTo(h.t, "announced of "+words(s), func() (want, got map[netip.Prefix]uint32) {
-		want = maps.Clone(h.own)
-		for _, r := range h.announced(s) {
+func (tr *trial) announces(s driver.State) {
+	tr.t.Helper()
+	comesTo(tr.t, "announced of "+words(s), func() (want, got map[netip.Prefix]uint32) {
+		want = maps.Clone(tr.own)
+		for _, r := range tr.announced(s) {
 			want[r.Prefix.Masked()] = 0
-			if !h.AddressesOnly {
+			if !tr.AddressesOnly {
 				want[r.Prefix.Masked()] = medOf(r)
 			}
 		}
-		return want, h.Announces()
+		return want, tr.Announces()
 	})
 }
 
 // announced returns what of s the daemon has to announce.
-func (h *host) announced(s driver.State) []driver.Route {
-	return slices.DeleteFunc(s.Announced(), func(r driver.Route) bool { return r.PrefixOnly && h.AddressesOnly })
+func (tr *trial) announced(s driver.State) []driver.Route {
+	return slices.DeleteFunc(s.Announced(), func(r driver.Route) bool { return r.PrefixOnly && tr.AddressesOnly })
 }
 
 // dumps waits until the daemon has these lines.
-func (h *host) dumps(want []string) {
-	h.t.Helper()
-	comesTo(h.t, "the daemon", func() (_, got []string) {
-		return slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(h.Dump()))
+func (tr *trial) dumps(want []string) {
+	tr.t.Helper()
+	comesTo(tr.t, "the daemon", func() (_, got []string) {
+		return slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(tr.Dump()))
 	})
 }
 
 // observes waits until just the announced routes of s are observed, and which of them are
 // degraded.
-func (h *host) observes(s driver.State) {
-	h.t.Helper()
-	comesTo(h.t, "observed of "+words(s), func() (want, got map[netip.Prefix]bool) {
+func (tr *trial) observes(s driver.State) {
+	tr.t.Helper()
+	comesTo(tr.t, "observed of "+words(s), func() (want, got map[netip.Prefix]bool) {
 		want = map[netip.Prefix]bool{}
-		for _, r := range h.announced(s) {
-			want[r.Prefix.Masked()] = r.Degraded && !h.AddressesOnly
+		for _, r := range tr.announced(s) {
+			want[r.Prefix.Masked()] = r.Degraded && !tr.AddressesOnly
 		}
-		return want, h.observed()
+		return want, tr.observed()
 	})
 }
 
 // observed returns which of the suite's prefixes are observed as announced, and whether as
 // degraded.
-func (h *host) observed() map[netip.Prefix]bool {
-	h.t.Helper()
-	return managed(h, h.observedAll())
+func (tr *trial) observed() map[netip.Prefix]bool {
+	tr.t.Helper()
+	return managed(tr, tr.observedAll())
 }
 
 // observedAll returns what is observed as announced; of the kernel that is the operator's
 // own too.
-func (h *host) observedAll() map[netip.Prefix]bool {
-	h.t.Helper()
-	s, err := h.d.Observe(h.t.Context())
+func (tr *trial) observedAll() map[netip.Prefix]bool {
+	tr.t.Helper()
+	s, err := tr.d.Observe(tr.t.Context())
 	if err != nil {
-		h.t.Fatalf("observing: %v", err)
+		tr.t.Fatalf("observing: %v", err)
 	}
 	out := map[netip.Prefix]bool{}
 	for _, r := range s.Announced() {
@@ -166,25 +166,25 @@ func (h *host) observedAll() map[netip.Prefix]bool {
 }
 
 // managed returns what an account has of the suite's prefixes.
-func managed[V any](h *host, account map[netip.Prefix]V) map[netip.Prefix]V {
+func managed[V any](tr *trial, account map[netip.Prefix]V) map[netip.Prefix]V {
 	out := maps.Clone(account)
-	all := h.state().Managed()
+	all := tr.state().Managed()
 	maps.DeleteFunc(out, func(p netip.Prefix, _ V) bool { return !all[p] })
 	return out
 }
 
 // lies returns what is observed and is not so, where s was applied last: a prefix that is
 // not announced, or is called degraded and announced otherwise.
-func (h *host) lies(s driver.State) (out []string) {
-	h.t.Helper()
+func (tr *trial) lies(s driver.State) (out []string) {
+	tr.t.Helper()
 	degraded := map[netip.Prefix]uint32{} // and their MED
 	for _, r := range s.Announced() {
 		if r.Degraded {
 			degraded[r.Prefix.Masked()] = medOf(r)
 		}
 	}
-	announced := h.Announces()
-	for p, is := range h.observedAll() {
+	announced := tr.Announces()
+	for p, is := range tr.observedAll() {
 		med, there := announced[p]
 		want, may := degraded[p]
 		if !there || is && (!may || med != want) {
@@ -195,15 +195,15 @@ func (h *host) lies(s driver.State) (out []string) {
 }
 
 // snippet returns what is in the driver's file, "" without one.
-func (h *host) snippet() string {
-	h.t.Helper()
-	e, ok := h.d.(driver.Examiner)
+func (tr *trial) snippet() string {
+	tr.t.Helper()
+	e, ok := tr.d.(driver.Examiner)
 	if !ok {
 		return ""
 	}
 	text, err := os.ReadFile(e.Places().Files[0])
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		h.t.Fatal(err)
+		tr.t.Fatal(err)
 	}
 	return string(text)
 }

@@ -47,8 +47,8 @@ func loaded(t *testing.T, text string) *config.Config {
 	return cfg
 }
 
-// host is a directory with a keepcast that runs in this process.
-type host struct {
+// instance is a directory with a keepcast that runs in this process.
+type instance struct {
 	t    *testing.T
 	dir  string
 	log  drivertest.Buffer
@@ -58,60 +58,60 @@ type host struct {
 
 // start runs "keepcast run" with a configuration, which may end in more settings, and
 // with more flags.
-func start(t *testing.T, more string, flags ...string) *host {
+func start(t *testing.T, more string, flags ...string) *instance {
 	t.Helper()
-	h := &host{t: t, dir: drivertest.SocketDir(t), code: make(chan int, 1)}
-	h.write("keepcast.yaml", gated+more)
-	h.write("t", "{{range .Announced}}{{.Prefix}}\n{{end}}")
-	h.write("out", "")
+	k := &instance{t: t, dir: drivertest.SocketDir(t), code: make(chan int, 1)}
+	k.write("keepcast.yaml", gated+more)
+	k.write("t", "{{range .Announced}}{{.Prefix}}\n{{end}}")
+	k.write("out", "")
 	before := slog.Default()
 	t.Cleanup(func() { slog.SetDefault(before) })
 	ctx, cancel := context.WithCancel(context.Background())
-	h.end = cancel
+	k.end = cancel
 	var ended sync.WaitGroup
-	line := append([]string{"run", "-c", h.path("keepcast.yaml")}, flags...)
-	ended.Go(func() { h.code <- keepcast(ctx, line, io.Discard, &h.log) })
+	line := append([]string{"run", "-c", k.path("keepcast.yaml")}, flags...)
+	ended.Go(func() { k.code <- keepcast(ctx, line, io.Discard, &k.log) })
 	t.Cleanup(func() { cancel(); ended.Wait() })
-	drivertest.Eventually(t, "dns is announced", func() bool { return h.gate() == "192.0.2.53/32\n" })
-	return h
+	drivertest.Eventually(t, "dns is announced", func() bool { return k.gate() == "192.0.2.53/32\n" })
+	return k
 }
 
-func (h *host) path(name string) string { return filepath.Join(h.dir, name) }
+func (k *instance) path(name string) string { return filepath.Join(k.dir, name) }
 
-func (h *host) write(name, text string) {
-	h.t.Helper()
-	drivertest.WriteFile(h.t, h.path(name), strings.ReplaceAll(text, "DIR", h.dir))
+func (k *instance) write(name, text string) {
+	k.t.Helper()
+	drivertest.WriteFile(k.t, k.path(name), strings.ReplaceAll(text, "DIR", k.dir))
 }
 
 // gate is what the routing daemon was given to announce.
-func (h *host) gate() string {
-	h.t.Helper()
-	return drivertest.ReadFile(h.t, h.path("out"))
+func (k *instance) gate() string {
+	k.t.Helper()
+	return drivertest.ReadFile(k.t, k.path("out"))
 }
 
 // stop stops it as SIGTERM does, and returns the exit code.
-func (h *host) stop() int {
-	h.end()
-	return <-h.code
+func (k *instance) stop() int {
+	k.end()
+	return <-k.code
 }
 
-func (h *host) client() control.Client { return control.Client{Socket: h.path("keepcast.sock")} }
+func (k *instance) client() control.Client { return control.Client{Socket: k.path("keepcast.sock")} }
 
 // get returns a page of the running keepcast.
-func (h *host) get(page string) string {
-	h.t.Helper()
+func (k *instance) get(page string) string {
+	k.t.Helper()
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", h.path("keepcast.sock"))
+		return (&net.Dialer{}).DialContext(ctx, "unix", k.path("keepcast.sock"))
 	}
 	c := http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 	resp, err := c.Get("http://keepcast" + page)
 	if err != nil {
-		h.t.Fatal(err)
+		k.t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		h.t.Fatal(err)
+		k.t.Fatal(err)
 	}
 	return string(text)
 }
