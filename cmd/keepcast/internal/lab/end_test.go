@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keepcast/keepcast/driver/drivertest"
 	"go.uber.org/goleak"
 )
 
@@ -168,6 +169,18 @@ func TestErrors(t *testing.T) {
 				t.Errorf("error %q, not %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestMissing shows what is looked for in the root, and what outside of it.
+func TestMissing(t *testing.T) {
+	for _, name := range []string{"unbound", "gobgp", "gobgpd", "bgpctl"} {
+		drivertest.Program(t, name)
+	}
+	root := t.TempDir()
+	o := Options{Daemon: FRR, Daemons: map[string]string{"a": GoBGP, "b": OpenBGPD, "r": BIRD}, Protocol: BGP, Root: root}
+	if err, want := o.Missing(), "bird: not installed in "+root+"\nbirdc: not installed in "+root; err == nil || err.Error() != want {
+		t.Errorf("error %v, not %s", err, want)
 	}
 }
 

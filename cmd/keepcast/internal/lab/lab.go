@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -156,26 +155,6 @@ func (o Options) validateProtocol() error {
 	return nil
 }
 
-// Missing returns an error that names the programs that such a lab needs and
-// this machine, or the root, lacks; nil if there are none.
-func (o Options) Missing() error {
-	var errs []error
-	for _, node := range []string{"a", "b", "r"} {
-		names := map[string][]string{
-			BIRD: {"bird", "birdc"}, FRR: append(frrDaemons(o.Protocol), "vtysh"), OpenBGPD: {"bgpctl"}, GoBGP: {"gobgp", "gobgpd"},
-		}[o.daemon(node)]
-		for _, name := range names {
-			if _, err := program(o.Root, name); err != nil {
-				errs = append(errs, err)
-			}
-		}
-	}
-	if _, err := program("", "unbound"); err != nil {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
 func (o Options) daemon(node string) string {
 	if d, ok := o.Daemons[node]; ok {
 		return d
@@ -275,18 +254,4 @@ func Until(ctx context.Context, what string, cond func(ctx context.Context) erro
 		case <-again.C:
 		}
 	}
-}
-
-// program returns the path of a program in root, as seen from inside root. FRR's
-// directory comes first: other routing suites have a bgpd in /usr/sbin.
-func program(root, name string) (string, error) {
-	if filepath.IsAbs(name) {
-		return name, nil
-	}
-	for _, dir := range []string{"/usr/lib/frr", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
-		if _, err := exec.LookPath(filepath.Join(root, dir, name)); err == nil {
-			return filepath.Join(dir, name), nil
-		}
-	}
-	return "", fmt.Errorf("%s: not installed in %s", name, filepath.Join("/", root))
 }

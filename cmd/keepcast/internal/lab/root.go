@@ -2,11 +2,14 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 )
 
 // MakeRoot makes a root directory of Debian 13 (trixie) with BIRD 2.17 and FRR
@@ -34,4 +37,47 @@ func MakeRoot(ctx context.Context, dir string, out io.Writer) error {
 		return fmt.Errorf("lab root: %w", err)
 	}
 	return nil
+}
+
+// Missing returns an error that names the programs that such a lab needs and that
+// the root, or this machine for those that do not run in the root, lacks; nil if
+// there are none.
+func (o Options) Missing() error {
+	needed := map[string][]string{"": {"unbound"}} // by the root that they run in
+	for _, node := range []string{"a", "b", "r"} {
+		switch o.daemon(node) {
+		case BIRD:
+			needed[o.Root] = append(needed[o.Root], "bird", "birdc")
+		case FRR:
+			needed[o.Root] = append(needed[o.Root], append(frrDaemons(o.Protocol), "vtysh")...)
+		case OpenBGPD:
+			needed[""] = append(needed[""], "bgpctl")
+		case GoBGP:
+			needed[""] = append(needed[""], "gobgp", "gobgpd")
+		}
+	}
+	var errs []error
+	for _, root := range slices.Sorted(maps.Keys(needed)) {
+		slices.Sort(needed[root])
+		for _, name := range slices.Compact(needed[root]) {
+			if _, err := program(root, name); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// program returns the path of a program in root, as seen from inside root. FRR's
+// directory comes first: other routing suites have a bgpd in /usr/sbin.
+func program(root, name string) (string, error) {
+	if filepath.IsAbs(name) {
+		return name, nil
+	}
+	for _, dir := range []string{"/usr/lib/frr", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+		if _, err := exec.LookPath(filepath.Join(root, dir, name)); err == nil {
+			return filepath.Join(dir, name), nil
+		}
+	}
+	return "", fmt.Errorf("%s: not installed in %s", name, filepath.Join("/", root))
 }
