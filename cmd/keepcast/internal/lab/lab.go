@@ -138,11 +138,10 @@ func (o Options) validate() error {
 func (o Options) validateProtocol() error {
 	for _, node := range []string{"a", "b", "r"} {
 		d := o.daemon(node)
-		templated := d == OpenBGPD || d == GoBGP
 		switch {
-		case templated && (node == "r" || o.Protocol != BGP):
+		case templated(d) && (node == "r" || o.Protocol != BGP):
 			return fmt.Errorf("lab: node %s: %s is for hosts that speak BGP", node, d)
-		case !templated && d != BIRD && d != FRR:
+		case !templated(d) && d != BIRD && d != FRR:
 			return fmt.Errorf("lab: daemon %q of node %s: not %s or %s", d, node, BIRD, FRR)
 		}
 		if d == BIRD && o.Protocol == ISIS {

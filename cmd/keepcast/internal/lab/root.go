@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 )
 
 // MakeRoot makes a root directory of Debian 13 (trixie) with BIRD 2.17 and FRR
@@ -43,27 +41,23 @@ func MakeRoot(ctx context.Context, dir string, out io.Writer) error {
 // the root, or this machine for those that do not run in the root, lacks; nil if
 // there are none.
 func (o Options) Missing() error {
-	needed := map[string][]string{"": {"unbound"}} // by the root that they run in
-	for _, node := range []string{"a", "b", "r"} {
-		switch o.daemon(node) {
-		case BIRD:
-			needed[o.Root] = append(needed[o.Root], "bird", "birdc")
-		case FRR:
-			needed[o.Root] = append(needed[o.Root], append(frrDaemons(o.Protocol), "vtysh")...)
-		case OpenBGPD:
-			needed[""] = append(needed[""], "bgpctl")
-		case GoBGP:
-			needed[""] = append(needed[""], "gobgp", "gobgpd")
-		}
-	}
 	var errs []error
-	for _, root := range slices.Sorted(maps.Keys(needed)) {
-		slices.Sort(needed[root])
-		for _, name := range slices.Compact(needed[root]) {
+	for _, node := range []string{"a", "b", "r"} {
+		d, root := o.daemon(node), o.Root
+		if templated(d) {
+			root = ""
+		}
+		names := map[string][]string{
+			BIRD: {"bird", "birdc"}, FRR: append(frrDaemons(o.Protocol), "vtysh"), OpenBGPD: {"bgpctl"}, GoBGP: {"gobgp", "gobgpd"},
+		}[d]
+		for _, name := range names {
 			if _, err := program(root, name); err != nil {
 				errs = append(errs, err)
 			}
 		}
+	}
+	if _, err := program("", "unbound"); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

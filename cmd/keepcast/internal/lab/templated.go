@@ -12,6 +12,10 @@ const (
 	GoBGP    = "gobgp"
 )
 
+// templated reports whether a daemon is one of these. They run on the machine itself,
+// also when the others run in a root.
+func templated(daemon string) bool { return daemon == OpenBGPD || daemon == GoBGP }
+
 // configureOpenBGPD writes bgpd.conf, and in the place of what keepcast writes a
 // file that announces nothing.
 func (n *Node) configureOpenBGPD(s settings) error {
