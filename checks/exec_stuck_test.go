@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/keepcast/keepcast/driver/drivertest"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,9 +21,7 @@ import (
 // set-user-id program, so that the command does not die of what kills others.
 // Then the check must not hang, nor start a second one beside the first.
 func TestExecStuck(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root")
-	}
+	drivertest.NeedsRoot(t, "to run as nobody")
 	dir, err := os.MkdirTemp("", "keepcast-stuck-") // one that nobody can enter
 	if err != nil {
 		t.Fatal(err)

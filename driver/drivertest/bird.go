@@ -40,9 +40,7 @@ var birds atomic.Int32
 func NewBIRD(t *testing.T) *BIRD {
 	t.Helper()
 	BIRDProgram(t)
-	if os.Geteuid() != 0 {
-		Missing(t, "needs root")
-	}
+	NeedsRoot(t, "for a network namespace")
 	dir := SocketDir(t)
 	b := &BIRD{
 		T: t, Dir: dir, Socket: filepath.Join(dir, "bird.ctl"), ID: "10.99.0.1",
@@ -63,11 +61,7 @@ func NewBIRD(t *testing.T) *BIRD {
 // BIRDProgram finds the bird under test; KEEPCAST_BIRD names another one.
 func BIRDProgram(t *testing.T) string {
 	t.Helper()
-	p, err := exec.LookPath(cmp.Or(os.Getenv("KEEPCAST_BIRD"), "bird"))
-	if err != nil {
-		Missing(t, err.Error())
-	}
-	return p
+	return Program(t, cmp.Or(os.Getenv("KEEPCAST_BIRD"), "bird"))
 }
 
 // IP runs the ip command; words are split at blanks.

@@ -68,6 +68,15 @@ func Missing(t testing.TB, what string) {
 	t.Skip(what)
 }
 
+// NeedsRoot skips a test, as Missing does, unless it runs as root. What for is the rest
+// of a sentence, such as "for a network namespace".
+func NeedsRoot(t testing.TB, whatFor string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Missing(t, "needs root "+whatFor)
+	}
+}
+
 // Same compares two lists whatever their order.
 func Same(t testing.TB, what string, want, got []string) {
 	t.Helper()

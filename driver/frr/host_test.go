@@ -123,9 +123,7 @@ func newRealFRR(t *testing.T, daemons ...string) *realFRR {
 	if _, err := os.Stat(root + "/usr/lib/frr/bgpd"); err != nil {
 		drivertest.Missing(t, "FRR is not installed: "+err.Error())
 	}
-	if os.Geteuid() != 0 {
-		drivertest.Missing(t, "needs root for a network namespace")
-	}
+	drivertest.NeedsRoot(t, "for a network namespace")
 	frrEnterSpace(t)
 	dir, err := os.MkdirTemp(root+"/tmp", "kc-frr-")
 	if err != nil {

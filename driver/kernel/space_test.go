@@ -25,9 +25,7 @@ type space struct {
 
 func newSpace(t testing.TB) space {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		drivertest.Missing(t, "needs root")
-	}
+	drivertest.NeedsRoot(t, "for a network namespace")
 	type made struct {
 		ns  netns.NsHandle
 		err error

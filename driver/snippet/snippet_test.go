@@ -17,9 +17,7 @@ import (
 )
 
 func TestPlaceKeepsModeAndOwner(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to give files away")
-	}
+	drivertest.NeedsRoot(t, "to give files away")
 	dir := t.TempDir()
 	if err := os.Chown(dir, 1234, 2345); err != nil {
 		t.Fatal(err)
@@ -81,9 +79,7 @@ func TestPlaceKeepsModeAndOwner(t *testing.T) {
 // A keepcast that is not root can't keep the group of what root wrote, which
 // matters only where the group is what lets the daemon read it.
 func TestPlaceByAnotherUser(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to become another user")
-	}
+	drivertest.NeedsRoot(t, "to become another user")
 	dir := t.TempDir()
 	if err := errors.Join(os.Chown(dir, 1234, 2345), os.Chmod(filepath.Dir(dir), 0o711)); err != nil {
 		t.Fatal(err)
@@ -120,12 +116,10 @@ func TestPlaceByAnotherUser(t *testing.T) {
 }
 
 func TestPlaceDiskFull(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to mount a small disk")
-	}
+	drivertest.NeedsRoot(t, "to mount a small disk")
 	dir := t.TempDir()
 	if err := unix.Mount("keepcast-test", dir, "tmpfs", 0, "size=16k"); err != nil {
-		t.Skip(err)
+		drivertest.Missing(t, err.Error())
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, 0); err != nil {

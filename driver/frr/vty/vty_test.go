@@ -184,9 +184,7 @@ func TestVtyDown(t *testing.T) {
 }
 
 func TestVtyForbidden(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to become somebody else")
-	}
+	drivertest.NeedsRoot(t, "to become somebody else")
 	dir, err := os.MkdirTemp("", "kc-frr-")
 	if err != nil {
 		t.Fatal(err)

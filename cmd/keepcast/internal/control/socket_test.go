@@ -19,9 +19,7 @@ import (
 // alone runs f in a thread with mounts and credentials of its own, which ends with f.
 func alone(t *testing.T, f func()) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		drivertest.Missing(t, "needs root")
-	}
+	drivertest.NeedsRoot(t, "for mounts and credentials of its own")
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

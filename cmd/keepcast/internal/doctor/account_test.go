@@ -9,6 +9,7 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 func TestProcess(t *testing.T) {
@@ -49,9 +50,7 @@ func TestRunsAs(t *testing.T) {
 // tree makes directories and files owned by root, of a group and with a mode.
 func tree(t *testing.T) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, to give files away")
-	}
+	drivertest.NeedsRoot(t, "to give files away")
 	dir, err := os.MkdirTemp("/tmp", "kc-doctor-") // others may enter down to here
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package doctor
 import (
 	"errors"
 	"net/netip"
-	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -17,9 +16,7 @@ import (
 
 // The kernel's own words, in a namespace.
 func TestReadNetwork(t *testing.T) {
-	if os.Geteuid() != 0 {
-		drivertest.Missing(t, "needs root")
-	}
+	drivertest.NeedsRoot(t, "for a network namespace")
 	type answer struct {
 		before, after Network
 		err           error

@@ -158,9 +158,7 @@ func TestErrors(t *testing.T) {
 		"root":     {Options{Daemon: BIRD, Protocol: BGP, Root: "/nowhere"}, "lab: root /nowhere: no Debian there: make it with MakeRoot"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if os.Geteuid() != 0 {
-				t.Skip("not root")
-			}
+			drivertest.NeedsRoot(t, "to get as far as the error")
 			l, err := New(t.Context(), c.options)
 			if err == nil {
 				t.Fatal(l.Close())

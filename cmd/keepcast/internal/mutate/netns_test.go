@@ -1,15 +1,14 @@
 package main
 
 import (
-	"os"
 	"testing"
+
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // TestApart has the tests run where there is a loopback, and no other interface.
 func TestApart(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("takes root")
-	}
+	drivertest.NeedsRoot(t, "for a network namespace")
 	module(t, map[string]string{
 		"m.go": "package m\n\nfunc f(b *bool) { *b = true }\n",
 		"m_test.go": `package m
