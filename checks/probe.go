@@ -13,6 +13,7 @@ import (
 // Result is what one run of a check brought.
 type Result struct {
 	Err     error         // nil: fit
+	Void    bool          // keepcast itself could not probe
 	Verdict Verdict       // what the results add up to so far
 	Moving  bool          // the last result contradicts the verdict
 	At      time.Time     // when the run started

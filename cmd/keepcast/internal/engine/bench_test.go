@@ -53,7 +53,7 @@ func BenchmarkStatus(b *testing.B) {
 	e := announcing(b, 1000)
 	b.ReportAllocs()
 	for b.Loop() {
-		e.status()
+		_, _ = e.Status()
 	}
 }
 

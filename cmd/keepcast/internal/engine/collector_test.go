@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -103,8 +104,9 @@ func TestCounters(t *testing.T) {
 	m.Applied("frr", time.Second, nil)
 	m.Repaired("kernel")
 	m.Reloaded("bird")
+	m.Reached(time.Millisecond)
 	for _, err := range []error{nil, nil, errDead} {
-		m.checked("dns", "answers", time.Second, err)
+		m.checked("dns", "answers", checks.Result{Took: time.Second, Err: err})
 	}
 	want := map[string]float64{
 		"keepcast_driver_apply_duration_seconds bird":      2,
@@ -115,6 +117,7 @@ func TestCounters(t *testing.T) {
 		"keepcast_check_results_total answers success dns": 2,
 		"keepcast_check_results_total answers failure dns": 1,
 		"keepcast_check_duration_seconds answers dns":      3,
+		"keepcast_verdict_to_kernel_seconds":               1,
 	}
 	if diff := cmp.Diff(want, measured(t, registry)); diff != "" {
 		t.Error(diff)

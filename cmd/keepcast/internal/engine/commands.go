@@ -37,12 +37,6 @@ func (e *Engine) call(f func()) error {
 	}
 }
 
-// Status returns what keepcast knows and desires now.
-func (e *Engine) Status() (s api.Status, err error) {
-	err = e.call(func() { s = e.status() })
-	return s, err
-}
-
 // Drain withdraws services until they are resumed. If until is not zero, the drain ends
 // then. It survives a restart and a reboot. No names: all services.
 func (e *Engine) Drain(names []string, until time.Time, reason string) error {
@@ -79,6 +73,7 @@ func (e *Engine) changeDrains(names []string, change func(name string)) error {
 	var unknown error
 	var all map[string]api.Drain
 	var dir string
+	ordered := time.Now()
 	err := e.call(func() {
 		if names, unknown = e.known(names); unknown != nil {
 			return
@@ -86,6 +81,7 @@ func (e *Engine) changeDrains(names []string, change func(name string)) error {
 		for _, name := range names {
 			change(name)
 		}
+		e.happened(ordered)
 		e.decide()
 		all, dir = maps.Clone(e.drains.commanded), e.cfg.StateDir
 	})
@@ -128,7 +124,8 @@ func (e *Engine) drainFiles(files map[string]api.Drain, err error) {
 		}
 		e.drainError = text
 		if err == nil {
-			e.drains.files, e.undecided = files, true
+			e.drains.files = files
+			e.happened(time.Now())
 		}
 	})
 }
@@ -148,7 +145,7 @@ func (e *Engine) startCheck(c *check) {
 				if ctx.Err() != nil {
 					return // stopped meanwhile
 				}
-				e.opts.Metrics.checked(service, name, r.Took, r.Err)
+				e.opts.Metrics.checked(service, name, r)
 				log.Debug("checked", "err", r.Err, "verdict", r.Verdict, "took", r.Took)
 				switch r.Verdict {
 				case c.result.Verdict:
@@ -167,7 +164,17 @@ func (e *Engine) startCheck(c *check) {
 func (e *Engine) learn(c *check, r checks.Result) {
 	before := c.service.fitness()
 	c.result = r
-	e.undecided = e.undecided || c.service.fitness() != before
+	if c.service.fitness() != before {
+		e.happened(r.At.Add(r.Took))
+	}
+	e.show(c.service, time.Now())
+}
+
+// happened notes that something is to be decided that happened at a time.
+func (e *Engine) happened(at time.Time) {
+	if e.undecided = true; e.since.IsZero() || at.Before(e.since) {
+		e.since = at
+	}
 }
 
 // setManaged tells the guard which addresses are managed.

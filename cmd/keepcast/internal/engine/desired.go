@@ -44,7 +44,12 @@ func (e *Engine) announcers() map[string][]string {
 func driversOf(cfg *config.Config) []reconcile.Driver {
 	var out []reconcile.Driver
 	for _, d := range cfg.Drivers {
-		out = append(out, reconcile.Driver{Name: d.Name, Driver: d.Driver, FollowsAddress: d.FollowsAddress, Settings: d.Raw})
+		r := reconcile.Driver{Name: d.Name, Driver: d.Driver, FollowsAddress: d.FollowsAddress, Settings: d.Raw}
+		if e, ok := d.Driver.(driver.Examiner); ok {
+			places := e.Places()
+			r.Places = append(places.Files, places.Sockets...)
+		}
+		out = append(out, r)
 	}
 	return out
 }

@@ -54,17 +54,23 @@ type Engine struct {
 	managed atomic.Pointer[map[netip.Addr]bool] // for the guard of the checks
 	saving  sync.Mutex                          // held while the drains are written: the newest come last
 
+	published atomic.Pointer[published] // for those who ask
+	turn      atomic.Pointer[time.Time] // when the loop turned last
+
 	// What follows belongs to the loop.
 	cfg         *config.Config
 	services    []*service
 	leaving     []leaving
 	drains      drains
 	reports     map[string]reconcile.Report // the newest of the kernel and of each driver
+	departing   map[string]reconcile.Report // those of drivers that left, until their gates are closed
+	behind      map[string]time.Time        // who has not reported on the newest desired state, and since when
 	reconciler  *reconcile.Reconciler
 	running     sync.WaitGroup  // checks and watches
 	checking    context.Context // of the checks; done when the loop ends
 	posted      reconcile.Desired
 	undecided   bool      // something happened that decide has not looked at
+	since       time.Time // when the first of it happened; zero: that is not known
 	wake        time.Time // when everything is to be decided anew if nothing happens
 	started     time.Time
 	loaded      time.Time
@@ -79,7 +85,8 @@ type Engine struct {
 func New(cfg *config.Config, opts Options) *Engine {
 	e := &Engine{
 		opts: opts, log: opts.Log, cfg: cfg, events: make(chan func(), 256), quit: make(chan struct{}),
-		reports: map[string]reconcile.Report{}, drains: drains{commanded: map[string]api.Drain{}, files: map[string]api.Drain{}},
+		reports: map[string]reconcile.Report{}, departing: map[string]reconcile.Report{}, behind: map[string]time.Time{},
+		drains: drains{commanded: map[string]api.Drain{}, files: map[string]api.Drain{}},
 	}
 	e.reconciler = reconcile.New(reconcile.Options{
 		Kernel: opts.Kernel, Log: opts.Log, Metrics: opts.Metrics,
@@ -101,11 +108,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.start(ctx); err != nil {
 		return err
 	}
+	for _, name := range e.expected() {
+		e.opts.Metrics.beginDriver(name)
+	}
 	e.running.Go(func() { e.reconciler.Run(alive) })
 	if dir := e.cfg.DrainDir; dir != "" {
 		e.running.Go(func() { watchDrainDir(alive, dir, fsnotify.NewWatcher, e.drainFiles) })
 	}
 	for _, s := range e.services {
+		e.opts.Metrics.begin(s.cfg)
 		for _, c := range s.checks {
 			e.startCheck(c)
 		}
@@ -203,12 +214,12 @@ func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		e.opts.Alive()
 		now := time.Now()
+		e.turned(now)
 		if done() || !limit.IsZero() && !now.Before(limit) {
 			return
 		}
-		timer.Reset(time.Until(earlier(e.wake, limit, now)))
+		timer.Reset(min(beat, time.Until(earlier(e.wake, limit, now))))
 		select {
 		case <-stop:
 			return
@@ -216,7 +227,7 @@ func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 			f()
 			e.runWaiting()
 		case <-timer.C:
-			e.undecided = true
+			e.undecided = e.undecided || !time.Now().Before(e.wake)
 		}
 		if e.undecided {
 			e.decide()
@@ -263,16 +274,43 @@ func (e *Engine) decide() {
 		}
 	}
 	e.forgetLeft(now)
-	next := reconcile.Desired{State: e.desired(now), Drivers: e.announcers(), Gen: e.posted.Gen}
-	if !reflect.DeepEqual(next, e.posted) {
-		next.Gen++
-		e.posted, moved = next, true
-		e.reconciler.Apply(next)
-	}
-	if moved {
+	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers()}, now) || moved {
 		e.save()
 	}
-	e.undecided, e.wake = false, e.deadline(now)
+	e.undecided, e.since, e.wake = false, time.Time{}, e.deadline(now)
+	for _, s := range e.services {
+		e.show(s, now)
+	}
+	e.publish()
+}
+
+// hand hands the reconciler what is desired now, and reports whether that is something new.
+func (e *Engine) hand(next reconcile.Desired, now time.Time) bool {
+	next.Gen, next.Since = e.posted.Gen, e.posted.Since
+	if reflect.DeepEqual(next, e.posted) {
+		return false
+	}
+	next.Gen, next.Since = next.Gen+1, e.since
+	e.posted = next
+	e.reconciler.Apply(next)
+	for _, name := range e.expected() {
+		if _, already := e.behind[name]; !already {
+			e.behind[name] = now
+		}
+	}
+	return true
+}
+
+// expected returns those who are to follow what is posted.
+func (e *Engine) expected() []string {
+	var names []string
+	if e.opts.Kernel != nil {
+		names = append(names, reconcile.KernelName)
+	}
+	for _, d := range e.cfg.Drivers {
+		names = append(names, d.Name)
+	}
+	return names
 }
 
 // forgetLeft drops the leaving addresses that are off the host for sure: the kernel and
@@ -284,9 +322,29 @@ func (e *Engine) forgetLeft(now time.Time) {
 	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool { return now.After(l.Until.Add(reconcile.Interval)) })
 }
 
-// receive takes a report. One of a driver that was just removed is of no use.
+// receive takes a report. One of a driver that is no longer so configured is of no use,
+// unless it tells that the driver is leaving.
 func (e *Engine) receive(r reconcile.Report) {
-	if r.Driver == reconcile.KernelName || slices.ContainsFunc(e.cfg.Drivers, func(d config.Driver) bool { return d.Name == r.Driver }) {
+	defer e.publish()
+	switch {
+	case r.Gone:
+		delete(e.departing, r.Driver)
+		if !slices.Contains(e.expected(), r.Driver) {
+			e.opts.Metrics.forgetDriver(r.Driver)
+		}
+	case r.Leaving:
+		e.departing[r.Driver] = r
+	case e.configured(r):
 		e.reports[r.Driver] = r
+		if r.Gen >= e.posted.Gen {
+			delete(e.behind, r.Driver)
+		}
 	}
+}
+
+// configured reports whether a report is of the kernel or of a driver as it is configured.
+func (e *Engine) configured(r reconcile.Report) bool {
+	return r.Driver == reconcile.KernelName || slices.ContainsFunc(e.cfg.Drivers, func(d config.Driver) bool {
+		return d.Name == r.Driver && reflect.DeepEqual(d.Raw, r.Settings)
+	})
 }

@@ -29,8 +29,8 @@ func (n *turns) alive() {
 func TestAlive(t *testing.T) {
 	for name, tc := range map[string]struct{ every, want time.Duration }{
 		"often":             {4 * time.Second, 4 * time.Second},
-		"without a limit":   {0, reconcile.Interval},
-		"less than by that": {time.Hour, reconcile.Interval},
+		"without a limit":   {0, beat},
+		"less than by that": {time.Hour, beat},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newHarness(t)

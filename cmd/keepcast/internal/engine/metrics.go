@@ -5,6 +5,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 )
 
 // Metric is the declaration of one metric: what is exported and what
@@ -30,15 +34,16 @@ var (
 	configReloaded   = Metric{"keepcast_config_last_reload_successful", "gauge", nil, "1 when the last reload of the configuration succeeded. With 0 the configuration before it is in force."}
 	configReloadTime = Metric{"keepcast_config_last_reload_success_timestamp_seconds", "gauge", nil, "Unix time of the last successful load of the configuration."}
 	buildInfo        = Metric{"keepcast_build_info", "gauge", []string{"version", "goversion"}, "1, with the build in the labels."}
-	checkResults     = Metric{"keepcast_check_results_total", "counter", []string{"service", "check", "result"}, "Runs of the check by result, success or failure."}
+	checkResults     = Metric{"keepcast_check_results_total", "counter", []string{"service", "check", "result"}, "Runs of the check by result: success, failure, or void when keepcast itself could not probe."}
 	checkDuration    = Metric{"keepcast_check_duration_seconds", "histogram", []string{"service", "check"}, "How long the runs of the check took."}
 	transitions      = Metric{"keepcast_service_transitions_total", "counter", []string{"service", "state"}, "Changes of the service to the state."}
 	applyDuration    = Metric{"keepcast_driver_apply_duration_seconds", "histogram", []string{"driver"}, "How long it took to bring the daemon or the kernel in sync, also when nothing was to be done."}
 	applyErrors      = Metric{"keepcast_driver_apply_errors_total", "counter", []string{"driver"}, "Attempts to bring the daemon or the kernel in sync that failed; each is retried."}
 	driverReloads    = Metric{"keepcast_driver_reloads_total", "counter", []string{"driver"}, "Times the daemon was made to load a changed snippet."}
 	repairs          = Metric{"keepcast_repairs_total", "counter", []string{"driver"}, "Repairs: something was put right that somebody else had changed."}
+	verdictToKernel  = Metric{"keepcast_verdict_to_kernel_seconds", "histogram", nil, "Time from the result of a check, or an order, until the kernel is told what follows from it. It is some milliseconds at most; more means that keepcast itself is held up."}
 	collected        = []Metric{serviceState, serviceDrained, routeDesired, routeObserved, routeExported, neighbors, findings, checkUp, driverInSync, configReloaded, configReloadTime, buildInfo}
-	counted          = []Metric{checkResults, checkDuration, transitions, applyDuration, applyErrors, driverReloads, repairs}
+	counted          = []Metric{checkResults, checkDuration, transitions, applyDuration, applyErrors, driverReloads, repairs, verdictToKernel}
 	durationBuckets  = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )
 
@@ -47,6 +52,7 @@ var (
 type Metrics struct {
 	results, transitions, errors, reloads, repairs *prometheus.CounterVec
 	checks, applies                                *prometheus.HistogramVec
+	reached                                        prometheus.Histogram
 }
 
 // NewMetrics registers the counters and histograms.
@@ -55,8 +61,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		results: checkResults.counter(), transitions: transitions.counter(), errors: applyErrors.counter(),
 		reloads: driverReloads.counter(), repairs: repairs.counter(),
 		checks: checkDuration.histogram(), applies: applyDuration.histogram(),
+		reached: prometheus.NewHistogram(prometheus.HistogramOpts{Name: verdictToKernel.Name, Help: verdictToKernel.Help, Buckets: durationBuckets}),
 	}
-	registry.MustRegister(m.results, m.transitions, m.errors, m.reloads, m.repairs, m.checks, m.applies)
+	registry.MustRegister(m.results, m.transitions, m.errors, m.reloads, m.repairs, m.checks, m.applies, m.reached)
 	return m
 }
 
@@ -86,13 +93,56 @@ func (m *Metrics) Repaired(driver string) { m.repairs.WithLabelValues(driver).In
 // Reloaded counts a load of a changed snippet by a daemon.
 func (m *Metrics) Reloaded(driver string) { m.reloads.WithLabelValues(driver).Inc() }
 
-func (m *Metrics) checked(service, check string, took time.Duration, err error) {
-	result := "success"
-	if err != nil {
-		result = "failure"
+// Reached notes how long it took until the kernel was told.
+func (m *Metrics) Reached(after time.Duration) { m.reached.Observe(after.Seconds()) }
+
+// The results of a check that are counted.
+const (
+	resultSuccess = "success"
+	resultFailure = "failure"
+	resultVoid    = "void"
+)
+
+// checked counts a run of a check.
+func (m *Metrics) checked(service, check string, r checks.Result) {
+	result := resultSuccess
+	switch {
+	case r.Void:
+		result = resultVoid
+	case r.Err != nil:
+		result = resultFailure
 	}
 	m.results.WithLabelValues(service, check, result).Inc()
-	m.checks.WithLabelValues(service, check).Observe(took.Seconds())
+	m.checks.WithLabelValues(service, check).Observe(r.Took.Seconds())
+}
+
+// begin has what is counted of a service begin at 0: Prometheus does not see the first
+// increase of a counter that is born with it.
+func (m *Metrics) begin(s config.Service) {
+	for _, c := range s.Checks {
+		for _, result := range []string{resultSuccess, resultFailure, resultVoid} {
+			m.results.WithLabelValues(s.Name, c.Name, result)
+		}
+		m.checks.WithLabelValues(s.Name, c.Name)
+	}
+	for _, state := range []api.State{api.Announced, api.Degraded, api.Draining, api.Withdrawn} {
+		m.transitions.WithLabelValues(s.Name, string(state))
+	}
+}
+
+// beginDriver does the same for a driver.
+func (m *Metrics) beginDriver(name string) {
+	m.errors.WithLabelValues(name)
+	m.reloads.WithLabelValues(name)
+	m.repairs.WithLabelValues(name)
+	m.applies.WithLabelValues(name)
+}
+
+// forgetCheck drops what was counted for a check that is gone.
+func (m *Metrics) forgetCheck(service, check string) {
+	of := prometheus.Labels{"service": service, "check": check}
+	m.results.DeletePartialMatch(of)
+	m.checks.DeletePartialMatch(of)
 }
 
 // forget drops what was counted for a service that is gone.
@@ -101,6 +151,15 @@ func (m *Metrics) forget(service string) {
 	m.results.DeletePartialMatch(of)
 	m.checks.DeletePartialMatch(of)
 	m.transitions.DeletePartialMatch(of)
+}
+
+// forgetDriver drops what was counted for a driver that is gone.
+func (m *Metrics) forgetDriver(name string) {
+	of := prometheus.Labels{"driver": name}
+	m.errors.DeletePartialMatch(of)
+	m.reloads.DeletePartialMatch(of)
+	m.repairs.DeletePartialMatch(of)
+	m.applies.DeletePartialMatch(of)
 }
 
 // MetricsReference returns docs/reference/metrics.md.

@@ -79,10 +79,13 @@ keepcast_driver_neighbors{driver="bird",state="down"} 1
 keepcast_driver_neighbors{driver="bird",state="up"} 1
 # HELP keepcast_repairs_total Repairs: something was put right that somebody else had changed.
 # TYPE keepcast_repairs_total counter
+keepcast_repairs_total{driver="bird"} 0
 keepcast_repairs_total{driver="kernel"} 1
 # HELP keepcast_service_transitions_total Changes of the service to the state.
 # TYPE keepcast_service_transitions_total counter
 keepcast_service_transitions_total{service="dns",state="announced"} 2
+keepcast_service_transitions_total{service="dns",state="degraded"} 0
+keepcast_service_transitions_total{service="dns",state="draining"} 0
 keepcast_service_transitions_total{service="dns",state="withdrawn"} 1
 `
 		if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "keepcast_announcement_observed",

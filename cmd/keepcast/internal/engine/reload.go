@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -20,6 +21,7 @@ func (e *Engine) Reload(cfg *config.Config) error {
 	err := e.call(func() {
 		if refused = fixed(e.cfg, cfg); refused != nil {
 			e.reloadError = refused.Error()
+			e.publish()
 			return
 		}
 		e.replace(cfg)
@@ -31,7 +33,10 @@ func (e *Engine) Reload(cfg *config.Config) error {
 
 // ReloadFailed notes why a reload was refused before it came here.
 func (e *Engine) ReloadFailed(why error) error {
-	return e.call(func() { e.reloadError = why.Error() })
+	return e.call(func() {
+		e.reloadError = why.Error()
+		e.publish()
+	})
 }
 
 // fixed refuses a change of what only a restart can change.
@@ -84,11 +89,14 @@ func (e *Engine) replace(cfg *config.Config) {
 	}
 	e.rejoin()
 	e.setManaged()
-	reports := e.reports
-	e.reports = map[string]reconcile.Report{}
-	for _, r := range reports {
-		e.receive(r)
+	maps.DeleteFunc(e.reports, func(_ string, r reconcile.Report) bool { return !e.configured(r) })
+	for _, name := range e.expected() {
+		e.opts.Metrics.beginDriver(name)
+		if _, told := e.reports[name]; !told {
+			e.behind[name] = now
+		}
 	}
+	maps.DeleteFunc(e.behind, func(name string, _ time.Time) bool { return !slices.Contains(e.expected(), name) })
 	e.reconciler.SetDrivers(driversOf(cfg))
 	e.saveInForce()
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/keepcast/keepcast/checks"
@@ -20,6 +21,8 @@ type service struct {
 	since       time.Time
 	lingerUntil time.Time
 	hold        hold
+	drain       *api.Drain               // set where it is shown
+	shown       *atomic.Pointer[service] // a copy, for those who ask
 }
 
 // check is a configured check and its last result.
@@ -33,7 +36,8 @@ type check struct {
 func newService(cfg config.Service, now time.Time) *service {
 	return &service{
 		cfg: cfg, state: api.Withdrawn, reason: "no check has been up yet", since: now,
-		hold: hold{first: cfg.HoldDown, most: cfg.HoldDownMax},
+		hold:  hold{first: cfg.HoldDown, most: cfg.HoldDownMax},
+		shown: &atomic.Pointer[service]{},
 	}
 }
 

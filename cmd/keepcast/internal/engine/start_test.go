@@ -223,6 +223,10 @@ func TestRunFollowsDrainDirectory(t *testing.T) {
 	b.service("dns", address, &fakeCheck{err: errDead})
 	b.start()
 	t.Cleanup(b.end)
+	drivertest.Eventually(t, "it has started", func() bool {
+		_, err := b.engine.Status()
+		return err == nil
+	})
 	path := filepath.Join(b.cfg.DrainDir, "dns")
 	reason := func() string {
 		_, reason := b.state("dns")

@@ -1,7 +1,11 @@
 package engine
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
@@ -9,33 +13,51 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// status is taken by the engine's goroutine.
-func (e *Engine) status() api.Status {
-	now := time.Now()
+// Status returns what keepcast knows and desires now. It asks nobody.
+func (e *Engine) Status() (api.Status, error) {
+	select {
+	case <-e.quit:
+		return api.Status{}, api.ErrStopped
+	default:
+	}
+	p := e.published.Load()
+	if p == nil {
+		return api.Status{}, errStarting
+	}
+	return p.status(e.opts, e.started, time.Now()), nil
+}
+
+// errStarting is the answer before the host was looked at.
+var errStarting = errors.New("keepcast is starting: it has not looked at the host yet")
+
+func (p *published) status(opts Options, started, now time.Time) api.Status {
 	s := api.Status{
-		Version: e.opts.Version, Started: e.started, Stopping: e.stopping,
-		Config:   api.ConfigStatus{Files: e.cfg.Files, Loaded: e.loaded, Error: e.reloadError},
+		Version: opts.Version, Started: started, Stopping: p.stopping,
+		Config:   api.ConfigStatus{Files: p.cfg.Files, Loaded: p.loaded, Error: p.reloadError},
 		Services: []api.ServiceStatus{}, Drivers: []api.DriverStatus{},
 	}
-	for _, svc := range e.services {
-		s.Services = append(s.Services, e.serviceStatus(svc, now))
+	managed := opts.Kernel != nil
+	for _, svc := range p.services {
+		s.Services = append(s.Services, p.serviceStatus(svc.shown.Load(), managed, now))
 	}
-	if e.opts.Kernel != nil {
-		s.Drivers = append(s.Drivers, e.driverStatus(reconcile.KernelName, reconcile.KernelName))
+	if managed {
+		s.Drivers = append(s.Drivers, p.driverStatus(reconcile.KernelName, reconcile.KernelName, now))
 	}
-	for _, d := range e.cfg.Drivers {
-		s.Drivers = append(s.Drivers, e.driverStatus(d.Name, d.Kind))
+	for _, d := range p.cfg.Drivers {
+		s.Drivers = append(s.Drivers, p.driverStatus(d.Name, d.Kind, now))
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.departing)) {
+		s.Drivers = append(s.Drivers, departing(p.departing[name]))
 	}
 	return s
 }
 
-func (e *Engine) serviceStatus(s *service, now time.Time) api.ServiceStatus {
+func (p *published) serviceStatus(s *service, managed bool, now time.Time) api.ServiceStatus {
 	out := api.ServiceStatus{
-		Name: s.cfg.Name, Desired: s.state, Reason: s.reason, Since: s.since,
-		Drain: e.drains.active(s.cfg.Name, now), Checks: []api.CheckStatus{},
+		Name: s.cfg.Name, Desired: s.state, Reason: s.reason, Since: s.since, Drain: s.drain, Checks: []api.CheckStatus{},
 	}
 	for _, r := range s.cfg.Routes(s.presence(now), false) {
-		out.Addresses = append(out.Addresses, e.addressStatus(s, r))
+		out.Addresses = append(out.Addresses, p.addressStatus(s, r, managed))
 	}
 	out.State = shown(s.state, out.Addresses)
 	for _, c := range s.checks {
@@ -51,18 +73,18 @@ func (e *Engine) serviceStatus(s *service, now time.Time) api.ServiceStatus {
 	return out
 }
 
-func (e *Engine) addressStatus(s *service, r driver.Route) api.AddressStatus {
+func (p *published) addressStatus(s *service, r driver.Route, managed bool) api.AddressStatus {
 	out := api.AddressStatus{
 		Address: r.Prefix.String(), Prefix: r.Prefix.Masked().String(), PrefixOnly: r.PrefixOnly,
 		Desired: r.Presence.String(), Observed: map[string]api.Observation{},
 	}
 	// The kernel has addresses, a daemon has prefixes: both are masked here.
-	if e.opts.Kernel != nil && !r.PrefixOnly {
-		out.Observed[reconcile.KernelName] = observation(e.reports[reconcile.KernelName].Observed, r.Prefix.Masked())
+	if managed && !r.PrefixOnly {
+		out.Observed[reconcile.KernelName] = observation(p.reports[reconcile.KernelName].Observed, r.Prefix.Masked())
 	}
-	for _, d := range e.cfg.Drivers {
+	for _, d := range p.cfg.Drivers {
 		if s.cfg.Uses(d.Name) {
-			out.Observed[d.Name] = observation(e.reports[d.Name].Observed, r.Prefix.Masked())
+			out.Observed[d.Name] = observation(p.reports[d.Name].Observed, r.Prefix.Masked())
 		}
 	}
 	return out
@@ -104,28 +126,46 @@ func left(a api.AddressStatus) bool {
 	return false
 }
 
-// announced reports whether every daemon that has a neighbor of the family has exported
-// it to one. If there are daemons and none has such a neighbor, it is not announced.
+// announced reports whether every daemon that can be asked and has a neighbor of the
+// family has exported it to one. If there are daemons and none has, it is not announced.
 func announced(a api.AddressStatus) bool {
 	daemon, telling := false, false
 	for name, o := range a.Observed {
-		daemon = daemon || name != reconcile.KernelName
-		// One that has no neighbor for the family says so by a finding.
-		if !o.Unknown && o.Neighbors != nil && *o.Neighbors == 0 {
+		if name == reconcile.KernelName {
+			if !o.Present {
+				return false
+			}
+			continue
+		}
+		daemon = true
+		// One that can't be asked, or has no neighbor for the family, says so by an error
+		// or a finding of its own. What another daemon exports is announced all the same.
+		if o.Unknown || o.Neighbors != nil && *o.Neighbors == 0 {
 			continue
 		}
 		if !o.Present || o.Neighbors != nil && len(o.ExportedTo) == 0 {
 			return false
 		}
-		telling = telling || name != reconcile.KernelName
+		telling = true
 	}
 	return !daemon || telling
 }
 
-func (e *Engine) driverStatus(name, kind string) api.DriverStatus {
-	r := e.reports[name]
+// pendingMost is how long a driver may take to report on a change until that is an error:
+// changing takes milliseconds, and to wait for others to change with it tells at once.
+const pendingMost = 2 * time.Second
+
+// silentMost is how long nothing may be heard of a driver. It is asked more often.
+const silentMost = reconcile.Interval + 15*time.Second
+
+// driverStatus tells of a driver what it reported. What it has not reported on, it is not
+// in sync with.
+func (p *published) driverStatus(name, kind string, now time.Time) api.DriverStatus {
+	r := p.reports[name]
+	since, behind := p.behind[name]
+	silent := !r.At.IsZero() && now.Sub(r.At) > silentMost
 	out := api.DriverStatus{
-		Name: name, Kind: kind, InSync: r.InSync && r.Unobserved == nil, Since: r.Since,
+		Name: name, Kind: kind, InSync: r.InSync && r.Unobserved == nil && !behind && !silent, Since: r.Since,
 		Neighbors: r.Observed.Neighbors, Findings: r.Observed.Findings,
 	}
 	switch {
@@ -133,6 +173,23 @@ func (e *Engine) driverStatus(name, kind string) api.DriverStatus {
 		out.Error = r.Err.Error()
 	case r.Unobserved != nil:
 		out.Error = "can't be asked what it announces: " + r.Unobserved.Error()
+	case behind && now.Sub(since) > pendingMost:
+		out.Error, out.Since = fmt.Sprintf("no answer to a change since %s: it hangs, or a file that it needs does", since.Format(time.TimeOnly)), since
+	case silent:
+		out.Error, out.Since = fmt.Sprintf("not heard of since %s: it hangs, or a file that it needs does", r.At.Format(time.TimeOnly)), r.At
+	}
+	return out
+}
+
+// departing tells of a driver that left the configuration while its gate may be open.
+func departing(r reconcile.Report) api.DriverStatus {
+	kind, _ := r.Settings["kind"].(string)
+	out := api.DriverStatus{
+		Name: r.Driver, Kind: kind, Since: r.Since, Neighbors: r.Observed.Neighbors, Findings: r.Observed.Findings,
+		Error: "left the configuration, its gate is being closed",
+	}
+	if r.Err != nil {
+		out.Error = "left the configuration, but its gate can't be closed: " + r.Err.Error()
 	}
 	return out
 }

@@ -35,7 +35,7 @@ func TestAnnounced(t *testing.T) {
 		"no neighbor at all":             {map[string]api.Observation{"kernel": there, "bird": nobody}, false},
 		"no neighbor, but another tells": {map[string]api.Observation{"kernel": there, "bird": nobody, "frr": tells}, true},
 		"one of two tells":               {map[string]api.Observation{"bird": silent, "frr": tells}, false},
-		"one of two can't be asked":      {map[string]api.Observation{"bird": unasked, "frr": tells}, false},
+		"one of two can't be asked":      {map[string]api.Observation{"bird": unasked, "frr": tells}, true},
 	} {
 		if got := announced(api.AddressStatus{Observed: tc.observed}); got != tc.want {
 			t.Errorf("%s: got %t", name, got)
@@ -94,23 +94,35 @@ func TestObservation(t *testing.T) {
 	}
 }
 
+// What a driver has not reported on, it is not in sync with. A daemon that hung for three
+// seconds, and one that hung in a file for seventy, were shown as in sync.
 func TestDriverStatus(t *testing.T) {
-	at := time.Now()
+	at := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	since := func(ago time.Duration) map[string]time.Time { return map[string]time.Time{"bird": at.Add(-ago)} }
 	for name, tc := range map[string]struct {
 		report reconcile.Report
+		behind map[string]time.Time
 		want   api.DriverStatus
 	}{
-		"in sync":              {reconcile.Report{InSync: true, Since: at}, api.DriverStatus{InSync: true, Since: at}},
-		"not yet":              {reconcile.Report{}, api.DriverStatus{}},
-		"refuses":              {reconcile.Report{Err: errDead, Since: at}, api.DriverStatus{Error: "connection refused", Since: at}},
-		"can't be asked":       {reconcile.Report{InSync: true, Unobserved: errDead}, api.DriverStatus{Error: "can't be asked what it announces: connection refused"}},
-		"neither obeys nor is": {reconcile.Report{Err: errDead, Unobserved: errDead}, api.DriverStatus{Error: "connection refused"}},
+		"in sync":              {reconcile.Report{InSync: true, Since: at}, nil, api.DriverStatus{InSync: true, Since: at}},
+		"not yet":              {reconcile.Report{}, nil, api.DriverStatus{}},
+		"refuses":              {reconcile.Report{Err: errDead, Since: at}, since(time.Hour), api.DriverStatus{Error: "connection refused", Since: at}},
+		"can't be asked":       {reconcile.Report{InSync: true, Unobserved: errDead}, nil, api.DriverStatus{Error: "can't be asked what it announces: connection refused"}},
+		"neither obeys nor is": {reconcile.Report{Err: errDead, Unobserved: errDead}, nil, api.DriverStatus{Error: "connection refused"}},
+		"has a change to do":   {reconcile.Report{InSync: true, Since: at}, since(2 * time.Second), api.DriverStatus{Since: at}},
+		"hangs with a change": {
+			reconcile.Report{InSync: true, Since: at}, since(3 * time.Second),
+			api.DriverStatus{Error: "no answer to a change since 11:59:57: it hangs, or a file that it needs does", Since: at.Add(-3 * time.Second)},
+		},
+		"was heard of": {reconcile.Report{InSync: true, Since: at, At: at.Add(-45 * time.Second)}, nil, api.DriverStatus{InSync: true, Since: at}},
+		"was not heard of for a while": {
+			reconcile.Report{InSync: true, Since: at, At: at.Add(-46 * time.Second)}, nil,
+			api.DriverStatus{Error: "not heard of since 11:59:14: it hangs, or a file that it needs does", Since: at.Add(-46 * time.Second)},
+		},
 	} {
-		b := newHarness(t)
-		b.create()
-		b.engine.reports["bird"] = tc.report
+		p := published{reports: map[string]reconcile.Report{"bird": tc.report}, behind: tc.behind}
 		tc.want.Name, tc.want.Kind = "bird", "kind"
-		if diff := cmp.Diff(tc.want, b.engine.driverStatus("bird", "kind")); diff != "" {
+		if diff := cmp.Diff(tc.want, p.driverStatus("bird", "kind", at)); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
 		}
 	}

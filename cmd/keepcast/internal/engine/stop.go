@@ -27,17 +27,11 @@ func (e *Engine) withdrawAll() {
 	}
 }
 
-// followed reports whether the kernel and every daemon have done what was
-// posted last.
+// followed reports whether the kernel and every daemon have done what was posted last, and
+// no driver that left has still a gate to close.
 func (e *Engine) followed() bool {
-	expected := len(e.cfg.Drivers)
-	if e.opts.Kernel != nil {
-		expected++
-	}
-	for _, r := range e.reports {
-		if r.InSync && r.Gen >= e.posted.Gen {
-			expected--
-		}
-	}
-	return expected <= 0
+	return len(e.departing) == 0 && !slices.ContainsFunc(e.expected(), func(name string) bool {
+		r := e.reports[name]
+		return !r.InSync || r.Gen < e.posted.Gen
+	})
 }

@@ -56,8 +56,8 @@ func same(a, b driver.State) bool {
 	return maps.EqualFunc(gates(a), gates(b), gate.equal)
 }
 
-// fulfilled reports whether every address that desired names is there as desired.
-func fulfilled(observed, desired driver.State) bool {
+// differing returns the addresses of desired that are not there as desired.
+func differing(observed, desired driver.State) (differ []netip.Prefix) {
 	type location struct {
 		iface  string
 		prefix netip.Prefix
@@ -84,8 +84,8 @@ func fulfilled(observed, desired driver.State) bool {
 			there = driver.Delivered
 		}
 		if there != r.Presence {
-			return false
+			differ = append(differ, r.Prefix)
 		}
 	}
-	return true
+	return differ
 }

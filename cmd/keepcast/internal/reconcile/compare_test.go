@@ -75,7 +75,7 @@ func TestFulfilled(t *testing.T) {
 		"missing, and after a prefix":       {state(), state(prefixOnly(announced(network)), announced(one)), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := fulfilled(tc.observed, tc.desired); got != tc.want {
+			if got := len(differing(tc.observed, tc.desired)) == 0; got != tc.want {
 				t.Errorf("fulfilled is %t", got)
 			}
 		})

@@ -97,6 +97,7 @@ type harness struct {
 	applied  map[string][2]int        // how often it worked, and how often it failed
 	took     map[string]time.Duration // the last one
 	repaired map[string]int
+	reached  []time.Duration
 }
 
 // newHarness returns a host on which nothing runs yet.
@@ -128,17 +129,21 @@ func (h *harness) Applied(name string, took time.Duration, err error) {
 	})
 }
 
+func (h *harness) Reached(after time.Duration) {
+	h.set(func() { h.reached = append(h.reached, after) })
+}
+
 func (h *harness) Repaired(name string) { h.set(func() { h.repaired[name]++ }) }
 
 // bird returns a daemon that follows the address, frr one that does not.
 func (h *harness) bird() (*fakeDriver, Driver) {
 	d := &fakeDriver{journal: h.journal, name: "bird"}
-	return d, Driver{Name: "bird", Driver: d, FollowsAddress: true, Settings: map[string]any{"kind": "bird"}}
+	return d, Driver{Name: "bird", Driver: d, FollowsAddress: true, Settings: map[string]any{"kind": "bird"}, Places: []string{"/run/bird.ctl"}}
 }
 
 func (h *harness) frr() (*fakeDriver, Driver) {
 	d := &fakeDriver{journal: h.journal, name: "frr"}
-	return d, Driver{Name: "frr", Driver: d, Settings: map[string]any{"kind": "frr"}}
+	return d, Driver{Name: "frr", Driver: d, Settings: map[string]any{"kind": "frr"}, Places: []string{"/run/frr"}}
 }
 
 // watched makes a driver a Watcher and an Opener.

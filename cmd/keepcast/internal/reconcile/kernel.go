@@ -3,6 +3,9 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
@@ -55,7 +58,7 @@ func (r *Reconciler) failed(ctx context.Context, err error) {
 		r.log.Error("kernel not in sync, retrying", "driver", KernelName, "err", err)
 		r.kernel.Since = time.Now()
 	}
-	r.kernel.Err, r.kernel.InSync = err, false
+	r.kernel.Err, r.kernel.InSync, r.kernel.At = err, false, time.Now()
 	r.opts.Report(r.kernel)
 }
 
@@ -67,7 +70,7 @@ func (r *Reconciler) succeeded() {
 		r.kernel.Since = time.Now()
 	}
 	r.failures = 0
-	r.kernel.Err, r.kernel.InSync, r.kernel.Gen = nil, true, r.now.Gen
+	r.kernel.Err, r.kernel.InSync, r.kernel.Gen, r.kernel.At = nil, true, r.now.Gen, time.Now()
 	r.opts.Report(r.kernel)
 }
 
@@ -85,22 +88,38 @@ func (r *Reconciler) repair(ctx context.Context) {
 		r.grow(ctx)
 		return
 	}
-	right, err := r.observe(ctx)
+	differ, err := r.observe(ctx)
 	switch {
 	case err != nil:
 		r.failed(ctx, err)
-	case right:
+	case len(differ) == 0:
+		r.kernel.At = time.Now()
 		r.opts.Report(r.kernel)
 	default:
 		r.opts.Metrics.Repaired(KernelName)
-		r.log.Warn("addresses changed by somebody else, putting them right", "driver", KernelName)
+		r.log.Warn("addresses changed by somebody else, putting them right", "driver", KernelName, "addresses", listed(differ))
 		r.grow(ctx)
 	}
 }
 
-// observe asks the kernel what is there, and returns whether that is what is desired.
-func (r *Reconciler) observe(ctx context.Context) (right bool, err error) {
+// observe asks the kernel what is there, and returns the addresses that are not as desired.
+func (r *Reconciler) observe(ctx context.Context) (differ []netip.Prefix, err error) {
 	observed, err := r.opts.Kernel.Observe(ctx)
 	r.kernel.Observed = observedOf(observed, err)
-	return fulfilled(observed, r.now.State), err
+	return differing(observed, r.now.State), err
+}
+
+// listedMost is how many addresses a line of the log names.
+const listedMost = 5
+
+// listed returns the addresses as a text for the log.
+func listed(addresses []netip.Prefix) string {
+	var out []string
+	for _, a := range addresses[:min(len(addresses), listedMost)] {
+		out = append(out, a.String())
+	}
+	if more := len(addresses) - listedMost; more > 0 {
+		out = append(out, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(out, " ")
 }

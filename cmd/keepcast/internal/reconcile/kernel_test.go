@@ -3,6 +3,7 @@ package reconcile
 import (
 	"maps"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,9 +14,12 @@ import (
 )
 
 const (
-	kernelFails  = `level=ERROR msg="kernel not in sync, retrying" driver=kernel err="no buffer space available"`
-	kernelMended = `level=WARN msg="addresses changed by somebody else, putting them right" driver=kernel`
+	kernelFails = `level=ERROR msg="kernel not in sync, retrying" driver=kernel err="no buffer space available"`
 )
+
+func kernelMended(address string) string {
+	return `level=WARN msg="addresses changed by somebody else, putting them right" driver=kernel addresses=` + address
+}
 
 // put has somebody else put an address on the host, or take it off.
 func (h *harness) put(prefix string, p driver.Presence) {
@@ -137,7 +141,7 @@ func TestRepair(t *testing.T) {
 				h.take()
 				var did, logged []string
 				if tc.did != "" {
-					did, logged = []string{"0s" + tc.did}, []string{kernelMended}
+					did, logged = []string{"0s" + tc.did}, []string{kernelMended(strings.Fields(tc.did)[2])}
 				}
 				tc.change(h)
 				h.kernel.changed()
@@ -222,7 +226,7 @@ func TestKernelWatchEnds(t *testing.T) {
 		h.kernel.changed() // by the new watch
 		h.later(0)
 		h.did("0s kernel has " + one + " announced")
-		h.logged(`level=DEBUG msg="watch ended, starting it again" driver=kernel err="no buffer space available"`, kernelMended, kernelMended)
+		h.logged(`level=DEBUG msg="watch ended, starting it again" driver=kernel err="no buffer space available"`, kernelMended(one), kernelMended(one))
 	})
 }
 

@@ -31,6 +31,9 @@ const gateLimit = time.Second
 type Metrics interface {
 	Applied(driver string, took time.Duration, err error)
 	Repaired(driver string)
+	// Reached is told how long it took from the result of a check, or an order, until the
+	// kernel is told what follows from it.
+	Reached(after time.Duration)
 }
 
 // Options are the surroundings of a Reconciler.
@@ -52,6 +55,10 @@ type Driver struct {
 	// Settings tell whether it is the same driver as before: with equal ones it keeps
 	// its worker and its connections.
 	Settings map[string]any
+	// Places are the files and sockets that tell which daemon it is of.
+	Places []string
+	// Leaving: it is to close its gate, and is then forgotten.
+	Leaving bool
 }
 
 // Desired is a desired state of the host, and its number: a newer one has a higher.
@@ -60,6 +67,11 @@ type Desired struct {
 	// Drivers names the drivers of the services that not all drivers announce.
 	Drivers map[string][]string
 	Gen     int
+	// Since is when the first thing happened that the state follows from, such as the
+	// result of a check; zero where nothing new is decided.
+	Since time.Time
+	// Leaving: the driver has left the configuration.
+	Leaving bool
 }
 
 // forDriver returns what is desired of one driver. The routes of services that it
@@ -83,7 +95,12 @@ func absent(r driver.Route) driver.Route {
 
 // Report is the status of the kernel or a driver.
 type Report struct {
-	Driver string
+	Driver   string
+	Settings map[string]any // those of the driver, to tell it from another one of its name
+	At       time.Time      // when it was made
+	// Leaving: the driver is not in the configuration any more, and goes on until its gate
+	// is closed. Gone: it is, or another driver has taken its daemon over.
+	Leaving, Gone bool
 	// Gen is the newest desired state that a driver tried, or may delay. Of the kernel
 	// it is the newest that was carried out.
 	Gen        int
@@ -95,6 +112,7 @@ type Report struct {
 	// missed are announced addresses that the daemon does not know after several
 	// observations.
 	missed []driver.Route
+	from   *worker
 }
 
 // Reconciler moves the host to the newest desired state: first the kernel removes the
@@ -109,32 +127,40 @@ type Reconciler struct {
 	drivers pace.Mailbox[[]Driver]
 	changed pace.Bell // the kernel changed
 	reports chan Report
+	left    pace.Bell // a worker is gone
 
 	// What follows belongs to Run.
 	now      Desired
 	workers  map[string]*worker
-	closed   chan struct{} // closed when the gates are of all drivers that left
-	gatesBy  time.Time     // when growing stops waiting for the gates
-	grown    bool          // nothing waits for the gates
-	failures int           // of the kernel, in a row
-	actedAt  time.Time     // when the kernel was last told or observed
+	leaving  []*worker // of drivers that left, until their gates are closed
+	gatesBy  time.Time // when growing stops waiting for the gates
+	grown    bool      // nothing waits for the gates
+	failures int       // of the kernel, in a row
+	actedAt  time.Time // when the kernel was last told or observed
 	kernel   Report
 }
 
 // New returns a Reconciler that has nothing to do yet.
 func New(o Options) *Reconciler {
-	closed := make(chan struct{})
-	close(closed) // no driver has left
 	return &Reconciler{
 		opts: o, log: o.Log,
 		desired: pace.NewMailbox[Desired](), drivers: pace.NewMailbox[[]Driver](),
-		changed: pace.NewBell(), reports: make(chan Report),
-		workers: map[string]*worker{}, closed: closed, kernel: Report{Driver: KernelName}, grown: true,
+		changed: pace.NewBell(), reports: make(chan Report), left: pace.NewBell(),
+		workers: map[string]*worker{}, kernel: Report{Driver: KernelName}, grown: true,
 	}
 }
 
 // Apply hands over the newest desired state. It does not wait. One goroutine calls it.
-func (r *Reconciler) Apply(d Desired) { r.desired.Put(d) }
+func (r *Reconciler) Apply(d Desired) {
+	select {
+	case old := <-r.desired: // not taken yet: what it followed from waits since then
+		if !old.Since.IsZero() && (d.Since.IsZero() || old.Since.Before(d.Since)) {
+			d.Since = old.Since
+		}
+	default:
+	}
+	r.desired.Put(d)
+}
 
 // SetDrivers hands over the drivers to be kept in sync from now on. It does not wait.
 // One goroutine calls it.
@@ -144,8 +170,7 @@ func (r *Reconciler) SetDrivers(list []Driver) { r.drivers.Put(list) }
 func (r *Reconciler) Run(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	defer func() { <-r.closed }()
-	defer r.stopWorkers(func(Driver) bool { return true })
+	defer r.end()
 	if r.opts.Kernel != nil {
 		watching.Go(func() {
 			keepWatching(ctx, r.log.With("driver", KernelName), r.opts.Kernel.Watch, r.changed.Ring)
@@ -164,6 +189,8 @@ func (r *Reconciler) Run(ctx context.Context) {
 			r.apply(ctx, d)
 		case report := <-r.reports:
 			r.receive(ctx, report)
+		case <-r.left:
+			r.forgetLeft()
 		case <-r.changed:
 			repair = true
 		case <-timer.C:
@@ -218,20 +245,29 @@ func (r *Reconciler) apply(ctx context.Context, d Desired) {
 		r.gatesBy = time.Now().Add(gateLimit)
 	}
 	r.grown, r.failures = false, 0
+	if !d.Since.IsZero() {
+		r.opts.Metrics.Reached(time.Since(d.Since))
+	}
 	if r.opts.Kernel != nil {
 		r.shrink(ctx)
 	}
 	for name, w := range r.workers {
 		w.desired.Put(r.now.forDriver(name))
 	}
+	for _, w := range r.leaving {
+		w.desired.Put(r.now.leaving())
+	}
 }
 
-// receive takes the report of a worker. It still is one: stopWorkers waits for those
-// that leave.
+// receive takes the report of a worker.
 func (r *Reconciler) receive(ctx context.Context, report Report) {
-	r.workers[report.Driver].reported = report.Gen
+	if w := report.from; r.workers[report.Driver] == w {
+		w.reported = report.Gen
+	} else if !report.Leaving {
+		return // it does not know yet that its driver left
+	}
 	r.opts.Report(report)
-	if r.opts.Kernel == nil || !r.grown || len(report.missed) == 0 {
+	if r.opts.Kernel == nil || !r.grown || report.Leaving || len(report.missed) == 0 {
 		return
 	}
 	r.log.Warn("daemon does not know addresses that are on the host, telling it again", "driver", report.Driver, "addresses", len(report.missed))

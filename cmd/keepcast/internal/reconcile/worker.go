@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,8 +25,13 @@ const (
 	// remindersMost is how often it is told again. A daemon that does not carry the
 	// address's family will never have it.
 	remindersMost = 3
-	// closeTimeout bounds the last Apply of a driver that is removed.
+	// closeTimeout bounds one Apply of a driver that left.
 	closeTimeout = 5 * time.Second
+	// leaveLimit is how long a stop waits for the gates of drivers that left. The next
+	// keepcast, or withdraw-all, closes what is left.
+	leaveLimit = closeTimeout
+	// stopLimit is how long a stop waits for a driver whose calls were told to end.
+	stopLimit = time.Second
 	// applyTimeout bounds one Apply; drivers bound each exchange themselves.
 	applyTimeout = time.Minute
 )
@@ -44,8 +48,8 @@ type worker struct {
 	changed    pace.Bell // the daemon changed: apply again
 	observeNow pace.Bell // the host changed: observe what the daemon makes of it
 	stop       func()
-	done       sync.WaitGroup
-	reported   int // the newest desired state that it reported; only the Reconciler uses it
+	gone       <-chan struct{} // closed when its goroutine has ended
+	reported   int             // the newest desired state that it reported; only the Reconciler uses it
 
 	// What follows belongs to run.
 	now       Desired
@@ -57,13 +61,15 @@ type worker struct {
 	misses    int  // observations in a row that found something else, since the last change
 	reminders int  // how often the kernel repeated the addresses meanwhile
 	state     Report
-	findings  map[string]driver.Finding // of the last observation, by name and subject
+	findings  findings
 }
 
 // run is the worker's goroutine.
 func (w *worker) run(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	if watcher, ok := w.driver.Driver.(driver.Watcher); ok {
 		watching.Go(func() { keepWatching(ctx, w.log, watcher.Watch, w.changed.Ring) })
 	}
@@ -93,6 +99,9 @@ func (w *worker) run(ctx context.Context) {
 		}
 		if due(applyAt) {
 			w.apply(ctx)
+			if w.ok && w.now.Leaving {
+				return
+			}
 			applyAt = w.nextApply()
 			observeAt = time.Now()
 		}
@@ -122,7 +131,7 @@ func earliest(a, b time.Time) time.Time {
 func (w *worker) plan(d Desired, planned time.Time) time.Time {
 	w.now, w.misses, w.reminders = d, 0, 0
 	now := time.Now()
-	if !w.ok || urgent(w.applied, d.State, w.addressFirst) {
+	if !w.ok || d.Leaving || urgent(w.applied, d.State, w.addressFirst) {
 		if limit := w.appliedAt.Add(loadSpacing); now.Before(limit) {
 			return limit
 		}
@@ -142,7 +151,11 @@ func (w *worker) apply(ctx context.Context) {
 	desired := w.now
 	w.countRepair(ctx, desired)
 	w.appliedAt = time.Now()
-	err := w.load(ctx, applyTimeout, desired.State)
+	limit := applyTimeout
+	if desired.Leaving {
+		limit = closeTimeout
+	}
+	err := w.load(ctx, limit, desired.State)
 	w.metrics.Applied(w.driver.Name, time.Since(w.appliedAt), err)
 	if ctx.Err() != nil {
 		return // the worker is stopping
@@ -154,7 +167,11 @@ func (w *worker) apply(ctx context.Context) {
 	if err != nil {
 		w.failures++
 		w.ok = false
-		if was == nil || was.Error() != err.Error() {
+		switch {
+		case was != nil && was.Error() == err.Error():
+		case desired.Leaving:
+			w.log.Warn("driver left the configuration, but its gate can't be closed, retrying", "err", err)
+		default:
 			w.log.Error("daemon not in sync, retrying", "err", err)
 		}
 	} else {
@@ -163,7 +180,7 @@ func (w *worker) apply(ctx context.Context) {
 		}
 		w.ok, w.failures, w.applied = true, 0, desired.State
 	}
-	w.state.Err, w.state.Gen, w.state.InSync = err, desired.Gen, err == nil
+	w.state.Err, w.state.Gen, w.state.InSync, w.state.Leaving = err, desired.Gen, err == nil, desired.Leaving
 	w.report(w.state)
 }
 
@@ -195,10 +212,14 @@ func (w *worker) nextApply() time.Time {
 
 // nextObserve returns when the next observation is due.
 func (w *worker) nextObserve() time.Time {
-	if w.agreed {
-		return time.Now().Add(observeInterval)
+	wait := observeInterval
+	if !w.agreed {
+		wait = pace.Backoff(loadSpacing, observeInterval, w.misses)
 	}
-	return time.Now().Add(pace.Backoff(loadSpacing, observeInterval, w.misses))
+	if w.findings.unsure {
+		wait = min(wait, findingLasts)
+	}
+	return time.Now().Add(wait)
 }
 
 // observe asks the daemon what it announces.
@@ -211,9 +232,7 @@ func (w *worker) observe(ctx context.Context) {
 		w.log.Warn("daemon can't be asked what it announces", "err", err)
 	}
 	w.state.Observed, w.state.Unobserved = observedOf(observed, err), err
-	if err == nil {
-		w.logFindings(w.state.Observed.Findings)
-	}
+	w.findings.look(&w.state, time.Now())
 	w.agreed = err == nil && w.state.Observed.agrees(w.now.State)
 	w.misses++
 	if w.agreed {
@@ -227,25 +246,4 @@ func (w *worker) observe(ctx context.Context) {
 		}
 	}
 	w.report(report)
-}
-
-// logFindings logs what is new since the last observation, and what is no longer so.
-// What the last Apply failed with is logged already.
-func (w *worker) logFindings(now []driver.Finding) {
-	var failed driver.Finding
-	_ = errors.As(w.state.Err, &failed)
-	was := w.findings
-	w.findings = map[string]driver.Finding{}
-	for _, f := range now {
-		id := f.Name + " " + f.Subject
-		w.findings[id] = f
-		if _, known := was[id]; !known && f.Level != driver.LevelInfo && f.Name != failed.Name {
-			w.log.Warn("finding", "finding", f.Name, "level", f.Level, "subject", f.Subject, "text", f.Text, "fix", f.Fix)
-		}
-	}
-	for id, f := range was {
-		if _, stays := w.findings[id]; !stays && f.Level != driver.LevelInfo {
-			w.log.Info("finding is over", "finding", f.Name, "subject", f.Subject)
-		}
-	}
 }

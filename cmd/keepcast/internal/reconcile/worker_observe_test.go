@@ -103,9 +103,9 @@ func TestFindings(t *testing.T) {
 		h.later(6 * time.Second)
 		h.logged(`level=WARN msg=finding driver=frr finding=filter level=error subject=upstream text="rejects all" fix="use keepcast_ebgp"`)
 		fake.findings = []driver.Finding{other}
-		h.later(5 * time.Second)
-		h.logged(`level=WARN msg=finding driver=frr finding=filter level=error subject=backup text="rejects all" fix="use keepcast_ebgp"`,
-			`level=INFO msg="finding is over" driver=frr finding=filter subject=upstream`)
+		h.later(6 * time.Second)
+		h.logged(`level=INFO msg="finding is over" driver=frr finding=filter subject=upstream`,
+			`level=WARN msg=finding driver=frr finding=filter level=error subject=backup text="rejects all" fix="use keepcast_ebgp"`)
 		fake.mute = errRefused // then what it tells is not to be relied on
 		fake.findings = nil
 		h.later(5 * time.Second)
@@ -117,6 +117,45 @@ func TestFindings(t *testing.T) {
 		h.desire(announced(one), announced(two))
 		h.later(time.Second)
 		h.logged(`level=ERROR msg="daemon not in sync, retrying" driver=frr err="loading: upstream: rejects all: use keepcast_ebgp"`)
+		if got := h.reports["frr"].Observed.Findings; len(got) != 1 {
+			t.Errorf("findings %v, want the one that Apply failed with, at once", got)
+		}
+	})
+}
+
+// What is found for a moment only, while a change is on its way through the daemon, is told
+// to nobody. A hundred services that failed together were a hundred warnings that no export
+// filter let them pass.
+func TestFindingOfAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		fake, frr := h.frr()
+		h.start(frr)
+		h.desire(announced(one))
+		h.later(6 * time.Second)
+		fake.findings = []driver.Finding{{Name: "not-exported", Level: driver.LevelError, Subject: one, Text: "no filter lets it pass"}}
+		h.desire(announced(one), announced(two))
+		h.later(500 * time.Millisecond)
+		fake.findings = nil
+		h.later(10 * time.Second)
+		h.logged()
+		fake.findings = []driver.Finding{{Name: "not-exported", Level: driver.LevelError, Subject: two, Text: "no filter lets it pass"}}
+		h.desire(announced(one))
+		h.later(0)
+		if got := h.reports["frr"].Observed.Findings; len(got) != 0 {
+			t.Errorf("findings %v after one look, want none", got)
+		}
+		h.later(findingLasts) // it looks again as soon as that tells
+		if got := h.reports["frr"].Observed.Findings; len(got) != 1 {
+			t.Errorf("findings %v after two looks, want one", got)
+		}
+		fake.mute = errRefused
+		h.later(5 * time.Second)
+		fake.mute = nil
+		h.later(5 * time.Second)
+		if got := h.reports["frr"].Observed.Findings; len(got) != 1 {
+			t.Errorf("findings %v after a look that failed, want the one from before", got)
+		}
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -62,32 +64,37 @@ func TestDriverAdded(t *testing.T) {
 }
 
 // A driver that leaves the configuration closes its gate, is let go of, and is not
-// heard of again.
+// heard of again. Its daemon may refuse or hang: a gate was given up after five seconds
+// once, and stood open until the next stop, unseen.
 func TestDriverRemoved(t *testing.T) {
 	for name, tc := range map[string]struct {
-		with   func(*watchedDriver)
-		did    []string
-		logged []string
+		with, heal func(*watchedDriver)
+		did        []string
+		logged     []string
+		healed     []string
 	}{
 		"and obeys": {
-			func(*watchedDriver) {},
-			[]string{"0s frr is disconnected", "0s frr has nothing", "0s frr is disconnected"},
-			nil,
+			with: func(*watchedDriver) {},
+			did:  []string{"0s frr has nothing", "0s frr is disconnected"},
 		},
 		"and refuses": {
-			func(d *watchedDriver) { d.fails = errRefused },
-			[]string{"0s frr is disconnected", "0s frr refuses", "0s frr is disconnected"},
-			[]string{`level=WARN msg="driver removed from the configuration, but its gate could not be closed" driver=frr err="syntax error"`},
+			with:   func(d *watchedDriver) { d.fails = errRefused },
+			heal:   func(d *watchedDriver) { d.fails = nil },
+			did:    []string{"0s frr refuses", "200ms frr refuses", "600ms frr refuses", "1.4s frr refuses", "3s frr refuses"},
+			logged: []string{`level=WARN msg="driver left the configuration, but its gate can't be closed, retrying" driver=frr err="syntax error"`},
+			healed: []string{"200ms frr has nothing", "200ms frr is disconnected"},
 		},
 		"and hangs": {
-			func(d *watchedDriver) { d.hangs = "apply" },
-			[]string{"0s frr is disconnected", "0s frr hangs", "5s frr is disconnected"},
-			[]string{`level=WARN msg="driver removed from the configuration, but its gate could not be closed" driver=frr err="context deadline exceeded"`},
+			with:   func(d *watchedDriver) { d.hangs = "apply" },
+			heal:   func(d *watchedDriver) { d.hangs = "" },
+			did:    []string{"0s frr hangs", "5.2s frr hangs"},
+			logged: []string{`level=WARN msg="driver left the configuration, but its gate can't be closed, retrying" driver=frr err="context deadline exceeded"`},
+			healed: []string{"4.6s frr has nothing", "4.6s frr is disconnected"},
 		},
 		"and can't be let go of": {
-			func(d *watchedDriver) { d.closing = errNetlink },
-			[]string{"0s frr is disconnected", "0s frr has nothing", "0s frr is disconnected"},
-			[]string{`level=DEBUG msg="closing the driver" driver=frr err="no buffer space available"`, `level=DEBUG msg="closing the driver" driver=frr err="no buffer space available"`},
+			with:   func(d *watchedDriver) { d.closing = errNetlink },
+			did:    []string{"0s frr has nothing", "0s frr is disconnected"},
+			logged: []string{`level=DEBUG msg="closing the driver" driver=frr err="no buffer space available"`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,20 +112,90 @@ func TestDriverRemoved(t *testing.T) {
 				h.later(6 * time.Second)
 				h.did(tc.did...)
 				h.logged(tc.logged...)
+				if tc.heal != nil {
+					if r := h.reports["frr"]; !r.Leaving || r.Gone || r.Err == nil {
+						t.Errorf("reported: %+v, want that it is leaving, and why it can't", r)
+					}
+					tc.heal(d)
+					h.later(10 * time.Second)
+					h.did(tc.healed...)
+				}
 				if len(fake.have.Routes) != 3 || fake.have.Interface != "anycast0" {
 					t.Errorf("it was made to load %+v, want a whole state", fake.have)
+				}
+				if r := h.reports["frr"]; !r.Leaving || !r.Gone {
+					t.Errorf("reported: %+v, want that it is gone", r)
 				}
 				delete(h.reports, "frr")
 				h.desire(announced(one), announced(two))
 				h.later(time.Minute)
 				h.didBy("frr")
 				if r, told := h.reports["frr"]; told {
-					t.Errorf("reported though it was removed: %+v", r)
+					t.Errorf("reported though it is gone: %+v", r)
 				}
 				h.says("bird", "gen 2, in sync")
 			})
 		})
 	}
+}
+
+// What is decided after a driver left does not open its gate again.
+func TestLeavingDriverStaysClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		fake, frr := h.frr()
+		h.start(frr)
+		h.desire(announced(one), delivered(two))
+		h.later(10 * time.Second)
+		h.take()
+		fake.fails = errRefused
+		h.reconciler.SetDrivers(nil)
+		h.later(time.Second)
+		h.desire(announced(one), announced(two))
+		h.later(time.Second)
+		fake.fails = nil
+		h.later(5 * time.Second)
+		h.take()
+		if got := prefixes(fake.have); got != "nothing" || len(fake.have.Routes) != 2 {
+			t.Errorf("it was made to load %+v, want that two routes are absent", fake.have)
+		}
+	})
+}
+
+// The keepcast before this one did not get to close the gate of a driver that left: this
+// one closes it once it knows what there is to close.
+func TestDriverLeavingFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		fake, frr := h.frr()
+		fake.have = state(announced(one))
+		frr.Leaving = true
+		_, bird := h.bird()
+		h.start(frr, bird)
+		h.did()
+		h.desire(announced(one))
+		h.later(time.Second)
+		h.didBy("frr", "0s frr has nothing")
+		if r := h.reports["frr"]; !r.Gone {
+			t.Errorf("reported: %+v, want that it is gone", r)
+		}
+	})
+}
+
+// Its daemon has another driver by then: that one's gate stays open.
+func TestDriverLeavingFromTheStartIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		fake, frr := h.frr()
+		fake.have = state(announced(one))
+		left := frr
+		left.Leaving, left.Name = true, "core"
+		h.start(left, frr)
+		h.desire(announced(one))
+		h.later(time.Minute)
+		h.didBy("frr")
+		h.says("frr", "gen 1, in sync")
+	})
 }
 
 // A driver without settings can leave, too.
@@ -156,14 +233,14 @@ func TestRemovedDriverHoldsNothingUp(t *testing.T) {
 		h.desire(delivered(one), announced(two))
 		h.later(time.Second)
 		h.did("0s frr hangs", "1s kernel has "+one+" delivered", "1s bird has "+two, "1s kernel has "+two+" announced")
-		h.end() // which waits for the rest of the five seconds
-		h.did()
-		h.logged(`level=WARN msg="driver removed from the configuration, but its gate could not be closed" driver=frr err="context deadline exceeded"`)
+		h.end() // which waits for five seconds more
+		h.did("3s frr hangs")
+		h.logged(`level=WARN msg="driver left the configuration, but its gate can't be closed, retrying" driver=frr err="context deadline exceeded"`)
 	})
 }
 
-// A driver that gets another name closes its gate before the new one opens it: the
-// daemon is the same. So does one that is gone for a moment.
+// A driver that gets another name, or is gone for a moment, moves no route: the daemon is
+// the same. Once all of its routes went and came back.
 func TestDriverRenamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -172,17 +249,40 @@ func TestDriverRenamed(t *testing.T) {
 		h.desire(announced(one))
 		h.later(10 * time.Second)
 		h.take()
-		fake.slow = time.Second
+		fake.loads = time.Second
 		frr.Name = "core"
 		h.reconciler.SetDrivers([]Driver{frr})
 		h.later(10 * time.Second)
-		h.did("1s frr has nothing", "2s frr has "+one)
+		h.did()
 		h.says("core", "gen 1, in sync")
+		if r := h.reports["frr"]; !r.Gone {
+			t.Errorf("reported under the old name: %+v, want that it is gone", r)
+		}
 		h.reconciler.SetDrivers(nil)
 		h.later(0)
 		h.reconciler.SetDrivers([]Driver{frr})
 		h.later(10 * time.Second)
-		h.did("1s frr has nothing", "2s frr has "+one)
+		h.did()
+	})
+}
+
+// A driver of another kind that takes over a name is another daemon: the gate of the one
+// before is closed.
+func TestDriverOfAnotherKind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		_, frr := h.frr()
+		_, bird := h.bird()
+		frr.Name, bird.Name = "main", "main"
+		h.start(frr)
+		h.desire(announced(one))
+		h.later(10 * time.Second)
+		h.take()
+		h.reconciler.SetDrivers([]Driver{bird})
+		h.later(time.Second)
+		lines := h.take()
+		h.only(lines, "frr", "0s frr has nothing")
+		h.only(lines, "bird", "0s bird has "+one)
 	})
 }
 
@@ -199,14 +299,14 @@ func TestDriverRemovedWhileBusy(t *testing.T) {
 		h.reconciler.SetDrivers(nil)
 		h.later(10 * time.Second)
 		h.didBy("frr", "2s frr has "+one, "4s frr has nothing")
-		if r, told := h.reports["frr"]; told {
-			t.Errorf("reported though it was removed: %+v", r)
+		if r := h.reports["frr"]; !r.Gone {
+			t.Errorf("reported: %+v, want that it is gone", r)
 		}
 	})
 }
 
-// Daemons that hang while their gates are to be closed hold up what comes after them for
-// five seconds together, not each.
+// Daemons that hang while their gates are to be closed hold up no other driver: three of
+// them held up all others for fifteen seconds once.
 func TestRemovedDriversSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
@@ -215,7 +315,7 @@ func TestRemovedDriversSideBySide(t *testing.T) {
 		var hung []Driver
 		for i := range 3 {
 			fake, frr := h.frr()
-			fake.hangs, frr.Name = "apply", fmt.Sprint("frr", i)
+			fake.hangs, frr.Name, frr.Places = "apply", fmt.Sprint("frr", i), nil
 			hung = append(hung, frr)
 		}
 		h.start(append(slices.Clone(hung), quick, bird)...)
@@ -228,9 +328,10 @@ func TestRemovedDriversSideBySide(t *testing.T) {
 		}
 		bird.Settings = map[string]any{"timeout": "1s"}
 		h.reconciler.SetDrivers([]Driver{bird})
+		h.later(0)
 		h.desire(announced(two))
 		h.later(20 * time.Second)
-		h.didBy("bird", "5.2s bird has "+two)
+		h.didBy("bird", "400ms bird has "+two)
 	})
 }
 
@@ -294,6 +395,88 @@ func TestStop(t *testing.T) {
 		h.only(lines, "frr has")
 		if n := strings.Count(strings.Join(lines, "\n"), "frr is disconnected"); n != len(drivers) {
 			t.Errorf("%d drivers are let go of, want all %d", n, len(drivers))
+		}
+	})
+}
+
+// A driver that hangs in a file, which no deadline ends, holds up neither a withdrawal nor
+// another daemon, whether its settings change or it leaves. A reload in the middle of such
+// a hang kept dead services announced until somebody thawed the file system.
+func TestHangingDriverIsNotWaitedFor(t *testing.T) {
+	for name, reload := range map[string]func(h *harness, frr Driver) []Driver{
+		"its settings change": func(h *harness, frr Driver) []Driver {
+			_, other := changed(h, frr)
+			return []Driver{other}
+		},
+		"it leaves": func(*harness, Driver) []Driver { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness(t)
+				fake, frr := h.frr()
+				_, bird := h.bird()
+				h.start(frr, bird)
+				h.desire(announced(one), delivered(two))
+				h.later(10 * time.Second)
+				fake.slow = time.Hour
+				h.desire(announced(one), announced(two))
+				h.later(10 * time.Second)
+				h.take()
+				h.reconciler.SetDrivers(append(reload(h, frr), bird))
+				h.later(time.Second)
+				h.desire(delivered(one), announced(two))
+				h.later(0)
+				h.did("1s kernel has " + one + " delivered")
+				h.later(10 * time.Second)
+				h.didBy("bird", "2s bird has "+two)
+				h.later(2 * time.Hour) // which lets the rest end
+			})
+		})
+	}
+}
+
+// A stop ends though a driver hangs in a file. SIGTERM did nothing, and systemd killed
+// keepcast in the middle of it.
+func TestStopLeavesHangingDriver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		fake, frr := h.frr()
+		fake.slow = time.Hour
+		h.start(frr)
+		h.desire(announced(one))
+		h.later(10 * time.Second)
+		h.stop()
+		began := time.Now()
+		<-h.done
+		if took := time.Since(began); took != leaveLimit+stopLimit {
+			t.Errorf("the stop took %s, want %s", took, leaveLimit+stopLimit)
+		}
+		h.logged(`level=ERROR msg="a driver hangs, ending without it"`)
+		h.later(2 * time.Hour) // which lets the rest end
+	})
+}
+
+// How long it took from what happened until the kernel is told is measured from the first
+// thing that happened, also when the state that followed from it was overtaken by a newer
+// one.
+func TestReached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.start()
+		since := func(gen int, ago time.Duration) {
+			h.reconciler.Apply(Desired{State: state(announced(one)), Gen: gen, Since: time.Now().Add(-ago)})
+		}
+		h.kernel.slow = time.Second
+		since(1, 2*time.Millisecond)
+		h.later(0)
+		since(2, 3*time.Millisecond)
+		since(3, 1*time.Millisecond)
+		h.reconciler.Apply(Desired{State: state(announced(one)), Gen: 4})
+		h.later(10 * time.Second)
+		h.reconciler.Apply(Desired{State: state(announced(one)), Gen: 5}) // follows from nothing new
+		h.later(10 * time.Second)
+		if diff := cmp.Diff([]time.Duration{2 * time.Millisecond, time.Second + 3*time.Millisecond}, h.reached); diff != "" {
+			t.Errorf("reached (-want +got):\n%s", diff)
 		}
 	})
 }
