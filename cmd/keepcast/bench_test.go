@@ -107,7 +107,7 @@ func newWay(b *testing.B, p netip.Prefix, services int) *way {
 	w.engine = engine.New(cfg, engine.Options{
 		Kernel: w.kernel, Local: w.kernel.Local, VRF: w.kernel.VRF, Log: slog.New(slog.DiscardHandler),
 		Metrics: engine.NewMetrics(prometheus.NewRegistry()), Alive: func() {}, Ready: func() {},
-		Withdraw: func(context.Context) bool { return false },
+		Withdraw: func(context.Context, string) bool { return false },
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)

@@ -46,6 +46,7 @@ type daemon struct {
 	app     *app
 	cfg     *config.Config
 	log     *slog.Logger
+	level   *slog.LevelVar // of the log
 	metrics *engine.Metrics
 	engine  *engine.Engine
 	systemd systemd
@@ -56,7 +57,9 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(errOut, cfg.LogLevel)
+	level := new(slog.LevelVar)
+	level.Set(levelOf(cfg.LogLevel))
+	log := newLogger(errOut, level)
 	slog.SetDefault(log) // for libraries that log by themselves, such as net/http
 	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -78,7 +81,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	d := &daemon{app: a, cfg: cfg, log: log, metrics: engine.NewMetrics(registry)}
+	d := &daemon{app: a, cfg: cfg, log: log, level: level, metrics: engine.NewMetrics(registry)}
 	equip(cfg, d.log, d.metrics.Reloaded)
 	d.warnOfBinding()
 	d.engine = engine.New(cfg, d.options())
@@ -124,10 +127,10 @@ func (d *daemon) options() engine.Options {
 	stopping := false // of the engine's goroutine
 	o := engine.Options{
 		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics,
-		Withdraw: func(ctx context.Context) bool {
+		Withdraw: func(ctx context.Context, onStop string) bool {
 			stopping = true
 			d.systemd.stopping()
-			return d.systemd.withdraw(ctx, d.cfg.OnStop, d.log)
+			return d.systemd.withdraw(ctx, onStop, d.log)
 		},
 		Ready: func() {
 			d.log.Info("ready", "version", version(), "services", len(d.cfg.Services), "drivers", len(d.cfg.Drivers))
@@ -188,6 +191,7 @@ func (d *daemon) reload() error {
 	if err := d.engine.Reload(cfg); err != nil {
 		return err
 	}
+	d.level.Set(levelOf(cfg.LogLevel))
 	d.log.Info("configuration reloaded", "files", len(cfg.Files), "services", len(cfg.Services))
 	return nil
 }
@@ -205,10 +209,15 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // newLogger logs as text, one event a line.
-func newLogger(out io.Writer, level string) *slog.Logger {
+func newLogger(out io.Writer, level slog.Leveler) *slog.Logger {
+	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
+}
+
+// levelOf returns the level that log_level names.
+func levelOf(name string) slog.Level {
 	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		l = slog.LevelInfo
+	if err := l.UnmarshalText([]byte(name)); err != nil {
+		return slog.LevelInfo
 	}
-	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: l}))
+	return l
 }

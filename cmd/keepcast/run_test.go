@@ -104,8 +104,8 @@ func TestReload(t *testing.T) {
 	})
 
 	for more, want := range map[string]string{
-		"lingre: 1s\n":       k.path("keepcast.yaml") + ":10:1: lingre: no such setting",
-		"log_level: debug\n": "log_level: changed from info to debug, which takes a restart of keepcast",
+		"lingre: 1s\n":      k.path("keepcast.yaml") + ":10:1: lingre: no such setting",
+		"interface: any1\n": "interface: changed from anycast0 to any1, which takes a restart of keepcast",
 	} {
 		k.write("keepcast.yaml", gated+more)
 		if _, err := k.client().Reload(t.Context()); !strings.HasPrefix(drivertest.ErrText(err), want) {
@@ -152,7 +152,7 @@ func TestServerFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	d := &daemon{app: &app{configFile: file}, cfg: cfg, log: newLogger(io.Discard, "info"), metrics: engine.NewMetrics(registry)}
+	d := &daemon{app: &app{configFile: file}, cfg: cfg, log: newLogger(io.Discard, slog.LevelInfo), metrics: engine.NewMetrics(registry)}
 	d.engine = engine.New(cfg, d.options())
 	var listeners []net.Listener
 	for range 2 {
@@ -196,7 +196,7 @@ func TestListen(t *testing.T) {
 func TestLogger(t *testing.T) {
 	for level, want := range map[string]string{"debug": "dbg", "info": "inf", "warn": "wrn", "error": "err", "nonsense": "inf"} {
 		var b strings.Builder
-		log := newLogger(&b, level)
+		log := newLogger(&b, levelOf(level))
 		log.Debug("dbg")
 		log.Info("inf")
 		log.Warn("wrn")
@@ -213,11 +213,25 @@ func TestWarnOfBinding(t *testing.T) {
 	for address, warned := range map[string]bool{"192.0.2.53": false, "2001:db8::53": text == "0\n"} {
 		var b strings.Builder
 		cfg := loaded(t, `services: [{name: dns, addresses: ["`+address+`"], checks: [{kind: exec, command: ["true"]}]}]`)
-		d := &daemon{cfg: cfg, log: newLogger(&b, "info")}
+		d := &daemon{cfg: cfg, log: newLogger(&b, slog.LevelInfo)}
 		d.warnOfBinding()
 		const want = `level=WARN msg="a service bound to its IPv6 address can't start again while it is withdrawn, and a UDP service can't answer from it" service=dns fix="sysctl -w net.ipv6.ip_nonlocal_bind=1, `
 		if got := b.String(); strings.Contains(got, want) != warned || warned == (got == "") {
 			t.Errorf("%s: got %s", address, got)
 		}
+	}
+}
+
+// A reload that changed on_stop was "in force", and the stop after it went by the old one:
+// the host of whoever asked for a withdrawal stayed announced. log_level took a restart.
+func TestReloadIsInForce(t *testing.T) {
+	k := start(t, "on_stop: keep\nlog_level: warn\n")
+	k.write("keepcast.yaml", gated+"on_stop: withdraw\nlog_level: debug\n")
+	if _, err := k.client().Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	drivertest.Eventually(t, "every check is logged", func() bool { return strings.Contains(k.log.String(), "level=DEBUG") })
+	if code := k.stop(); code != exitOK || k.gate() != "" {
+		t.Errorf("exit code %d, announced after the stop: %q", code, k.gate())
 	}
 }

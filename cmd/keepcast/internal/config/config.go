@@ -32,17 +32,17 @@ func (c *Config) Text() ([]byte, error) { return yaml.Marshal(c.merged) }
 
 // Main holds the settings at the top level, beside the lists.
 type Main struct {
-	Interface       string `config:"interface" default:"anycast0" doc:"The interface that carries the addresses. A dummy interface of that name is made if there is none; an existing interface of any type is used as it is."`
-	ManageAddresses bool   `config:"manage_addresses" default:"true" doc:"Whether keepcast puts the addresses on the interface. With false somebody else does, and only the daemons' gates open and close."`
-	Listen          string `config:"listen" default:"127.0.0.1:9911" doc:"Address and port of the read-only HTTP server with /metrics, /healthz, /readyz and /v1/status; empty: none."`
-	ControlSocket   string `config:"control_socket" default:"/run/keepcast/keepcast.sock" doc:"Unix socket that the commands talk to; for root and the group keepcast."`
-	RuntimeDir      string `config:"runtime_directory" default:"/run/keepcast" doc:"Directory for what must survive a restart, not a reboot."`
-	StateDir        string `config:"state_directory" default:"/var/lib/keepcast" doc:"Directory for what must survive a reboot: the drains."`
-	DrainDir        string `config:"drain_directory" default:"/etc/keepcast/drain.d" doc:"A file in it that is named like a service drains that service as long as it is there; its first line is shown as the reason. Empty: none."`
-	TemplateDir     string `config:"template_directory" default:"/etc/keepcast/templates" doc:"A file in it that is named like an embedded template (bird.conf.tmpl, frr.conf.tmpl) replaces it."`
-	OnStop          string `config:"on_stop" default:"auto" enum:"auto|withdraw|keep" doc:"What a stop does: withdraw (drain for linger, then exit), keep (leave all as it is), or auto: keep when systemd restarts the unit, else withdraw."`
-	OnCrash         string `config:"on_crash" default:"withdraw" enum:"withdraw|keep" doc:"What the fail-safe does once systemd no longer restarts keepcast: withdraw everything, or keep the host as it is. Until then a crash changes nothing."`
-	LogLevel        string `config:"log_level" default:"info" enum:"debug|info|warn|error" doc:"The least level that is logged; debug shows every check."`
+	Interface       string `config:"interface" default:"anycast0" change:"restart" doc:"The interface that carries the addresses. A dummy interface of that name is made if there is none; an existing interface of any type is used as it is."`
+	ManageAddresses bool   `config:"manage_addresses" default:"true" change:"restart" doc:"Whether keepcast puts the addresses on the interface. With false somebody else does, and only the daemons' gates open and close."`
+	Listen          string `config:"listen" default:"127.0.0.1:9911" change:"restart" doc:"Address and port of the read-only HTTP server with /metrics, /healthz, /readyz and /v1/status; empty: none."`
+	ControlSocket   string `config:"control_socket" default:"/run/keepcast/keepcast.sock" change:"restart" doc:"Unix socket that the commands talk to; for root and the group keepcast."`
+	RuntimeDir      string `config:"runtime_directory" default:"/run/keepcast" change:"restart" doc:"Directory for what must survive a restart, not a reboot."`
+	StateDir        string `config:"state_directory" default:"/var/lib/keepcast" change:"restart" doc:"Directory for what must survive a reboot: the drains."`
+	DrainDir        string `config:"drain_directory" default:"/etc/keepcast/drain.d" change:"restart" doc:"A file in it that is named like a service drains that service as long as it is there; its first line is shown as the reason. Empty: none."`
+	TemplateDir     string `config:"template_directory" default:"/etc/keepcast/templates" change:"restart" doc:"A file in it that is named like an embedded template (bird.conf.tmpl, frr.conf.tmpl) replaces it."`
+	OnStop          string `config:"on_stop" default:"auto" change:"reload" enum:"auto|withdraw|keep" doc:"What a stop does: withdraw (drain for linger, then exit), keep (leave all as it is), or auto: keep when systemd restarts the unit, else withdraw."`
+	OnCrash         string `config:"on_crash" default:"withdraw" change:"reload" enum:"withdraw|keep" doc:"What the fail-safe does once systemd no longer restarts keepcast: withdraw everything, or keep the host as it is. Until then a crash changes nothing."`
+	LogLevel        string `config:"log_level" default:"info" change:"reload" enum:"debug|info|warn|error" doc:"The least level that is logged; debug shows every check."`
 	Policy
 }
 

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/keepcast/keepcast/checks"
@@ -21,6 +23,9 @@ is added, settings of a known one are overridden.
 
 Durations have a unit (` + "`500ms`, `2s`, `1h30m`" + `). ` + "`keepcast validate`" + ` names every fault with file, line and column;
 ` + "`keepcast schema`" + ` prints a JSON Schema for editors.
+
+A changed setting takes effect by ` + "`keepcast reload`" + `. Those of the top level that take a restart say so below: a reload
+that changes one of them is refused as a whole, and the configuration before stays in force.
 `)
 	section(&b, 2, "Top level", "", Settings(Main{}))
 	section(&b, 2, "defaults", "The schedule of every check that does not say otherwise.", Settings(checks.Schedule{}))
@@ -50,14 +55,24 @@ func section(b *strings.Builder, level int, title, doc string, settings []Settin
 	if len(settings) == 0 {
 		return
 	}
-	b.WriteString("\n| setting | type | default | meaning |\n|---|---|---|---|\n")
-	rows(b, "", settings)
+	// Where nothing takes a restart, the column would say the same in each line.
+	head, line := "", ""
+	restarts := slices.ContainsFunc(settings, func(s Setting) bool { return s.Change == Restart })
+	if restarts {
+		head, line = " takes effect by |", "---|"
+	}
+	b.WriteString("\n| setting | type | default |" + head + " meaning |\n|---|---|---|" + line + "---|\n")
+	rows(b, "", settings, restarts)
 }
 
-func rows(b *strings.Builder, prefix string, settings []Setting) {
+func rows(b *strings.Builder, prefix string, settings []Setting, restarts bool) {
 	for _, s := range settings {
-		fmt.Fprintf(b, "| `%s%s` | %s | %s | %s |\n", prefix, s.Name, s.Type, s.shownDefault(), s.meaning())
-		rows(b, prefix+s.Name+".", s.Settings)
+		effect := ""
+		if restarts {
+			effect = fmt.Sprintf(" %s |", cmp.Or(s.Change, Reload))
+		}
+		fmt.Fprintf(b, "| `%s%s` | %s | %s |%s %s |\n", prefix, s.Name, s.Type, s.shownDefault(), effect, s.meaning())
+		rows(b, prefix+s.Name+".", s.Settings, restarts)
 	}
 }
 

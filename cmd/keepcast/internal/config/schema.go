@@ -81,7 +81,7 @@ func (s Setting) schema() *jsonschema.Schema {
 	if s.Settings != nil {
 		return describe(object(s.Settings), s.Doc)
 	}
-	out := describe(typeSchema(s.typ), s.Doc)
+	out := describe(typeSchema(s.typ), s.Doc+s.Change.note())
 	if s.Default != "" {
 		out.Default = s.defaultValue()
 	}

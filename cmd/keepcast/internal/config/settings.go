@@ -12,9 +12,10 @@ import (
 // validation, the reference page, the JSON Schema and completion all read it.
 //
 // The tags are `config:"name"`, `default`, `required:"true"`, `min`, `max` (both
-// in the field's own syntax), `enum:"a|b"` and `doc` (Markdown). A field without
-// a config tag is no setting; an embedded struct lends its settings. The default
-// of a group is YAML, and each of its entries holds by itself.
+// in the field's own syntax), `enum:"a|b"`, `change` (see Change) and `doc`
+// (Markdown). A field without a config tag is no setting; an embedded struct lends
+// its settings. The default of a group is YAML, and each of its entries holds by
+// itself.
 type Setting struct {
 	Name     string
 	Type     string // for people: "duration", "list of text", ...
@@ -22,6 +23,7 @@ type Setting struct {
 	Required bool
 	Min, Max string
 	Enum     []string
+	Change   Change
 	Doc      string
 	Settings []Setting // of a nested struct
 	typ      reflect.Type
@@ -51,7 +53,8 @@ func settingsOf(t reflect.Type) []Setting {
 			Name: name, Type: typeName(f.Type), Default: f.Tag.Get("default"),
 			Required: f.Tag.Get("required") == "true",
 			Min:      f.Tag.Get("min"), Max: f.Tag.Get("max"), Doc: f.Tag.Get("doc"),
-			typ: f.Type, index: []int{i},
+			Change: changeOf(name, f.Tag.Get("change")),
+			typ:    f.Type, index: []int{i},
 		}
 		if enum := f.Tag.Get("enum"); enum != "" {
 			s.Enum = strings.Split(enum, "|")

@@ -33,9 +33,9 @@ type Options struct {
 	VRF     func(iface string) (string, error)
 	Log     *slog.Logger
 	Metrics *Metrics
-	// Withdraw is asked when the daemon stops: true withdraws everything, false leaves
-	// the host as it is.
-	Withdraw func(ctx context.Context) bool
+	// Withdraw is asked when the daemon stops, with the on_stop in force: true withdraws
+	// everything, false leaves the host as it is.
+	Withdraw func(ctx context.Context, onStop string) bool
 	// Ready is called once: after the host has been observed, and when what is
 	// withdrawn is delivered locally, readyTimeout is over, or a stop begins.
 	Ready func()
@@ -128,7 +128,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.loop(ctx.Done(), time.Now().Add(readyTimeout), e.delivered)
 	e.opts.Ready()
 	e.loop(ctx.Done(), time.Time{}, func() bool { return false })
-	if e.opts.Withdraw(alive) {
+	if e.opts.Withdraw(alive, e.cfg.OnStop) {
 		e.withdrawAll()
 	}
 	return nil

@@ -88,7 +88,7 @@ func (b *harness) create() {
 		Version: "test", Kernel: kernel, Local: func(netip.Addr) error { return nil }, VRF: func(string) (string, error) { return "", nil },
 		Log:      slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: &b.level})),
 		Metrics:  NewMetrics(b.registry),
-		Withdraw: func(context.Context) bool { return !b.keep },
+		Withdraw: func(context.Context, string) bool { return !b.keep },
 		Ready:    func() { b.ready.Store(true) }, Alive: func() {},
 	}
 	if b.options != nil {

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -19,7 +17,7 @@ import (
 func (e *Engine) Reload(cfg *config.Config) error {
 	var refused error
 	err := e.call(func() {
-		if refused = fixed(e.cfg, cfg); refused != nil {
+		if refused = config.Fixed(e.cfg, cfg); refused != nil {
 			e.reloadError = refused.Error()
 			e.publish()
 			return
@@ -37,30 +35,6 @@ func (e *Engine) ReloadFailed(why error) error {
 		e.reloadError = why.Error()
 		e.publish()
 	})
-}
-
-// fixed refuses a change of what only a restart can change.
-func fixed(old, cfg *config.Config) error {
-	var errs []error
-	for _, s := range []struct {
-		name     string
-		old, now any
-	}{
-		{"interface", old.Interface, cfg.Interface},
-		{"manage_addresses", old.ManageAddresses, cfg.ManageAddresses},
-		{"listen", old.Listen, cfg.Listen},
-		{"control_socket", old.ControlSocket, cfg.ControlSocket},
-		{"runtime_directory", old.RuntimeDir, cfg.RuntimeDir},
-		{"state_directory", old.StateDir, cfg.StateDir},
-		{"drain_directory", old.DrainDir, cfg.DrainDir},
-		{"template_directory", old.TemplateDir, cfg.TemplateDir},
-		{"log_level", old.LogLevel, cfg.LogLevel},
-	} {
-		if s.old != s.now {
-			errs = append(errs, fmt.Errorf("%s: changed from %v to %v, which takes a restart of keepcast", s.name, s.old, s.now))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 func (e *Engine) replace(cfg *config.Config) {
