@@ -37,14 +37,14 @@ func TestRunFails(t *testing.T) {
 	}{
 		"configuration": {"listen", "lisen", exitConfig, `DIR/keepcast.yaml:2:1: lisen: no such setting (did you mean "listen"?)` + "\n1 fault in the configuration"},
 		"runtime": {
-			"DIR/runtime", "DIR/t/runtime", exitFailed,
-			"keepcast: directory for the state: mkdir DIR/t: not a directory (run as root, or see runtime_directory and state_directory)",
+			"DIR/runtime", "DIR/t/runtime", exitConfig,
+			"DIR/keepcast.yaml:4:1: runtime_directory: DIR/t is a file, not a directory\n1 fault in the configuration",
 		},
 		"state": {
-			"DIR/state", "DIR/t/state", exitFailed,
-			"keepcast: directory for the state: mkdir DIR/t: not a directory (run as root, or see runtime_directory and state_directory)",
+			"DIR/state", "/proc/1/state", exitFailed,
+			"keepcast: directory for the state: mkdir /proc/1/state: no such file or directory (run as root, or see runtime_directory and state_directory)",
 		},
-		"socket": {"DIR/keepcast.sock", "DIR/t/keepcast.sock", exitFailed, "keepcast: control socket: mkdir DIR/t: not a directory"},
+		"socket": {"DIR/keepcast.sock", "/proc/1/run/keepcast.sock", exitFailed, "keepcast: control socket: mkdir /proc/1/run: no such file or directory"},
 		"listen": {
 			"listen: ''", "listen: " + taken.Addr().String(), exitFailed,
 			"keepcast: listen: listen tcp " + taken.Addr().String() + ": bind: address already in use",

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 
 	"github.com/keepcast/keepcast/driver"
@@ -86,12 +85,8 @@ func (l *loader) uses(c *Config) {
 		if len(s.Prefixes) > 0 && len(c.Drivers) == 0 {
 			l.fault(path+".prefixes", "no driver is configured, and the kernel alone announces no prefix of a daemon")
 		}
-		if s.Interface != "" && !interfaceName.MatchString(s.Interface) {
-			l.fault(path+".interface", "%q is no name of an interface: up to 15 letters, digits, '.', '-', '_' and ':'", s.Interface)
+		if why := interfaceFault(s.Interface); s.Interface != "" && why != "" {
+			l.fault(path+".interface", "%s", why)
 		}
 	}
 }
-
-// interfaceName is what the kernel takes (at most IFNAMSIZ-1 bytes), less what
-// would need quoting in a daemon's configuration.
-var interfaceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,14}$`)

@@ -70,7 +70,9 @@ func (l *loader) config(raw map[string]any) *Config {
 		delete(raw, list)
 	}
 	policy := pick(raw, Settings(Policy{}))
-	if !l.clean(func() { l.decode("", raw, &c.Main) }) {
+	if l.clean(func() { l.decode("", raw, &c.Main) }) {
+		l.daemon(c.Main)
+	} else {
 		policy = nil
 	}
 	for i, entry := range drivers {
@@ -125,6 +127,9 @@ func (l *loader) entriesAt(path string, value any) []map[string]any {
 	return out
 }
 
+// kernelName is what the reconciler calls its own driver.
+const kernelName = "kernel"
+
 func (l *loader) driver(path string, raw map[string]any) Driver {
 	d := Driver{Raw: raw}
 	kind, err := kinds.ByName(kindOf(raw))
@@ -134,6 +139,9 @@ func (l *loader) driver(path string, raw map[string]any) Driver {
 	}
 	d.Driver, d.Traits = kind.New(), kind.Traits
 	l.kinded(path, raw, &d.Name, &d, d.Driver)
+	if d.Name == kernelName {
+		l.fault(join(path, "name"), "%q is what logs, metrics and status call the addresses that keepcast keeps in the kernel: take another name", d.Name)
+	}
 	return d
 }
 
@@ -224,9 +232,16 @@ func (l *loader) unknownKind(path string, raw map[string]any, err error) {
 // names are what may end up in a BIRD or FRR file.
 var names = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*$`)
 
+// maxName is what the name of a file may have (NAME_MAX).
+const maxName = 255
+
 func (l *loader) name(path, name string) {
-	if name != "" && !names.MatchString(name) {
+	switch {
+	case name == "":
+	case !names.MatchString(name):
 		l.fault(join(path, "name"), "%q is no name: letters, digits, '.', '-' and '_' only, beginning with a letter or digit", name)
+	case len(name) > maxName:
+		l.fault(join(path, "name"), "%d letters are too many: %d at most, for a file of that name drains the service", len(name), maxName)
 	}
 }
 

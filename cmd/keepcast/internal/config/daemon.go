@@ -1,0 +1,103 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"syscall"
+)
+
+// daemon checks what a run would fail on for itself, whatever the services are.
+func (l *loader) daemon(m Main) {
+	if why := interfaceFault(m.Interface); why != "" {
+		l.fault("interface", "%s", why)
+	}
+	if err := listenable(m.Listen); err != nil {
+		l.fault("listen", "%v", err)
+	}
+	l.socket("control_socket", m.ControlSocket)
+	l.directory("runtime_directory", m.RuntimeDir, true)
+	l.directory("state_directory", m.StateDir, true)
+	l.directory("drain_directory", m.DrainDir, false)
+	l.directory("template_directory", m.TemplateDir, false)
+}
+
+// interfaceName is what the kernel takes (at most IFNAMSIZ-1 bytes), less what
+// would need quoting in a daemon's configuration.
+var interfaceName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,14}$`)
+
+// interfaceFault says why no interface can have that name; empty: one can.
+func interfaceFault(name string) string {
+	switch {
+	case !interfaceName.MatchString(name):
+		return fmt.Sprintf("%q is no name of an interface: up to 15 letters, digits, '.', '-', '_' and ':'", name)
+	case name == "all" || name == "default":
+		return fmt.Sprintf("%q is no name of an interface: the kernel has its sysctls for every interface under it", name)
+	}
+	return ""
+}
+
+// hostName is a name that can be looked up; one without a letter would be an address.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9_.-]*[A-Za-z][A-Za-z0-9_.-]*$`)
+
+// listenable says what is wrong with an address to listen on; empty: none is meant.
+func listenable(address string) error {
+	if address == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(address)
+	if wrong, ok := errors.AsType[*net.AddrError](err); ok {
+		return fmt.Errorf("%q: %s: host:port expected, such as 127.0.0.1:9911 or [::1]:9911", address, wrong.Err)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+		return fmt.Errorf("%q: %q is no port: a number up to 65535 expected", address, port)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && !hostName.MatchString(host) {
+		return fmt.Errorf("%q: %q is neither an address nor the name of a host", address, host)
+	}
+	return nil
+}
+
+// maxSocketPath is what fits into the address of a unix socket, with the NUL after it.
+const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
+
+func (l *loader) socket(name, path string) {
+	switch {
+	case path == "":
+		l.fault(name, "empty: without it no command could speak to keepcast")
+	case len(path) > maxSocketPath:
+		l.fault(name, "%d bytes are too many for the path of a socket, which has %d at most: move it to a shorter one, such as /run/%s", len(path), maxSocketPath, filepath.Base(path))
+	default:
+		l.directory(name, filepath.Dir(path), true)
+	}
+}
+
+// directory checks that a path is a directory, or can become one.
+func (l *loader) directory(name, path string, needed bool) {
+	if path == "" {
+		if needed {
+			l.fault(name, "empty: the path of a directory expected")
+		}
+		return
+	}
+	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
+		info, err := os.Stat(at)
+		switch {
+		case err == nil && !info.IsDir():
+			l.fault(name, "%s is a file, not a directory", at)
+			return
+		case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrNotExist):
+		default:
+			return // it is there, or nobody can tell
+		}
+		if slices.Contains([]string{"/", "."}, at) {
+			return
+		}
+	}
+}
