@@ -180,7 +180,7 @@ func (d *daemon) reloads(ctx context.Context, asked <-chan chan<- error) {
 
 // reload loads the configuration anew. The error says why the old one stays.
 func (d *daemon) reload() error {
-	cfg, err := config.Load(d.app.configFile)
+	cfg, err := d.app.validated(false)
 	if err != nil {
 		if stopped := d.engine.ReloadFailed(err); stopped != nil {
 			return stopped

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -233,5 +234,35 @@ func TestReloadIsInForce(t *testing.T) {
 	drivertest.Eventually(t, "every check is logged", func() bool { return strings.Contains(k.log.String(), "level=DEBUG") })
 	if code := k.stop(); code != exitOK || k.gate() != "" {
 		t.Errorf("exit code %d, announced after the stop: %q", code, k.gate())
+	}
+}
+
+// A check whose command or certificate did not exist was valid, reloaded and "in force",
+// and failed for ever. A start goes on without it: there, one check fails, not all.
+func TestMissingFiles(t *testing.T) {
+	const missing = `- {name: web, addresses: [192.0.2.80], checks: [{kind: exec, command: [/nowhere/check]}]}` + "\n"
+	k := start(t, "")
+	if err := os.Mkdir(k.path("conf.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	k.write("conf.d/web.yaml", "services:\n"+missing)
+	want := k.path("conf.d/web.yaml") + ":2:49: services[web].checks[exec]: command: /nowhere/check does not exist"
+	if _, err := k.client().Reload(t.Context()); drivertest.ErrText(err) != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	for flag, code := range map[string]int{"--offline=false": exitConfig, "--offline": exitOK} {
+		if got, out, errs := keepcastSays(t, "validate", "-c", k.path("keepcast.yaml"), flag); got != code {
+			t.Errorf("validate %s: exit code %d, %s%s", flag, got, out, errs)
+		}
+	}
+	k.stop()
+	k.write("out", "")
+	code := make(chan int, 1)
+	ctx, end := context.WithCancel(t.Context())
+	go func() { code <- keepcast(ctx, []string{"run", "-c", k.path("keepcast.yaml")}, io.Discard, &k.log) }()
+	drivertest.Eventually(t, "the service that works is announced", func() bool { return k.gate() == "192.0.2.53/32\n" })
+	end()
+	if got := <-code; got != exitOK {
+		t.Errorf("exit code %d", got)
 	}
 }

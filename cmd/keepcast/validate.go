@@ -9,15 +9,22 @@ import (
 )
 
 func (a *app) validateCommand() *cobra.Command {
-	return &cobra.Command{
+	var offline bool
+	c := &cobra.Command{
 		Use:   "validate",
 		Short: "check the configuration and name every fault",
 		Long: `Validate reads the main file and all drop-ins and prints every fault of every file
-as file:line:col: setting: what is wrong. Exit code 3 when there is one.`,
-		Example: "  keepcast validate --config /etc/keepcast/keepcast.yaml",
+as file:line:col: setting: what is wrong. Exit code 3 when there is one.
+
+It is for the host that keepcast runs on: programs of checks, certificates and templates
+that are named must be there, as a reload wants them too. (A start does not fail for want
+of a program or certificate: the check that needs it does.) With --offline it looks at no
+file but those of the configuration, for a build machine or a repository's CI.`,
+		Example: `  keepcast validate --config /etc/keepcast/keepcast.yaml
+  keepcast validate --offline --config host/keepcast.yaml`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := config.Load(a.configFile)
+			cfg, err := a.validated(offline)
 			if err != nil {
 				return err
 			}
@@ -34,4 +41,21 @@ as file:line:col: setting: what is wrong. Exit code 3 when there is one.`,
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&offline, "offline", false, "do not look at the files that settings name: for a machine that keepcast does not run on")
+	return c
+}
+
+// validated loads the configuration, strictly.
+func (a *app) validated(offline bool) (*config.Config, error) {
+	if offline {
+		return config.LoadOffline(a.configFile)
+	}
+	cfg, err := config.Load(a.configFile)
+	if err != nil {
+		return nil, err
+	}
+	if faults := cfg.Host(); len(faults) > 0 {
+		return nil, faults
+	}
+	return cfg, nil
 }

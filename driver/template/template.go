@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/child"
 	"github.com/keepcast/keepcast/driver/snippet"
 	"github.com/keepcast/keepcast/templates"
 )
@@ -85,6 +86,16 @@ func dataOf(s driver.State) Data {
 	return d
 }
 
+// commandOf is a command and the setting that gives it.
+type commandOf struct {
+	setting string
+	argv    []string // empty: none
+}
+
+func (t *Driver) commands() []commandOf {
+	return []commandOf{{"check", t.Check}, {"reload", t.Reload}, {"observe", t.Verify}}
+}
+
 // Validate renders the template on a made-up state, so that a typing error in
 // it is found before it is needed.
 func (t *Driver) Validate() error {
@@ -97,12 +108,9 @@ func (t *Driver) Validate() error {
 	if t.Template == t.Output {
 		errs = append(errs, errors.New("output: the template itself would be overwritten"))
 	}
-	for _, argv := range []struct {
-		name  string
-		value []string
-	}{{"check", t.Check}, {"reload", t.Reload}, {"observe", t.Verify}} {
-		if len(argv.value) > 0 && argv.value[0] == "" {
-			errs = append(errs, fmt.Errorf("%s: the first word, the program, is empty", argv.name))
+	for _, c := range t.commands() {
+		if len(c.argv) > 0 && c.argv[0] == "" {
+			errs = append(errs, fmt.Errorf("%s: the first word, the program, is empty", c.setting))
 		}
 	}
 	if len(errs) == 0 {
@@ -116,6 +124,22 @@ func (t *Driver) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Host returns the paths of the programs of the commands, or why one can't be run.
+func (t *Driver) Host() (programs []string, err error) {
+	for _, c := range t.commands() {
+		if len(c.argv) == 0 {
+			continue
+		}
+		program, failed := child.Look("", c.argv[0])
+		if failed != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", c.setting, failed))
+			continue
+		}
+		programs = append(programs, program)
+	}
+	return programs, err
 }
 
 // Places implements driver.Examiner.

@@ -24,6 +24,7 @@ type Config struct {
 	Files    []string // the files it came from, in the order they were read
 
 	merged map[string]any // what the files add up to
+	where  positions      // in the files
 }
 
 // Text returns the configuration as one file, which Load reads like those that

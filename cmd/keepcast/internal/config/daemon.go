@@ -86,6 +86,9 @@ func (l *loader) directory(name, path string, needed bool) {
 		}
 		return
 	}
+	if l.offline {
+		return
+	}
 	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
 		switch {

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"regexp"
 
@@ -11,9 +13,10 @@ import (
 
 // loader gathers what is read and what is wrong with it.
 type loader struct {
-	files  []string
-	where  positions
-	faults Faults
+	files   []string
+	where   positions
+	faults  Faults
+	offline bool // the files that settings name are those of another host
 }
 
 func (l *loader) fault(path, format string, args ...any) {
@@ -28,12 +31,18 @@ func (l *loader) fault(path, format string, args ...any) {
 // order of their names. A drop-in adds services, checks and drivers, or
 // overrides settings of those with the same name. The error is a Faults with
 // everything that is wrong with any file, or that of a file that can't be read.
-func Load(mainFile string) (*Config, error) {
+func Load(mainFile string) (*Config, error) { return loadFiles(mainFile, false) }
+
+// LoadOffline is Load where keepcast is not to run: it does not look at the files
+// that settings name.
+func LoadOffline(mainFile string) (*Config, error) { return loadFiles(mainFile, true) }
+
+func loadFiles(mainFile string, offline bool) (*Config, error) {
 	more, err := dropIns(mainFile)
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{files: append([]string{mainFile}, more...), where: positions{}}
+	l := &loader{files: append([]string{mainFile}, more...), where: positions{}, offline: offline}
 	raw := map[string]any{}
 	for _, path := range l.files {
 		f, err := l.read(path)
@@ -49,7 +58,7 @@ func Load(mainFile string) (*Config, error) {
 	if len(l.faults) > 0 {
 		return nil, l.faults.sorted(l.files)
 	}
-	c.Files, c.merged = l.files, raw
+	c.Files, c.merged, c.where = l.files, raw, l.where
 	return c, nil
 }
 
@@ -210,7 +219,7 @@ func (l *loader) kinded(path string, raw map[string]any, name *string, common, o
 	}
 	l.name(path, *name)
 	if v, ok := own.(interface{ Validate() error }); ok && valid {
-		if err := v.Validate(); err != nil {
+		if err := v.Validate(); err != nil && !(l.offline && errors.Is(err, fs.ErrNotExist)) {
 			l.fault(path, "%v", err)
 		}
 	}

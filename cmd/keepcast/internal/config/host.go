@@ -1,0 +1,28 @@
+package config
+
+// Host returns what is wrong with the files of this host that checks and drivers need:
+// programs, certificates. They are no part of the configuration. A start does not fail for
+// want of one, for that would withdraw every service, not one; but whoever validates or
+// reloads is there to be told.
+func (c *Config) Host() Faults {
+	l := &loader{files: c.Files, where: c.where}
+	for _, d := range c.Drivers {
+		l.host("drivers["+d.Name+"]", d.Driver)
+	}
+	for _, s := range c.Services {
+		for _, check := range s.Checks {
+			l.host("services["+s.Name+"].checks["+check.Name+"]", check.Checker)
+		}
+	}
+	return l.faults.sorted(l.files)
+}
+
+func (l *loader) host(path string, needs any) {
+	h, ok := needs.(interface{ Host() ([]string, error) })
+	if !ok {
+		return
+	}
+	if _, err := h.Host(); err != nil {
+		l.fault(path, "%v", err)
+	}
+}
