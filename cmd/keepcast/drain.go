@@ -90,7 +90,7 @@ by a file in the drain directory ends when that file is removed.`,
 func told(out io.Writer, s api.Status, names []string) error {
 	for _, svc := range s.Services {
 		if len(names) == 0 || slices.Contains(names, svc.Name) {
-			if _, err := fmt.Fprintf(out, "%s: %s (%s)\n", svc.Name, svc.State, svc.Reason); err != nil {
+			if _, err := fmt.Fprintf(out, "%s: %s (%s)\n", svc.Name, svc.State, oneLine(svc.Reason)); err != nil {
 				return err
 			}
 		}

@@ -49,20 +49,23 @@ func (e usageError) Unwrap() error { return e.error }
 
 // keepcast runs one command line and returns its exit code.
 func keepcast(ctx context.Context, args []string, out, errOut io.Writer) int {
-	root := newRoot()
+	root, prints, errs := newRoot(), &escaped{out: out}, &escaped{out: errOut}
 	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(errOut)
+	root.SetOut(prints)
+	root.SetErr(errs)
 	command, err := root.ExecuteContextC(ctx)
+	if last := prints.flush(); err == nil {
+		err = last
+	}
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(errOut, text(err))
+	fmt.Fprintln(errs, text(err))
 	var usage usageError
 	var faults config.Faults
 	switch {
 	case errors.As(err, &usage):
-		fmt.Fprintf(errOut, "see \"%s --help\"\n", command.CommandPath())
+		fmt.Fprintf(errs, "see \"%s --help\"\n", command.CommandPath())
 		return exitUsage
 	case errors.As(err, &faults):
 		return exitConfig

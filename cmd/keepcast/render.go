@@ -41,7 +41,7 @@ keepcast ever ran. With --announced it shows all services announced.`,
 			if err != nil {
 				return err
 			}
-			_, err = c.OutOrStdout().Write(snippet)
+			_, err = printer(c).file().Write(snippet)
 			return err
 		},
 	}

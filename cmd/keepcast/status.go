@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -43,7 +44,7 @@ then it is withdrawing.`,
 				return usageError{fmt.Errorf("no output format %q (known: table, json, yaml)", format)}
 			}
 			if watch {
-				return a.watchStatus(c.Context(), c.OutOrStdout(), show)
+				return a.watchStatus(c.Context(), printer(c), show)
 			}
 			s, err := a.client().Status(c.Context())
 			if err != nil {
@@ -60,10 +61,7 @@ then it is withdrawing.`,
 	return c
 }
 
-// clear moves the cursor home and clears the screen (ECMA-48: CUP, ED).
-const clear = "\x1b[H\x1b[2J"
-
-func (a *app) watchStatus(ctx context.Context, out io.Writer, show func(io.Writer, api.Status) error) error {
+func (a *app) watchStatus(ctx context.Context, out *escaped, show func(io.Writer, api.Status) error) error {
 	client := a.client()
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
@@ -75,7 +73,7 @@ func (a *app) watchStatus(ctx context.Context, out io.Writer, show func(io.Write
 		} else if err := show(&screen, s); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprint(out, clear, screen.String()); err != nil {
+		if err := out.repaint(screen.String()); err != nil {
 			return err
 		}
 		select {
@@ -94,6 +92,9 @@ func asJSON[T any](out io.Writer, v T) error {
 	return enc.Encode(v)
 }
 
+// noYAML is what may stand in JSON, but not in YAML.
+var noYAML = regexp.MustCompile(`[\x7f-\x{9f}]`)
+
 // asYAML goes by way of JSON, which is YAML, so that both have one set of names.
 func asYAML(out io.Writer, s api.Status) error {
 	text, err := json.Marshal(s)
@@ -101,7 +102,7 @@ func asYAML(out io.Writer, s api.Status) error {
 		return err
 	}
 	var node yaml.Node
-	if err := yaml.Unmarshal(text, &node); err != nil {
+	if err := yaml.Unmarshal(noYAML.ReplaceAllFunc(text, func(c []byte) []byte { return []byte(escape(string(c))) }), &node); err != nil {
 		return err
 	}
 	plainStyle(&node)
@@ -113,9 +114,13 @@ func asYAML(out io.Writer, s api.Status) error {
 	return enc.Close()
 }
 
-// plainStyle takes JSON's braces and quotes off.
+// plainStyle takes JSON's braces and quotes off. What is printed escaped keeps its quotes,
+// for YAML knows escapes only there, and so do tabs: the library would indent by them.
 func plainStyle(n *yaml.Node) {
 	n.Style = 0
+	if escape(n.Value) != n.Value || strings.Contains(n.Value, "\t") {
+		n.Style = yaml.DoubleQuotedStyle
+	}
 	for _, c := range n.Content {
 		plainStyle(c)
 	}
@@ -130,7 +135,7 @@ func table(out io.Writer, s api.Status) error {
 		for i, a := range svc.Addresses {
 			shown := fmt.Sprintf("%s\t%s\t%s\t%s", a.Address, a.Desired, observedIn(a), exported(a))
 			if i == 0 {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", svc.Name, svc.State, ago(now, svc.Since), up(svc.Checks), shown, svc.Reason)
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", svc.Name, svc.State, ago(now, svc.Since), up(svc.Checks), shown, oneLine(svc.Reason))
 			} else {
 				fmt.Fprintf(w, "\t\t\t\t%s\t\n", shown)
 			}
@@ -138,7 +143,7 @@ func table(out io.Writer, s api.Status) error {
 	}
 	fmt.Fprintln(w, "\nDRIVER\tIN SYNC\tSINCE\tNEIGHBORS\tERROR\t\t\t\t")
 	for _, d := range s.Drivers {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Name, inSync(d), ago(now, d.Since), neighbors(d), strings.ReplaceAll(d.Error, "\n", "; "))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.Name, inSync(d), ago(now, d.Since), neighbors(d), oneLine(d.Error))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -146,7 +151,7 @@ func table(out io.Writer, s api.Status) error {
 	for _, d := range s.Drivers {
 		for _, f := range d.Findings {
 			fmt.Fprintf(out, "\n%s %s (%s)\n", f.Level, f.Subject, f.Name)
-			fmt.Fprintf(out, "  %s\n", f.Text)
+			fmt.Fprintf(out, "  %s\n", strings.ReplaceAll(f.Text, "\n", "\n  "))
 			if f.Fix != "" {
 				fmt.Fprintf(out, "  fix: %s\n", strings.ReplaceAll(f.Fix, "\n", "\n       "))
 			}
