@@ -90,6 +90,9 @@ type State struct {
 	// (nil where it does not say), and what stands in the way of it.
 	Neighbors []Neighbor
 	Findings  []Finding
+	// Held is told by Observe, also beside ErrNotRunning: what neighbors may still send
+	// packets for though it is not exported to them any more.
+	Held []Held
 }
 
 // InterfaceOf returns the interface that carries the address of r.
@@ -131,12 +134,13 @@ func (s State) Managed() map[netip.Prefix]bool {
 }
 
 // ErrNotRunning is among what Observe returns for a daemon that is known not to run:
-// nobody listens on its socket. Such a daemon announces nothing.
+// nobody listens on its socket. Such a daemon announces nothing, though its neighbors may
+// wait for it to come back: see State.Held.
 var ErrNotRunning = errors.New("is not running")
 
 // Driver keeps one routing daemon, or the kernel, in sync.
 type Driver interface {
-	// Observe asks the kernel or the daemon, and remembers nothing. The state has, of the
+	// Observe asks the kernel or the daemon, and remembers nothing but Holders. The state has, of the
 	// routes last applied, those that are there now, as Announced, with the neighbors that
 	// they are exported to. With an error a route that is missing is unknown, unless the
 	// error is ErrNotRunning: then it is not there.
