@@ -148,6 +148,7 @@ func table(out io.Writer, s api.Status) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	tableHeld(out, s.Services)
 	for _, d := range s.Drivers {
 		for _, f := range d.Findings {
 			fmt.Fprintf(out, "\n%s %s (%s)\n", f.Level, f.Subject, f.Name)
@@ -208,6 +209,19 @@ func exported(a api.AddressStatus) string {
 		}
 	}
 	return cmp.Or(strings.Join(counts, ", "), "-")
+}
+
+// tableHeld says which neighbors may still send packets for what is withdrawn.
+func tableHeld(out io.Writer, services []api.ServiceStatus) {
+	for _, svc := range services {
+		for _, a := range svc.Addresses {
+			for _, name := range slices.Sorted(maps.Keys(a.Observed)) {
+				for _, h := range a.Observed[name].HeldBy {
+					fmt.Fprintf(out, "\n%s may still be sent to this host by the neighbor of %s that waits for it: %s\n", a.Prefix, name, h)
+				}
+			}
+		}
+	}
 }
 
 // up counts the checks that are up.

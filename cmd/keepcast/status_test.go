@@ -28,6 +28,19 @@ func TestTableUnknown(t *testing.T) {
 	}
 }
 
+// An operator who looks while routers wait for a dead daemon sees which, and until when.
+func TestTableHeld(t *testing.T) {
+	held := driver.Held{Neighbor: "10.0.0.1", Until: time.Date(2026, 11, 27, 12, 34, 56, 0, time.Local), Reason: "graceful restart"}
+	var out strings.Builder
+	tableHeld(&out, []api.ServiceStatus{{Addresses: []api.AddressStatus{
+		{Prefix: "192.0.2.53/32", Observed: map[string]api.Observation{"kernel": {}, "frr": {HeldBy: []driver.Held{held}}}},
+	}}})
+	const want = "\n192.0.2.53/32 may still be sent to this host by the neighbor of frr that waits for it: 10.0.0.1 until 12:34:56 (graceful restart)\n"
+	if out.String() != want {
+		t.Errorf("got %q", out.String())
+	}
+}
+
 // busy is the status of a host where not all is well.
 func busy() api.Status {
 	two := 2

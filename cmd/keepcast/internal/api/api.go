@@ -122,6 +122,9 @@ type Observation struct {
 	Unknown    bool     `json:"unknown,omitempty"`     // it could not be asked, and may have it
 	ExportedTo []string `json:"exported_to,omitempty"` // the neighbors that are sent it
 	Neighbors  *int     `json:"neighbors,omitempty"`   // how many could be; nil: the daemon does not tell
+	// HeldBy are the neighbors that may still send packets for it, though it is not
+	// exported to them any more: they wait for the daemon to come back.
+	HeldBy []driver.Held `json:"held_by,omitempty"`
 }
 
 // CheckStatus is one check and its last result.

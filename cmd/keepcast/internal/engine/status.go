@@ -98,12 +98,17 @@ func observation(o reconcile.Observed, p netip.Prefix) api.Observation {
 		all, _ := o.Takers(p)
 		out.Neighbors = &all
 	}
+	for _, h := range o.Held {
+		if h.Prefix == p && !h.Over(time.Now()) {
+			out.HeldBy = append(out.HeldBy, h)
+		}
+	}
 	return out
 }
 
 // shown returns the state as observed. It is announced only once every daemon that has
 // a neighbor has exported it to one. It is withdrawn only once the kernel and each
-// daemon are known not to have it.
+// daemon are known not to have it, and no neighbor holds it for a daemon that is gone.
 func shown(desired api.State, addresses []api.AddressStatus) api.State {
 	for _, a := range addresses {
 		switch {
@@ -119,7 +124,7 @@ func shown(desired api.State, addresses []api.AddressStatus) api.State {
 // left reports whether anything of the announcement is still there, or may be.
 func left(a api.AddressStatus) bool {
 	for _, o := range a.Observed {
-		if o.Present || o.Unknown {
+		if o.Present || o.Unknown || len(o.HeldBy) > 0 {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
@@ -50,19 +51,22 @@ func TestShown(t *testing.T) {
 	}
 	there, missing, unknown := at(api.Observation{Present: true}), at(api.Observation{}), at(api.Observation{Unknown: true})
 	there.Observed = map[string]api.Observation{"bird": {Present: true}}
+	held := at(api.Observation{HeldBy: []driver.Held{{Neighbor: "r1"}}})
 	for name, tc := range map[string]struct {
 		desired   api.State
 		addresses []api.AddressStatus
 		want      api.State
 	}{
-		"announced":                    {api.Announced, []api.AddressStatus{there, there}, api.Announced},
-		"announced, one is missing":    {api.Announced, []api.AddressStatus{there, missing}, api.Announcing},
-		"degraded":                     {api.Degraded, []api.AddressStatus{there}, api.Degraded},
-		"degraded, but missing":        {api.Degraded, []api.AddressStatus{missing}, api.Announcing},
-		"draining, whatever there is":  {api.Draining, []api.AddressStatus{there, missing}, api.Draining},
-		"withdrawn":                    {api.Withdrawn, []api.AddressStatus{missing, missing}, api.Withdrawn},
-		"withdrawn, one is there":      {api.Withdrawn, []api.AddressStatus{missing, there}, api.Withdrawing},
-		"withdrawn, one may be there":  {api.Withdrawn, []api.AddressStatus{missing, unknown}, api.Withdrawing},
+		"announced":                   {api.Announced, []api.AddressStatus{there, there}, api.Announced},
+		"announced, one is missing":   {api.Announced, []api.AddressStatus{there, missing}, api.Announcing},
+		"degraded":                    {api.Degraded, []api.AddressStatus{there}, api.Degraded},
+		"degraded, but missing":       {api.Degraded, []api.AddressStatus{missing}, api.Announcing},
+		"draining, whatever there is": {api.Draining, []api.AddressStatus{there, missing}, api.Draining},
+		"withdrawn":                   {api.Withdrawn, []api.AddressStatus{missing, missing}, api.Withdrawn},
+		"withdrawn, one is there":     {api.Withdrawn, []api.AddressStatus{missing, there}, api.Withdrawing},
+		"withdrawn, one may be there": {api.Withdrawn, []api.AddressStatus{missing, unknown}, api.Withdrawing},
+		// bgpd died with graceful restart: the router sent packets here for 45 s more.
+		"withdrawn, a neighbor waits":  {api.Withdrawn, []api.AddressStatus{missing, held}, api.Withdrawing},
 		"withdrawn, without addresses": {api.Withdrawn, nil, api.Withdrawn},
 	} {
 		if got := shown(tc.desired, tc.addresses); got != tc.want {
@@ -74,6 +78,9 @@ func TestShown(t *testing.T) {
 func TestObservation(t *testing.T) {
 	p := netip.MustParsePrefix(address)
 	routes := map[netip.Prefix]driver.Route{p: {ExportedTo: []string{"r1"}}}
+	waits := driver.Held{Prefix: p, Neighbor: "r1", Until: time.Now().Add(time.Hour), Reason: "graceful restart"}
+	gaveUp := driver.Held{Prefix: p, Neighbor: "r2", Until: time.Now().Add(-time.Second)}
+	other := driver.Held{Prefix: netip.MustParsePrefix("192.0.2.99/32"), Neighbor: "r1"}
 	for name, tc := range map[string]struct {
 		observed reconcile.Observed
 		want     api.Observation
@@ -83,12 +90,13 @@ func TestObservation(t *testing.T) {
 		"missing":            {reconcile.Observed{Whole: true}, api.Observation{}},
 		"not asked":          {reconcile.Observed{}, api.Observation{Unknown: true}},
 		"without a neighbor": {reconcile.Observed{Whole: true, Neighbors: []driver.Neighbor{}}, api.Observation{Neighbors: new(0)}},
+		"held by a neighbor": {reconcile.Observed{Whole: true, Held: []driver.Held{waits, gaveUp, other}}, api.Observation{HeldBy: []driver.Held{waits}}},
 		"with neighbors": {
 			reconcile.Observed{Whole: true, Neighbors: []driver.Neighbor{{IPv4: true}, {IPv4: true, Up: true}, {IPv6: true}}},
 			api.Observation{Neighbors: new(2)},
 		},
 	} {
-		if diff := cmp.Diff(tc.want, observation(tc.observed, p)); diff != "" {
+		if diff := cmp.Diff(tc.want, observation(tc.observed, p), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
 		}
 	}

@@ -13,12 +13,13 @@ type Observed struct {
 	Routes    map[netip.Prefix]driver.Route // announced there, by masked prefix
 	Neighbors []driver.Neighbor             // nil: it does not tell them
 	Findings  []driver.Finding
-	Whole     bool // a route that is missing here is not there; else it is unknown
+	Held      []driver.Held // what neighbors may still send packets for beyond that
+	Whole     bool          // a route that is missing here is not there; else it is unknown
 }
 
 // observedOf is what a driver observed; err is what kept it from observing all.
 func observedOf(s driver.State, err error) Observed {
-	out := Observed{Routes: map[netip.Prefix]driver.Route{}, Neighbors: s.Neighbors, Findings: slices.Clone(s.Findings)}
+	out := Observed{Routes: map[netip.Prefix]driver.Route{}, Neighbors: s.Neighbors, Findings: slices.Clone(s.Findings), Held: s.Held}
 	out.Whole = err == nil || errors.Is(err, driver.ErrNotRunning)
 	for _, r := range s.Announced() {
 		out.Routes[r.Prefix.Masked()] = r

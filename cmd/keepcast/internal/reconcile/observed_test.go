@@ -30,10 +30,11 @@ func TestObservedOf(t *testing.T) {
 	other := driver.Finding{Name: "export", Level: driver.LevelError, Subject: two}
 	told := state(announced(one), delivered(two), announced(long))
 	told.Neighbors, told.Findings = []driver.Neighbor{down}, []driver.Finding{slow, closed, slow, other}
+	told.Held = []driver.Held{{Neighbor: "upstream"}}
 	want := Observed{
 		Routes:    map[netip.Prefix]driver.Route{netip.MustParsePrefix(one): announced(one), netip.MustParsePrefix(network): announced(long)},
-		Neighbors: []driver.Neighbor{down},
-		Findings:  []driver.Finding{closed, other, slow},
+		Neighbors: []driver.Neighbor{down}, Held: told.Held,
+		Findings: []driver.Finding{closed, other, slow},
 	}
 	for name, tc := range map[string]struct {
 		err   error
