@@ -35,9 +35,18 @@ type frrPeer struct {
 	BFD          *struct {
 		Status string `json:"status"`
 	} `json:"peerBfdInfo"`
-	Families     map[string]frrPolicy `json:"addressFamilyInfo"` // those activated here, under ipv4Unicast and so on
+	Families map[string]frrPolicy `json:"addressFamilyInfo"` // those activated here, under ipv4Unicast and so on
+	Restart  struct {
+		Mode string          `json:"localGrMode"`  // "Restart*", with an asterisk if it comes from router bgp
+		Sent map[string]bool `json:"endOfRibSend"` // by family
+		Time struct {
+			Own int64 `json:"configuredRestartTimer"` // in seconds
+		} `json:"timers"`
+	} `json:"gracefulRestartInfo"`
 	Capabilities struct {
-		Families map[string]struct {
+		Restart   string `json:"gracefulRestart"`
+		LongLived string `json:"longLivedGracefulRestart"`
+		Families  map[string]struct {
 			Both     bool `json:"advertisedAndReceived"`
 			Received bool `json:"received"`
 		} `json:"multiprotocolExtensions"`
@@ -73,7 +82,7 @@ func (p frrPeer) peer(name string) peer {
 		name: name, state: p.State, shut: p.Shut, reset: p.Reset, notification: p.Notification,
 		localAS: strconv.FormatUint(uint64(p.LocalAS), 10), remoteAS: strconv.FormatUint(uint64(p.RemoteAS), 10),
 		upFor: time.Duration(p.Up) * time.Millisecond, hold: time.Duration(p.Hold) * time.Millisecond, interval: time.Duration(p.Interval) * time.Millisecond,
-		active: map[string]policy{}, both: map[string]bool{},
+		active: map[string]policy{}, both: map[string]bool{}, restart: p.gracefulRestart(),
 	}
 	if p.BFD != nil {
 		out.bfd = cmp.Or(p.BFD.Status, "unknown")
@@ -85,8 +94,20 @@ func (p frrPeer) peer(name string) peer {
 		if c.Both || c.Received {
 			out.both[frrFamilyName(family)] = c.Both
 		}
+		out.restart.syncing = out.restart.syncing || c.Both && !p.Restart.Sent[family]
 	}
 	return out
+}
+
+// gracefulRestart returns what the neighbor was asked for. One that the session is not up
+// with is taken to agree.
+func (p frrPeer) gracefulRestart() gracefulRestart {
+	agreed := func(capability string) bool { return p.State != established || capability == "advertisedAndReceived" }
+	return gracefulRestart{
+		asked:     strings.HasPrefix(p.Restart.Mode, "Restart") && agreed(p.Capabilities.Restart),
+		longLived: agreed(p.Capabilities.LongLived),
+		wait:      time.Duration(p.Restart.Time.Own) * time.Second,
+	}
 }
 
 // frrFamilyName returns the words for FRR's name of a family in JSON.

@@ -31,6 +31,7 @@ type daemon struct {
 	// entered while their route-map was there. isisd looks a route-map up only then: a
 	// line that frr.conf has above the route-map denies for ever.
 	resolved []redistribution
+	holders  driver.Holders // the neighbors that may wait for it once it is gone
 }
 
 // open makes sure of a connection; a new one may lead to a new daemon.

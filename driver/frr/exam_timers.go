@@ -19,6 +19,8 @@ const bfdlessHold = 10 * time.Second
 // frrPeers says what makes the neighbors of bgpd learn late.
 func (e exam) frrPeers() []driver.Finding {
 	var out []driver.Finding
+	running := parseRunning(e.running)
+	stale := running.instance(e.vrf).longLived
 	for _, p := range e.spec.bgp.readPeers(e.neighbors) {
 		add := func(finding, text, fix string) {
 			out = append(out, driver.Finding{
@@ -28,6 +30,10 @@ func (e exam) frrPeers() []driver.Finding {
 		}
 		if p.interval > 0 {
 			add("advertisement-interval", fmt.Sprintf("has an advertisement-interval of %d s: a second change has to wait for it", p.interval/time.Second), "advertisement-interval 0")
+		}
+		if lasts := p.restart.lasts(stale); lasts > 0 && !p.shut {
+			add("bgp-graceful-restart", fmt.Sprintf("is asked for graceful restart: when bgpd dies, it goes on sending to this host for up to %d s%s", lasts/time.Second, p.restart.parts(stale)),
+				"graceful-restart-helper\n no bgp long-lived-graceful-restart stale-time\nthen 'clear bgp "+p.name+"': it goes on helping the neighbor, but no longer asks for it")
 		}
 		switch {
 		case p.shut:

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keepcast/keepcast/driver"
 )
@@ -33,12 +34,14 @@ type observation struct {
 	exported  map[netip.Prefix][]string // the names of the neighbors that are sent it
 	neighbors []driver.Neighbor
 	findings  []driver.Finding
+	sessions  map[string]driver.Session // of the neighbors, as Holders.Note wants them
+	kept      []driver.Held             // what neighbors may hold beyond what is exported
 }
 
 // observationOf is an observation of the neighbors alone.
 func observationOf(daemon string, neighbors []neighbor) observation {
 	o := observation{
-		held: map[netip.Prefix]bool{}, exported: map[netip.Prefix][]string{}, findings: neighborsDown(daemon, neighbors),
+		held: map[netip.Prefix]bool{}, exported: map[netip.Prefix][]string{}, findings: neighborsDown(daemon, neighbors), sessions: map[string]driver.Session{},
 	}
 	for _, n := range neighbors {
 		o.neighbors = append(o.neighbors, n.Neighbor)
@@ -88,6 +91,7 @@ func (os observations) state(asked driver.State) driver.State {
 	for _, o := range os.all {
 		state.Neighbors = append(state.Neighbors, o.neighbors...)
 		state.Findings = append(state.Findings, o.findings...)
+		state.Held = append(state.Held, o.kept...)
 		for p, degraded := range o.held {
 			if unwanted[p] || os.heldByAll(p) {
 				announced[p] = announced[p] || degraded
@@ -127,13 +131,13 @@ func (os observations) heldByAll(p netip.Prefix) bool {
 // sends that. Section is what was loaded last.
 func (d *daemon) observe(ctx context.Context, section config, asked driver.State, m managed) (observation, error) {
 	if err := d.open(ctx); err != nil {
-		return observation{}, d.vty.Away(err)
+		return d.away(d.vty.Away(err))
 	}
 	run, err := d.running(ctx)
 	if err != nil {
 		return observation{}, err
 	}
-	all := observation{held: map[netip.Prefix]bool{}, exported: map[netip.Prefix][]string{}}
+	all := observation{held: map[netip.Prefix]bool{}, exported: map[netip.Prefix][]string{}, sessions: map[string]driver.Session{}}
 	for _, vrf := range m.vrfsOf(run, asked) {
 		o, err := d.observeVRF(ctx, vrf, run, m.inVRF(vrf, asked), m)
 		if err != nil {
@@ -142,6 +146,7 @@ func (d *daemon) observe(ctx context.Context, section config, asked driver.State
 		all.join(o.inVRF(vrf, m.ownedElsewhere(vrf)))
 	}
 	all.findings = append(all.findings, otherAS(d.name, run, asked, m)...)
+	all.kept = d.holders.Note(time.Now(), all.sessions, all.exported)
 	if d.degrades != nil {
 		inSync := len(d.dialect.diff(run, section, m)) == 0
 		for _, r := range asked.Announced() {
@@ -153,12 +158,22 @@ func (d *daemon) observe(ctx context.Context, section config, asked driver.State
 	return all, nil
 }
 
+// away is what is observed of a daemon that can't be connected to: one that does not run
+// has no sessions any more.
+func (d *daemon) away(err error) (observation, error) {
+	var o observation
+	if errors.Is(err, driver.ErrNotRunning) {
+		o.kept = d.holders.Note(time.Now(), nil, nil)
+	}
+	return o, err
+}
+
 // observeVRF observes one VRF; asked is what is asked for there.
 func (d *daemon) observeVRF(ctx context.Context, vrf string, run config, asked driver.State, m managed) (o observation, err error) {
 	permitted := run.listed()
 	maps.Copy(permitted, run.instance(vrf).entered(m.ownedIn(vrf)))
 	if d.bgp != nil {
-		o, err = d.observeBGP(ctx, vrf, permitted, asked, m)
+		o, err = d.observeBGP(ctx, vrf, permitted, asked, m, run.instance(vrf).longLived)
 	} else {
 		o, err = d.observeIGP(ctx, vrf, permitted)
 	}

@@ -44,7 +44,50 @@ type peer struct {
 	bfd                 string            // the state of its BFD session, "" without BFD
 	active              map[string]policy // address families that are activated here
 	both                map[string]bool   // address families that it speaks: whether both do
+	restart             gracefulRestart
 }
+
+// gracefulRestart is what a neighbor was asked for, in case bgpd goes away without a word.
+type gracefulRestart struct {
+	asked     bool          // to wait for bgpd to come back, for so long:
+	wait      time.Duration // the restart time
+	longLived bool          // it would wait on for the stale time (RFC 9494)
+	syncing   bool          // bgpd has not yet told it all that is announced (End-of-RIB)
+}
+
+// lasts returns for how long the neighbor goes on sending packets to a host whose bgpd is
+// gone; stale is the stale time of bgpd. A neighbor that was only asked for long-lived
+// graceful restart waits for both times, too (BIRD does).
+func (g gracefulRestart) lasts(stale time.Duration) time.Duration {
+	if !g.longLived {
+		stale = 0
+	}
+	if !g.asked && stale == 0 {
+		return 0
+	}
+	return g.wait + stale
+}
+
+// parts names the times that lasts adds up, if there are two.
+func (g gracefulRestart) parts(stale time.Duration) string {
+	if stale == 0 || !g.longLived || g.wait == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (restart time %d s, then long-lived %d s)", g.wait/time.Second, stale/time.Second)
+}
+
+// session returns what the neighbor does once the session is gone, and whether that is to
+// be noted: a session that somebody shut down left nothing behind.
+func (p peer) session(stale time.Duration) (s driver.Session, noted bool) {
+	if !p.up() {
+		return driver.Session{}, p.shut
+	}
+	lasts := p.restart.lasts(stale)
+	return driver.Session{IPv4: lasts, IPv6: lasts, Reason: "graceful restart", Syncing: lasts > 0 && p.restart.syncing}, true
+}
+
+// established is the state of a session that is up.
+const established = "Established"
 
 // policy is what a neighbor lets out of one address family.
 type policy struct {
@@ -54,7 +97,7 @@ type policy struct {
 }
 
 // up tells whether the session is established.
-func (p peer) up() bool { return p.state == "Established" }
+func (p peer) up() bool { return p.state == established }
 
 // takes tells whether the neighbor can be sent the family of a: it is activated here and,
 // as far as a session tells, there. One without the multiprotocol extensions (RFC 4760)
@@ -101,7 +144,8 @@ func (p peer) neighbor() neighbor {
 }
 
 // observeBGP asks bgpd for each prefix that it is to announce, and for its neighbors.
-func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip.Prefix]bool, asked driver.State, m managed) (observation, error) {
+// Stale is the stale time of its long-lived graceful restart.
+func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip.Prefix]bool, asked driver.State, m managed, stale time.Duration) (observation, error) {
 	paths, err := d.paths(ctx, vrf, sortedPrefixes(permitted))
 	if err != nil {
 		return observation{}, err
@@ -116,6 +160,11 @@ func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip
 		neighbors = append(neighbors, p.neighbor())
 	}
 	o := observationOf(d.name, neighbors)
+	for _, p := range peers {
+		if s, noted := p.session(stale); noted {
+			o.sessions[p.name] = s
+		}
+	}
 	prefixOnly := map[netip.Prefix]bool{}
 	for _, r := range asked.Announced() {
 		prefixOnly[r.Prefix.Masked()] = r.PrefixOnly

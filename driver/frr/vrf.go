@@ -78,7 +78,11 @@ func (o observation) inVRF(vrf string, elsewhere map[netip.Prefix]bool) observat
 			to[i] = name(to[i])
 		}
 	}
-	o.findings = foundIn(vrf, o.findings)
+	sessions := map[string]driver.Session{}
+	for neighbor, s := range o.sessions {
+		sessions[name(neighbor)] = s
+	}
+	o.findings, o.sessions = foundIn(vrf, o.findings), sessions
 	return o
 }
 
@@ -90,6 +94,7 @@ func (o *observation) join(other observation) {
 	}
 	o.neighbors = append(o.neighbors, other.neighbors...)
 	o.findings = append(o.findings, other.findings...)
+	maps.Copy(o.sessions, other.sessions)
 }
 
 // otherAS says that a path is made longer by the AS of another instance of BGP: they
