@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/fsnotify/fsnotify"
+
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // retryInterval is how often BIRD is looked for while it is away, beside the notices
@@ -18,23 +20,33 @@ import (
 // one that comes is that of a socket that cannot be used yet.
 const retryInterval = time.Second
 
+// reopenFirst is the shortest time until BIRD is connected to again after it hung up.
+// It grows up to retryInterval while each connection ends soon: something that accepts
+// and closes must not be asked without a pause.
+const reopenFirst = 10 * time.Millisecond
+
 // Watch calls changed when BIRD is there, is gone, or was reconfigured, by
 // whomever. It has a connection of its own, on which BIRD echoes its log lines
 // about that, or is asked for it.
 func (b *Driver) Watch(ctx context.Context, changed func()) error {
 	tick := time.NewTicker(retryInterval)
 	defer tick.Stop()
-	for {
+	for failures := 1; ; failures++ {
 		conn, in, err := b.await(ctx, tick.C)
 		if conn == nil {
 			return err
 		}
+		began := time.Now()
 		changed()
 		listen(ctx, conn, in, tick.C, changed)
 		if ctx.Err() != nil {
 			return nil
 		}
 		changed()
+		if time.Since(began) > retryInterval {
+			failures = 1
+		}
+		pace.Wait(ctx, pace.Backoff(reopenFirst, retryInterval, failures))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/keepcast/keepcast/driver/drivertest"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // Watch tells of a BIRD that comes, is reconfigured, goes and comes back, also
@@ -172,4 +173,39 @@ func TestAwaitNotice(t *testing.T) {
 		t.Error("not found")
 	}
 	old.Close()
+}
+
+// A BIRD that hung up right after its banner was connected to 368 times a second, which
+// kept a processor busy that the services of the host need.
+func TestWatchHangsUp(t *testing.T) {
+	const tries = 6
+	came := make(chan time.Time, tries)
+	_, c := newFakeBIRD(t, func(_ int, command string) string {
+		if command == "" {
+			select {
+			case came <- time.Now():
+			default:
+			}
+			return hello
+		}
+		return ""
+	})
+	b := testDriver(filepath.Dir(c.socket))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- b.Watch(ctx, func() {}) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	first, last, pauses := <-came, time.Time{}, time.Duration(0)
+	for n := 1; n < tries; n++ {
+		last = <-came
+		pauses += pace.Backoff(reopenFirst, retryInterval, n)
+	}
+	if took := last.Sub(first); took < pauses {
+		t.Errorf("%d connections within %s, want %s or more", tries, took, pauses)
+	}
 }
