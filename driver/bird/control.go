@@ -98,6 +98,7 @@ type control struct {
 	timeout time.Duration // for one command with its reply
 	conn    net.Conn
 	in      *bufio.Reader
+	version string // of the BIRD that it was connected to last, by its banner
 }
 
 // ask sends one command and returns the reply. A refusal is a *commandError
@@ -133,7 +134,7 @@ func (c *control) exchange(ctx context.Context, command string) (r reply, err er
 		}
 	}()
 	if c.conn == nil {
-		if c.conn, c.in, err = openControl(ctx, c.socket); err != nil {
+		if c.conn, c.in, c.version, err = openControl(ctx, c.socket); err != nil {
 			return r, err
 		}
 	}
@@ -171,17 +172,18 @@ func hungUp(err error) bool {
 	return false
 }
 
-// openControl connects to BIRD's control socket and hears its banner, until ctx is done.
-func openControl(ctx context.Context, socket string) (net.Conn, *bufio.Reader, error) {
+// openControl connects to BIRD's control socket and hears its banner, which tells the
+// version, until ctx is done.
+func openControl(ctx context.Context, socket string) (net.Conn, *bufio.Reader, string, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socket)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return nil, nil, fmt.Errorf("bird %w: %w", driver.ErrNotRunning, err)
+		return nil, nil, "", fmt.Errorf("bird %w: %w", driver.ErrNotRunning, err)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, nil, fmt.Errorf("bird's control socket: %w: %s", err, socketGroupFix(socket))
+		return nil, nil, "", fmt.Errorf("bird's control socket: %w: %s", err, socketGroupFix(socket))
 	case err != nil:
-		return nil, nil, fmt.Errorf("bird's control socket: %w", err)
+		return nil, nil, "", fmt.Errorf("bird's control socket: %w", err)
 	}
 	defer context.AfterFunc(ctx, hangUp(conn))()
 	in := bufio.NewReaderSize(conn, lineLimit)
@@ -191,9 +193,10 @@ func openControl(ctx context.Context, socket string) (net.Conn, *bufio.Reader, e
 	}
 	if err != nil {
 		hangUp(conn)()
-		return nil, nil, fmt.Errorf("bird's banner on %s: %w", socket, err)
+		return nil, nil, "", fmt.Errorf("bird's banner on %s: %w", socket, err)
 	}
-	return conn, in, nil
+	version, _, _ := strings.Cut(strings.TrimPrefix(banner.text(banner.Code), "BIRD "), " ")
+	return conn, in, version, nil
 }
 
 // socketGroupFix says what lets keepcast use the socket.

@@ -3,6 +3,7 @@ package bird
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -117,26 +118,25 @@ func (n neighbor) row(row neighborRow) (neighbor, bool) {
 
 // exported fills in to whom each of the routes is sent: those of the neighbors
 // that are up whose protocol's export filter lets pass the route that keepcast
-// marked. Prefix by prefix, as BIRD walks through a whole table otherwise.
+// marked.
 func (b *Driver) exported(ctx context.Context, routes []driver.Route, neighbors []neighbor) error {
-	passes := map[string]bool{} // what BIRD answered
-	for i := range routes {
-		p := routes[i].Prefix.Masked()
-		for _, n := range neighbors {
-			if !n.Up || !n.Takes(p) {
-				continue
+	passes := map[string]map[netip.Prefix]bool{} // what BIRD answered, by protocol
+	for _, n := range neighbors {
+		if !n.Up {
+			continue
+		}
+		pass, asked := passes[n.via]
+		if !asked {
+			takes := slices.DeleteFunc(slices.Clone(routes), func(r driver.Route) bool { return !n.Takes(r.Prefix) })
+			var err error
+			pass, err = b.among(ctx, prefixesOf(takes), "export "+quoted(n.via))
+			if err != nil && refusalCode(err) != codeSyntaxError { // it is: just went down
+				return err
 			}
-			which := p.String() + " export " + quoted(n.via)
-			pass, asked := passes[which]
-			if !asked {
-				found, err := b.routes(ctx, which)
-				if err != nil && refusalCode(err) != codeSyntaxError { // it is: just went down
-					return err
-				}
-				pass = len(found) > 0
-				passes[which] = pass
-			}
-			if pass {
+			passes[n.via] = pass
+		}
+		for i, r := range routes {
+			if n.Takes(r.Prefix) && pass[r.Prefix.Masked()] {
 				routes[i].ExportedTo = append(routes[i].ExportedTo, n.Name)
 			}
 		}

@@ -2,6 +2,7 @@ package bird
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -47,6 +48,9 @@ func (b *Driver) observe(ctx context.Context, protocols []protocol, neighbors []
 	if err := b.exported(ctx, observed.Routes, neighbors); err != nil {
 		return observed, err
 	}
+	if observed.Routes, err = b.stillPassed(ctx, observed); err != nil {
+		return observed, err
+	}
 	observed.Findings, err = b.findings(ctx, observed, running, protocols, neighbors)
 	return observed, err
 }
@@ -56,20 +60,13 @@ func (b *Driver) passed(ctx context.Context, running string) ([]driver.Route, er
 	if len(b.desired.Routes) == 0 {
 		return b.passedAll(ctx)
 	}
-	// One by one, since BIRD finds a prefix at once, but walks through a table
-	// that may hold the whole Internet.
+	chosen, err := b.chosen(ctx, prefixesOf(b.desired.Routes))
+	if err != nil {
+		return nil, err
+	}
 	var out []driver.Route
-	chosen := map[netip.Prefix]bool{}
 	for _, r := range b.desired.Routes {
-		p := r.Prefix.Masked()
-		if _, asked := chosen[p]; !asked {
-			found, err := b.routes(ctx, p.String()+" table "+mainTable(p)+" primary")
-			if err != nil {
-				return nil, err
-			}
-			chosen[p] = len(found) > 0
-		}
-		if !chosen[p] {
+		if !chosen[r.Prefix.Masked()] {
 			continue
 		}
 		r.Presence = driver.Announced
@@ -77,6 +74,36 @@ func (b *Driver) passed(ctx context.Context, running string) ([]driver.Route, er
 			r.Degraded, r.Attributes = false, driver.Attributes{}
 		}
 		out = append(out, r)
+	}
+	return out, nil
+}
+
+// stillPassed returns the routes without those that went while BIRD was asked to whom they
+// are sent: what is sent to nobody is looked at once more, for it may be on its way out.
+func (b *Driver) stillPassed(ctx context.Context, observed driver.State) ([]driver.Route, error) {
+	unsent := func(r driver.Route) bool { return len(r.ExportedTo) == 0 }
+	if !slices.ContainsFunc(observed.Routes, unsent) || !slices.ContainsFunc(observed.Neighbors, func(n driver.Neighbor) bool { return n.Up }) {
+		return observed.Routes, nil
+	}
+	asked := slices.DeleteFunc(slices.Clone(observed.Routes), func(r driver.Route) bool { return !unsent(r) })
+	chosen, err := b.chosen(ctx, prefixesOf(asked))
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(observed.Routes, func(r driver.Route) bool { return unsent(r) && !chosen[r.Prefix.Masked()] }), nil
+}
+
+// chosen returns those of the prefixes that came through the gate and are chosen in the
+// main tables.
+func (b *Driver) chosen(ctx context.Context, prefixes []netip.Prefix) (map[netip.Prefix]bool, error) {
+	out := map[netip.Prefix]bool{}
+	for _, table := range []string{"master4", "master6"} {
+		of := slices.DeleteFunc(slices.Clone(prefixes), func(p netip.Prefix) bool { return mainTable(p) != table })
+		found, err := b.among(ctx, of, "table "+table+" primary")
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(out, found)
 	}
 	return out, nil
 }
@@ -101,6 +128,22 @@ func mainTable(p netip.Prefix) string {
 		return "master4"
 	}
 	return "master6"
+}
+
+// among returns those of the prefixes that came through the gate and that "show route"
+// lists with the words of which.
+func (b *Driver) among(ctx context.Context, prefixes []netip.Prefix, which string) (map[netip.Prefix]bool, error) {
+	out := map[netip.Prefix]bool{}
+	for _, about := range b.areas(prefixes) {
+		found, err := b.routes(ctx, about+" "+which)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range found {
+			out[p] = true
+		}
+	}
+	return out, nil
 }
 
 // routes returns the prefixes that came through the gate, of those that "show route" lists

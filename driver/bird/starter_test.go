@@ -132,7 +132,7 @@ func TestREADME(t *testing.T) {
 
 // The real bird reads the lines, with the snippet that the driver makes.
 func TestStarterLinesAreAccepted(t *testing.T) {
-	program, dir := drivertest.Program(t, "bird"), t.TempDir()
+	program, dir := drivertest.BIRDProgram(t), t.TempDir()
 	b := testDriver(dir)
 	text, err := b.Render(stateOf(routeOf(drivertest.V4, driver.Announced)))
 	if err != nil {

@@ -91,7 +91,8 @@ func (r *realBIRD) announces() map[netip.Prefix]uint32 {
 	return out
 }
 
-// undated leaves the times out of an answer.
+// undated leaves the times out of an answer, and the numbers that BIRD 3 gives to routes.
 func undated(text string) string {
+	text = regexp.MustCompile(`(?m)^\s*Internal route handling values: .*\n`).ReplaceAllString(text, "")
 	return regexp.MustCompile(`\[(\S+) [^\]]*\]`).ReplaceAllString(text, "[$1]")
 }

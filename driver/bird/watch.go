@@ -91,7 +91,7 @@ func (b *Driver) pause(ctx context.Context, notices *fsnotify.Watcher, tick <-ch
 func (b *Driver) tryOpen(ctx context.Context) (net.Conn, *bufio.Reader) {
 	ctx, cancel := context.WithTimeout(ctx, b.Timeout)
 	defer cancel()
-	conn, in, err := openControl(ctx, b.Socket)
+	conn, in, _, err := openControl(ctx, b.Socket)
 	if err != nil {
 		return nil, nil
 	}

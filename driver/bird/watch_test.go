@@ -101,7 +101,7 @@ func TestAsked(t *testing.T) {
 				}
 				return "2002-Name Proto Table State Since Info\n1002-keepcast Direct --- " + tc.steps[n].protocol + " 20:00:00.000\n0000 \n"
 			})
-			conn, in, err := openControl(t.Context(), c.socket)
+			conn, in, _, err := openControl(t.Context(), c.socket)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -58,10 +58,15 @@ func NewBIRD(t *testing.T) *BIRD {
 	return b
 }
 
-// BIRDProgram finds the bird under test; KEEPCAST_BIRD names another one.
-func BIRDProgram(t *testing.T) string {
+// BIRDProgram finds the bird under test; KEEPCAST_BIRD names another one, or the
+// directory that it is in.
+func BIRDProgram(t testing.TB) string {
 	t.Helper()
-	return Program(t, cmp.Or(os.Getenv("KEEPCAST_BIRD"), "bird"))
+	name := cmp.Or(os.Getenv("KEEPCAST_BIRD"), "bird")
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		name = filepath.Join(name, "bird")
+	}
+	return Program(t, name)
 }
 
 // IP runs the ip command; words are split at blanks.
