@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -111,7 +112,7 @@ func TestRenderIsExact(t *testing.T) {
 // The log quotes by itself what a terminal would obey.
 func TestLogGivesNoOrders(t *testing.T) {
 	var b bytes.Buffer
-	newLogger(&b, "info").Error(orders, "err", errors.New(orders), "user", orders+"\xff\x9b")
+	newLogger(&b, slog.LevelInfo).Error(orders, "err", errors.New(orders), "user", orders+"\xff\x9b")
 	harmless(t, b.String())
 }
 

@@ -60,7 +60,16 @@ type instance struct {
 // with more flags.
 func start(t *testing.T, more string, flags ...string) *instance {
 	t.Helper()
+	return startLogging(t, nil, more, flags...)
+}
+
+// startLogging is start with a log that goes to out; nil: to the instance's own.
+func startLogging(t *testing.T, out io.Writer, more string, flags ...string) *instance {
+	t.Helper()
 	k := &instance{t: t, dir: drivertest.SocketDir(t), code: make(chan int, 1)}
+	if out == nil {
+		out = &k.log
+	}
 	k.write("keepcast.yaml", gated+more)
 	k.write("t", "{{range .Announced}}{{.Prefix}}\n{{end}}")
 	k.write("out", "")
@@ -70,7 +79,7 @@ func start(t *testing.T, more string, flags ...string) *instance {
 	k.end = cancel
 	var ended sync.WaitGroup
 	line := append([]string{"run", "-c", k.path("keepcast.yaml")}, flags...)
-	ended.Go(func() { k.code <- keepcast(ctx, line, io.Discard, &k.log) })
+	ended.Go(func() { k.code <- keepcast(ctx, line, io.Discard, out) })
 	t.Cleanup(func() { cancel(); ended.Wait() })
 	drivertest.Eventually(t, "dns is announced", func() bool { return k.gate() == "192.0.2.53/32\n" })
 	return k

@@ -16,6 +16,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // The exit codes. docs/reference/commands.md and the manual page show exitCodes.
@@ -60,12 +61,16 @@ func keepcast(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(errs, text(err))
+	words := text(err)
 	var usage usageError
 	var faults config.Faults
+	if errors.As(err, &usage) {
+		words += fmt.Sprintf("\nsee \"%s --help\"", command.CommandPath())
+	}
+	// The reader of a daemon's log may hang. Its end must not.
+	pace.Within(logFlush, func() { fmt.Fprintln(errs, words) })
 	switch {
 	case errors.As(err, &usage):
-		fmt.Fprintf(errs, "see \"%s --help\"\n", command.CommandPath())
 		return exitUsage
 	case errors.As(err, &faults):
 		return exitConfig

@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -22,6 +24,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
 	"github.com/keepcast/keepcast/driver/kernel"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 func (a *app) runCommand() *cobra.Command {
@@ -57,9 +60,12 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	if err != nil {
 		return err
 	}
+	defer survivePipes()()
+	queue := newLogQueue(errOut)
+	defer queue.close()
 	level := new(slog.LevelVar)
 	level.Set(levelOf(cfg.LogLevel))
-	log := newLogger(errOut, level)
+	log := newLogger(queue, level)
 	slog.SetDefault(log) // for libraries that log by themselves, such as net/http
 	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -81,7 +87,8 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	d := &daemon{app: a, cfg: cfg, log: log, level: level, metrics: engine.NewMetrics(registry)}
+	queue.register(registry)
+	d := &daemon{app: a, cfg: cfg, log: log, level: level, metrics: engine.NewMetrics(registry), systemd: newSystemd()}
 	equip(cfg, d.log, d.metrics.Reloaded)
 	d.warnOfBinding()
 	d.engine = engine.New(cfg, d.options())
@@ -113,22 +120,28 @@ func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, 
 		}
 	})
 	running.Go(func() { d.reloads(serving, asked) })
+	running.Go(func() { d.systemd.run(serving) })
 	err := d.engine.Run(ctx)
 	end()
-	running.Wait()
+	if !pace.Within(endLimit, running.Wait) {
+		d.log.Error("a reload, a client or the service manager hangs, ending without it")
+	}
 	if errors.Is(err, context.Canceled) {
 		err = nil
 	}
 	return errors.Join(err, served)
 }
 
+// endLimit is how long an end waits for everything beside the engine.
+const endLimit = 3 * time.Second
+
 func (d *daemon) options() engine.Options {
 	kernel := kernel.New(d.cfg.Interface, d.log.With("driver", "kernel"))
-	stopping := false // of the engine's goroutine
+	var stopping atomic.Bool
 	o := engine.Options{
 		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics,
 		Withdraw: func(ctx context.Context, onStop string) bool {
-			stopping = true
+			stopping.Store(true)
 			d.systemd.stopping()
 			return d.systemd.withdraw(ctx, onStop, d.log)
 		},
@@ -136,7 +149,7 @@ func (d *daemon) options() engine.Options {
 			d.log.Info("ready", "version", version(), "services", len(d.cfg.Services), "drivers", len(d.cfg.Drivers))
 			d.systemd.ready()
 		},
-		Alive: func() { d.systemd.alive(stopping) }, AliveEvery: d.systemd.aliveEvery(),
+		Alive: func() { d.systemd.alive(stopping.Load()) }, AliveEvery: d.systemd.aliveEvery(),
 	}
 	if d.cfg.ManageAddresses {
 		o.Kernel = kernel
@@ -206,18 +219,4 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	return l, nil
-}
-
-// newLogger logs as text, one event a line.
-func newLogger(out io.Writer, level slog.Leveler) *slog.Logger {
-	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
-}
-
-// levelOf returns the level that log_level names.
-func levelOf(name string) slog.Level {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(name)); err != nil {
-		return slog.LevelInfo
-	}
-	return l
 }

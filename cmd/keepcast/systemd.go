@@ -14,15 +14,42 @@ import (
 )
 
 // systemd tells the service manager how it goes. Without one (no NOTIFY_SOCKET)
-// nothing happens.
-type systemd struct{}
+// nothing happens. A manager that does not read is not waited for: what it has no room
+// for is dropped. The zero systemd tells nobody.
+type systemd struct{ states chan string }
+
+// newSystemd returns a systemd whose run tells the manager.
+func newSystemd() systemd { return systemd{states: make(chan string, 16)} }
+
+// run tells the manager until ctx is done, and then what is left. Errors are ignored: the
+// manager that can't be told is gone.
+func (s systemd) run(ctx context.Context) {
+	for {
+		select {
+		case state := <-s.states:
+			_, _ = sd.SdNotify(false, state)
+			continue
+		default:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case state := <-s.states:
+			_, _ = sd.SdNotify(false, state)
+		}
+	}
+}
 
 // moreTime is what a stop that still gets on is given at each sign of life
 // (sd_notify(3), EXTEND_TIMEOUT_USEC): linger may be longer than TimeoutStopSec.
 const moreTime = 30 * time.Second
 
-// notify ignores errors: the manager that can't be told is gone.
-func (systemd) notify(state string) { _, _ = sd.SdNotify(false, state) }
+func (s systemd) notify(state string) {
+	select {
+	case s.states <- state:
+	default:
+	}
+}
 
 func (s systemd) ready() { s.notify(sd.SdNotifyReady) }
 

@@ -22,7 +22,7 @@ of a program or certificate: the check that needs it does.) With --offline it lo
 file but those of the configuration, for a build machine or a repository's CI.`,
 		Example: `  keepcast validate --config /etc/keepcast/keepcast.yaml
   keepcast validate --offline --config host/keepcast.yaml`,
-		Args:    cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := a.validated(offline)
 			if err != nil {

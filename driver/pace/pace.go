@@ -68,6 +68,25 @@ func Wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// Within calls wait and returns true once it has returned. It returns false if that takes
+// longer than limit, and leaves the call alone: the end of a program must not hang on what
+// hangs.
+func Within(limit time.Duration, wait func()) bool {
+	done := make(chan struct{})
+	go func() {
+		wait()
+		close(done)
+	}()
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case <-done:
+		return true
+	case <-late.C:
+		return false
+	}
+}
+
 // Keep runs work again whenever it ends, until ctx is done. It waits before each
 // further run: first after one run that ended soon, longer after each one more. A run
 // that lasted longer than most counts as one that worked. After the wait Keep tells

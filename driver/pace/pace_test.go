@@ -120,3 +120,20 @@ func TestSideBySide(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What hangs is left alone after the limit.
+func TestWithin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, tc := range []struct {
+			takes time.Duration
+			want  bool
+		}{{0, true}, {time.Second, true}, {3 * time.Second, false}} {
+			began := time.Now()
+			got := Within(2*time.Second, func() { time.Sleep(tc.takes) })
+			if took := time.Since(began); got != tc.want || took != min(tc.takes, 2*time.Second) {
+				t.Errorf("what takes %s: %t after %s", tc.takes, got, took)
+			}
+		}
+		time.Sleep(time.Second)
+	})
+}

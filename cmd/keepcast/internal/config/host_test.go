@@ -13,13 +13,13 @@ import (
 // to the last: nobody was told before the service was expected to be announced.
 func TestHost(t *testing.T) {
 	for entry, want := range map[string]string{
-		`{kind: exec, command: [DIR/none]}`:           "command: DIR/none does not exist",
-		`{kind: exec, command: [DIR/keepcast.yaml]}`:  "command: DIR/keepcast.yaml may not be executed: chmod +x DIR/keepcast.yaml",
-		`{kind: exec, command: [no-such-program]}`:    `command: "no-such-program" is in no directory of PATH: give its whole path`,
-		`{kind: exec, command: [sh], dir: DIR/none}`:  "dir: stat DIR/none: no such file or directory",
-		`{kind: exec, command: [./none], dir: DIR}`:   "command: DIR/none does not exist",
-		`{kind: http, url: 'https://a/', tls: TLS}`:   "tls.ca: open DIR/none: no such file or directory",
-		`{kind: http, url: 'https://a/', tls: PLAIN}`: "tls.ca: no PEM certificate in DIR/keepcast.yaml",
+		`{kind: exec, command: [DIR/none]}`:                                                      "command: DIR/none does not exist",
+		`{kind: exec, command: [DIR/keepcast.yaml]}`:                                             "command: DIR/keepcast.yaml may not be executed: chmod +x DIR/keepcast.yaml",
+		`{kind: exec, command: [no-such-program]}`:                                               `command: "no-such-program" is in no directory of PATH: give its whole path`,
+		`{kind: exec, command: [sh], dir: DIR/none}`:                                             "dir: stat DIR/none: no such file or directory",
+		`{kind: exec, command: [./none], dir: DIR}`:                                              "command: DIR/none does not exist",
+		`{kind: http, url: 'https://a/', tls: TLS}`:                                              "tls.ca: open DIR/none: no such file or directory",
+		`{kind: http, url: 'https://a/', tls: PLAIN}`:                                            "tls.ca: no PEM certificate in DIR/keepcast.yaml",
 		`{kind: tcp, address: 'a:1', transport: tls, tls: {cert: DIR/none, key: DIR/none}}`:      "tls.cert: open DIR/none: no such file or directory",
 		`{kind: dns, server: a, query: a, transport: tls, tls: TLS}`:                             "tls.ca: open DIR/none: no such file or directory",
 		`{kind: dns, server: a, query: a, transport: https, tls: {cert: DIR/none, key: DIR/no}}`: "tls.cert: open DIR/none: no such file or directory",

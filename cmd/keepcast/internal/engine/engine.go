@@ -34,7 +34,7 @@ type Options struct {
 	Log     *slog.Logger
 	Metrics *Metrics
 	// Withdraw is asked when the daemon stops, with the on_stop in force: true withdraws
-	// everything, false leaves the host as it is.
+	// everything, false leaves the host as it is. The loop goes on while it is asked.
 	Withdraw func(ctx context.Context, onStop string) bool
 	// Ready is called once: after the host has been observed, and when what is
 	// withdrawn is delivered locally, readyTimeout is over, or a stop begins.
@@ -100,7 +100,11 @@ func New(cfg *config.Config, opts Options) *Engine {
 func (e *Engine) Run(ctx context.Context) error {
 	// What is under way must outlive ctx: a stop that withdraws still decides.
 	alive, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer e.running.Wait()
+	defer func() {
+		if !pace.Within(endLimit, e.running.Wait) {
+			e.log.Error("a check or a file hangs, ending without it")
+		}
+	}()
 	defer end()
 	defer close(e.quit)
 	e.checking = checks.WithGuard(alive, e.guard())
@@ -128,11 +132,31 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.loop(ctx.Done(), time.Now().Add(readyTimeout), e.delivered)
 	e.opts.Ready()
 	e.loop(ctx.Done(), time.Time{}, func() bool { return false })
-	if e.opts.Withdraw(alive, e.cfg.OnStop) {
+	if e.toWithdraw(alive) {
 		e.withdrawAll()
 	}
 	return nil
 }
+
+// toWithdraw asks whether the stop withdraws everything, and goes on deciding meanwhile:
+// the service manager has to be asked, and may not answer at once.
+func (e *Engine) toWithdraw(ctx context.Context) (withdraw bool) {
+	asked, onStop := false, e.cfg.OnStop
+	withdraw = true // unless it is told otherwise
+	e.running.Go(func() {
+		answer := e.opts.Withdraw(ctx, onStop)
+		e.post(func() { withdraw, asked = answer, true })
+	})
+	e.loop(nil, time.Now().Add(askLimit), func() bool { return asked })
+	return withdraw
+}
+
+// askLimit is how long a stop waits to be told whether it withdraws.
+const askLimit = 5 * time.Second
+
+// endLimit is how long an end waits for what was told to end: the reconciler has the
+// longest way, since it waits for drivers.
+const endLimit = 10 * time.Second
 
 // readyTimeout is how long keepcast waits for the kernel before it is ready.
 const readyTimeout = 5 * time.Second

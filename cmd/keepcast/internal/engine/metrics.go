@@ -42,8 +42,9 @@ var (
 	driverReloads    = Metric{"keepcast_driver_reloads_total", "counter", []string{"driver"}, "Times the daemon was made to load a changed snippet."}
 	repairs          = Metric{"keepcast_repairs_total", "counter", []string{"driver"}, "Repairs: something was put right that somebody else had changed."}
 	verdictToKernel  = Metric{"keepcast_verdict_to_kernel_seconds", "histogram", nil, "Time from the result of a check, or an order, until the kernel is told what follows from it. It is some milliseconds at most; more means that keepcast itself is held up."}
+	logDropped       = Metric{"keepcast_log_dropped_total", "counter", nil, "Lines of the log that were dropped, since nobody read it in time."}
 	collected        = []Metric{serviceState, serviceDrained, routeDesired, routeObserved, routeExported, neighbors, findings, checkUp, driverInSync, configReloaded, configReloadTime, buildInfo}
-	counted          = []Metric{checkResults, checkDuration, transitions, applyDuration, applyErrors, driverReloads, repairs, verdictToKernel}
+	counted          = []Metric{checkResults, checkDuration, transitions, applyDuration, applyErrors, driverReloads, repairs, verdictToKernel, logDropped}
 	durationBuckets  = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )
 
@@ -65,6 +66,11 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 	}
 	registry.MustRegister(m.results, m.transitions, m.errors, m.reloads, m.repairs, m.checks, m.applies, m.reached)
 	return m
+}
+
+// LogDropped returns the counter of dropped log lines, which count tells.
+func LogDropped(count func() float64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: logDropped.Name, Help: logDropped.Help}, count)
 }
 
 func (m Metric) counter() *prometheus.CounterVec {

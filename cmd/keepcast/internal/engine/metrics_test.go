@@ -24,7 +24,7 @@ func TestMetrics(t *testing.T) {
 		registry := prometheus.NewPedanticRegistry()
 		b.registry = registry
 		b.start()
-		registry.MustRegister(Collector{b.engine})
+		registry.MustRegister(LogDropped(func() float64 { return 0 }), Collector{b.engine})
 		later(2 * time.Second)
 		c.set(errDead)
 		later(5 * time.Second)

@@ -119,12 +119,14 @@ func TestDriverStatus(t *testing.T) {
 		"neither obeys nor is": {reconcile.Report{Err: errDead, Unobserved: errDead}, nil, api.DriverStatus{Error: "connection refused"}},
 		"has a change to do":   {reconcile.Report{InSync: true, Since: at}, since(2 * time.Second), api.DriverStatus{Since: at}},
 		"hangs with a change": {
-			reconcile.Report{InSync: true, Since: at}, since(3 * time.Second),
+			reconcile.Report{InSync: true, Since: at},
+			since(3 * time.Second),
 			api.DriverStatus{Error: "no answer to a change since 11:59:57: it hangs, or a file that it needs does", Since: at.Add(-3 * time.Second)},
 		},
 		"was heard of": {reconcile.Report{InSync: true, Since: at, At: at.Add(-45 * time.Second)}, nil, api.DriverStatus{InSync: true, Since: at}},
 		"was not heard of for a while": {
-			reconcile.Report{InSync: true, Since: at, At: at.Add(-46 * time.Second)}, nil,
+			reconcile.Report{InSync: true, Since: at, At: at.Add(-46 * time.Second)},
+			nil,
 			api.DriverStatus{Error: "not heard of since 11:59:14: it hangs, or a file that it needs does", Since: at.Add(-46 * time.Second)},
 		},
 	} {
