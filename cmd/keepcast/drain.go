@@ -43,7 +43,7 @@ reboot. It ends with "keepcast resume" or when its time is over.`,
   keepcast drain --all --reason "moving the rack"`,
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			r := api.DrainRequest{Services: args, Reason: reason}
+			r := api.DrainRequest{Services: args, All: which.all, Reason: reason}
 			if c.Flags().Changed("for") {
 				if length <= 0 {
 					return usageError{fmt.Errorf("--for %s: a time that is not over yet, please", length)}
@@ -74,7 +74,7 @@ by a file in the drain directory ends when that file is removed.`,
 		Example:           "  keepcast resume dns",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.client().Resume(c.Context(), args)
+			s, err := a.client().Resume(c.Context(), api.ResumeRequest{Services: args, All: which.all})
 			if err != nil {
 				return err
 			}

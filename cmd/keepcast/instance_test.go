@@ -40,7 +40,13 @@ func written(t *testing.T, text string) string {
 // loaded is a configuration of that text.
 func loaded(t *testing.T, text string) *config.Config {
 	t.Helper()
-	cfg, err := config.Load(written(t, text))
+	return loadedAt(t, written(t, text))
+}
+
+// loadedAt is the configuration in a file.
+func loadedAt(t *testing.T, file string) *config.Config {
+	t.Helper()
+	cfg, err := config.Load(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,17 +66,23 @@ type instance struct {
 // with more flags.
 func start(t *testing.T, more string, flags ...string) *instance {
 	t.Helper()
-	return startLogging(t, nil, more, flags...)
+	return startWith(t, gated+more, flags...)
 }
 
-// startLogging is start with a log that goes to out; nil: to the instance's own.
-func startLogging(t *testing.T, out io.Writer, more string, flags ...string) *instance {
+// startWith runs it with a configuration of that text.
+func startWith(t *testing.T, text string, flags ...string) *instance {
+	t.Helper()
+	return startLogging(t, nil, text, flags...)
+}
+
+// startLogging runs it with a log that goes to out; nil: to the instance's own.
+func startLogging(t *testing.T, out io.Writer, text string, flags ...string) *instance {
 	t.Helper()
 	k := &instance{t: t, dir: drivertest.SocketDir(t), code: make(chan int, 1)}
 	if out == nil {
 		out = &k.log
 	}
-	k.write("keepcast.yaml", gated+more)
+	k.write("keepcast.yaml", text)
 	k.write("t", "{{range .Announced}}{{.Prefix}}\n{{end}}")
 	k.write("out", "")
 	before := slog.Default()

@@ -82,7 +82,7 @@ func TestLogQueueOfShortLines(t *testing.T) {
 // host until somebody read the pipe, and no command was answered.
 func TestObeysThoughLogHangs(t *testing.T) {
 	log := &unread{open: make(chan struct{})}
-	k := startLogging(t, log, "on_stop: keep\nlog_level: debug\n")
+	k := startLogging(t, log, gated+"on_stop: keep\nlog_level: debug\n")
 	defer close(log.open)
 	order := api.DrainRequest{Services: []string{"dns"}, Reason: strings.Repeat("x", 2000)}
 	for range 20 {
@@ -91,7 +91,7 @@ func TestObeysThoughLogHangs(t *testing.T) {
 		}
 	}
 	drivertest.Eventually(t, "dns is withdrawn", func() bool { return k.gate() == "" })
-	if _, err := k.client().Resume(t.Context(), []string{"dns"}); err != nil {
+	if _, err := k.client().Resume(t.Context(), api.ResumeRequest{Services: []string{"dns"}}); err != nil {
 		t.Fatal(err)
 	}
 	drivertest.Eventually(t, "dns is announced again", func() bool { return k.gate() == "192.0.2.53/32\n" })

@@ -76,15 +76,16 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	if a.socket != "" {
 		socket = a.socket
 	}
-	control, err := control.Listen(ctx, socket)
+	lock, err := control.TakeLock(ctx, cfg.RuntimeDir)
 	if err != nil {
 		return err
 	}
-	defer control.Close()
-	web, err := listen(ctx, cfg.Listen)
+	defer lock.Release()
+	listener, err := control.Listen(ctx, socket)
 	if err != nil {
 		return err
 	}
+	defer listener.Close()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	queue.register(registry)
@@ -93,19 +94,25 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	d.warnOfBinding()
 	d.engine = engine.New(cfg, d.options())
 	registry.MustRegister(engine.Collector{Engine: d.engine})
-	return d.run(ctx, registry, control, web)
+	server := &control.Server{
+		Engine: d.engine, Metrics: registry, Log: d.log, Lock: lock, Address: cfg.Listen, Socket: listener,
+		OpenSocket: func(ctx context.Context) (net.Listener, error) { return control.Listen(ctx, socket) },
+	}
+	if cfg.Listen != "" {
+		server.OpenWeb = func(ctx context.Context) (net.Listener, error) {
+			return (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
+		}
+	}
+	return d.run(ctx, server)
 }
 
-// run runs the engine, the servers and the signals until the engine has ended.
-func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, web net.Listener) error {
+// run runs the engine, the server and the signals until the engine has ended.
+func (d *daemon) run(ctx context.Context, server *control.Server) error {
 	// The servers outlive the stop signal: a drain under way can be watched.
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	var running sync.WaitGroup
-	var served error
 	asked := make(chan chan<- error)
-	reload := func() error {
+	server.Reload = func() error {
 		answer := make(chan error, 1)
 		select {
 		case asked <- answer:
@@ -114,11 +121,7 @@ func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, 
 			return api.ErrStopped
 		}
 	}
-	running.Go(func() {
-		if served = control.Serve(serving, d.engine, reload, registry, d.log, socket, web); served != nil {
-			stop()
-		}
-	})
+	running.Go(func() { server.Serve(serving) })
 	running.Go(func() { d.reloads(serving, asked) })
 	running.Go(func() { d.systemd.run(serving) })
 	err := d.engine.Run(ctx)
@@ -127,9 +130,9 @@ func (d *daemon) run(ctx context.Context, registry prometheus.Gatherer, socket, 
 		d.log.Error("a reload, a client or the service manager hangs, ending without it")
 	}
 	if errors.Is(err, context.Canceled) {
-		err = nil
+		return nil
 	}
-	return errors.Join(err, served)
+	return err
 }
 
 // endLimit is how long an end waits for everything beside the engine.
@@ -207,16 +210,4 @@ func (d *daemon) reload() error {
 	d.level.Set(levelOf(cfg.LogLevel))
 	d.log.Info("configuration reloaded", "files", len(cfg.Files), "services", len(cfg.Services))
 	return nil
-}
-
-// listen opens the read-only HTTP server; nil without an address.
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	if address == "" {
-		return nil, nil
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
-	}
-	return l, nil
 }

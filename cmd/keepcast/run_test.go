@@ -3,14 +3,15 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,11 +27,6 @@ import (
 
 // What a run can't do without is said, and ends it.
 func TestRunFails(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
 	for name, tt := range map[string]struct {
 		old, new string // in the configuration
 		code     int
@@ -46,10 +42,6 @@ func TestRunFails(t *testing.T) {
 			"keepcast: directory for the state: mkdir /proc/1/state: no such file or directory (run as root, or see runtime_directory and state_directory)",
 		},
 		"socket": {"DIR/keepcast.sock", "/proc/1/run/keepcast.sock", exitFailed, "keepcast: control socket: mkdir /proc/1/run: no such file or directory"},
-		"listen": {
-			"listen: ''", "listen: " + taken.Addr().String(), exitFailed,
-			"keepcast: listen: listen tcp " + taken.Addr().String() + ": bind: address already in use",
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := written(t, strings.Replace(gated, tt.old, tt.new, 1))
@@ -143,54 +135,78 @@ func TestManageAddresses(t *testing.T) {
 	}
 }
 
-// A server that fails ends the daemon as a stop does, and says why. Nothing is reloaded
-// after that.
+// A keepcast whose server failed ended, and with it the announcements. It goes on.
+// Nothing is reloaded once it has ended.
 func TestServerFails(t *testing.T) {
-	file := written(t, gated)
-	drivertest.WriteFile(t, filepath.Dir(file)+"/t", "")
-	cfg, err := config.Load(file)
-	if err != nil {
+	k := start(t, "")
+	if err := os.Remove(k.path("keepcast.sock")); err != nil {
 		t.Fatal(err)
 	}
-	registry := prometheus.NewRegistry()
-	d := &daemon{app: &app{configFile: file}, cfg: cfg, log: newLogger(io.Discard, slog.LevelInfo), metrics: engine.NewMetrics(registry)}
+	drivertest.Eventually(t, "the control socket is lost", func() bool {
+		return strings.Contains(k.log.String(), `level=ERROR msg="control socket: nobody can come in, trying again" err="`+k.path("keepcast.sock")+` was removed"`)
+	})
+	drivertest.Eventually(t, "it is made anew", func() bool {
+		_, err := k.client().Status(t.Context())
+		return err == nil
+	})
+	if code := k.stop(); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	cfg := loadedAt(t, k.path("keepcast.yaml"))
+	d := &daemon{app: &app{configFile: k.path("keepcast.yaml")}, cfg: cfg, log: newLogger(io.Discard, slog.LevelInfo), metrics: engine.NewMetrics(prometheus.NewRegistry())}
 	d.engine = engine.New(cfg, d.options())
-	var listeners []net.Listener
-	for range 2 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		listeners = append(listeners, l)
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	if err := d.engine.Run(ctx); err != nil {
+		t.Fatal(err)
 	}
-	web := listeners[1]
-	web.Close()
-	want := "control server: accept tcp " + web.Addr().String() + ": use of closed network connection"
-	if err := d.run(t.Context(), registry, listeners[0], web); drivertest.ErrText(err) != want {
-		t.Errorf("got %v, want %s", err, want)
-	}
-	for _, text := range []string{strings.ReplaceAll(gated, "DIR", filepath.Dir(file)), "fish: 1\n"} {
-		drivertest.WriteFile(t, file, text)
+	for _, text := range []string{gated, "fish: 1\n"} {
+		k.write("keepcast.yaml", text)
 		if err := d.reload(); !errors.Is(err, api.ErrStopped) {
 			t.Errorf("got %v", err)
 		}
 	}
 }
 
+// A port in use kept keepcast from announcing anything, and ten starts later the fail-safe
+// withdrew everything: keepcast runs, and says in its status that nobody gets in there.
 func TestListen(t *testing.T) {
-	for address, want := range map[string]string{"": "<nil>", "127.0.0.1:0": "127.0.0.1:"} {
-		l, err := listen(t.Context(), address)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	address := taken.Addr().String()
+	k := startWith(t, strings.Replace(gated, "listen: ''", "listen: "+address, 1))
+	_, out, _ := keepcastSays(t, "status", "-c", k.path("keepcast.yaml"))
+	has(t, out, "\nwarning listen "+address+" (not-listening)\n  no /metrics, /healthz, /readyz and /v1/status there: listen tcp "+address+
+		": bind: address already in use\n  fix: it is tried again; see who has the port (ss -tlnp), and end that, or give keepcast another one by listen\n")
+	taken.Close()
+	drivertest.Eventually(t, "it listens", func() bool {
+		resp, err := http.Get("http://" + address + "/healthz")
 		if err != nil {
-			t.Fatal(err)
+			return false
 		}
-		got := fmt.Sprint(l)
-		if l != nil {
-			got = l.Addr().String()
-			l.Close()
-		}
-		if !strings.HasPrefix(got, want) {
-			t.Errorf("got %s, want %s", got, want)
-		}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	drivertest.Eventually(t, "the finding is gone", func() bool {
+		_, out, _ := keepcastSays(t, "status", "-c", k.path("keepcast.yaml"))
+		return !strings.Contains(out, "not-listening")
+	})
+}
+
+// Two keepcasts with one runtime directory undo each other's work: the second is refused,
+// and told who has it, also where its control socket is another or the file of it is gone.
+func TestRunTwice(t *testing.T) {
+	k := start(t, "")
+	if err := os.Remove(k.path("keepcast.sock")); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := keepcastSays(t, "run", "-c", k.path("keepcast.yaml"), "--socket", k.path("other.sock"))
+	want := "keepcast: another keepcast is running (pid " + strconv.Itoa(os.Getpid()) + "): it holds " + k.path("runtime/lock") + "\n"
+	if code != exitFailed || errs != want {
+		t.Errorf("exit code %d, got %s, want %s", code, errs, want)
 	}
 }
 

@@ -149,13 +149,15 @@ func table(out io.Writer, s api.Status) error {
 		return err
 	}
 	tableHeld(out, s.Services)
+	findings := slices.Clone(s.Findings)
 	for _, d := range s.Drivers {
-		for _, f := range d.Findings {
-			fmt.Fprintf(out, "\n%s %s (%s)\n", f.Level, f.Subject, f.Name)
-			fmt.Fprintf(out, "  %s\n", strings.ReplaceAll(f.Text, "\n", "\n  "))
-			if f.Fix != "" {
-				fmt.Fprintf(out, "  fix: %s\n", strings.ReplaceAll(f.Fix, "\n", "\n       "))
-			}
+		findings = append(findings, d.Findings...)
+	}
+	for _, f := range findings {
+		fmt.Fprintf(out, "\n%s %s (%s)\n", f.Level, f.Subject, f.Name)
+		fmt.Fprintf(out, "  %s\n", strings.ReplaceAll(f.Text, "\n", "\n  "))
+		if f.Fix != "" {
+			fmt.Fprintf(out, "  fix: %s\n", strings.ReplaceAll(f.Fix, "\n", "\n       "))
 		}
 	}
 	if s.Config.Error != "" {

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"time"
 
@@ -44,6 +45,7 @@ type Drain struct {
 	Since   time.Time `json:"since"`
 	Until   time.Time `json:"until,omitzero"` // zero: until resumed
 	File    string    `json:"file,omitempty"` // the file in drain.d that orders it; empty: by command
+	By      string    `json:"by,omitempty"`   // the user who gave the command; empty: a file, or unknown
 }
 
 // Over reports whether the drain has ended by itself.
@@ -52,8 +54,8 @@ func (d Drain) Over(now time.Time) bool { return !d.Until.IsZero() && !now.Befor
 // String says for people what the drain is.
 func (d Drain) String() string {
 	s := "drained"
-	if d.File != "" {
-		s += " by " + d.File
+	if by := cmp.Or(d.File, d.By); by != "" {
+		s += " by " + by
 	}
 	if !d.Until.IsZero() {
 		s += " until " + d.Until.Format("2006-01-02 15:04:05")
@@ -64,12 +66,18 @@ func (d Drain) String() string {
 	return s
 }
 
-// DrainRequest is the body of POST /v1/drain and, with Services alone, of POST
-// /v1/resume. No services means all of them.
+// DrainRequest is the body of POST /v1/drain. It names services, or says All.
 type DrainRequest struct {
-	Services []string  `json:"services"`
+	Services []string  `json:"services,omitempty"`
+	All      bool      `json:"all,omitempty"`
 	Until    time.Time `json:"until,omitzero"`
 	Reason   string    `json:"reason,omitempty"`
+}
+
+// ResumeRequest is the body of POST /v1/resume. It names services, or says All.
+type ResumeRequest struct {
+	Services []string `json:"services,omitempty"`
+	All      bool     `json:"all,omitempty"`
 }
 
 // Problem is the body of every answer that is an error.
@@ -86,6 +94,8 @@ type Status struct {
 	Config   ConfigStatus    `json:"config"`
 	Services []ServiceStatus `json:"services"`
 	Drivers  []DriverStatus  `json:"drivers"`
+	// Findings are those about keepcast itself.
+	Findings []driver.Finding `json:"findings,omitempty"`
 }
 
 // ConfigStatus tells which configuration is in force.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,8 +33,8 @@ func (c Client) Drain(ctx context.Context, r api.DrainRequest) (api.Status, erro
 }
 
 // Resume ends drains and returns the status after it.
-func (c Client) Resume(ctx context.Context, services []string) (api.Status, error) {
-	return c.do(ctx, http.MethodPost, "/v1/resume", api.DrainRequest{Services: services})
+func (c Client) Resume(ctx context.Context, r api.ResumeRequest) (api.Status, error) {
+	return c.do(ctx, http.MethodPost, "/v1/resume", r)
 }
 
 // Reload has the configuration loaded anew and returns the status after it. The
@@ -67,6 +68,9 @@ func (c Client) do(ctx context.Context, method, path string, body any) (s api.St
 		var p api.Problem
 		if err := answer.Decode(&p); err != nil {
 			return s, fmt.Errorf("control socket %s: answer %s: %w", c.Socket, resp.Status, err)
+		}
+		if strings.Contains(p.Error, "unknown field") {
+			return s, fmt.Errorf("the keepcast that runs is older than this command (%s): restart it, or use the command of its version", p.Error)
 		}
 		return s, errors.New(p.Error)
 	}

@@ -51,6 +51,10 @@ func answering(t *testing.T, text string) Client {
 func TestClientErrors(t *testing.T) {
 	head := "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
 	for name, tt := range map[string]struct{ answer, want string }{
+		"older": {
+			"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" + `{"error": "request: json: unknown field \"all\""}`,
+			`the keepcast that runs is older than this command (request: json: unknown field "all"): restart it, or use the command of its version`,
+		},
 		"refused":     {"HTTP/1.1 409 Conflict\r\nConnection: close\r\n\r\n" + `{"error": "no service \"a\""}`, `no service "a"`},
 		"no status":   {head + "ok", "control socket SOCKET: answer: invalid character 'o' looking for beginning of value"},
 		"cut off":     {head + `{"version": "1.`, "control socket SOCKET: answer: unexpected EOF"},
@@ -116,8 +120,8 @@ func TestClientRefused(t *testing.T) {
 	c, _ := served(t, e)
 	for name, do := range map[string]func() (api.Status, error){
 		"status": func() (api.Status, error) { return c.Status(t.Context()) },
-		"drain":  func() (api.Status, error) { return c.Drain(t.Context(), api.DrainRequest{}) },
-		"resume": func() (api.Status, error) { return c.Resume(t.Context(), nil) },
+		"drain":  func() (api.Status, error) { return c.Drain(t.Context(), api.DrainRequest{All: true}) },
+		"resume": func() (api.Status, error) { return c.Resume(t.Context(), api.ResumeRequest{All: true}) },
 		"reload": func() (api.Status, error) { return c.Reload(t.Context()) },
 	} {
 		if _, err := do(); drivertest.ErrText(err) != e.err.Error() {

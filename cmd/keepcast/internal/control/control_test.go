@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,12 +26,16 @@ type fakeEngine struct {
 	status api.Status
 	err    error
 	orders []string
+	by     string // who gave the last order to drain
 }
 
 func (e *fakeEngine) Status() (api.Status, error) { return e.status, e.err }
 
-func (e *fakeEngine) Drain(services []string, until time.Time, reason string) error {
+func (e *fakeEngine) Alive() error { return e.err }
+
+func (e *fakeEngine) Drain(services []string, until time.Time, reason, by string) error {
 	e.orders = append(e.orders, "drain "+strings.Join(services, ",")+" "+reason)
+	e.by = by
 	return e.err
 }
 
@@ -56,18 +61,35 @@ func served(t *testing.T, e *fakeEngine) (client Client, web string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- Serve(ctx, e, e.reload, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), socket, l)
-	}()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	runs(t, &Server{Engine: e, Reload: e.reload, Socket: socket, OpenWeb: opens(l)})
 	return Client{path}, "http://" + l.Addr().String()
+}
+
+// runs has a server serve until the test has ended.
+func runs(t *testing.T, s *Server) {
+	t.Helper()
+	if s.Metrics == nil {
+		s.Metrics = prometheus.NewRegistry()
+	}
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Serve(ctx)
+	}()
+	t.Cleanup(func() { stop(); <-ended })
+}
+
+// opens returns a function that opens the listeners, one after the other.
+func opens(listeners ...net.Listener) func(context.Context) (net.Listener, error) {
+	return func(context.Context) (net.Listener, error) {
+		l := listeners[0]
+		listeners = listeners[1:]
+		return l, nil
+	}
 }
 
 func TestCommands(t *testing.T) {
@@ -79,7 +101,7 @@ func TestCommands(t *testing.T) {
 	if _, err := c.Drain(t.Context(), api.DrainRequest{Services: []string{"dns", "ldap"}, Reason: "CHG-1"}); err != nil {
 		t.Error(err)
 	}
-	if _, err := c.Resume(t.Context(), nil); err != nil {
+	if _, err := c.Resume(t.Context(), api.ResumeRequest{All: true}); err != nil {
 		t.Error(err)
 	}
 	if _, err := c.Reload(t.Context()); err != nil {
@@ -89,14 +111,14 @@ func TestCommands(t *testing.T) {
 		t.Error(diff)
 	}
 	e.err = errors.New(`no service "dsn" (running: dns)`)
-	if _, err := c.Drain(t.Context(), api.DrainRequest{}); err == nil || err.Error() != e.err.Error() {
+	if _, err := c.Drain(t.Context(), api.DrainRequest{All: true}); err == nil || err.Error() != e.err.Error() {
 		t.Errorf("got %v, want the engine's own words", err)
 	}
 }
 
 func TestSocketErrors(t *testing.T) {
 	c, _ := served(t, &fakeEngine{})
-	if _, err := Listen(t.Context(), c.Socket); err == nil || err.Error() != "control socket: "+c.Socket+" answers: another keepcast is running" {
+	if _, err := Listen(t.Context(), c.Socket); err == nil || err.Error() != "control socket: "+c.Socket+" answers: another keepcast is running (pid "+strconv.Itoa(os.Getpid())+")" {
 		t.Errorf("got %v", err)
 	}
 	info, err := os.Stat(c.Socket)
@@ -154,26 +176,50 @@ func TestReadOnly(t *testing.T) {
 	if len(e.orders) != 0 {
 		t.Errorf("orders came in by the web: %v", e.orders)
 	}
-	e.status.Drivers[0] = api.DriverStatus{Name: "bird", Error: "bird is not running"}
+	e = &fakeEngine{status: api.Status{Drivers: []api.DriverStatus{{Name: "bird", Error: "bird is not running"}}}}
+	_, web = served(t, e)
 	if code, body := get(http.MethodGet, "/readyz"); code != 503 || body != `{"error":"bird is not in sync: bird is not running"}`+"\n" {
 		t.Errorf("readyz: %d %s", code, body)
 	}
-	e.err = api.ErrStopped
+	_, web = served(t, &fakeEngine{err: api.ErrStopped})
 	if code, _ := get(http.MethodGet, "/healthz"); code != 503 {
 		t.Errorf("healthz: %d", code)
 	}
 }
 
+// commandsOf returns the handler of the control socket.
+func commandsOf(e *fakeEngine) http.Handler {
+	return newHandlers(e, prometheus.NewRegistry()).commands(e.reload, slog.New(slog.DiscardHandler))
+}
+
+// An order that was meant for one service, and whose name got lost on the way, drained all
+// services of a host: "{}" meant everything. What is not understood is not carried out.
 func TestBadRequests(t *testing.T) {
-	h := controlHandler(&fakeEngine{}, nil, prometheus.NewRegistry())
-	for body, want := range map[string]string{
-		"{":            `{"error":"request: unexpected EOF"}`,
-		`{"all":true}`: `{"error":"request: json: unknown field \"all\""}`,
+	e := &fakeEngine{}
+	h := commandsOf(e)
+	const unnamed = `{"error":"request: no service is named: give \"services\", or \"all\": true (a keepcast command older than this keepcast does not say so: use the newer one)"}`
+	for _, tt := range []struct{ path, body, want string }{
+		{"drain", "{", `{"error":"request: unexpected EOF"}`},
+		{"drain", `{"everything":true}`, `{"error":"request: json: unknown field \"everything\""}`},
+		{"drain", `{"services":["dns"]} {"services":["ldap"]}`, `{"error":"request: more than one value"}`},
+		{"drain", `{}`, unnamed},
+		{"drain", `null`, unnamed},
+		{"drain", `{"services":[],"reason":"CHG-1"}`, unnamed},
+		{"drain", `{"all":false}`, unnamed},
+		{"drain", `{"services":["dns"],"all":true}`, `{"error":"request: either \"services\" or \"all\", not both"}`},
+		{"drain", `{"all":true,"until":"2001-01-01T00:00:00Z"}`, `{"error":"request: until: 2001-01-01T00:00:00Z is over"}`},
+		{"resume", `{}`, unnamed},
+		{"resume", `{"services":["dns"],"all":true}`, `{"error":"request: either \"services\" or \"all\", not both"}`},
+		{"resume", `{"all":true,"reason":"CHG-1"}`, `{"error":"request: json: unknown field \"reason\""}`},
+		{"reload", `{"services":["dns"]}`, `{"error":"request: json: unknown field \"services\""}`},
 	} {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/drain", strings.NewReader(body)))
-		if got := strings.TrimSpace(w.Body.String()); w.Code != 400 || got != want {
-			t.Errorf("%s: %d %s, want %s", body, w.Code, got, want)
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/"+tt.path, strings.NewReader(tt.body)))
+		if got := strings.TrimSpace(w.Body.String()); w.Code != 400 || got != tt.want {
+			t.Errorf("%s %s: %d %s, want %s", tt.path, tt.body, w.Code, got, tt.want)
 		}
+	}
+	if len(e.orders) > 0 {
+		t.Errorf("carried out: %v", e.orders)
 	}
 }

@@ -51,7 +51,7 @@ const statusText = `{
 func TestAnswers(t *testing.T) {
 	e := &fakeEngine{status: api.Status{Version: "1.2.3"}}
 	none := prometheus.NewRegistry()
-	web, socket := Handler(e, none), controlHandler(e, e.reload, none)
+	web, socket := newHandlers(e, none).readOnly(), commandsOf(e)
 	notFound := answer{404, plainText, "", "404 page not found\n"}
 	readOnly := answer{405, plainText, "GET, HEAD", "Method Not Allowed\n"}
 	for name, tt := range map[string]struct {
@@ -75,7 +75,11 @@ func TestAnswers(t *testing.T) {
 		"socket: reload":     {socket, "POST", "/v1/reload", answer{200, asJSON, "", statusText}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if d := cmp.Diff(tt.want, ask(tt.to, tt.method, tt.path, "{}")); d != "" {
+			body := "{}"
+			if tt.path == "/v1/drain" || tt.path == "/v1/resume" {
+				body = `{"all": true}`
+			}
+			if d := cmp.Diff(tt.want, ask(tt.to, tt.method, tt.path, body)); d != "" {
 				t.Error(d)
 			}
 		})
@@ -86,7 +90,7 @@ func TestAnswers(t *testing.T) {
 // load balancers go by the code.
 func TestAnswersOfStopped(t *testing.T) {
 	e := &fakeEngine{err: api.ErrStopped}
-	h := controlHandler(e, e.reload, prometheus.NewRegistry())
+	h := commandsOf(e)
 	for path, code := range map[string]int{
 		"GET /healthz": 503, "GET /readyz": 503, "GET /v1/status": 503,
 		"POST /v1/drain": 409, "POST /v1/resume": 409, "POST /v1/reload": 409,
@@ -94,7 +98,11 @@ func TestAnswersOfStopped(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			method, path, _ := strings.Cut(path, " ")
 			want := answer{code, asJSON, "", `{"error":"keepcast is stopping"}` + "\n"}
-			if d := cmp.Diff(want, ask(h, method, path, "{}")); d != "" {
+			body := `{"all": true}`
+			if path == "/v1/reload" {
+				body = "null"
+			}
+			if d := cmp.Diff(want, ask(h, method, path, body)); d != "" {
 				t.Error(d)
 			}
 		})
@@ -116,7 +124,7 @@ func TestReady(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tt.driver.Name = "frr"
 			e := &fakeEngine{status: api.Status{Drivers: []api.DriverStatus{{Name: "kernel", InSync: true}, tt.driver}}}
-			got := ask(Handler(e, prometheus.NewRegistry()), "GET", "/readyz", "")
+			got := ask(newHandlers(e, prometheus.NewRegistry()).readOnly(), "GET", "/readyz", "")
 			if got.Code != tt.code || got.Body != tt.body {
 				t.Errorf("got %d %s, want %d %s", got.Code, got.Body, tt.code, tt.body)
 			}
@@ -127,8 +135,8 @@ func TestReady(t *testing.T) {
 // Nobody fills the memory of keepcast by way of its socket.
 func TestBodyLimit(t *testing.T) {
 	e := &fakeEngine{}
-	h := controlHandler(e, e.reload, prometheus.NewRegistry())
-	const around = `{"reason":""}`
+	h := commandsOf(e)
+	const around = `{"all":true,"reason":""}`
 	body := func(size int) string {
 		return strings.Replace(around, `""`, `"`+strings.Repeat("x", size-len(around))+`"`, 1)
 	}

@@ -3,19 +3,24 @@ package control
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // pipes is a listener without a network, so that time can be that of a test.
@@ -43,21 +48,41 @@ func (p *pipes) Accept() (net.Conn, error) {
 func (p *pipes) Close() error   { p.close(); return nil }
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
 
-// askStatus asks for the status and returns the code of the answer, or why there is none.
-func (p *pipes) askStatus() (int, error) {
+// ask sends a request for a page and returns the code and the body of the answer, or why
+// there is none.
+func (p *pipes) ask(path string) (int, string, error) {
 	server, client := net.Pipe()
 	defer client.Close()
 	p.dialed <- server
-	if _, err := io.WriteString(client, "GET /v1/status HTTP/1.1\r\nHost: keepcast\r\n\r\n"); err != nil {
-		return 0, err
+	if _, err := io.WriteString(client, "GET "+path+" HTTP/1.1\r\nHost: keepcast\r\n\r\n"); err != nil {
+		return 0, "", err
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(client), nil)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode, err
+	body, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body), err
+}
+
+// askStatus asks for the status and returns the code of the answer, or why there is none.
+func (p *pipes) askStatus() (int, error) {
+	code, _, err := p.ask("/v1/status")
+	return code, err
+}
+
+// status returns the status.
+func (p *pipes) status(t *testing.T) (s api.Status) {
+	t.Helper()
+	_, body, err := p.ask("/v1/status")
+	if err == nil {
+		err = json.Unmarshal([]byte(body), &s)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	return s
 }
 
 // slowEngine answers once it may.
@@ -71,12 +96,19 @@ func (e *slowEngine) Status() (api.Status, error) {
 	return e.fakeEngine.Status()
 }
 
-// serving runs Serve and returns how to stop it, and what it returned.
-func serving(e Engine, socket, web net.Listener) (stop func(), ended <-chan error) {
+// serving runs Serve and returns how to stop it, and what is closed when it has ended.
+func serving(s *Server) (stop func(), ended <-chan struct{}) {
 	ctx, stop := context.WithCancel(context.Background())
-	out := make(chan error, 1)
+	out := make(chan struct{})
+	if s.Metrics == nil {
+		s.Metrics = prometheus.NewRegistry()
+	}
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
 	go func() {
-		out <- Serve(ctx, e, nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), socket, web)
+		defer close(out)
+		s.Serve(ctx)
 	}()
 	return stop, out
 }
@@ -95,7 +127,7 @@ func TestStopUnderWay(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := &slowEngine{may: make(chan struct{})}
 				socket := newPipes()
-				stop, ended := serving(e, socket, nil)
+				stop, ended := serving(&Server{Engine: e, Socket: socket})
 				asked := make(chan struct{})
 				go func() {
 					defer close(asked)
@@ -108,25 +140,42 @@ func TestStopUnderWay(t *testing.T) {
 				time.Sleep(tt.answers)
 				close(e.may)
 				<-asked
-				if err := <-ended; err != nil {
-					t.Error(err)
-				}
+				<-ended
 			})
 		})
 	}
 }
 
-// A server that fails takes the other one along: keepcast ends, and systemd starts it
-// again with both.
+// A server that failed took all of keepcast along, and with it the announcements of a host
+// whose services were fit: now it is served anew, and the other one goes on.
 func TestServeFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		socket, web := newPipes(), newPipes()
+		socket, web, again := newPipes(), newPipes(), newPipes()
 		web.fails = errors.New("accept: too many open files")
-		_, ended := serving(&fakeEngine{}, socket, web)
+		e := &fakeEngine{}
+		var log drivertest.Buffer
+		stop, ended := serving(&Server{
+			Engine: e, Socket: socket, OpenWeb: opens(web, again), Address: ":9911",
+			Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
 		web.close()
-		if err := <-ended; err == nil || err.Error() != "control server: accept: too many open files" {
-			t.Errorf("got %v", err)
+		synctest.Wait()
+		want := []driver.Finding{{
+			Name: "not-listening", Level: driver.LevelWarning, Subject: "listen :9911",
+			Text: "no /metrics, /healthz, /readyz and /v1/status there: accept: too many open files",
+			Fix:  "it is tried again; correct listen and systemctl restart keepcast if the address is wrong",
+		}}
+		if d := cmp.Diff(want, socket.status(t).Findings); d != "" {
+			t.Error(d)
 		}
-		<-socket.closed
+		time.Sleep(firstRetry)
+		if got := again.status(t).Findings; got != nil {
+			t.Errorf("still found: %v", got)
+		}
+		if got := strings.Count(log.String(), "\n"); got != 2 {
+			t.Errorf("%d lines are logged, want one for the failure and one for its end:\n%s", got, log.String())
+		}
+		stop()
+		<-ended
 	})
 }

@@ -48,7 +48,7 @@ func TestCollector(t *testing.T) {
 		b.start()
 		registry.MustRegister(Collector{b.engine})
 		later(2 * time.Second)
-		if err := b.engine.Drain([]string{"ldap"}, time.Time{}, ""); err != nil {
+		if err := b.engine.Drain([]string{"ldap"}, time.Time{}, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		later(time.Minute)

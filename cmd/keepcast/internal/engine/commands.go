@@ -38,11 +38,11 @@ func (e *Engine) call(f func()) error {
 }
 
 // Drain withdraws services until they are resumed. If until is not zero, the drain ends
-// then. It survives a restart and a reboot. No names: all services.
-func (e *Engine) Drain(names []string, until time.Time, reason string) error {
+// then. It survives a restart and a reboot. No names: all services. By is who orders it.
+func (e *Engine) Drain(names []string, until time.Time, reason, by string) error {
 	return e.changeDrains(names, func(name string) {
-		e.drains.commanded[name] = api.Drain{Service: name, Reason: reason, Since: time.Now(), Until: until}
-		e.log.Info("drain ordered", "service", name, "until", until, "reason", reason)
+		e.drains.commanded[name] = api.Drain{Service: name, Reason: reason, Since: time.Now(), Until: until, By: by}
+		e.log.Info("drain ordered", "service", name, "until", until, "reason", reason, "by", by)
 	})
 }
 

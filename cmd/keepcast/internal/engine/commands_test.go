@@ -25,7 +25,7 @@ func TestResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(time.Second)
-		if err := b.engine.Drain(nil, time.Time{}, "CHG-1"); err != nil {
+		if err := b.engine.Drain(nil, time.Time{}, "CHG-1", ""); err != nil {
 			t.Fatal(err)
 		}
 		later(time.Minute)
@@ -56,7 +56,7 @@ func TestUnknownService(t *testing.T) {
 		b.start()
 		later(time.Second)
 		const want = `no service "web" (running: dns, ldap)`
-		if err := b.engine.Drain([]string{"dns", "web"}, time.Time{}, ""); drivertest.ErrText(err) != want {
+		if err := b.engine.Drain([]string{"dns", "web"}, time.Time{}, "", ""); drivertest.ErrText(err) != want {
 			t.Errorf("drain: got %v", err)
 		}
 		if err := b.engine.Resume([]string{"web"}); drivertest.ErrText(err) != want {

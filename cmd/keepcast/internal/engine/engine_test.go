@@ -157,7 +157,7 @@ func TestDrain(t *testing.T) {
 		b.start()
 		later(2 * time.Second)
 		until := time.Now().Add(time.Hour)
-		if err := b.engine.Drain([]string{"dns"}, until, "CHG-1"); err != nil {
+		if err := b.engine.Drain([]string{"dns"}, until, "CHG-1", ""); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -182,7 +182,7 @@ func TestDrainErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(0)
-		if err := b.engine.Drain([]string{"dsn"}, time.Time{}, ""); err == nil || err.Error() != `no service "dsn" (running: dns)` {
+		if err := b.engine.Drain([]string{"dsn"}, time.Time{}, "", ""); err == nil || err.Error() != `no service "dsn" (running: dns)` {
 			t.Errorf("got %v", err)
 		}
 		b.engine.drainFiles(map[string]api.Drain{"dns": {Service: "dns", File: "/etc/keepcast/drain.d/dns", Reason: "rack move"}}, nil)
@@ -195,11 +195,11 @@ func TestDrainErrors(t *testing.T) {
 		if err := os.RemoveAll(b.cfg.StateDir); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.engine.Drain(nil, time.Time{}, ""); err == nil || !strings.HasPrefix(err.Error(), "done, but not saved, so that a restart forgets it: ") {
+		if err := b.engine.Drain(nil, time.Time{}, "", ""); err == nil || !strings.HasPrefix(err.Error(), "done, but not saved, so that a restart forgets it: ") {
 			t.Errorf("got %v", err)
 		}
 		b.end()
-		if err := b.engine.Drain(nil, time.Time{}, ""); !errors.Is(err, api.ErrStopped) {
+		if err := b.engine.Drain(nil, time.Time{}, "", ""); !errors.Is(err, api.ErrStopped) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -141,7 +141,7 @@ func TestDrainEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(time.Second)
-		if err := b.engine.Drain(nil, time.Now().Add(17*time.Second), ""); err != nil {
+		if err := b.engine.Drain(nil, time.Now().Add(17*time.Second), "", ""); err != nil {
 			t.Fatal(err)
 		}
 		later(17*time.Second - 1)
@@ -224,7 +224,7 @@ func TestEndOfLingerIsSaved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(time.Second)
-		if err := b.engine.Drain(nil, time.Time{}, ""); err != nil {
+		if err := b.engine.Drain(nil, time.Time{}, "", ""); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []api.State{api.Draining, api.Withdrawn} {

@@ -39,7 +39,7 @@ func TestReloadKeepsState(t *testing.T) {
 				later(2 * time.Second)
 				c.set(tc.err)
 				if tc.drain {
-					if err := b.engine.Drain(nil, time.Time{}, "CHG-1"); err != nil {
+					if err := b.engine.Drain(nil, time.Time{}, "CHG-1", ""); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -242,7 +242,7 @@ func TestDrainingSurvivesRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(time.Second)
-		if err := b.engine.Drain(nil, time.Time{}, "CHG-1"); err != nil {
+		if err := b.engine.Drain(nil, time.Time{}, "CHG-1", ""); err != nil {
 			t.Fatal(err)
 		}
 		later(5 * time.Second)

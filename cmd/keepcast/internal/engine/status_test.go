@@ -152,7 +152,7 @@ func TestStatus(t *testing.T) {
 		begun := time.Now()
 		b.start()
 		later(3 * time.Second)
-		if err := b.engine.Drain([]string{"dns"}, time.Time{}, "CHG-1"); err != nil {
+		if err := b.engine.Drain([]string{"dns"}, time.Time{}, "CHG-1", ""); err != nil {
 			t.Fatal(err)
 		}
 		later(300 * time.Millisecond)

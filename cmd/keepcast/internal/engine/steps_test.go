@@ -150,7 +150,7 @@ func (w *world) drain(service, by string, until time.Time) {
 		w.engine.drainFiles(files, nil)
 		return
 	}
-	err := w.engine.Drain([]string{service}, until, "")
+	err := w.engine.Drain([]string{service}, until, "", "")
 	if (err == nil) != known {
 		w.fault("drain %s: %v", service, err)
 	}

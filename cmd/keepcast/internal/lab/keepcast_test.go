@@ -61,7 +61,7 @@ func (s *stand) drained(h *Host) {
 		return nil
 	}))
 	out := s.keepcast("a", "drain", "dns", "--for", "1h", "--reason", "CHG-1")
-	if !strings.Contains(out, "dns: draining (drained until ") {
+	if !strings.Contains(out, "dns: draining (drained by root until ") {
 		s.t.Errorf("drain prints %q", out)
 	}
 	s.routed("b")

@@ -1,0 +1,99 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+)
+
+// commands serves the commands, too. Each is logged with who gave it.
+func (h *handlers) commands(reload func() error, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /", h.readOnly())
+	mux.HandleFunc("POST /v1/drain", command(h, func(o api.DrainRequest, by string) error {
+		services, err := named(o.Services, o.All)
+		if err != nil {
+			return err
+		}
+		if !o.Until.IsZero() && !o.Until.After(time.Now()) {
+			return badRequest{fmt.Errorf("until: %s is over", o.Until.Format(time.RFC3339))}
+		}
+		return h.engine.Drain(services, o.Until, o.Reason, by)
+	}))
+	mux.HandleFunc("POST /v1/resume", command(h, func(o api.ResumeRequest, by string) error {
+		services, err := named(o.Services, o.All)
+		if err != nil {
+			return err
+		}
+		log.Info("resume ordered", "services", o.Services, "all", o.All, "by", by)
+		return h.engine.Resume(services)
+	}))
+	mux.HandleFunc("POST /v1/reload", command(h, func(_ struct{}, by string) error {
+		log.Info("reload ordered", "by", by)
+		return reload()
+	}))
+	return mux
+}
+
+// named returns the services that a command names, none for all of them. A command that
+// names nothing must not mean everything.
+func named(services []string, all bool) ([]string, error) {
+	switch {
+	case all && len(services) > 0:
+		return nil, badRequest{errors.New(`either "services" or "all", not both`)}
+	case !all && len(services) == 0:
+		return nil, badRequest{errors.New(`no service is named: give "services", or "all": true (a keepcast command older than this keepcast does not say so: use the newer one)`)}
+	}
+	return services, nil
+}
+
+// badRequest is the error in what was asked for, not in carrying it out.
+type badRequest struct{ error }
+
+// command decodes what is asked for, does it, and answers with the status after it.
+func command[T any](h *handlers, do func(order T, by string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var order T
+		if err := decode(http.MaxBytesReader(w, r.Body, 1<<20), &order); err != nil {
+			problem(w, http.StatusBadRequest, fmt.Errorf("request: %w", err))
+			return
+		}
+		err := do(order, h.users.of(r.Context()))
+		if bad, ok := errors.AsType[badRequest](err); ok {
+			problem(w, http.StatusBadRequest, fmt.Errorf("request: %w", bad.error))
+			return
+		}
+		if err != nil {
+			h.snapshots.forget() // it may have done some of it
+			problem(w, http.StatusConflict, err)
+			return
+		}
+		show(w, h.snapshots.fresh)
+	}
+}
+
+// decode reads one JSON value that has no field unknown to v, and nothing after it.
+func decode(body io.Reader, v any) error {
+	d := json.NewDecoder(body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more than one value")
+	}
+	return nil
+}
+
+// problem answers with an error.
+func problem(w http.ResponseWriter, code int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(api.Problem{Error: err.Error()}) // the one who asked has gone: nobody to be told
+}

@@ -1,0 +1,123 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Listen opens the control socket, for root and the group keepcast. A socket
+// that a killed keepcast left behind is replaced; one that answers is an error.
+func Listen(ctx context.Context, path string) (net.Listener, error) {
+	l, err := listen(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	return l, nil
+}
+
+func listen(ctx context.Context, path string) (net.Listener, error) {
+	if err := free(ctx, path); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	unix := l.(*net.UnixListener)
+	if err := restrict(path); err != nil {
+		_ = l.Close() // the error that matters is the one returned
+		return nil, err
+	}
+	file, err := os.Lstat(path)
+	if err != nil {
+		_ = l.Close() // as above
+		return nil, err
+	}
+	unix.SetUnlinkOnClose(false) // it could be that of another keepcast by then
+	s := &socket{Listener: unix, path: path, file: file}
+	s.close = sync.OnceValue(s.remove)
+	return s, nil
+}
+
+// free returns an error where the path is another's: a keepcast that answers there, or
+// hangs, or a file that no keepcast left.
+func free(ctx context.Context, path string) error {
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path)
+	var late net.Error
+	switch {
+	case err == nil:
+		defer conn.Close()
+		pid := 0
+		if peer := peerOf(conn); peer != nil {
+			pid = int(peer.Pid)
+		}
+		return fmt.Errorf("%s answers: another keepcast is running%s", path, pidText(pid))
+	case errors.Is(err, syscall.EAGAIN), errors.As(err, &late) && late.Timeout():
+		return fmt.Errorf("%s is open, and nobody answers: another keepcast hangs (ss -xlp shows which)", path)
+	}
+	if file, err := os.Lstat(path); err == nil && file.Mode().IsRegular() {
+		return fmt.Errorf("%s is a file, and no socket: it stays as it is", path)
+	}
+	return nil
+}
+
+// socket is the control socket with its file.
+type socket struct {
+	net.Listener
+	path  string
+	file  fs.FileInfo
+	close func() error // once: the next file of that name is another's
+}
+
+// there returns an error if the file is no longer that of this socket.
+func (s *socket) there() error {
+	if found, err := os.Lstat(s.path); err != nil || !os.SameFile(s.file, found) {
+		return fmt.Errorf("%s was removed", s.path)
+	}
+	return nil
+}
+
+// Close closes the socket, and removes its file, but not that of another keepcast.
+func (s *socket) Close() error { return s.close() }
+
+func (s *socket) remove() error {
+	// While the socket is open, no other file has its inode.
+	if s.there() == nil {
+		_ = os.Remove(s.path) // it is replaced by the next keepcast else
+	}
+	return s.Listener.Close()
+}
+
+// restrict gives the socket to the group keepcast, where there is one.
+func restrict(path string) error {
+	if group, err := user.LookupGroup("keepcast"); err == nil {
+		gid, err := strconv.Atoi(group.Gid)
+		if err != nil {
+			return err
+		}
+		// Not where it has that group already, as in the unit: its sandbox lets
+		// nobody give files away.
+		if os.Getegid() != gid {
+			if err := os.Chown(path, -1, gid); err != nil {
+				return err
+			}
+		}
+	}
+	return os.Chmod(path, 0o660)
+}
