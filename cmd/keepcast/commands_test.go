@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,27 +90,54 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// A broken configuration does not keep an operator from draining: the socket is then that
-// of the one in force, or the built-in one.
+// A broken configuration does not keep an operator from draining, and does not have him
+// drain another keepcast: with a typo in b.yaml, "keepcast -c b.yaml drain --all" drained
+// the default instance, or said that none ran.
 func TestClientSocket(t *testing.T) {
 	file := written(t, gated)
 	dir := filepath.Dir(file)
 	drivertest.WriteFile(t, dir+"/t", "")
-	builtIn := "/run/keepcast/keepcast.sock"
-	if cfg, err := config.Load("/run/keepcast/config.yaml"); err == nil { // one runs on this host
-		builtIn = cfg.ControlSocket
+	for name, text := range map[string]string{
+		"said":     "control_socket: " + dir + "/b.sock\nservices: [\n",
+		"in-force": "runtime_directory: " + dir + "/b\nservices: [\n",
+		"never":    "runtime_directory: " + dir + "/none\nservices: [\n",
+		"silent":   "services: []\n",
+	} {
+		drivertest.WriteFile(t, dir+"/"+name+".yaml", text)
 	}
+	if err := os.Mkdir(dir+"/b", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	drivertest.WriteFile(t, dir+"/b/config.yaml", strings.ReplaceAll(strings.ReplaceAll(gated, "DIR/keepcast.sock", dir+"/force.sock"), "DIR", dir))
+	builtIn := "/run/keepcast/keepcast.sock"
+	for _, path := range []string{"/run/keepcast/config.yaml", defaultConfig} { // one runs on this host
+		if cfg, err := config.Load(path); err == nil {
+			builtIn = cfg.ControlSocket
+		}
+	}
+	const unknown = " is not valid, and does not say the control_socket of its keepcast: name it with --socket\n"
 	for name, tt := range map[string]struct {
 		app  app
 		want string
+		errs string
 	}{
-		"configured": {app{configFile: file}, dir + "/keepcast.sock"},
-		"by a flag":  {app{configFile: file, socket: "/x"}, "/x"},
-		"built in":   {app{configFile: dir + "/none.yaml"}, builtIn},
+		"configured":        {app{configFile: file}, dir + "/keepcast.sock", ""},
+		"by a flag":         {app{configFile: file, socket: "/x"}, "/x", ""},
+		"by a flag, broken": {app{configFile: dir + "/silent.yaml", socket: "/x"}, "/x", ""},
+		"built in":          {app{configFile: defaultConfig}, builtIn, ""},
+		"broken":            {app{configFile: dir + "/said.yaml"}, dir + "/b.sock", ""},
+		"in force":          {app{configFile: dir + "/in-force.yaml"}, dir + "/force.sock", ""},
+		"never in force":    {app{configFile: dir + "/never.yaml"}, "", dir + "/never.yaml" + unknown},
+		"not said":          {app{configFile: dir + "/silent.yaml"}, "", dir + "/silent.yaml" + unknown + dir + "/silent.yaml:1:1: services: no service is configured"},
+		"missing":           {app{configFile: dir + "/none.yaml"}, "", dir + "/none.yaml" + unknown + "configuration: open "},
 	} {
-		if got := tt.app.client().Socket; got != tt.want {
-			t.Errorf("%s: got %s, want %s", name, got, tt.want)
+		got, err := tt.app.client()
+		if got.Socket != tt.want || !strings.HasPrefix(drivertest.ErrText(err), tt.errs) || (err == nil) != (tt.errs == "") {
+			t.Errorf("%s: got %s, %v, want %s, %s", name, got.Socket, err, tt.want, tt.errs)
 		}
+	}
+	if code, _, errs := keepcastSays(t, "drain", "--all", "-c", dir+"/silent.yaml"); code != exitFailed || !strings.HasPrefix(errs, "keepcast: "+dir+"/silent.yaml"+unknown) {
+		t.Errorf("exit code %d, %s", code, errs)
 	}
 }
 

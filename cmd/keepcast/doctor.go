@@ -70,7 +70,10 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 		return doctor.Invalid(err), nil
 	}
 	equip(cfg, slog.New(slog.DiscardHandler), nil)
-	client := a.client()
+	client, err := a.client()
+	if err != nil {
+		return doctor.Report{}, err
+	}
 	h := doctor.Facts{Sysctls: os.DirFS(procSys), Together: doctor.StopTogether(ctx, cfg)}
 	if h.Network, err = doctor.ReadNetwork(); err != nil {
 		return doctor.Report{}, err

@@ -50,7 +50,11 @@ reboot. It ends with "keepcast resume" or when its time is over.`,
 				}
 				r.Until = time.Now().Add(length)
 			}
-			s, err := a.client().Drain(c.Context(), r)
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			s, err := client.Drain(c.Context(), r)
 			if err != nil {
 				return err
 			}
@@ -74,7 +78,11 @@ by a file in the drain directory ends when that file is removed.`,
 		Example:           "  keepcast resume dns",
 		ValidArgsFunction: a.completeServices,
 		RunE: func(c *cobra.Command, args []string) error {
-			s, err := a.client().Resume(c.Context(), api.ResumeRequest{Services: args, All: which.all})
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			s, err := client.Resume(c.Context(), api.ResumeRequest{Services: args, All: which.all})
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,6 +94,9 @@ func text(err error) string {
 	return "keepcast: " + err.Error()
 }
 
+// defaultConfig is the main configuration file of the only keepcast of a host.
+const defaultConfig = "/etc/keepcast/keepcast.yaml"
+
 // app holds the flags that all commands share.
 type app struct {
 	configFile string
@@ -113,7 +117,7 @@ service behind it works.
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", "/etc/keepcast/keepcast.yaml", "main configuration file; drop-ins are in conf.d beside it")
+	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", defaultConfig, "main configuration file; drop-ins are in conf.d beside it")
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "control socket (default: as configured)")
 	root.AddCommand(a.runCommand(), a.validateCommand(), a.doctorCommand(), a.statusCommand(), a.probeCommand(),
 		a.drainCommand(), a.resumeCommand(), a.reloadCommand(), a.renderCommand(), a.initCommand(), a.withdrawAllCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
@@ -138,18 +142,31 @@ func markUsage(c *cobra.Command) {
 }
 
 // client returns the client of the running keepcast. Without --socket the
-// configuration says where it listens; a broken one must not keep an operator
-// from draining, so then that in force is looked at, or the built-in place taken.
-func (a *app) client() control.Client {
+// configuration says where it listens. A broken one must not keep an operator from
+// draining: then it is looked at as far as it can be read, then at what that keepcast has
+// in force. It never falls back on another keepcast of this host.
+func (a *app) client() (control.Client, error) {
 	if a.socket != "" {
-		return control.Client{Socket: a.socket}
+		return control.Client{Socket: a.socket}, nil
 	}
-	for _, path := range []string{a.configFile, engine.InForceFile(config.DefaultOf("runtime_directory"))} {
-		if cfg, err := config.Load(path); err == nil {
-			return control.Client{Socket: cfg.ControlSocket}
+	cfg, err := config.Load(a.configFile)
+	if err == nil {
+		return control.Client{Socket: cfg.ControlSocket}, nil
+	}
+	if socket, found := config.Glimpse(a.configFile, "control_socket"); found {
+		return control.Client{Socket: socket}, nil
+	}
+	dir, found := config.Glimpse(a.configFile, "runtime_directory")
+	if found || a.configFile == defaultConfig {
+		if cfg, err := config.Load(engine.InForceFile(cmp.Or(dir, config.DefaultOf("runtime_directory")))); err == nil {
+			return control.Client{Socket: cfg.ControlSocket}, nil
 		}
 	}
-	return control.Client{Socket: config.DefaultOf("control_socket")}
+	if a.configFile == defaultConfig {
+		return control.Client{Socket: config.DefaultOf("control_socket")}, nil
+	}
+	// Its faults are not what the operator asked about: the exit code is that of a failure.
+	return control.Client{}, fmt.Errorf("%s is not valid, and does not say the control_socket of its keepcast: name it with --socket\n%v", a.configFile, err) //nolint:errorlint // as said
 }
 
 // completeServices completes the names of the configured services.

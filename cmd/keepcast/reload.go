@@ -17,7 +17,11 @@ the same, but the result is only in the log.`,
 		Example: "  keepcast reload",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := a.client().Reload(c.Context())
+			client, err := a.client()
+			if err != nil {
+				return err
+			}
+			s, err := client.Reload(c.Context())
 			if err != nil {
 				return err
 			}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -43,10 +44,14 @@ then it is withdrawing.`,
 			if !ok {
 				return usageError{fmt.Errorf("no output format %q (known: table, json, yaml)", format)}
 			}
-			if watch {
-				return a.watchStatus(c.Context(), printer(c), show)
+			client, err := a.client()
+			if err != nil {
+				return err
 			}
-			s, err := a.client().Status(c.Context())
+			if watch {
+				return watchStatus(c.Context(), client, printer(c), show)
+			}
+			s, err := client.Status(c.Context())
 			if err != nil {
 				return err
 			}
@@ -61,8 +66,7 @@ then it is withdrawing.`,
 	return c
 }
 
-func (a *app) watchStatus(ctx context.Context, out *escaped, show func(io.Writer, api.Status) error) error {
-	client := a.client()
+func watchStatus(ctx context.Context, client control.Client, out *escaped, show func(io.Writer, api.Status) error) error {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
 	for {

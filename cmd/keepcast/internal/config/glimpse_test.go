@@ -1,0 +1,61 @@
+package config
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// With a typo in the file of one instance, its operator drained another one: the control
+// socket was taken to be the default. It is what the file says, as far as that can be read.
+func TestGlimpse(t *testing.T) {
+	for name, tt := range map[string]struct {
+		main, dropIn string
+		want         string
+	}{
+		"valid YAML, bad settings":  {"fish: 1\ncontrol_socket: /run/b.sock\n", "", "/run/b.sock"},
+		"broken before":             {"services: [\n  {\ncontrol_socket: /run/b.sock\n", "", "/run/b.sock"},
+		"broken after":              {"control_socket: \"/run/b.sock\" # of b\nservices: [", "", "/run/b.sock"},
+		"a tab":                     {"control_socket: /run/b.sock\nservices:\n\t- name: dns\n", "", "/run/b.sock"},
+		"any case":                  {"Control_Socket: /run/b.sock\n", "", "/run/b.sock"},
+		"quoted key, broken":        {"'control_socket' : /run/b.sock\n{", "", "/run/b.sock"},
+		"by a drop-in":              {"control_socket: /run/a.sock\n", "control_socket: /run/b.sock\n", "/run/b.sock"},
+		"not by a drop-in":          {"control_socket: /run/b.sock\n", "linger: fish\n", "/run/b.sock"},
+		"not said":                  {"linger: fish\n", "", ""},
+		"not said, broken":          {"services: [", "", ""},
+		"cut off":                   {"", "", ""},
+		"said of something else":    {"services:\n  - control_socket: /run/b.sock\n  {", "", ""},
+		"in a comment":              {"# control_socket: /run/b.sock\n{", "", ""},
+		"no text":                   {"control_socket: 5\n", "", ""},
+		"no text, by a drop-in":     {"control_socket: /run/a.sock\n", "control_socket: [\n", ""},
+		"a longer name":             {"control_socket_of_old: /run/b.sock\n{", "", ""},
+		"a list at the top":         {"- control_socket: /run/b.sock\n", "", ""},
+		"empty":                     {"control_socket: ''\n", "", ""},
+		"twice, the last one holds": {"control_socket: /run/a.sock\nx: [\ncontrol_socket: /run/b.sock\n", "", "/run/b.sock"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			mkdir(t, dir+"/conf.d")
+			drivertest.WriteFile(t, dir+"/keepcast.yaml", tt.main)
+			drivertest.WriteFile(t, dir+"/conf.d/more.yaml", tt.dropIn)
+			got, found := Glimpse(dir+"/keepcast.yaml", "control_socket")
+			if got != tt.want || found != (tt.want != "") {
+				t.Errorf("got %q, %v, want %q", got, found, tt.want)
+			}
+		})
+	}
+}
+
+// A file that can't be read may name another socket than the others do.
+func TestGlimpseUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	drivertest.WriteFile(t, dir+"/keepcast.yaml", "control_socket: /run/b.sock\n")
+	mkdir(t, dir+"/conf.d/more.yaml")
+	drivertest.WriteFile(t, dir+"/file", "")
+	for _, path := range []string{dir + "/keepcast.yaml", dir + "/none.yaml", filepath.Join(dir, "file", "keepcast.yaml")} {
+		if got, found := Glimpse(path, "control_socket"); found {
+			t.Errorf("%s: got %s", path, got)
+		}
+	}
+}
