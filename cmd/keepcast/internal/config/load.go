@@ -219,7 +219,8 @@ func (l *loader) kinded(path string, raw map[string]any, name *string, common, o
 	}
 	l.name(path, *name)
 	if v, ok := own.(interface{ Validate() error }); ok && valid {
-		if err := v.Validate(); err != nil && !(l.offline && errors.Is(err, fs.ErrNotExist)) {
+		err := v.Validate()
+		if missing := errors.Is(err, fs.ErrNotExist); err != nil && (!missing || !l.offline) {
 			l.fault(path, "%v", err)
 		}
 	}
