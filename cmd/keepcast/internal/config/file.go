@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -23,23 +24,28 @@ type file struct {
 	raw  map[string]any // keys in lower case
 }
 
-// dropIns returns the files of the directory conf.d beside the main file, sorted.
-func dropIns(mainFile string) ([]string, error) {
+// dropIns returns the files of the directory conf.d beside the main file, sorted, and
+// those that look like one and are not read, for their ending.
+func dropIns(mainFile string) (paths, misnamed []string, err error) {
 	dir := filepath.Join(filepath.Dir(mainFile), "conf.d")
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("drop-ins: %w", err)
+		return nil, nil, fmt.Errorf("drop-ins: %w", err)
 	}
-	var paths []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".yaml") && !strings.HasPrefix(e.Name(), ".") {
-			paths = append(paths, filepath.Join(dir, e.Name()))
+		path, ending := filepath.Join(dir, e.Name()), filepath.Ext(e.Name())
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+		case ending == ".yaml":
+			paths = append(paths, path)
+		case strings.EqualFold(ending, ".yaml"), strings.EqualFold(ending, ".yml"):
+			misnamed = append(misnamed, path)
 		}
 	}
-	return paths, nil // ReadDir sorts
+	return paths, misnamed, nil // ReadDir sorts
 }
 
 // read reads one file and notes where everything stands. What is wrong with its
@@ -53,8 +59,8 @@ func (l *loader) read(path string) (file, error) {
 		return file{}, fmt.Errorf("configuration: %w", err)
 	}
 	f := file{path: path}
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
+	root, err := document(text)
+	if err != nil {
 		l.syntaxFaults(path, err)
 		return f, nil
 	}
@@ -76,6 +82,27 @@ func (l *loader) read(path string) (file, error) {
 	l.walk(path, "", root.Content[0])
 	f.raw = v.AllSettings()
 	return f, nil
+}
+
+// document returns the one document of a file. An error names the line of a second one,
+// as the parser does.
+func document(text []byte) (yaml.Node, error) {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	var first, more yaml.Node
+	if err := d.Decode(&first); err != nil && !errors.Is(err, io.EOF) {
+		return first, err
+	}
+	for {
+		err := d.Decode(&more)
+		switch {
+		case errors.Is(err, io.EOF):
+			return first, nil
+		case err != nil:
+			return first, err
+		case len(more.Content) > 0 && more.Content[0].Tag != "!!null":
+			return first, fmt.Errorf("line %d: a second document begins here (after ---), which is not read: have it in a file of its own, conf.d/NAME.yaml", more.Content[0].Line)
+		}
+	}
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)

@@ -150,3 +150,28 @@ func TestPosition(t *testing.T) {
 		}
 	}
 }
+
+// A drop-in that ended in .yml and whatever stood after --- were dropped without a word:
+// the service in it was never announced, and validate said valid.
+func TestNothingIsDropped(t *testing.T) {
+	const second = "a second document begins here (after ---), which is not read: have it in a file of its own, conf.d/NAME.yaml"
+	for text, want := range map[string]string{
+		minimal + "-- conf.d/web.yml --\n" + minimal:                "DIR/conf.d/web.yml: is not read: drop-ins are *.yaml, so rename it to web.yaml",
+		minimal + "-- conf.d/web.v2.YML --\n":                       "DIR/conf.d/web.v2.YML: is not read: drop-ins are *.yaml, so rename it to web.v2.yaml",
+		minimal + "-- conf.d/web.YAML --\n":                         "DIR/conf.d/web.YAML: is not read: drop-ins are *.yaml, so rename it to web.yaml",
+		minimal + "---\nlinger: 1s\n":                               "DIR/keepcast.yaml:3:1: " + second,
+		"---\n---\n" + minimal:                                      "DIR/keepcast.yaml:3:1: " + second,
+		minimal + "---\n---\n# more\nlinger: 1s\n":                  "DIR/keepcast.yaml:5:1: " + second,
+		minimal + "---\nlinger: [\n":                                "DIR/keepcast.yaml:3:1: did not find expected node content",
+		minimal + "-- conf.d/a.yaml --\nlinger: 1s\n---\nfall: 1\n": "DIR/conf.d/a.yaml:3:1: " + second,
+		"---\n" + minimal + "...\n":                                 "",
+		minimal + "---\n# nothing\n":                                "",
+		minimal + "-- conf.d/web.yaml.bak --\n-- conf.d/web.yaml.disabled --\n-- conf.d/.web.yml --\n-- conf.d/README --\n": "",
+	} {
+		main := files(t, text)
+		_, err := Load(main)
+		if got := strings.ReplaceAll(drivertest.ErrText(err), filepath.Dir(main), "DIR"); got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)
+		}
+	}
+}

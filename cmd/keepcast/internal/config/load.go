@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/driver/kinds"
@@ -38,11 +40,15 @@ func Load(mainFile string) (*Config, error) { return loadFiles(mainFile, false) 
 func LoadOffline(mainFile string) (*Config, error) { return loadFiles(mainFile, true) }
 
 func loadFiles(mainFile string, offline bool) (*Config, error) {
-	more, err := dropIns(mainFile)
+	more, misnamed, err := dropIns(mainFile)
 	if err != nil {
 		return nil, err
 	}
 	l := &loader{files: append([]string{mainFile}, more...), where: positions{}, offline: offline}
+	for _, path := range misnamed {
+		text := fmt.Sprintf("is not read: drop-ins are *.yaml, so rename it to %s.yaml", strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
+		l.faults = append(l.faults, Fault{At: Position{File: path}, Text: text})
+	}
 	raw := map[string]any{}
 	for _, path := range l.files {
 		f, err := l.read(path)

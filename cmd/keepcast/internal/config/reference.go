@@ -19,7 +19,8 @@ func Reference() string {
 
 The main file is ` + "`/etc/keepcast/keepcast.yaml`" + `; drop-ins, ` + "`conf.d/*.yaml`" + ` beside it, are read after it in the order of
 their names. A drop-in has the same form: lists are merged by the ` + "`name`" + ` of their entries, an entry with a new name
-is added, settings of a known one are overridden.
+is added, settings of a known one are overridden. A file there with another ending, such as ` + "`.bak`" + ` or ` + "`.disabled`" + `, is not
+read; one that ends in ` + "`.yml`" + ` is a fault, and so is a second document (` + "`---`" + `) in a file.
 
 Durations have a unit (` + "`500ms`, `2s`, `1h30m`" + `). ` + "`keepcast validate`" + ` names every fault with file, line and column;
 ` + "`keepcast schema`" + ` prints a JSON Schema for editors.
