@@ -9,9 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"text/template"
+
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 //go:embed *.tmpl
@@ -50,7 +51,7 @@ func Execute(from, text string, data any) ([]byte, error) {
 func source(dir, name string) (text, from string, err error) {
 	if dir != "" {
 		path := filepath.Join(dir, name)
-		own, err := os.ReadFile(path)
+		own, err := trust.ReadFile(path)
 		if err == nil {
 			return string(own), path, nil
 		}

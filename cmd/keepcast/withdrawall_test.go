@@ -133,3 +133,40 @@ func TestFailSafe(t *testing.T) {
 		})
 	}
 }
+
+// Root, who withdrew what was left, ran the reload command of a config.yaml that another
+// user had put into the runtime directory.
+func TestWithdrawAllTrusts(t *testing.T) {
+	drivertest.NeedsRoot(t, "to give files away")
+	const why = "user nobody owns it, and keepcast would do what that user says: chown root "
+	for name, tt := range map[string]struct{ stranger, want string }{
+		"the file":      {"runtime/config.yaml", "DIR/runtime/config.yaml: " + why + "DIR/runtime/config.yaml"},
+		"the directory": {"runtime", "DIR/runtime: " + why + "DIR/runtime"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := written(t, gated)
+			dir := filepath.Dir(file)
+			drivertest.WriteFile(t, dir+"/t", "")
+			drivertest.WriteFile(t, dir+"/out", "open")
+			if err := os.Mkdir(dir+"/runtime", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			evil := strings.ReplaceAll(gated, `reload: ["true"]`, "reload: [touch, DIR/ran]")
+			drivertest.WriteFile(t, dir+"/runtime/config.yaml", strings.ReplaceAll(evil, "DIR", dir))
+			if err := os.Chown(filepath.Join(dir, tt.stranger), 65534, 0); err != nil {
+				t.Fatal(err)
+			}
+			code, out, errs := keepcastSays(t, "withdraw-all", "-c", file)
+			want := "keepcast: not everything may be withdrawn: what was in force last: " + tt.want + "\n"
+			if got := strings.ReplaceAll(errs, dir, "DIR"); code != exitFailed || got != want {
+				t.Errorf("exit code %d, got %s, want %s", code, got, want)
+			}
+			if want := "going by " + file + "\nfile: the gate is closed\n"; out != want {
+				t.Errorf("got %s, want %s", out, want)
+			}
+			if _, err := os.Stat(dir + "/ran"); err == nil {
+				t.Error("the command of another user ran")
+			}
+		})
+	}
+}

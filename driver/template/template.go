@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/child"
 	"github.com/keepcast/keepcast/driver/snippet"
+	"github.com/keepcast/keepcast/driver/trust"
 	"github.com/keepcast/keepcast/templates"
 )
 
@@ -167,7 +167,7 @@ func (t *Driver) Open(h driver.Options) { t.opts = h }
 
 // Render executes the template, which is read anew each time.
 func (t *Driver) Render(desired driver.State) ([]byte, error) {
-	text, err := os.ReadFile(t.Template)
+	text, err := trust.ReadFile(t.Template)
 	if err != nil {
 		return nil, fmt.Errorf("reading the template: %w", err)
 	}

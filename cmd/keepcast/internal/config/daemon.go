@@ -10,7 +10,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"syscall"
+
+	"github.com/keepcast/keepcast/driver/kinds"
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // daemon checks what a run would fail on for itself, whatever the services are.
@@ -26,6 +30,20 @@ func (l *loader) daemon(m Main) {
 	l.directory("state_directory", m.StateDir, true)
 	l.directory("drain_directory", m.DrainDir, false)
 	l.directory("template_directory", m.TemplateDir, false)
+	l.templates(m.TemplateDir)
+}
+
+// templates checks that nobody else wrote what replaces an embedded template.
+func (l *loader) templates(dir string) {
+	if dir == "" || l.offline {
+		return
+	}
+	for _, k := range kinds.All() {
+		if strings.HasSuffix(k.Template.Name, ".tmpl") { // the others have no name of their own
+			_, err := trust.ReadFile(filepath.Join(dir, k.Template.Name))
+			l.distrust("template_directory", err)
+		}
+	}
 }
 
 // interfaceName is what the kernel takes (at most IFNAMSIZ-1 bytes), less what

@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // file is one configuration file as it was read, before any meaning.
@@ -24,10 +26,13 @@ type file struct {
 	raw  map[string]any // keys in lower case
 }
 
+// confD is the directory of the drop-ins.
+func confD(mainFile string) string { return filepath.Join(filepath.Dir(mainFile), "conf.d") }
+
 // dropIns returns the files of the directory conf.d beside the main file, sorted, and
 // those that look like one and are not read, for their ending.
 func dropIns(mainFile string) (paths, misnamed []string, err error) {
-	dir := filepath.Join(filepath.Dir(mainFile), "conf.d")
+	dir := confD(mainFile)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
@@ -51,7 +56,7 @@ func dropIns(mainFile string) (paths, misnamed []string, err error) {
 // read reads one file and notes where everything stands. What is wrong with its
 // syntax ends up in the faults, and the file counts as empty then.
 func (l *loader) read(path string) (file, error) {
-	text, err := os.ReadFile(path)
+	text, err := l.text(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return file{}, fmt.Errorf("configuration: %w: write one (docs/tutorial.md shows how), or name another with --config", err)
 	}
@@ -82,6 +87,34 @@ func (l *loader) read(path string) (file, error) {
 	l.walk(path, "", root.Content[0])
 	f.raw = v.AllSettings()
 	return f, nil
+}
+
+// text returns the text of a file. That it is not trusted becomes faults.
+func (l *loader) text(path string) ([]byte, error) {
+	if l.offline {
+		return os.ReadFile(path)
+	}
+	text, err := trust.ReadFile(path)
+	if l.distrust("", err) {
+		err = nil
+	}
+	return text, err
+}
+
+// distrust makes faults of violations, each once though it holds for many files.
+func (l *loader) distrust(setting string, err error) bool {
+	found, ok := errors.AsType[trust.Violations](err)
+	for _, v := range found {
+		fault := Fault{At: Position{File: v.Path}, Text: v.Text}
+		if setting != "" {
+			at := l.where.position(setting)
+			fault = Fault{at, setting, v.Error()}
+		}
+		if !slices.Contains(l.faults, fault) {
+			l.faults = append(l.faults, fault)
+		}
+	}
+	return ok
 }
 
 // document returns the one document of a file. An error names the line of a second one,

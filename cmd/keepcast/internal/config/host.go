@@ -1,5 +1,7 @@
 package config
 
+import "github.com/keepcast/keepcast/driver/trust"
+
 // Host returns what is wrong with the files of this host that checks and drivers need:
 // programs, certificates. They are no part of the configuration. A start does not fail for
 // want of one, for that would withdraw every service, not one; but whoever validates or
@@ -22,7 +24,11 @@ func (l *loader) host(path string, needs any) {
 	if !ok {
 		return
 	}
-	if _, err := h.Host(); err != nil {
+	programs, err := h.Host()
+	if err != nil {
 		l.fault(path, "%v", err)
+	}
+	for _, program := range programs {
+		l.distrust(path, trust.Program(program))
 	}
 }

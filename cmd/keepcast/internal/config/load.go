@@ -11,6 +11,7 @@ import (
 
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/driver/kinds"
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // loader gathers what is read and what is wrong with it.
@@ -45,6 +46,9 @@ func loadFiles(mainFile string, offline bool) (*Config, error) {
 		return nil, err
 	}
 	l := &loader{files: append([]string{mainFile}, more...), where: positions{}, offline: offline}
+	if !offline {
+		l.distrust("", trust.Directory(confD(mainFile)))
+	}
 	for _, path := range misnamed {
 		text := fmt.Sprintf("is not read: drop-ins are *.yaml, so rename it to %s.yaml", strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
 		l.faults = append(l.faults, Fault{At: Position{File: path}, Text: text})
@@ -225,11 +229,16 @@ func (l *loader) kinded(path string, raw map[string]any, name *string, common, o
 	}
 	l.name(path, *name)
 	if v, ok := own.(interface{ Validate() error }); ok && valid {
-		err := v.Validate()
-		if missing := errors.Is(err, fs.ErrNotExist); err != nil && (!missing || !l.offline) {
+		if err := v.Validate(); err != nil && !l.elsewhere(err) {
 			l.fault(path, "%v", err)
 		}
 	}
+}
+
+// elsewhere reports whether an error is about a file that is not for this host.
+func (l *loader) elsewhere(err error) bool {
+	_, distrusted := errors.AsType[trust.Violations](err)
+	return l.offline && (distrusted || errors.Is(err, fs.ErrNotExist))
 }
 
 func kindOf(raw map[string]any) string {
