@@ -15,7 +15,7 @@ import (
 // instead may command another keepcast of this host. A file that can't be read may have
 // said anything.
 func Glimpse(mainFile, setting string) (value string, found bool) {
-	more, err := dropIns(mainFile)
+	more, _, err := dropIns(mainFile)
 	if err != nil {
 		return "", false
 	}
