@@ -95,6 +95,7 @@ func TestObserveAsksAtOnce(t *testing.T) {
 		asked = append(asked, which)
 		return routesAnswer(all...)
 	})
+	drivertest.WriteFile(t, b.Snippet, renderRoutes(t, b, routes...))
 	applyRoutes(t, b, routes...)
 	s, err := b.Observe(t.Context())
 	if err != nil || len(s.Routes) != many || len(s.Routes[0].ExportedTo) == 0 {
@@ -137,7 +138,9 @@ func TestObserveGoneMeanwhile(t *testing.T) {
 				p, _, _ := strings.Cut(which, " ")
 				return routesAnswer(p)
 			})
-			applyRoutes(t, b, routeOf("192.0.2.53/32", driver.Announced), routeOf("192.0.2.54/32", driver.Announced))
+			both := []driver.Route{routeOf("192.0.2.53/32", driver.Announced), routeOf("192.0.2.54/32", driver.Announced)}
+			drivertest.WriteFile(t, b.Snippet, renderRoutes(t, b, both...))
+			applyRoutes(t, b, both...)
 			s, err := b.Observe(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -51,6 +51,12 @@ type Driver struct {
 	desired driver.State // what was last asked for
 	state   string       // the fingerprint of its snippet
 	futile  futileLoad
+
+	loaded   *stamp        // of the snippet when BIRD had it last; nil: the driver is new
+	inForce  *driver.State // what BIRD was last found to run; nil: the driver is new
+	conf     *string       // bird.conf, "" if BIRD did not tell it; nil: not asked yet
+	includes includes
+	checked  checkedFiles
 }
 
 // futileLoad is a configure that was carried out, but did not bring the desired
@@ -99,31 +105,47 @@ func (b *Driver) Apply(ctx context.Context, desired driver.State) error {
 		return err
 	}
 	b.desired, b.state = desired, state
+	untouched := !b.touched()
 	_, restore, err := snippet.Write(b.Snippet, text, snippet.Public)
 	if err != nil {
 		return err
 	}
 	running, err := b.running(ctx)
 	if errors.Is(err, driver.ErrNotRunning) {
+		b.nowLoaded()
 		return fmt.Errorf("%w (the snippet is in place for when it starts)", err)
 	}
 	if err != nil {
 		return err
 	}
-	if running == state {
-		return b.protocolsUp(ctx)
+	if running == state && !b.touched() {
+		return b.settled(ctx)
 	}
 	if b.futile == (futileLoad{state, running}) {
 		return b.differs(running)
 	}
+	if err := b.mayLoad(ctx); err != nil && running != state {
+		return err
+	}
 	atOnce, err := b.load(ctx)
 	if refusalCode(err) == codeConfigError {
-		return b.blame(err, restore())
+		err = b.blame(err, restore())
+		if untouched {
+			b.nowLoaded()
+		}
+		return err
 	}
 	if err != nil {
 		return err
 	}
 	return b.verify(ctx, atOnce)
+}
+
+// settled notes that what is desired is in force.
+func (b *Driver) settled(ctx context.Context) error {
+	inForce := b.desired
+	b.inForce = &inForce
+	return b.protocolsUp(ctx)
 }
 
 // verify asks whether the snippet that was last put in place is in force. If BIRD
@@ -135,13 +157,15 @@ func (b *Driver) verify(ctx context.Context, atOnce bool) error {
 	case err != nil:
 		return err
 	case running != b.state && !atOnce:
-		return fmt.Errorf("bird runs another snippet (keepcast_state %q) than %s (%q): its reconfiguration was undone, or leaves that out", running, b.Snippet, b.state)
+		f := b.differs(running)
+		f.Fix = "its reconfiguration was undone, or leaves that out"
+		return f
 	case running != b.state:
 		b.futile = futileLoad{b.state, running}
 		return b.differs(running)
 	}
 	b.opts.Logger().Info("bird loaded the snippet", "snippet", b.Snippet, "state", b.state, "permitted", len(b.desired.Announced()))
-	return b.protocolsUp(ctx)
+	return b.settled(ctx)
 }
 
 // running returns the fingerprint of the snippet that BIRD runs, or "" if it
@@ -178,13 +202,16 @@ func (b *Driver) blame(err, undone error) error {
 // load has BIRD check its whole configuration, then load it, and waits until it
 // is done with that. It tells whether that was at once.
 func (b *Driver) load(ctx context.Context) (atOnce bool, err error) {
-	if _, err := b.ask(ctx, "configure check"); err != nil {
-		return false, err
-	}
-	r, err := b.ask(ctx, "configure")
+	r, err := b.ask(ctx, "configure check")
+	b.conf = new(configurationFile(r))
 	if err != nil {
 		return false, err
 	}
+	snippet := stampOf(b.Snippet)
+	if r, err = b.ask(ctx, "configure"); err != nil {
+		return false, err
+	}
+	b.loaded = &snippet
 	b.opts.Loaded()
 	switch r.Code {
 	case codeReconfigured:

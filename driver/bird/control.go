@@ -26,6 +26,7 @@ const (
 	codeQueued       = 5    // it will be, after the one that is in progress
 	codeShuttingDown = 6    // it will never be
 	codeStatus       = 13   // the line of "show status" that says what BIRD does
+	codeUndo         = 22   // when an unconfirmed configuration is undone
 	codeValue        = 23   // the value that "eval" found
 	codeBanner       = 1000 // the line of "show status" that says the version
 	codeRouterID     = 1011 // that with the router id

@@ -43,7 +43,7 @@ func (b *Driver) Examine(ctx context.Context, desired driver.State) []driver.Fin
 		out = append(out, probe.unreachable(err))
 	}
 	slices.SortStableFunc(out, driver.CompareFindings)
-	return out
+	return slices.CompactFunc(out, func(a, b driver.Finding) bool { return driver.CompareFindings(a, b) == 0 })
 }
 
 // examine is what Observe finds, and how fast neighbors notice that this host is dead.

@@ -23,14 +23,11 @@ func (b *Driver) configuration(ctx context.Context, desired driver.State, status
 	r, err := b.ask(ctx, "configure check")
 	switch {
 	case refusalCode(err) == codeConfigError:
-		out = append(out, driver.Finding{
-			Name: "configuration-refused", Level: driver.LevelError, Subject: "bird", Text: "refuses its configuration as it is on disk, so no change can be loaded: " + r.text(codeConfigError),
-			Fix: "correct it, then run birdc configure",
-		})
+		out = append(out, configurationRefused(r.text(codeConfigError)))
 	case err != nil:
 		return append(out, b.unreachable(err))
 	}
-	text, ok := readFiles(strings.TrimPrefix(r.text(codeReading), "Reading configuration from "))
+	text, ok := readFiles(configurationFile(r))
 	if !ok {
 		return out // it may not be keepcast's to read
 	}
@@ -41,6 +38,15 @@ func (b *Driver) configuration(ctx context.Context, desired driver.State, status
 		})
 	}
 	return append(out, findScan(text)...)
+}
+
+// configurationFile returns the file that BIRD told it reads its configuration from, or ""
+// if that can't be known: BIRD's own working directory is not keepcast's.
+func configurationFile(r reply) string {
+	if path := strings.TrimPrefix(r.text(codeReading), "Reading configuration from "); filepath.IsAbs(path) {
+		return path
+	}
+	return ""
 }
 
 // findScan says that BIRD looks rarely at what netlink should have told it.
@@ -76,19 +82,74 @@ func readFiles(path string) (string, bool) {
 		}
 		bare := withoutComments(string(text))
 		out.WriteString(bare + "\n")
-		for _, m := range regexp.MustCompile(`(?m)^\s*include\s+"([^"]+)"`).FindAllStringSubmatch(bare, -1) {
-			pattern := m[1]
-			if !filepath.IsAbs(pattern) {
-				pattern = filepath.Join(filepath.Dir(file), pattern)
-			}
-			found, err := filepath.Glob(pattern)
-			if err != nil {
-				return "", false
-			}
-			files = append(files, found...)
+		found, ok := globAll(includePatterns(file, bare))
+		if !ok {
+			return "", false
 		}
+		files = append(files, found...)
 	}
 	return out.String(), true
+}
+
+// includePatterns returns what a file includes, whose text is without comments.
+func includePatterns(file, bare string) []string {
+	var out []string
+	for _, m := range regexp.MustCompile(`(?m)^\s*include\s+"([^"]+)"`).FindAllStringSubmatch(bare, -1) {
+		pattern := m[1]
+		if !filepath.IsAbs(pattern) {
+			pattern = filepath.Join(filepath.Dir(file), pattern)
+		}
+		out = append(out, pattern)
+	}
+	return out
+}
+
+// globAll returns the files that patterns match, and whether all are patterns.
+func globAll(patterns []string) ([]string, bool) {
+	var out []string
+	for _, pattern := range patterns {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return nil, false
+		}
+		out = append(out, found...)
+	}
+	return out, true
+}
+
+// includes remembers what files include, so that one that did not change is not read again.
+type includes map[string]includedBy
+
+type includedBy struct {
+	stamp    stamp
+	patterns []string
+}
+
+// walk returns a configuration file and all that it includes, as far as keepcast may read
+// them.
+func (i *includes) walk(path string) []string {
+	var out []string
+	now := includes{}
+	for files := []string{path}; len(files) > 0; files = files[1:] {
+		file := files[0]
+		if _, known := now[file]; known {
+			continue
+		}
+		known, stamp := (*i)[file], stampOf(file)
+		if known.stamp != stamp {
+			text, err := os.ReadFile(file) //nolint:gosec // the operator's own configuration names it
+			if err != nil {
+				stamp = known.stamp // tried again
+			}
+			known.patterns = includePatterns(file, withoutComments(string(text)))
+		}
+		now[file] = includedBy{stamp, known.patterns}
+		out = append(out, file)
+		more, _ := globAll(known.patterns)
+		files = append(files, more...)
+	}
+	*i = now
+	return out
 }
 
 // withoutComments is a text of BIRD's configuration language without comments.

@@ -29,6 +29,16 @@ func (b *Driver) findings(ctx context.Context, observed driver.State, running st
 		}
 		out = append(out, kept...)
 	}
+	unloaded, err := b.unloaded(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, unloaded...)
+	if undo, err := b.undoPending(ctx); err != nil {
+		return nil, err
+	} else if undo != "" {
+		out = append(out, undoFinding(undo))
+	}
 	out = append(out, b.notExported(observed)...)
 	out = append(out, b.unprepended(protocols)...)
 	return append(out, sessionsDown(observed, neighbors)...), nil

@@ -27,6 +27,15 @@ func TestLoad(t *testing.T) {
 			"eval keepcast_state", "0023 STATE\n",
 			`show protocols "keepcast*"`, "8003 No protocols match\n",
 		}, ""},
+		// Somebody edited the snippet and had BIRD load it, the fingerprint as it was: a foreign
+		// /32 was let out for ever, and status said in step.
+		"edited": {[]string{
+			"eval keepcast_state", "0023 STATE\n",
+			"configure check", "0002-Reading configuration from x\n0020 Configuration OK\n",
+			"configure", "0002-Reading configuration from x\n0003 Reconfigured\n",
+			"eval keepcast_state", "0023 STATE\n",
+			`show protocols "keepcast*"`, protocols,
+		}, ""},
 		"at once": {[]string{
 			"eval keepcast_state", "0023 old\n",
 			"configure check", "0002-Reading configuration from x\n0020 Configuration OK\n",
@@ -61,7 +70,7 @@ func TestLoad(t *testing.T) {
 			"configure", "0005 Reconfiguration already in progress, queueing new config\n",
 			"show status", up,
 			"eval keepcast_state", "0023 old\n",
-		}, `bird runs another snippet (keepcast_state "old") than SNIPPET ("STATE"): its reconfiguration was undone, or leaves that out`},
+		}, `bird: runs another snippet (keepcast_state "old") than SNIPPET ("STATE"): its reconfiguration was undone, or leaves that out`},
 		"at once, in vain": {[]string{
 			"eval keepcast_state", "0023 old\n",
 			"configure check", "0020 Configuration OK\n",
@@ -113,7 +122,10 @@ func TestLoad(t *testing.T) {
 			})
 			f.bytes.Store(bytes)
 			b = testDriver(strings.TrimSuffix(c.socket, "/bird.ctl"))
-			const old = "the old snippet"
+			old := "the old snippet"
+			if tc.talk[1] == "0023 STATE\n" && !strings.HasPrefix(name, "edited") {
+				old = renderRoutes(t, b, want.Routes...)
+			}
 			drivertest.WriteFile(t, b.Snippet, old)
 			err := b.Apply(t.Context(), want)
 			b.Close()
@@ -129,7 +141,7 @@ func TestLoad(t *testing.T) {
 			if d := cmp.Diff(commands, asked); d != "" {
 				t.Errorf("commands (-want +got):\n%s", d)
 			}
-			if back := onDisk(t, b) == old; back != (refusalCode(err) == codeConfigError) {
+			if back := onDisk(t, b) == "the old snippet"; back != (refusalCode(err) == codeConfigError) {
 				t.Errorf("the old snippet is back: %v", back)
 			}
 		}
