@@ -1,0 +1,163 @@
+package store
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/keepcast/keepcast/driver/pace"
+)
+
+// The waits before a save that failed is tried again.
+const (
+	retryFirst = time.Second
+	retryMost  = 30 * time.Second
+)
+
+// Saver has values written by a goroutine of its own. Only the newest one counts: older
+// ones that were not written yet are dropped. A write that fails is tried again for ever.
+type Saver[T any] struct {
+	write func(T) error
+	tell  func(error)
+	box   pace.Mailbox[numbered[T]]
+	last  uint64                   // the number of the newest value; of the goroutine that puts
+	done  atomic.Pointer[progress] // replaced as a whole by the goroutine that writes
+	told  error                    // of the goroutine that writes
+}
+
+// numbered is a value and its number.
+type numbered[T any] struct {
+	value  T
+	number uint64
+}
+
+// progress is how far the writing has got.
+type progress struct {
+	tried, written uint64        // the numbers of the last value that was tried, and that was written
+	err            error         // of the last try
+	next           chan struct{} // closed when there is another progress
+}
+
+// NewSaver returns a Saver that writes nothing before Run. Write gets a value that nobody
+// changes any more. Tell is called by another goroutine: with an error when saving begins
+// to fail or fails for another reason, with nil when it works again.
+func NewSaver[T any](write func(T) error, tell func(error)) *Saver[T] {
+	s := &Saver[T]{write: write, tell: tell, box: pace.NewMailbox[numbered[T]]()}
+	s.done.Store(&progress{next: make(chan struct{})})
+	return s
+}
+
+// Put has v written instead of what was put before, and returns its number. It never
+// blocks. One goroutine puts.
+func (s *Saver[T]) Put(v T) (number uint64) {
+	s.last++
+	s.box.Put(numbered[T]{v, s.last})
+	return s.last
+}
+
+// Wait waits until the value with that number, or a newer one, is written. It returns the
+// error if that fails, and ErrHangs if the limit is over. In both cases writing goes on.
+func (s *Saver[T]) Wait(number uint64, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		p := s.done.Load()
+		switch {
+		case p.written >= number:
+			return nil
+		case p.tried >= number:
+			return p.err
+		}
+		select {
+		case <-p.next:
+		case <-timer.C:
+			return ErrHangs
+		}
+	}
+}
+
+// Run writes what is put until ctx is done, and then what is left. For that it waits for
+// Patience at most. A write that hangs is left alone then.
+func (s *Saver[T]) Run(ctx context.Context) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.work(ctx)
+	}()
+	<-ctx.Done()
+	timer := time.NewTimer(Patience)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		s.tell(ErrHangs)
+	}
+}
+
+// work writes until ctx is done, and then what is left.
+func (s *Saver[T]) work(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			select {
+			case v := <-s.box:
+				s.try(v)
+			default:
+			}
+			return
+		case v := <-s.box:
+			s.persist(ctx, v)
+		}
+	}
+}
+
+// persist tries until it has written v or a newer value. After the end of ctx it tries
+// once more.
+func (s *Saver[T]) persist(ctx context.Context, v numbered[T]) {
+	for failures := 1; !s.try(v); failures++ {
+		if ctx.Err() != nil {
+			return
+		}
+		timer := time.NewTimer(pace.Backoff(retryFirst, retryMost, failures))
+		select {
+		case <-ctx.Done():
+			select {
+			case v = <-s.box:
+			default:
+			}
+		case v = <-s.box:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// try writes a value, and publishes and tells what came of it.
+func (s *Saver[T]) try(v numbered[T]) (ok bool) {
+	var err error
+	Attended(Patience, func() { s.report(ErrHangs) }, func() { err = s.write(v.value) })
+	s.report(err)
+	before := s.done.Load()
+	now := progress{tried: v.number, written: before.written, err: err, next: make(chan struct{})}
+	if err == nil {
+		now.written = v.number
+	}
+	s.done.Store(&now)
+	close(before.next)
+	return err == nil
+}
+
+// report tells an error that is another one than before.
+func (s *Saver[T]) report(err error) {
+	if told(err) != told(s.told) {
+		s.tell(err)
+	}
+	s.told = err
+}
+
+func told(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
