@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,8 @@ keepcast keeps in its runtime directory, by that of --config where there is none
 what the kernel has that is marked as keepcast's.
 
 A running keepcast would announce everything again: drain it, or stop it first. Exit code 1
-when something could not be withdrawn; the rest is withdrawn all the same.`,
+when something could not be withdrawn, or when nobody knows what keepcast announced; the rest
+is withdrawn all the same.`,
 		Example: `  keepcast withdraw-all
   keepcast withdraw-all --linger 0s`,
 		Args: cobra.NoArgs,
@@ -61,20 +63,27 @@ when something could not be withdrawn; the rest is withdrawn all the same.`,
 	return c
 }
 
+// errGates is what is left where no configuration names the daemons.
+var errGates = errors.New("the gates of the routing daemons are not known, and stay as they are")
+
 // withdrawAll does it, and prints each step.
 func (a *app) withdrawAll(ctx context.Context, w withdrawal, out io.Writer) error {
 	tell := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	cfg, unread := a.inForce(w, tell)
-	if err := a.mustNotRun(ctx, cfg, w.force); err != nil {
+	hangs, err := a.mustNotRun(ctx, cfg, w)
+	if err != nil {
 		return err
 	}
 	if w.crashed && cfg.OnCrash == "keep" {
 		tell("on_crash is keep: the host stays as it is")
 		return nil
 	}
+	if len(cfg.Services) == 0 {
+		unread = errors.Join(unread, errGates)
+	}
 	log := slog.New(slog.DiscardHandler) // what fails is in the error
 	equip(cfg, log, nil)
-	if err := errors.Join(unread, w.failSafe(cfg, log, tell).WithdrawAll(ctx)); err != nil {
+	if err := errors.Join(unread, w.failSafe(cfg, log, tell).WithdrawAll(ctx), hangs); err != nil {
 		return fmt.Errorf("not everything may be withdrawn: %w", err)
 	}
 	return nil
@@ -104,7 +113,8 @@ func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Conf
 	case ownErr == nil:
 		dir = own.RuntimeDir
 	default:
-		dir = config.DefaultOf("runtime_directory")
+		said, _ := config.Glimpse(a.configFile, "runtime_directory")
+		dir = cmp.Or(said, config.DefaultOf("runtime_directory"))
 	}
 	path := engine.InForceFile(dir)
 	cfg, err := config.Load(path)
@@ -115,7 +125,7 @@ func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Conf
 		cfg = own
 		tell("going by %s", a.configFile)
 	default:
-		cfg = config.Defaults()
+		cfg = a.glimpsed()
 		tell("no valid configuration: the gates of the routing daemons are not known, and stay as they are")
 		tell("  %s", ownErr)
 	}
@@ -126,16 +136,38 @@ func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Conf
 	return cfg, unread
 }
 
-// mustNotRun refuses while a keepcast answers, which would undo everything.
-func (a *app) mustNotRun(ctx context.Context, cfg *config.Config, force bool) error {
-	socket := cfg.ControlSocket
-	if a.socket != "" {
-		socket = a.socket
+// glimpsed returns the defaults, and what can still be read of the broken configuration.
+func (a *app) glimpsed() *config.Config {
+	cfg := config.Defaults()
+	for name, setting := range map[string]*string{"control_socket": &cfg.ControlSocket, "interface": &cfg.Interface} {
+		if said, found := config.Glimpse(a.configFile, name); found {
+			*setting = said
+		}
 	}
-	if _, err := (control.Client{Socket: socket}).Status(ctx); err != nil || force {
-		return nil //nolint:nilerr // it does not run, or hangs
+	if said, found := config.Glimpse(a.configFile, "manage_addresses"); found {
+		cfg.ManageAddresses = said != "false"
 	}
-	return fmt.Errorf("keepcast is running (it answers at %s) and would announce everything again: \"keepcast drain --all\", or stop it first; --force withdraws all the same", socket)
+	return cfg
+}
+
+// mustNotRun refuses while a keepcast runs, which would undo everything. One that hangs
+// does not do so yet: hangs then says so.
+func (a *app) mustNotRun(ctx context.Context, cfg *config.Config, w withdrawal) (hangs, err error) {
+	socket := cmp.Or(a.socket, cfg.ControlSocket)
+	_, asked := (control.Client{Socket: socket}).Status(ctx)
+	pid, held := control.LockHolder(cfg.RuntimeDir)
+	const undo = "would announce everything again: \"keepcast drain --all\", or stop it first; --force withdraws all the same"
+	switch {
+	case w.force:
+		return nil, nil
+	case asked == nil:
+		return nil, fmt.Errorf("keepcast is running (it answers at %s) and "+undo, socket)
+	case !held || w.crashed: // systemd has given it up
+		return nil, nil
+	case errors.Is(asked, control.ErrNotRunning):
+		return nil, fmt.Errorf("keepcast is running (pid %d holds the lock in %s, though nobody answers at %s) and "+undo, pid, cfg.RuntimeDir, socket)
+	}
+	return fmt.Errorf("keepcast runs, and does not answer (%w): end pid %d, or it may announce everything again", asked, pid), nil
 }
 
 // longestLinger is the longest linger of all services.

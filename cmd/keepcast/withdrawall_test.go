@@ -3,8 +3,10 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -104,6 +107,86 @@ func TestInForce(t *testing.T) {
 		}, told); d != "" {
 			t.Error(d)
 		}
+	}
+}
+
+// The socket of a running keepcast was gone: withdraw-all withdrew everything, said so, and
+// keepcast announced it all again at once. The lock tells that it runs.
+func TestWithdrawAllLocked(t *testing.T) {
+	for name, tt := range map[string]struct {
+		flags string
+		hangs bool
+		code  int
+		errs  string
+		gate  string
+	}{
+		"socket gone": {
+			"", false, exitFailed,
+			`keepcast: keepcast is running (pid PID holds the lock in DIR/runtime, though nobody answers at DIR/keepcast.sock) and would announce everything again: "keepcast drain --all", or stop it first; --force withdraws all the same` + "\n",
+			"open",
+		},
+		"forced":   {"--force", false, exitOK, "", ""},
+		"given up": {"--crashed", false, exitOK, "", ""},
+		"hangs": {
+			"", true, exitFailed,
+			`keepcast: not everything may be withdrawn: keepcast runs, and does not answer (control socket DIR/keepcast.sock: Get "http://keepcast/v1/status": EOF): end pid PID, or it may announce everything again` + "\n", "",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := written(t, gated)
+			dir := filepath.Dir(file)
+			drivertest.WriteFile(t, dir+"/t", "{{range .Announced}}{{.Prefix}}\n{{end}}")
+			drivertest.WriteFile(t, dir+"/out", "open")
+			lock, err := control.TakeLock(t.Context(), dir+"/runtime")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lock.Release()
+			if tt.hangs {
+				hangsUp(t, dir+"/keepcast.sock")
+			}
+			code, _, errs := keepcastSays(t, strings.Fields("withdraw-all -c "+file+" "+tt.flags)...)
+			if want := strings.NewReplacer("DIR", dir, "PID", strconv.Itoa(os.Getpid())).Replace(tt.errs); code != tt.code || errs != want {
+				t.Errorf("exit code %d, got %s, want %s", code, errs, want)
+			}
+			if got := drivertest.ReadFile(t, dir+"/out"); got != tt.gate {
+				t.Errorf("the gate is %q, want %q", got, tt.gate)
+			}
+		})
+	}
+}
+
+// hangsUp has somebody listen at a socket who answers nothing.
+func hangsUp(t *testing.T, path string) {
+	t.Helper()
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1<<16)) // the request, which is not answered
+			conn.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-ended })
+}
+
+// A typo in the file of one instance had withdraw-all look at the runtime directory of
+// another, and for a keepcast that runs at its socket.
+func TestInForceGlimpsed(t *testing.T) {
+	dir := drivertest.SocketDir(t)
+	a := &app{configFile: dir + "/b.yaml"}
+	drivertest.WriteFile(t, a.configFile, "runtime_directory: /run/b\ncontrol_socket: /run/b.sock\ninterface: b0\nmanage_addresses: false\nservices: [\n")
+	cfg, err := a.inForce(withdrawal{}, func(string, ...any) {})
+	if err != nil || cfg.RuntimeDir != "/run/b" || cfg.ControlSocket != "/run/b.sock" || cfg.Interface != "b0" || cfg.ManageAddresses {
+		t.Errorf("got %+v, %v", cfg.Main, err)
 	}
 }
 

@@ -5,13 +5,14 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// Glimpse returns what the files say of a setting of the top level that is a text, for
-// when they are not valid. It is found only where they really say it: one who guesses
+// Glimpse returns what the files say of a setting of the top level that is a text, or yes
+// or no, for when they are not valid. It is found only where they really say it: one who guesses
 // instead may command another keepcast of this host. A file that can't be read may have
 // said anything.
 func Glimpse(mainFile, setting string) (value string, found bool) {
@@ -31,7 +32,7 @@ func Glimpse(mainFile, setting string) (value string, found bool) {
 	return value, value != ""
 }
 
-// glimpseOf returns what one file says of a setting: empty if that is no text.
+// glimpseOf returns what one file says of a setting: empty if that is something else.
 func glimpseOf(text []byte, setting string) (value string, said bool) {
 	var all map[string]any
 	if yaml.Unmarshal(text, &all) != nil {
@@ -49,7 +50,14 @@ func glimpseOf(text []byte, setting string) (value string, said bool) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if strings.EqualFold(key, setting) {
-			value, _ = all[key].(string) // what is no text is no value
+			switch v := all[key].(type) {
+			case string:
+				value = v
+			case bool:
+				value = strconv.FormatBool(v)
+			default:
+				value = ""
+			}
 			said = true
 		}
 	}

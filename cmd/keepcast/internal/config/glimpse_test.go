@@ -27,6 +27,7 @@ func TestGlimpse(t *testing.T) {
 		"cut off":                   {"", "", ""},
 		"said of something else":    {"services:\n  - control_socket: /run/b.sock\n  {", "", ""},
 		"in a comment":              {"# control_socket: /run/b.sock\n{", "", ""},
+		"a choice":                  {"control_socket: false\n{", "", "false"},
 		"no text":                   {"control_socket: 5\n", "", ""},
 		"no text, by a drop-in":     {"control_socket: /run/a.sock\n", "control_socket: [\n", ""},
 		"a longer name":             {"control_socket_of_old: /run/b.sock\n{", "", ""},

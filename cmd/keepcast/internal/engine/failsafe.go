@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
@@ -39,7 +40,9 @@ func (f FailSafe) WithdrawAll(ctx context.Context) error {
 	}
 	errs := []error{err}
 	work := context.WithoutCancel(ctx)
-	if f.Kernel != nil {
+	if !f.knows(last) {
+		errs = append(errs, f.unknown(work))
+	} else if f.Kernel != nil {
 		errs = append(errs, f.shrink(work, f.routes(last, driver.Delivered)))
 	}
 	errs = append(errs, f.closeGates(work, f.routes(last, driver.Absent)))
@@ -51,6 +54,34 @@ func (f FailSafe) WithdrawAll(ctx context.Context) error {
 		pace.Wait(ctx, f.Linger)
 	}
 	return errors.Join(append(errs, f.clear(work, last))...)
+}
+
+// knows reports whether there is a configuration, or the state of the last run.
+func (f FailSafe) knows(last saved) bool {
+	return len(f.Config.Services)+len(f.Config.Drivers)+len(last.Services)+len(last.Leaving) > 0
+}
+
+// unknown returns what could not be known, and what may have to be withdrawn by hand. An
+// address on an interface does not tell who put it there.
+func (f FailSafe) unknown(ctx context.Context) error {
+	const text = "what keepcast announced is not known: no configuration and no saved state can be read (name them with --config and --runtime-directory)"
+	if f.Kernel == nil {
+		return errors.New(text)
+	}
+	observed, err := f.Kernel.Observe(ctx)
+	if err != nil {
+		return fmt.Errorf("%s, and the kernel can't be asked: %w", text, err)
+	}
+	var there []string
+	for _, r := range observed.Routes {
+		if r.Presence == driver.Announced && !r.Prefix.Addr().IsLinkLocalUnicast() {
+			there = append(there, r.Prefix.String())
+		}
+	}
+	if len(there) == 0 {
+		return fmt.Errorf("%s; no address is on %s", text, f.Config.Interface)
+	}
+	return fmt.Errorf("%s; on %[2]s there still is %[3]s, which \"ip address del ADDRESS dev %[2]s\" takes off", text, f.Config.Interface, strings.Join(there, ", "))
 }
 
 // routes returns all that keepcast may have on the host, with that presence. One of the
@@ -136,6 +167,10 @@ func (f FailSafe) clear(ctx context.Context, last saved) error {
 	}
 	if err := f.Kernel.Shrink(ctx, desired); err != nil {
 		return err
+	}
+	if !f.knows(last) {
+		f.Tell("kernel: nothing is left that is marked as keepcast's; addresses have no mark")
+		return nil
 	}
 	f.Tell("kernel: nothing of keepcast is left")
 	return nil

@@ -191,3 +191,28 @@ func TestFailSafeRoutes(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// With the wrong --config and no saved state, "nothing of keepcast is left" was said of a
+// host that announced everything: what can't be known is not claimed, and is an error.
+func TestFailSafeKnowsNothing(t *testing.T) {
+	crashed(t, func(b *harness, cfg *config.Config) {
+		cfg.Services, cfg.Drivers, cfg.RuntimeDir = nil, nil, t.TempDir()
+		said, err := b.failSafe(cfg)
+		const unknown = "what keepcast announced is not known: no configuration and no saved state can be read (name them with --config and --runtime-directory)"
+		want := unknown + `; on anycast0 there still is 192.0.2.53/32, 192.0.2.54/32, which "ip address del ADDRESS dev anycast0" takes off`
+		if err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+		if want := "kernel: nothing is left that is marked as keepcast's; addresses have no mark\n"; said != want {
+			t.Errorf("got %s, want %s", said, want)
+		}
+		b.wantKernel(forgotten, driver.Absent)
+		b.kernel.set(func() { clear(b.kernel.have) })
+		if _, err := b.failSafe(cfg); err == nil || err.Error() != unknown+"; no address is on anycast0" {
+			t.Errorf("got %v", err)
+		}
+		if err := (FailSafe{Config: cfg}).WithdrawAll(context.Background()); err == nil || err.Error() != unknown {
+			t.Errorf("got %v", err)
+		}
+	})
+}
