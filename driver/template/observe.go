@@ -14,10 +14,16 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
+// errUnloaded is why nobody knows what the daemon announces.
+var errUnloaded = errors.New("the last reload failed, so it is not known what the daemon announces")
+
 // Observe returns, of the routes last asked for, those that the observe command
 // prints, or else those of the last reload if the file is still that one.
 func (t *Driver) Observe(ctx context.Context) (driver.State, error) {
 	if len(t.Verify) == 0 {
+		if t.unloaded {
+			return driver.State{}, errUnloaded
+		}
 		onDisk, err := os.ReadFile(t.Output)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return driver.State{}, fmt.Errorf("reading the file: %w", err)

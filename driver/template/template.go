@@ -54,6 +54,8 @@ type Driver struct {
 	// reloading, the file alone does not tell whether the daemon has it. So the
 	// first Apply reloads once, which moves no route.
 	inForce *rendered
+	// unloaded: the last reload failed, so that the daemon has read the file or has not.
+	unloaded bool
 }
 
 // rendered is a text, and the routes that are announced by it.
@@ -203,12 +205,12 @@ func (t *Driver) Apply(ctx context.Context, desired driver.State) error {
 			return refused(err, changed, restore())
 		}
 	}
-	t.inForce = nil
+	t.inForce, t.unloaded = nil, true
 	t.opts.Loaded()
 	if _, err := command(ctx, t.Timeout, t.Reload); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
-	t.inForce = &rendered{text, desired.Announced(), lost}
+	t.inForce, t.unloaded = &rendered{text, desired.Announced(), lost}, false
 	return nil
 }
 
