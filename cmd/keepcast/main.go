@@ -27,6 +27,7 @@ const (
 	exitUsage      = 2
 	exitConfig     = 3
 	exitNotRunning = 4
+	exitLeft       = 5
 )
 
 // exitCodes is what `keepcast --help` says of them.
@@ -35,10 +36,12 @@ const exitCodes = `Exit codes:
   1  it failed, a probed check did, doctor found an error, or a reload was refused
   2  wrong usage
   3  validate, run, probe or render found the configuration not valid
-  4  keepcast is not running here`
+  4  keepcast is not running here
+  5  run stopped, but not everything may be withdrawn`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second one ends a command at once; run counts them itself
 	code := keepcast(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -77,6 +80,8 @@ func keepcast(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return exitConfig
 	case errors.Is(err, control.ErrNotRunning):
 		return exitNotRunning
+	case errors.Is(err, engine.ErrNotWithdrawn):
+		return exitLeft
 	}
 	return exitFailed
 }

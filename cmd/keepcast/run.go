@@ -32,7 +32,9 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run",
 		Short: "probe the services and keep the host in sync: the daemon",
 		Long: `Run probes the services and keeps the kernel and the routing daemons in sync, until
-SIGTERM or SIGINT. What happens to the announcements then is set by on_stop.
+SIGTERM or SIGINT. What happens to the announcements then is set by on_stop. A second
+signal skips what is left of linger. A third ends keepcast at once, and leaves the host as
+it is. Exit code 5 when something may still be announced although it was to be withdrawn.
 
 SIGHUP, or "keepcast reload", loads the configuration anew. When it is bad, the old one
 stays in force and every fault is logged.`,
@@ -53,9 +55,12 @@ type daemon struct {
 	metrics *engine.Metrics
 	engine  *engine.Engine
 	systemd systemd
+	hurry   <-chan struct{} // closed when a stop is not to wait for linger
 }
 
 func (a *app) run(ctx context.Context, errOut io.Writer) error {
+	hurry, end := hurrying()
+	defer end()
 	cfg, err := config.Load(a.configFile)
 	if err != nil {
 		return err
@@ -89,7 +94,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	queue.register(registry)
-	d := &daemon{app: a, cfg: cfg, log: log, level: level, metrics: engine.NewMetrics(registry), systemd: newSystemd()}
+	d := &daemon{app: a, cfg: cfg, log: log, level: level, metrics: engine.NewMetrics(registry), systemd: newSystemd(), hurry: hurry}
 	equip(cfg, d.log, d.metrics.Reloaded)
 	d.warnOfBinding()
 	d.engine = engine.New(cfg, d.options())
@@ -142,7 +147,7 @@ func (d *daemon) options() engine.Options {
 	kernel := kernel.New(d.cfg.Interface, d.log.With("driver", "kernel"))
 	var stopping atomic.Bool
 	o := engine.Options{
-		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics,
+		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics, Hurry: d.hurry,
 		Withdraw: func(ctx context.Context, onStop string) bool {
 			stopping.Store(true)
 			d.systemd.stopping()

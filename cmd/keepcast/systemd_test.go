@@ -248,3 +248,10 @@ func TestWithdraw(t *testing.T) {
 		})
 	}
 }
+
+// A start can't mend a bad configuration, and after a stop that left something announced it
+// would announce all of it again: the unit has the fail-safe run then.
+func TestUnitDoesNotRestart(t *testing.T) {
+	unit := drivertest.ReadFile(t, "../../packaging/systemd/keepcast.service")
+	has(t, unit, fmt.Sprintf("\nRestartPreventExitStatus=%d %d\n", exitConfig, exitLeft), "\nRestart=on-failure\n", "\nOnFailure=keepcast-failsafe.service\n")
+}

@@ -36,6 +36,8 @@ type Options struct {
 	// Withdraw is asked when the daemon stops, with the on_stop in force: true withdraws
 	// everything, false leaves the host as it is. The loop goes on while it is asked.
 	Withdraw func(ctx context.Context, onStop string) bool
+	// Hurry is closed when a stop is not to wait for linger; nil: never.
+	Hurry <-chan struct{}
 	// Ready is called once: after the host has been observed, and when what is
 	// withdrawn is delivered locally, readyTimeout is over, or a stop begins.
 	Ready func()
@@ -133,7 +135,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.opts.Ready()
 	e.loop(ctx.Done(), time.Time{}, func() bool { return false })
 	if e.toWithdraw(alive) {
-		e.withdrawAll()
+		return e.withdrawAll()
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -110,9 +111,20 @@ func (b *harness) start() {
 // end stops the engine and waits for it.
 func (b *harness) end() {
 	b.t.Helper()
+	b.endLeaving("")
+}
+
+// endLeaving stops the engine while something can't be withdrawn, which it has to name.
+func (b *harness) endLeaving(left string) {
+	b.t.Helper()
+	want := ""
+	if left != "" {
+		want = "stopped, but not everything is withdrawn: " + left
+	}
 	b.stop()
-	if err := <-b.done; err != nil {
-		b.t.Errorf("run: %v", err)
+	err := <-b.done
+	if got := drivertest.ErrText(err); got != want || errors.Is(err, ErrNotWithdrawn) != (left != "") {
+		b.t.Errorf("run: %s, want %s", got, want)
 	}
 }
 

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"errors"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -8,6 +10,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // followed counts the kernel only where there is one, and waits for each daemon.
@@ -37,25 +40,43 @@ func TestFollowed(t *testing.T) {
 	}
 }
 
-// A stop waits for what refuses, but not for ever, and says so.
+// A stop waits for what refuses, but not for ever, and says so. One that left prefixes
+// announced, which the gate alone withdraws, ended as if all was well: nobody was told, and
+// nothing withdrew them after.
 func TestStopWithFaults(t *testing.T) {
 	for name, tc := range map[string]struct {
-		fail   error
+		fault  func(*fakeDriver)
 		took   time.Duration
 		logged int
+		left   string
 	}{
-		"all follow":       {nil, 10 * time.Second, 0}, // linger
-		"a daemon refuses": {errDead, 20 * time.Second, 1},
+		"all follow": {func(*fakeDriver) {}, 10 * time.Second, 0, ""}, // linger
+		"a daemon refuses": {
+			func(d *fakeDriver) { d.fail = errDead }, 20 * time.Second, 1,
+			"bird may still have 192.0.2.53/32, 198.51.100.0/24: connection refused",
+		},
+		"a daemon can't be asked": {
+			func(d *fakeDriver) { d.fail, d.mute = errDead, errors.New("no answer") }, 20 * time.Second, 1,
+			"bird may still have 192.0.2.53/32, 198.51.100.0/24: connection refused",
+		},
+		"a daemon hangs": {
+			func(d *fakeDriver) { d.hang = true }, 20 * time.Second, 1,
+			"bird may still have 192.0.2.53/32, 198.51.100.0/24: it has not answered",
+		},
+		"a daemon does not run": {
+			func(d *fakeDriver) { d.fail, d.mute = driver.ErrNotRunning, driver.ErrNotRunning }, 20 * time.Second, 1, "",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newHarness(t)
-			b.service("dns", address)
+			b.service("dns", address).Prefixes = []config.Prefix{{Prefix: netip.MustParsePrefix("198.51.100.0/24")}}
+			b.addDriver("frr", &fakeDriver{journal: b.driver.journal, name: "frr"})
 			synctest.Test(t, func(t *testing.T) {
 				b.start()
 				later(2 * time.Second)
-				b.driver.set(func() { b.driver.fail = tc.fail })
+				b.driver.set(func() { tc.fault(b.driver) })
 				begun := time.Now()
-				b.end()
+				b.endLeaving(tc.left)
 				if took := time.Since(begun); took != tc.took {
 					t.Errorf("it took %s, want %s", took, tc.took)
 				}
@@ -65,6 +86,47 @@ func TestStopWithFaults(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A daemon is not accused of what it does not announce, nor the kernel of prefixes, which
+// it never has.
+func TestRemains(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address).Prefixes = []config.Prefix{{Prefix: netip.MustParsePrefix("198.51.100.0/24")}}
+	b.addDriver("frr", &fakeDriver{journal: b.driver.journal, name: "frr"})
+	b.cfg.Services[0].Drivers = []string{"bird"}
+	b.create()
+	b.engine.services = []*service{newService(b.cfg.Services[0], time.Now())}
+	b.engine.posted = reconcile.Desired{State: b.engine.desired(time.Now()), Drivers: b.engine.announcers(), Gen: 1}
+	want := ErrNotWithdrawn.Error() + ": kernel may still have 192.0.2.53/32: it has not answered\n" +
+		"bird may still have 192.0.2.53/32, 198.51.100.0/24: it has not answered"
+	if got := drivertest.ErrText(b.engine.remains()); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Who stops keepcast with a long linger could not have it end sooner, but by SIGKILL, which
+// leaves everything as it is: a second signal skips what is left of linger.
+func TestStopInAHurry(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address).Linger = time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		hurry := make(chan struct{})
+		b.options = func(o *Options) { o.Hurry = hurry }
+		b.start()
+		later(2 * time.Second)
+		begun := time.Now()
+		b.stop()
+		later(time.Minute)
+		b.wantKernel(address, driver.Delivered)
+		close(hurry)
+		b.end()
+		if took := time.Since(begun); took != time.Minute {
+			t.Errorf("it took %s", took)
+		}
+		b.wantKernel(address, driver.Absent)
+		b.wantLog(1, `level=WARN msg="linger is skipped: what still arrives is not served any more"`)
+	})
 }
 
 // A stop takes off also what leaves, before its linger is over.
