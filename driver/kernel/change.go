@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	loopback          = 1 // the index of lo, the same in every namespace
-	localRouteTimeout = 2 * time.Second
-	localRoutePoll    = time.Millisecond // it mostly takes less than one
+	loopback          = 1                      // the index of lo, the same in every namespace
+	localRouteTimeout = 100 * time.Millisecond // other changes wait meanwhile; it is tried again
+	localRoutePoll    = time.Millisecond       // it mostly takes less than one
 	// forever is the lifetime of an address that does not expire, or the
 	// longest that an int holds on a 32-bit machine: 68 years.
 	forever = min(math.MaxUint32, math.MaxInt)

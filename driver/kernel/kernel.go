@@ -6,16 +6,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/driver"
 )
@@ -42,6 +39,9 @@ type Kernel struct {
 	log   *slog.Logger
 	ns    netns.NsHandle // netns.None() is the namespace that keepcast runs in
 
+	// Checks, which ask, never take what is kept to act.
+	acting, asking *sockets
+
 	mu     sync.Mutex
 	others []string // interfaces that routes named, now or before, beside iface
 }
@@ -49,7 +49,18 @@ type Kernel struct {
 // New returns a Kernel that manages the interface of that name, whatever
 // State.Interface says, and those that routes name themselves.
 func New(iface string, log *slog.Logger) *Kernel {
-	return &Kernel{iface: iface, log: log, ns: netns.None()}
+	return newAt(netns.None(), iface, log)
+}
+
+// newAt is New for a namespace.
+func newAt(ns netns.NsHandle, iface string, log *slog.Logger) *Kernel {
+	return &Kernel{iface: iface, log: log, ns: ns, acting: newSockets(ns), asking: newSockets(ns)}
+}
+
+// Close closes what is kept open. The Kernel may be used again.
+func (k *Kernel) Close() {
+	k.acting.close()
+	k.asking.close()
 }
 
 // interfaceOf returns the interface that carries the address of r.
@@ -84,7 +95,7 @@ func (k *Kernel) each(ctx context.Context, work func(*view) error) error {
 			continue
 		}
 		errs = append(errs, work(v))
-		v.close()
+		k.acting.put(v.h)
 	}
 	return errors.Join(errs...)
 }
@@ -208,18 +219,4 @@ func (k *Kernel) Observe(ctx context.Context) (driver.State, error) {
 	}
 	sortRoutes(s.Routes)
 	return s, nil
-}
-
-// dial opens a netlink socket for one operation. A new one each time costs some
-// microseconds and leaves no half-read answer for the next to trip over.
-func (k *Kernel) dial() (*netlink.Handle, error) {
-	h, err := netlink.NewHandleAt(k.ns, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("netlink socket: %w", err)
-	}
-	if err := h.SetSocketTimeout(netlinkTimeout); err != nil {
-		h.Close()
-		return nil, fmt.Errorf("netlink socket: %w", err)
-	}
-	return h, nil
 }

@@ -14,11 +14,11 @@ import (
 // they would go. It is what keeps a check from asking another host's service
 // behind the same anycast address.
 func (k *Kernel) Local(addr netip.Addr) error {
-	h, err := k.dial()
+	h, err := k.asking.take()
 	if err != nil {
 		return err
 	}
-	defer h.Close()
+	defer k.asking.put(h)
 	addr = addr.Unmap().WithZone("")
 	elsewhere := local(h, addr, "")
 	for _, name := range k.interfaces() {
@@ -35,11 +35,11 @@ func (k *Kernel) Local(addr netip.Addr) error {
 // VRF returns the name of the VRF that an interface is in, "" for none; the error
 // is that the kernel can't be asked.
 func (k *Kernel) VRF(iface string) (string, error) {
-	h, err := k.dial()
+	h, err := k.asking.take()
 	if err != nil {
 		return "", err
 	}
-	defer h.Close()
+	defer k.asking.put(h)
 	vrf, err := vrfNamed(h, iface)
 	if vrf == nil || err != nil {
 		return "", err

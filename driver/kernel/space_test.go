@@ -87,8 +87,8 @@ func (s space) kernel() *Kernel {
 
 // bare is kernel without the interface.
 func (s space) bare() *Kernel {
-	k := New("any0", slog.New(slog.DiscardHandler))
-	k.ns = s.ns
+	k := newAt(s.ns, "any0", slog.New(slog.DiscardHandler))
+	s.t.Cleanup(k.Close)
 	return k
 }
 

@@ -58,19 +58,17 @@ func (k *Kernel) read(ctx context.Context, iface string) (*view, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	h, err := k.dial()
+	h, err := k.acting.take()
 	if err != nil {
 		return nil, err
 	}
 	v := &view{h: h, ns: k.ns, log: k.log, iface: iface, addrs: map[netip.Addr][]netlink.Addr{}}
 	if err := v.fill(); err != nil {
-		h.Close()
+		k.acting.put(h)
 		return nil, err
 	}
 	return v, nil
 }
-
-func (v *view) close() { v.h.Close() }
 
 func (v *view) fill() error {
 	link, err := linkNamed(v.h, v.iface)

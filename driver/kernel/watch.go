@@ -110,11 +110,11 @@ type ownLinks struct {
 
 // indexes looks up the managed interfaces.
 func (k *Kernel) indexes() (ownLinks, error) {
-	h, err := k.dial()
+	h, err := k.asking.take()
 	if err != nil {
 		return ownLinks{}, err
 	}
-	defer h.Close()
+	defer k.asking.put(h)
 	names := k.interfaces()
 	own := ownLinks{managed: len(names), index: map[int]bool{}}
 	for _, name := range names {

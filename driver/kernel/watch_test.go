@@ -158,8 +158,8 @@ func TestKernelWatchOverflow(t *testing.T) {
 	other := s.kernel()
 	s.ip("link add any1 type ifb")
 	var log drivertest.Buffer
-	k := New("any1", slog.New(slog.NewTextHandler(&log, nil)))
-	k.ns = s.ns
+	k := newAt(s.ns, "any1", slog.New(slog.NewTextHandler(&log, nil)))
+	t.Cleanup(k.Close)
 	apply(t, k)
 	sock, err := nl.SubscribeAt(s.ns, netns.None(), unix.NETLINK_ROUTE, unix.RTNLGRP_IPV4_IFADDR)
 	if err != nil {
