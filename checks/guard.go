@@ -51,11 +51,11 @@ func control(ctx context.Context, _, address string, conn syscall.RawConn) error
 			err = bind(conn, name)
 		}
 		if err != nil {
-			return err
+			return Void(err)
 		}
 	}
 	if g, ok := ctx.Value(guardKey{}).(Guard); ok && g != nil {
-		return g(to.Addr().Unmap())
+		return Void(g(to.Addr().Unmap()))
 	}
 	return nil
 }

@@ -1,5 +1,10 @@
 package checks
 
+import (
+	"slices"
+	"time"
+)
+
 // Verdict is what a check's results add up to.
 type Verdict int
 
@@ -40,12 +45,13 @@ func (v *Verdict) UnmarshalText(text []byte) error {
 }
 
 // Health turns results into a verdict: Rise successes in a row make it Up, Fall
-// failures in a row make it Down. It knows no clock and starts no goroutine.
+// failures in a row make it Down. It starts no goroutine. A copy is independent.
 type Health struct {
 	Rise, Fall int
 	verdict    Verdict
-	run        int  // results in a row like the last one
-	lastGood   bool // whether the last result was a success
+	run        int         // results in a row like the last one
+	lastGood   bool        // whether the last result was a success
+	begun      []time.Time // when the last successes in a row began, Rise of them at most
 }
 
 // NewHealth returns a Health that starts with the verdict first, as a restarted
@@ -57,14 +63,17 @@ func NewHealth(rise, fall int, first Verdict) Health {
 // Verdict returns the present verdict.
 func (h *Health) Verdict() Verdict { return h.verdict }
 
-// Add takes the result of one check and returns the verdict after it.
-func (h *Health) Add(err error) Verdict {
+// Add takes the result of one check that began at a time, and returns the verdict after it.
+func (h *Health) Add(err error, began time.Time) Verdict {
 	good := err == nil
 	if good != h.lastGood {
-		h.run = 0
+		h.run, h.begun = 0, nil
 	}
 	h.lastGood = good
 	h.run++
+	if good {
+		h.begun = append(slices.Clone(h.begun[max(0, len(h.begun)-h.Rise+1):]), began)
+	}
 	switch {
 	case good && h.run >= h.Rise:
 		h.verdict = Up
@@ -78,4 +87,20 @@ func (h *Health) Add(err error) Verdict {
 // next one should come sooner.
 func (h *Health) Moving() bool {
 	return h.run > 0 && h.lastGood != (h.verdict == Up)
+}
+
+// Proof returns when the oldest of the last Rise successes in a row began; zero unless
+// there are as many. What was so before may not be so since.
+func (h *Health) Proof() time.Time {
+	if len(h.begun) < h.Rise {
+		return time.Time{}
+	}
+	return h.begun[len(h.begun)-h.Rise]
+}
+
+// Carried returns the Health with another rise and fall. What it has counted stays.
+func (h *Health) Carried(rise, fall int) Health {
+	out := *h
+	out.Rise, out.Fall = rise, fall
+	return out
 }

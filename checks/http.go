@@ -50,9 +50,9 @@ func (h *HTTP) Validate() error {
 	case err != nil:
 		return fmt.Errorf("url: %w", errors.Unwrap(err)) // the outer one may show a password
 	case u.Scheme != "http" && u.Scheme != "https":
-		return fmt.Errorf("url: %q does not begin with http:// or https://", u.Redacted())
+		return fmt.Errorf("url: %q does not begin with http:// or https://", safeURL(u))
 	case u.Hostname() == "":
-		return fmt.Errorf("url: %q names no host", u.Redacted())
+		return fmt.Errorf("url: %q names no host", safeURL(u))
 	case u.Scheme == "http" && !h.Redirects && h.TLS.isSet():
 		return errors.New("tls: only for an https url")
 	}
@@ -105,7 +105,7 @@ func (h *HTTP) Check(ctx context.Context) error {
 	}
 	defer resp.Body.Close()
 	if err := h.judge(ctx, resp); err != nil {
-		return fmt.Errorf("%s %s: %w", resp.Request.Method, resp.Request.URL.Redacted(), err)
+		return fmt.Errorf("%s %s: %w", resp.Request.Method, safeURL(resp.Request.URL), err)
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (h *HTTP) judge(ctx context.Context, resp *http.Response) error {
 	if !h.Codes.Has(resp.StatusCode) {
 		var detail string
 		if to := resp.Header.Get("Location"); to != "" {
-			detail = " (to " + to + ")"
+			detail = " (to " + safeText(to) + ")"
 		}
 		// The body only helps to understand the code: a broken one changes nothing.
 		if body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)); len(body) > 0 {
@@ -154,9 +154,30 @@ func (h *HTTP) via(u *url.URL) func(address string) string {
 // requestError words the error of an HTTP client, which names the request.
 func requestError(ctx context.Context, method string, err error) error {
 	if of, ok := errors.AsType[*url.Error](err); ok {
-		return fmt.Errorf("%s %s: %w", method, of.URL, explain(ctx, of.Err))
+		return fmt.Errorf("%s %s: %w", method, safeText(of.URL), explain(ctx, of.Err))
 	}
 	return err
+}
+
+// safeURL returns a URL as it may be shown: status, log and /v1/status are read by others
+// than the configuration. A password and what is asked for, which may be a token, are left
+// out.
+func safeURL(u *url.URL) string {
+	shown := *u
+	shown.Fragment, shown.RawFragment = "", ""
+	if shown.RawQuery != "" {
+		shown.RawQuery = "..."
+	}
+	return shown.Redacted()
+}
+
+// safeText is safeURL of a text. One that is no URL is not shown.
+func safeText(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "a URL that is none"
+	}
+	return safeURL(u)
 }
 
 // wire is how HTTP is spoken, for the checks http and dns (over https).

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/keepcast/keepcast/driver/pace"
@@ -13,35 +14,53 @@ import (
 // Result is what one run of a check brought.
 type Result struct {
 	Err     error         // nil: fit
-	Void    bool          // keepcast itself could not probe
+	Void    bool          // keepcast itself could not probe: the run says nothing of the service
 	Verdict Verdict       // what the results add up to so far
 	Moving  bool          // the last result contradicts the verdict
 	At      time.Time     // when the run started
 	Took    time.Duration // how long it ran
+	Proof   time.Time     // when the oldest of the last successes in a row began; zero unless there are as many as rise asks for
+	Health  Health        // for a Probe that carries on
 }
 
 // Probe runs one Checker on its Schedule.
 type Probe struct {
 	Checker  Checker
 	Schedule Schedule
+	Pulse    *Pulse // tells whether keepcast itself is late; nil: it is not
 	health   Health
-	stuck    chan error // a run that outlived its timeout; nil when there is none
+	wake     pace.Bell
+	since    atomic.Pointer[time.Time] // the check is to prove itself by runs that began after that
+	voids    int                       // in a row
+	stuck    chan error                // a run that outlived its timeout; nil when there is none
 }
 
 // NewProbe returns a Probe that has not run yet.
-func NewProbe(c Checker, s Schedule) *Probe {
-	return &Probe{Checker: c, Schedule: s, health: NewHealth(s.Rise, s.Fall, Unknown)}
+func NewProbe(c Checker, s Schedule) *Probe { return CarryOn(c, s, NewHealth(s.Rise, s.Fall, Unknown)) }
+
+// CarryOn returns a Probe that goes on from a Health, as a check does whose settings
+// changed.
+func CarryOn(c Checker, s Schedule, h Health) *Probe {
+	return &Probe{Checker: c, Schedule: s, health: h.Carried(s.Rise, s.Fall), wake: pace.NewBell()}
 }
 
-// Run checks at once, then on schedule and whenever a Watcher wakes it, and
+// Hurry has the check prove itself anew. The next run begins at once. While it succeeds,
+// others follow at the fast interval, until as many as rise asks for have begun since
+// now. It never blocks.
+func (p *Probe) Hurry() {
+	now := time.Now()
+	p.since.Store(&now)
+	p.wake.Ring()
+}
+
+// Run checks at once, then on schedule and whenever a Watcher or Hurry wakes it, and
 // hands every result to report, until ctx is done. Never do two runs of the
 // check overlap.
 func (p *Probe) Run(ctx context.Context, report func(Result)) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	wake := pace.NewBell()
 	if w, ok := p.Checker.(Watcher); ok {
-		watching.Go(func() { keepWatching(ctx, w, wake.Ring) })
+		watching.Go(func() { keepWatching(ctx, w, p.wake.Ring) })
 	}
 	start := time.Now()
 	for ctx.Err() == nil {
@@ -51,15 +70,31 @@ func (p *Probe) Run(ctx context.Context, report func(Result)) {
 		}
 		report(result)
 		now := time.Now()
-		next := p.Schedule.slot(start, now)
-		if p.health.Moving() {
-			next = result.At.Add(p.Schedule.fast())
-		}
-		if next.After(now) {
-			wait(ctx, next.Sub(now), wake)
+		if next := p.next(start, now, result); next.After(now) {
+			wait(ctx, next.Sub(now), p.wake)
 		}
 	}
 	p.leave()
+}
+
+// next returns when the check runs again after a result.
+func (p *Probe) next(start, now time.Time, last Result) time.Time {
+	switch {
+	case last.Void: // soon, but what is wanting is not to be asked for all the time
+		return last.At.Add(pace.Backoff(p.Schedule.fast(), min(p.Schedule.Interval, voidMost), p.voids))
+	case last.Moving, last.Err == nil && !p.proven(last):
+		return last.At.Add(p.Schedule.fast())
+	}
+	return p.Schedule.slot(start, now)
+}
+
+// voidMost is the longest time until a check is run again after it could not be run.
+const voidMost = 5 * time.Second
+
+// proven reports whether the check has done what Hurry asked for last.
+func (p *Probe) proven(last Result) bool {
+	since := p.since.Load()
+	return since == nil || last.Proof.After(*since)
 }
 
 // wait returns when d is over, a Watcher wakes the probe or ctx is done.
@@ -73,12 +108,22 @@ func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 	}
 }
 
-// run makes one run and adds its result to the health.
+// run makes one run and adds its result to the health, unless it is void.
 func (p *Probe) run(ctx context.Context) Result {
-	at := time.Now()
+	at, late := time.Now(), p.Pulse.Late()
 	err := p.attempt(ctx)
-	verdict := p.health.Add(err)
-	return Result{Err: err, Verdict: verdict, Moving: p.health.Moving(), At: at, Took: time.Since(at)}
+	if late = p.Pulse.Late() - late; errors.Is(err, context.DeadlineExceeded) && late > p.Schedule.Timeout/pulseShare {
+		err = Void(fmt.Errorf("keepcast itself was %s late, for want of processor time: %w", late.Round(time.Millisecond), err))
+	}
+	result := Result{Err: err, Void: IsVoid(err), At: at, Took: time.Since(at)}
+	if result.Void {
+		p.voids++
+	} else {
+		p.voids = 0
+		p.health.Add(err, at)
+	}
+	result.Verdict, result.Moving, result.Proof, result.Health = p.health.Verdict(), p.health.Moving(), p.health.Proof(), p.health
+	return result
 }
 
 // grace is how long a Checker may take to return once its context is done.

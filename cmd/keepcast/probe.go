@@ -117,6 +117,10 @@ func (c chosenCheck) probe(ctx context.Context, out io.Writer) bool {
 	start := time.Now()
 	err := checks.Once(ctx, c.check.Checker, c.check.Timeout)
 	took := time.Since(start).Round(10 * time.Microsecond)
+	if checks.IsVoid(err) {
+		fmt.Fprintf(out, "%s/%s: void, which says nothing of the service: %v\n", c.service, c.check.Name, err)
+		return false
+	}
 	if err != nil {
 		fmt.Fprintf(out, "%s/%s: failed after %s: %v\n", c.service, c.check.Name, took, err)
 		return false

@@ -63,7 +63,7 @@ services:
 	}
 	for i, want := range []string{
 		"dns/fit: fit (TIME)",
-		"dns/elsewhere: failed after TIME: 192.0.2.53:53: dial tcp 192.0.2.53:53: not probed, since another host would answer: 192.0.2.53 is not on this host",
+		"dns/elsewhere: void, which says nothing of the service: 192.0.2.53:53: dial tcp 192.0.2.53:53: not probed, since another host would answer: 192.0.2.53 is not on this host",
 		"dns/here: failed after TIME: 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused",
 	} {
 		if got := strings.Split(took.ReplaceAllString(out, "TIME"), "\n")[i]; !strings.HasPrefix(got, want) {

@@ -1,0 +1,233 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestIsVoid(t *testing.T) {
+	dead := errors.New("connection refused")
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"fit":                     {nil, false},
+		"a failure":               {dead, false},
+		"marked":                  {fmt.Errorf("starting: %w", Void(dead)), true},
+		"no descriptor here":      {fmt.Errorf("dial: %w", syscall.EMFILE), true},
+		"no descriptor anywhere":  {fmt.Errorf("dial: %w", syscall.ENFILE), true},
+		"no memory":               {syscall.ENOMEM, true},
+		"no buffer":               {syscall.ENOBUFS, true},
+		"a queue that is full":    {syscall.EAGAIN, false}, // of a unix socket: the service does not keep up
+		"refused":                 {syscall.ECONNREFUSED, false},
+		"no command of that name": {syscall.ENOENT, false},
+	} {
+		if got := IsVoid(tc.err); got != tc.want {
+			t.Errorf("%s: got %t", name, got)
+		}
+	}
+	if Void(nil) != nil {
+		t.Error("no error is marked as one")
+	}
+}
+
+// A run that keepcast could not make counts for neither rise nor fall, and is soon made
+// again. With 256 descriptors and 300 clients all healthy services were withdrawn.
+func TestVoidCountsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		c := checkFunc(func(context.Context) error {
+			switch n++; {
+			case n == 4 || n == 5 || n == 6:
+				return fmt.Errorf("dial: %w", syscall.EMFILE)
+			case n > 7:
+				return errors.New("dead")
+			}
+			return nil
+		})
+		at, results := run(t, c, schedule, 3900*time.Millisecond)
+		var got []string
+		for i, r := range results {
+			text := fmt.Sprint(at[i], " ", r.Verdict)
+			if r.Void {
+				text += " void"
+			}
+			got = append(got, text)
+		}
+		want := []string{
+			"0s unknown", "250ms unknown", "500ms up",
+			"1s up void", "1.25s up void", "1.75s up void", // longer each time
+			"2.75s up", "3s up", "3.25s down",
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// However results and void runs are mixed, the verdict is that of the results alone.
+func TestVoidProperty(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		rise, fall := rapid.IntRange(1, 4).Draw(rt, "rise"), rapid.IntRange(1, 4).Draw(rt, "fall")
+		outcomes := rapid.SliceOf(rapid.SampledFrom([]error{nil, errors.New("dead"), Void(errors.New("late"))})).Draw(rt, "outcomes")
+		alone := NewHealth(rise, fall, Unknown)
+		mixed := NewProbe(nil, Schedule{Rise: rise, Fall: fall, Timeout: time.Second})
+		for _, err := range outcomes {
+			mixed.Checker = checkFunc(func(context.Context) error { return err })
+			r := mixed.run(t.Context())
+			if !IsVoid(err) {
+				alone.Add(err, r.At)
+			}
+			if r.Verdict != alone.Verdict() || r.Void != IsVoid(err) || !r.Proof.Equal(alone.Proof()) {
+				rt.Fatalf("got %+v, want %s proven at %s", r, alone.Verdict(), alone.Proof())
+			}
+		}
+	})
+}
+
+// A timeout for which keepcast itself was late says nothing of the service. A thousand
+// checks on a busy processor withdrew half of the services that they checked.
+func TestLateIsVoid(t *testing.T) {
+	for name, tc := range map[string]struct {
+		late time.Duration
+		want bool
+	}{
+		"late for a fifth": {101 * time.Millisecond, true},
+		"late for less":    {99 * time.Millisecond, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			pulse := &Pulse{}
+			p := NewProbe(checkFunc(func(ctx context.Context) error {
+				<-ctx.Done()
+				pulse.late.Add(int64(tc.late))
+				return explain(ctx, ctx.Err())
+			}), schedule)
+			p.Pulse = pulse
+			r := p.run(t.Context())
+			if r.Void != tc.want {
+				t.Errorf("%s: %+v", name, r)
+			}
+			if want := "keepcast itself was 101ms late, for want of processor time: timeout after 500ms: timed out"; tc.want && r.Err.Error() != want {
+				t.Errorf("%s: got %v", name, r.Err)
+			}
+		})
+	}
+}
+
+// A failure that is no timeout stays one, however late keepcast was.
+func TestLateFailure(t *testing.T) {
+	pulse := &Pulse{}
+	p := NewProbe(checkFunc(func(context.Context) error {
+		pulse.late.Add(int64(time.Hour))
+		return errors.New("connection refused")
+	}), schedule)
+	p.Pulse = pulse
+	if r := p.run(t.Context()); r.Void {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestPulse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		var p Pulse
+		go p.Run(ctx)
+		time.Sleep(time.Minute)
+		if late := p.Late(); late != 0 {
+			t.Errorf("%s late, though nothing held it up", late)
+		}
+		stop()
+		synctest.Wait()
+		if (*Pulse)(nil).Late() != 0 {
+			t.Error("none is late")
+		}
+	})
+}
+
+// Hurry has a check prove itself by runs that began after it.
+func TestHurry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := schedule
+		s.Interval, s.Jitter = 20*time.Second, 0
+		p := NewProbe(checkFunc(func(context.Context) error { return nil }), s)
+		ctx, stop := context.WithCancel(t.Context())
+		start := time.Now()
+		var at []time.Duration
+		var last Result
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			p.Run(ctx, func(r Result) { at, last = append(at, r.At.Sub(start)), r })
+		}()
+		time.Sleep(10*time.Second + 1)
+		if got := last.Proof.Sub(start); got != 0 {
+			t.Errorf("proven since %s", got)
+		}
+		p.Hurry()
+		hurried := time.Now()
+		time.Sleep(15 * time.Second)
+		stop()
+		<-done
+		ms := time.Millisecond
+		want := []time.Duration{0, 250 * ms, 500 * ms, 10*time.Second + 1, 10250*ms + 1, 10500*ms + 1, 10750*ms + 1, 20 * time.Second}
+		if diff := cmp.Diff(want, at); diff != "" {
+			t.Errorf("ran (-want +got):\n%s", diff)
+		}
+		if !last.Proof.After(hurried) {
+			t.Errorf("proven by %s, want after %s", last.Proof, hurried)
+		}
+	})
+}
+
+// A Probe carries on from what another one has counted.
+func TestCarryOn(t *testing.T) {
+	h := NewHealth(3, 4, Up)
+	for range 3 {
+		h.Add(errors.New("dead"), time.Now())
+	}
+	p := CarryOn(checkFunc(func(context.Context) error { return errors.New("dead") }), schedule, h)
+	if r := p.run(t.Context()); r.Verdict != Down {
+		t.Errorf("after the fourth failure it is %s", r.Verdict)
+	}
+}
+
+// A URL may carry a token, and errors are read by others than the configuration.
+func TestErrorsHideSecrets(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "/login?session=hush")
+		w.WriteHeader(http.StatusFound)
+	}))
+	defer server.Close()
+	at := strings.TrimPrefix(server.URL, "http://")
+	for name, url := range map[string]string{
+		"a redirect":      "http://me:hush@" + at + "/x?token=hush#hush",
+		"nobody listens":  "http://me:hush@127.0.0.1:1/x?token=hush",
+		"no such address": "http://me:hush@[::1%25nowhere]:1/x?token=hush",
+	} {
+		h := &HTTP{URL: url, Method: "GET", Headers: map[string]string{"Authorization": "hush"}}
+		if err := h.Codes.UnmarshalText([]byte("200")); err != nil {
+			t.Fatal(err)
+		}
+		err := h.Check(t.Context())
+		if err == nil || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "/x?...") {
+			t.Errorf("%s: the path is not shown: %v", name, err)
+		}
+	}
+	if got := safeText("http://[hush"); got != "a URL that is none" {
+		t.Error(got)
+	}
+}
