@@ -144,6 +144,7 @@ type CheckStatus struct {
 	OnFailure string         `json:"on_failure"`
 	Verdict   checks.Verdict `json:"verdict"`
 	Error     string         `json:"error,omitempty"`
+	Void      bool           `json:"void,omitempty"` // keepcast itself could not run it: it says nothing of the service
 	LastRun   time.Time      `json:"last_run,omitzero"`
 	Seconds   float64        `json:"seconds"` // how long the last run took
 }

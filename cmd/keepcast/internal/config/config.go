@@ -52,6 +52,7 @@ type Main struct {
 type Policy struct {
 	Linger         time.Duration `config:"linger" default:"10s" min:"0s" max:"1h" doc:"How long a service is draining before it is withdrawn or keepcast stops: packets that arrive while the network converges are served. An address that leaves the configuration is delivered for as long. What comes after it is set by while_withdrawn."`
 	WhileWithdrawn string        `config:"while_withdrawn" default:"deliver" enum:"deliver|absent" doc:"Whether packets for a withdrawn address that still reach this host are delivered locally. With deliver, a service that binds to the address can restart. With absent, delivery ends after linger: for hosts whose own clients should then reach another host."`
+	OnVoid         string        `config:"on_void" default:"keep" enum:"keep|withdraw" doc:"What it means that keepcast itself could not run a check for 30 s, for want of descriptors, processes, memory or processor time, or since the address is not on this host. With keep, what is announced stays, and what is not does not come. With withdraw, the check counts as down."`
 	HoldDown       time.Duration `config:"hold_down" default:"0s" min:"0s" max:"1h" doc:"The least time that a service stays withdrawn after a failure. It doubles with each further failure within hold_down_max, so that no router upstream damps the prefix as one that flaps."`
 	HoldDownMax    time.Duration `config:"hold_down_max" default:"5m" min:"0s" max:"24h" doc:"The longest hold-down. A service that has not failed for so long begins again with hold_down."`
 
@@ -93,6 +94,9 @@ type Check struct {
 
 // Degrades reports whether a failure of the check degrades, not withdraws.
 func (c Check) Degrades() bool { return c.OnFailure == "degrade" }
+
+// WithdrawsOnVoid reports whether a check that keepcast can't run counts as down.
+func (p Policy) WithdrawsOnVoid() bool { return p.OnVoid == "withdraw" }
 
 // Absent reports whether a withdrawn address is taken off the host altogether.
 func (p Policy) Absent() bool { return p.WhileWithdrawn == "absent" }

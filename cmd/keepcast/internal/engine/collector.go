@@ -49,6 +49,9 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(findings, 1, d.Name, f.Name, string(f.Level), f.Subject)
 		}
 	}
+	for _, f := range s.Findings {
+		gauge(findings, 1, "keepcast", f.Name, string(f.Level), f.Subject)
+	}
 	for _, svc := range s.Services {
 		gauge(serviceDrained, truth(svc.Drain != nil), svc.Name)
 		for _, state := range api.States {

@@ -130,31 +130,22 @@ func (e *Engine) drainFiles(files map[string]api.Drain, err error) {
 	})
 }
 
-// startCheck runs a check until it is stopped.
+// startCheck runs a check until it is stopped. It goes on from the health of its last
+// result.
 func (e *Engine) startCheck(c *check) {
 	ctx, stop := context.WithCancel(e.checking)
 	c.stop = stop
 	on := cmp.Or(c.service.cfg.Interface, e.cfg.Interface)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
-	probe := checks.NewProbe(c.cfg.Checker, c.cfg.Schedule)
-	service, name := c.service.cfg.Name, c.cfg.Name
-	log := e.log.With("service", service, "check", name)
+	probe := checks.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
+	probe.Pulse, c.hurry = &e.pulse, probe.Hurry
+	c.log = e.log.With("service", c.service.cfg.Name, "check", c.cfg.Name)
 	e.running.Go(func() {
 		probe.Run(ctx, func(r checks.Result) {
 			e.post(func() {
-				if ctx.Err() != nil {
-					return // stopped meanwhile
+				if ctx.Err() == nil { // else it was stopped meanwhile
+					e.learn(c, r)
 				}
-				e.opts.Metrics.checked(service, name, r)
-				log.Debug("checked", "err", r.Err, "verdict", r.Verdict, "took", r.Took)
-				switch r.Verdict {
-				case c.result.Verdict:
-				case checks.Up:
-					log.Info("check up")
-				default:
-					log.Info("check down", "err", r.Err)
-				}
-				e.learn(c, r)
 			})
 		})
 	})
@@ -162,12 +153,23 @@ func (e *Engine) startCheck(c *check) {
 
 // learn takes the result of a check.
 func (e *Engine) learn(c *check, r checks.Result) {
-	before := c.service.fitness()
-	c.result = r
+	now, before, was, wasVoid := time.Now(), c.service.fitness(), c.result.Verdict, !c.void.IsZero()
+	c.learn(r, now)
+	e.opts.Metrics.checked(c.service.cfg.Name, c.cfg.Name, r)
+	c.log.Debug("checked", "err", r.Err, "verdict", r.Verdict, "void", r.Void, "took", r.Took)
+	switch {
+	case r.Void && !wasVoid:
+		c.log.Warn("check can't be run, which says nothing of the service", "err", r.Err)
+	case r.Verdict == was:
+	case r.Verdict == checks.Up:
+		c.log.Info("check up")
+	default:
+		c.log.Info("check down", "err", r.Err)
+	}
 	if c.service.fitness() != before {
 		e.happened(r.At.Add(r.Took))
 	}
-	e.show(c.service, time.Now())
+	e.show(c.service, now)
 }
 
 // happened notes that something is to be decided that happened at a time.

@@ -56,6 +56,7 @@ type Engine struct {
 	managed atomic.Pointer[map[netip.Addr]bool] // for the guard of the checks
 	saving  sync.Mutex                          // held while the drains are written: the newest come last
 
+	pulse     checks.Pulse              // tells the checks whether keepcast itself is late
 	published atomic.Pointer[published] // for those who ask
 	turn      atomic.Pointer[time.Time] // when the loop turned last
 
@@ -117,6 +118,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, name := range e.expected() {
 		e.opts.Metrics.beginDriver(name)
 	}
+	e.running.Go(func() { e.pulse.Run(alive) })
 	e.running.Go(func() { e.reconciler.Run(alive) })
 	if dir := e.cfg.DrainDir; dir != "" {
 		e.running.Go(func() { watchDrainDir(alive, dir, fsnotify.NewWatcher, e.drainFiles) })
@@ -175,7 +177,7 @@ func (e *Engine) start(ctx context.Context) error {
 	for _, cfg := range e.cfg.Services {
 		s := newService(cfg, now)
 		for _, c := range cfg.Checks {
-			s.checks = append(s.checks, &check{cfg: c, service: s})
+			s.checks = append(s.checks, newCheck(c, s))
 		}
 		e.services = append(e.services, s)
 	}

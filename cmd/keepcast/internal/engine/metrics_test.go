@@ -70,7 +70,7 @@ keepcast_announcement_observed{driver="kernel",prefix="192.0.2.53/32",service="d
 # HELP keepcast_announcement_desired 1 when keepcast has decided that the prefix is announced. It says nothing of the network.
 # TYPE keepcast_announcement_desired gauge
 keepcast_announcement_desired{prefix="192.0.2.53/32",service="dns"} 1
-# HELP keepcast_driver_finding 1 for each finding about the daemon; keepcast status says what to do about it.
+# HELP keepcast_driver_finding 1 for each finding about the daemon, or about keepcast itself; keepcast status says what to do about it.
 # TYPE keepcast_driver_finding gauge
 keepcast_driver_finding{driver="bird",finding="session-down",level="warning",subject="bird: r2"} 1
 # HELP keepcast_driver_neighbors Neighbors to whom the daemon can announce, by state, up or down.

@@ -30,28 +30,43 @@ type modelled struct {
 	failed time.Time // when it last fell out of an announcing state
 	inARow int       // failures
 	closed time.Time // since when it must not be announced
+	works  bool      // it was fit when it was decided last
+	gone   time.Time // when it was fit last
 }
 
 // verdict is what the results of a check add up to.
 type verdict struct {
 	checks.Verdict
-	good   bool // the last result
-	inARow int  // results like the last one
+	good   bool        // the last result
+	inARow int         // results like the last one
+	began  []time.Time // of those
 }
 
 // add adds a result.
-func (v *verdict) add(good bool, schedule checks.Schedule) {
+func (v *verdict) add(good bool, schedule checks.Schedule, now time.Time) {
 	if good != v.good {
-		v.inARow = 0
+		v.inARow, v.began = 0, nil
 	}
 	v.good = good
 	v.inARow++
+	v.began = append(v.began, now)
 	switch {
 	case good && v.inARow >= schedule.Rise:
 		v.Verdict = checks.Up
 	case !good && v.inARow >= schedule.Fall:
 		v.Verdict = checks.Down
 	}
+}
+
+// since tells whether the check has succeeded rise times in a row after a time.
+func (v *verdict) since(t time.Time, rise int) bool {
+	n := 0
+	for _, at := range v.began {
+		if v.good && at.After(t) {
+			n++
+		}
+	}
+	return n >= rise
 }
 
 // fit tells whether the service works, and whether other hosts do better. A check
@@ -65,7 +80,8 @@ func (s *modelled) fit() (fit, degraded bool) {
 			continue
 		}
 		of++
-		if is == checks.Up || is == checks.Unknown && s.state.Up() {
+		proven := s.state.Up() || s.gone.IsZero() || s.checks[i].since(s.gone, c.Rise)
+		if is == checks.Up && proven || is == checks.Unknown && s.state.Up() {
 			up++
 		}
 	}
@@ -92,6 +108,10 @@ func (m *model) decide(s *modelled, now time.Time) {
 		told = told || until.IsZero() || now.Before(until)
 	}
 	fit, degraded := s.fit()
+	if s.works && !fit {
+		s.gone = now
+	}
+	s.works = fit
 	was := s.state
 	switch {
 	case told && was.Up():

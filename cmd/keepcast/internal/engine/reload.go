@@ -37,17 +37,15 @@ func (e *Engine) ReloadFailed(why error) error {
 	})
 }
 
+// replace puts cfg in force. A service that has another name now, but the same addresses
+// and checks, is the same service.
 func (e *Engine) replace(cfg *config.Config) {
 	now := time.Now()
 	before := e.services
 	e.cfg, e.services = cfg, nil
-	old := map[string]*service{}
-	for _, s := range before {
-		old[s.cfg.Name] = s
-	}
+	old := predecessors(before, cfg)
 	for _, c := range cfg.Services {
 		e.services = append(e.services, e.renew(old[c.Name], c, now))
-		delete(old, c.Name)
 	}
 	for _, s := range before {
 		until := s.lingerUntil
@@ -56,11 +54,7 @@ func (e *Engine) replace(cfg *config.Config) {
 		}
 		e.leave(savedOf(s), until, now)
 	}
-	for _, gone := range old {
-		gone.stopChecks(func(*check) bool { return false })
-		e.opts.Metrics.forget(gone.cfg.Name)
-		e.log.Info("service removed from the configuration", "service", gone.cfg.Name)
-	}
+	e.drop(before, old)
 	e.rejoin()
 	e.setManaged()
 	maps.DeleteFunc(e.reports, func(_ string, r reconcile.Report) bool { return !e.configured(r) })
@@ -75,32 +69,105 @@ func (e *Engine) replace(cfg *config.Config) {
 	e.saveInForce()
 }
 
-// renew returns the service for cfg, which carries on with the state and the
-// unchanged checks of the old one, if there is one.
+// predecessors returns, by the names that services have in cfg, what they go on from.
+func predecessors(before []*service, cfg *config.Config) map[string]*service {
+	old := map[string]*service{}
+	for _, s := range before {
+		old[s.cfg.Name] = s
+	}
+	unnamed := maps.Clone(old)
+	for _, c := range cfg.Services {
+		delete(unnamed, c.Name)
+	}
+	for _, c := range cfg.Services {
+		for name, s := range unnamed {
+			if old[c.Name] == nil && s.sameBut(c) {
+				old[c.Name] = s
+				delete(unnamed, name)
+			}
+		}
+	}
+	return old
+}
+
+// sameBut reports whether the service has the addresses and the checks of cfg.
+func (s *service) sameBut(cfg config.Service) bool {
+	return slices.Equal(s.cfg.Addresses, cfg.Addresses) && slices.Equal(s.cfg.Prefixes, cfg.Prefixes) &&
+		slices.EqualFunc(s.checks, cfg.Checks, func(c *check, other config.Check) bool { return reflect.DeepEqual(c.cfg.Raw, other.Raw) })
+}
+
+// drop forgets the services from before whose name nobody has now. A drain by command
+// follows a service to its new name.
+func (e *Engine) drop(before []*service, successors map[string]*service) {
+	named := map[*service]string{} // by their new names
+	for _, s := range e.services {
+		if was := successors[s.cfg.Name]; was != nil {
+			named[was] = s.cfg.Name
+		}
+	}
+	for _, gone := range before {
+		name := gone.cfg.Name
+		switch to := named[gone]; to {
+		case name:
+			continue
+		case "":
+			gone.stopChecks(func(*check) bool { return false })
+			e.log.Info("service removed from the configuration", "service", name)
+		default:
+			if d, drained := e.drains.commanded[name]; drained {
+				d.Service = to
+				e.drains.commanded[to] = d
+				delete(e.drains.commanded, name)
+			}
+			e.log.Info("service renamed", "service", to, "was", name)
+		}
+		e.opts.Metrics.forget(name)
+	}
+}
+
+// renew returns the service for cfg, which carries on with the state and the checks of the
+// old one, if there is one. A check that is the same goes on undisturbed. One that changed
+// goes on from what it has counted.
 func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service {
 	s := newService(cfg, now)
 	kept := map[string]*check{}
 	if old != nil {
 		s.state, s.reason, s.since, s.lingerUntil = old.state, old.reason, old.since, old.lingerUntil
 		s.hold.failures, s.hold.last = old.hold.failures, old.hold.last
+		s.fit, s.gone = old.fit, old.gone
 		for _, c := range old.checks {
 			kept[c.cfg.Name] = c
 		}
 	}
+	e.opts.Metrics.begin(cfg)
 	for _, c := range cfg.Checks {
-		if was := kept[c.Name]; was != nil && reflect.DeepEqual(was.cfg.Raw, c.Raw) {
+		was := kept[c.Name]
+		if was != nil && old.cfg.Name == cfg.Name && old.cfg.Interface == cfg.Interface && reflect.DeepEqual(was.cfg.Raw, c.Raw) {
 			was.service = s
 			s.checks = append(s.checks, was)
 			continue
 		}
-		fresh := &check{cfg: c, service: s}
+		fresh := newCheck(c, s)
+		if was != nil && was.cfg.Kind == c.Kind {
+			fresh.result, fresh.void = was.result, was.void
+		}
 		s.checks = append(s.checks, fresh)
 		e.startCheck(fresh)
 	}
 	if old != nil {
 		old.stopChecks(s.has)
+		for _, c := range old.checks {
+			if !s.names(c.cfg.Name) {
+				e.opts.Metrics.forgetCheck(old.cfg.Name, c.cfg.Name)
+			}
+		}
 	}
 	return s
+}
+
+// names reports whether the service has a check of that name.
+func (s *service) names(name string) bool {
+	return slices.ContainsFunc(s.checks, func(c *check) bool { return c.cfg.Name == name })
 }
 
 func (s *service) has(c *check) bool {

@@ -72,9 +72,12 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		later(0)
-		b.want("dns", api.Announced, "all checks up")
+		// It comes back once the check that is left has succeeded anew since it went.
+		b.want("dns", api.Withdrawn, "check checka has not succeeded 3 times in a row since the service went")
 		b.wantKernel("192.0.2.54/32", driver.Delivered)
-		later(10 * time.Second)
+		later(time.Second)
+		b.want("dns", api.Announced, "all checks up")
+		later(9 * time.Second)
 		b.wantKernel("192.0.2.54/32", driver.Absent)
 		gone.ran()
 		later(time.Minute)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,8 @@ type service struct {
 	since       time.Time
 	lingerUntil time.Time
 	hold        hold
+	fit         bool                     // when it was decided last
+	gone        time.Time                // when it was fit last; results that began before say nothing of it any more
 	drain       *api.Drain               // set where it is shown
 	shown       *atomic.Pointer[service] // a copy, for those who ask
 }
@@ -30,8 +33,58 @@ type check struct {
 	cfg     config.Check
 	service *service
 	result  checks.Result
+	void    time.Time // since when keepcast could not run it; zero: it could
+	lost    bool      // that lasts, and counts as down
+	log     *slog.Logger
+	hurry   func() // has it prove itself anew
 	stop    func() // ends its goroutine
 }
+
+func newCheck(cfg config.Check, s *service) *check {
+	return &check{cfg: cfg, service: s, log: slog.New(slog.DiscardHandler), hurry: func() {}, stop: func() {}}
+}
+
+// voidLasts is how long keepcast may be unable to run a check until that is a finding, and
+// counts as on_void says.
+const voidLasts = 30 * time.Second
+
+// learn takes a result that came at the time now.
+func (c *check) learn(r checks.Result, now time.Time) {
+	c.result = r
+	switch {
+	case !r.Void:
+		c.void = time.Time{}
+	case c.void.IsZero():
+		c.void = r.At
+	}
+	c.lost = c.service.cfg.WithdrawsOnVoid() && c.voidFor(now) >= voidLasts
+}
+
+// voidFor is for how long keepcast could not run the check; 0: it could.
+func (c *check) voidFor(now time.Time) time.Duration {
+	if c.void.IsZero() {
+		return 0
+	}
+	return now.Sub(c.void)
+}
+
+// verdict is what a check says of the service as it is. What has no
+// verdict yet changes nothing. So a restart, and a check that a reload added, move no
+// route, and a service that never was fit stays withdrawn. A service that went comes back
+// only by results that began since.
+func (s *service) verdict(c *check) checks.Verdict {
+	verdict := c.result.Verdict
+	switch {
+	case c.lost:
+		return checks.Down
+	case verdict == checks.Up && !s.state.Up() && !s.proven(c):
+		return checks.Unknown
+	}
+	return verdict
+}
+
+// proven reports whether a check has succeeded often enough since the service went.
+func (s *service) proven(c *check) bool { return s.gone.IsZero() || c.result.Proof.After(s.gone) }
 
 func newService(cfg config.Service, now time.Time) *service {
 	return &service{
@@ -41,27 +94,30 @@ func newService(cfg config.Service, now time.Time) *service {
 	}
 }
 
-// fitness adds up the checks. A check that has not made up its mind yet changes
-// nothing: it counts for the service as it is. So a restart, and a check that a
-// reload added, move no route, and a service that never was fit stays withdrawn.
+// fitness adds up the checks.
 func (s *service) fitness() fitness {
-	var down, degraded []string
+	var down, unproven, degraded []string
 	up, withdrawing := 0, 0
 	for _, c := range s.checks {
-		verdict := c.result.Verdict
-		bad := verdict == checks.Down || verdict == checks.Unknown && !s.state.Up()
 		if c.cfg.Degrades() {
-			if verdict == checks.Down || verdict == checks.Unknown && s.state == api.Degraded {
-				degraded = append(degraded, c.describe())
+			verdict := c.result.Verdict
+			if c.lost || verdict == checks.Down || verdict == checks.Unknown && s.state == api.Degraded {
+				degraded = append(degraded, s.describe(c))
 			}
 			continue
 		}
 		withdrawing++
-		if bad {
-			down = append(down, c.describe())
-		} else {
+		switch verdict := s.verdict(c); {
+		case verdict != c.result.Verdict && !c.lost:
+			unproven = append(unproven, s.describe(c))
+		case verdict == checks.Down || verdict == checks.Unknown && !s.state.Up():
+			down = append(down, s.describe(c))
+		default:
 			up++
 		}
+	}
+	if len(down) == 0 { // else what is wrong says it all
+		down = unproven
 	}
 	need := s.cfg.Require.Needed(withdrawing)
 	switch {
@@ -75,13 +131,17 @@ func (s *service) fitness() fitness {
 	return fitness{fit: true, reason: "all checks up"}
 }
 
-// describe says what the check found wrong, or that it has not decided yet.
-func (c *check) describe() string {
+// describe says what a check found wrong, or that it has not decided yet.
+func (s *service) describe(c *check) string {
 	switch {
+	case c.result.Void:
+		return fmt.Sprintf("check %s can't be run: %v", c.cfg.Name, c.result.Err)
 	case c.result.Err != nil:
 		return fmt.Sprintf("check %s: %v", c.cfg.Name, c.result.Err)
 	case c.result.At.IsZero():
 		return fmt.Sprintf("check %s has not run yet", c.cfg.Name)
+	case c.result.Verdict == checks.Up && !s.proven(c):
+		return fmt.Sprintf("check %s has not succeeded %d times in a row since the service went", c.cfg.Name, c.cfg.Rise)
 	case c.result.Verdict == checks.Unknown || c.result.Moving:
 		return fmt.Sprintf("check %s has not succeeded %d times in a row yet", c.cfg.Name, c.cfg.Rise)
 	}

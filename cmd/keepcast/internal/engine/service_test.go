@@ -60,11 +60,11 @@ func TestDescribe(t *testing.T) {
 	} {
 		c := &check{cfg: config.Check{Name: "answers"}, result: result}
 		c.cfg.Rise = 3
-		if got := c.describe(); got != want {
+		if got := new(service).describe(c); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		if c.result.Moving = true; result.Verdict == checks.Down && result.Err == nil {
-			if got := c.describe(); got != "check answers has not succeeded 3 times in a row yet" {
+			if got := new(service).describe(c); got != "check answers has not succeeded 3 times in a row yet" {
 				t.Errorf("on its way up: %s", got)
 			}
 		}

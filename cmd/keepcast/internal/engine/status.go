@@ -38,7 +38,9 @@ func (p *published) status(opts Options, started, now time.Time) api.Status {
 	}
 	managed := opts.Kernel != nil
 	for _, svc := range p.services {
-		s.Services = append(s.Services, p.serviceStatus(svc.shown.Load(), managed, now))
+		shown := svc.shown.Load()
+		s.Services = append(s.Services, p.serviceStatus(shown, managed, now))
+		s.Findings = append(s.Findings, shown.findings(now)...)
 	}
 	if managed {
 		s.Drivers = append(s.Drivers, p.driverStatus(reconcile.KernelName, reconcile.KernelName, now))
@@ -63,7 +65,7 @@ func (p *published) serviceStatus(s *service, managed bool, now time.Time) api.S
 	for _, c := range s.checks {
 		status := api.CheckStatus{
 			Name: c.cfg.Name, Kind: c.cfg.Kind, OnFailure: c.cfg.OnFailure, Verdict: c.result.Verdict,
-			LastRun: c.result.At, Seconds: c.result.Took.Seconds(),
+			Void: c.result.Void, LastRun: c.result.At, Seconds: c.result.Took.Seconds(),
 		}
 		if c.result.Err != nil {
 			status.Error = c.result.Err.Error()
@@ -71,6 +73,25 @@ func (p *published) serviceStatus(s *service, managed bool, now time.Time) api.S
 		out.Checks = append(out.Checks, status)
 	}
 	return out
+}
+
+// findings tells of the checks that keepcast itself can't run.
+func (s *service) findings(now time.Time) (found []driver.Finding) {
+	for _, c := range s.checks {
+		if c.voidFor(now) < voidLasts {
+			continue
+		}
+		means := "what is announced stays, and what is not does not come"
+		if s.cfg.WithdrawsOnVoid() {
+			means = "it counts as down"
+		}
+		found = append(found, driver.Finding{
+			Name: "check-void", Level: driver.LevelError, Subject: s.cfg.Name + "/" + c.cfg.Name,
+			Text: fmt.Sprintf("keepcast can't run this check since %s: %v; by on_void: %s", c.void.Format(time.TimeOnly), c.result.Err, means),
+			Fix:  "look for what is wanting: descriptors (LimitNOFILE), processes (TasksMax), memory, processor time, or the address on this host",
+		})
+	}
+	return found
 }
 
 func (p *published) addressStatus(s *service, r driver.Route, managed bool) api.AddressStatus {

@@ -23,7 +23,7 @@ func (w *world) begin() {
 		if s.state.Up() && !had {
 			s.state = api.Withdrawn
 		}
-		s.checks = make([]verdict, len(s.cfg.Checks))
+		s.checks, s.works, s.gone = make([]verdict, len(s.cfg.Checks)), false, time.Time{}
 	}
 	for _, by := range w.model.drains {
 		delete(by, "file") // the engine is told of them by a command of the test
@@ -56,7 +56,7 @@ func (w *world) configure(cfg *config.Config) {
 			*m = *old
 			m.cfg, m.checks = s, verdicts
 			for i, c := range s.Checks {
-				if j := slices.IndexFunc(old.cfg.Checks, func(o config.Check) bool { return o.Checker == c.Checker }); j >= 0 {
+				if j := slices.IndexFunc(old.cfg.Checks, func(o config.Check) bool { return o.Name == c.Name }); j >= 0 {
 					m.checks[i] = old.checks[j]
 				}
 			}

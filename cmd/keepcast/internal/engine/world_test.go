@@ -89,7 +89,7 @@ func (c *worldCheck) Check(context.Context) error {
 	if s := w.model.services[c.service]; s != nil {
 		for i, cfg := range s.cfg.Checks {
 			if cfg.Name == c.name && cfg.Checker == checks.Checker(c) {
-				s.checks[i].add(good, cfg.Schedule)
+				s.checks[i].add(good, cfg.Schedule, now)
 			}
 		}
 	}
