@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -59,20 +58,23 @@ func (e *Engine) Resume(names []string) error {
 			byFile = append(byFile, d.File)
 		}
 	})
+	if err == nil && slices.Contains(byFile, e.cfg.DrainDir) {
+		return fmt.Errorf("still drained: %s can't be read, so its drains are not known", e.cfg.DrainDir)
+	}
 	if err == nil && len(byFile) > 0 {
 		return fmt.Errorf("still drained by %s: remove that file to resume", strings.Join(byFile, ", "))
 	}
 	return err
 }
 
+// saveTimeout is how long one who orders a drain waits until it is on the disk.
+const saveTimeout = 5 * time.Second
+
 // changeDrains changes the commanded drains of the named services and saves them. The
 // loop does not wait for the disk; the one who orders does.
 func (e *Engine) changeDrains(names []string, change func(name string)) error {
-	e.saving.Lock()
-	defer e.saving.Unlock()
 	var unknown error
-	var all map[string]api.Drain
-	var dir string
+	var number uint64
 	ordered := time.Now()
 	err := e.call(func() {
 		if names, unknown = e.known(names); unknown != nil {
@@ -82,13 +84,14 @@ func (e *Engine) changeDrains(names []string, change func(name string)) error {
 			change(name)
 		}
 		e.happened(ordered)
+		e.find()
 		e.decide()
-		all, dir = maps.Clone(e.drains.commanded), e.cfg.StateDir
+		number = e.disk.drains.Put(e.drains.list())
 	})
 	if err != nil || unknown != nil {
 		return cmp.Or(err, unknown)
 	}
-	if err := saveDrains(dir, all); err != nil {
+	if err := e.disk.drains.Wait(number, saveTimeout); err != nil {
 		return fmt.Errorf("done, but not saved, so that a restart forgets it: %w", err)
 	}
 	return nil
@@ -110,24 +113,6 @@ func (e *Engine) known(names []string) ([]string, error) {
 		}
 	}
 	return names, nil
-}
-
-// drainFiles takes what drain.d orders.
-func (e *Engine) drainFiles(files map[string]api.Drain, err error) {
-	e.post(func() {
-		text := ""
-		if err != nil {
-			text = err.Error()
-		}
-		if text != "" && text != e.drainError {
-			e.log.Error("drain directory not readable: its drains stay as they were", "err", err)
-		}
-		e.drainError = text
-		if err == nil {
-			e.drains.files = files
-			e.happened(time.Now())
-		}
-	})
 }
 
 // startCheck runs a check until it is stopped. It goes on from the health of its last

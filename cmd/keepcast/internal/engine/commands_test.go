@@ -37,7 +37,7 @@ func TestResume(t *testing.T) {
 		}
 		b.want("dns", api.Announced, "all checks up")
 		b.want("ldap", api.Withdrawn, "drained: CHG-1")
-		kept, err := loadDrains(b.cfg.StateDir, time.Now())
+		kept, err := loadDrains(b.cfg.StateDir)
 		if _, dns := kept["dns"]; len(kept) != 1 || dns || err != nil {
 			t.Errorf("saved are %v, %v", kept, err)
 		}
@@ -106,7 +106,7 @@ func TestDrainFilesWithFaults(t *testing.T) {
 			{drained, nil},
 			{nil, errors.New("permission denied")},
 		} {
-			b.engine.drainFiles(told.files, told.err)
+			b.engine.drainFiles(drainDir{drains: told.files}, told.err)
 			later(time.Minute)
 			b.want("dns", api.Withdrawn, "drained by drain.d/dns")
 		}
@@ -114,7 +114,7 @@ func TestDrainFilesWithFaults(t *testing.T) {
 		b.wantLog(1, text+`"not a directory"`)
 		b.wantLog(2, text+`"permission denied"`)
 		b.wantLog(3, text)
-		b.engine.drainFiles(nil, nil)
+		b.engine.drainFiles(drainDir{}, nil)
 		later(0)
 		b.want("dns", api.Announced, "all checks up")
 		b.end()

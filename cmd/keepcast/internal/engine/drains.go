@@ -1,22 +1,17 @@
 package engine
 
 import (
-	"bufio"
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
+	"github.com/keepcast/keepcast/driver"
 )
 
 // drains are the orders to drain: those given by command, which survive a
@@ -24,6 +19,7 @@ import (
 type drains struct {
 	commanded map[string]api.Drain
 	files     map[string]api.Drain
+	odd       map[string]string // what else is in drain.d, by name, and what it is
 }
 
 // active returns the drain of a service, or nil. A drain by command takes precedence
@@ -37,107 +33,128 @@ func (d drains) active(service string, now time.Time) *api.Drain {
 	return nil
 }
 
-// drainFile is where the commanded drains are kept.
-func drainFile(stateDir string) string { return filepath.Join(stateDir, "drains.json") }
+// list returns the commanded drains, to be saved.
+func (d drains) list() []api.Drain {
+	list := []api.Drain{}
+	for _, name := range slices.Sorted(maps.Keys(d.commanded)) {
+		list = append(list, d.commanded[name])
+	}
+	return list
+}
 
-// loadDrains reads the commanded drains; there are none where there is no file.
-func loadDrains(stateDir string, now time.Time) (map[string]api.Drain, error) {
-	out := map[string]api.Drain{}
-	var list []api.Drain
-	if err := loadJSON(drainFile(stateDir), &list); err != nil {
-		return out, fmt.Errorf("saved drains: %w", err)
+// loadDrains takes the drains that were ordered before this start, by command and by
+// file. The errors say why either are not known.
+func (e *Engine) loadDrains(now time.Time) (commanded, files error) {
+	list, notice, commanded := e.disk.savedDrains.Load()
+	if notice != nil {
+		e.log.Error("saved drains damaged", "err", notice)
 	}
 	for _, d := range list {
 		if !d.Over(now) {
-			out[d.Service] = d
+			d.Since, d.File = soonest(d.Since, now), ""
+			e.drains.commanded[d.Service] = d
 		}
 	}
-	return out, nil
+	dir := e.cfg.DrainDir
+	found, files := store.Within(store.Patience, func() (drainDir, error) { return readDrainDir(dir) })
+	e.takeDrainDir(found, files)
+	return commanded, files
 }
 
-// saveDrains writes the commanded drains so that they last through a reboot.
-func saveDrains(stateDir string, commanded map[string]api.Drain) error {
-	list := []api.Drain{}
-	for _, name := range slices.Sorted(maps.Keys(commanded)) {
-		list = append(list, commanded[name])
+// unknownDrain is the reason of a service that may have been drained.
+func (e *Engine) unknownDrain(service string) string {
+	return fmt.Sprintf("saved drains unreadable (%s): keepcast resume %s when it may come back", e.disk.savedDrains.Path, service)
+}
+
+// holdBack drains the services that are not on the host, if drains are not known: theirs
+// may be among them. What is announced was not drained, and stays. So the host stays as it
+// is, until an operator resumes them, or drain.d can be read.
+func (e *Engine) holdBack(commanded, files error, now time.Time) {
+	if commanded != nil {
+		e.log.Error("saved drains unreadable: services that the host does not announce stay withdrawn until keepcast resume", "err", commanded)
 	}
-	return saveJSON(drainFile(stateDir), list)
-}
-
-// watchDrainDir calls tell with the drains that the files in dir order: at its start,
-// when the directory changes, and each Interval. The directory may be missing. The
-// watcher is fsnotify.NewWatcher, except in tests.
-func watchDrainDir(ctx context.Context, dir string, watcher func() (*fsnotify.Watcher, error), tell func(map[string]api.Drain, error)) {
-	round := time.NewTicker(reconcile.Interval)
-	defer round.Stop()
-	for ctx.Err() == nil {
-		notices, err := watcher()
-		if err != nil { // no inotify instance is left: look each Interval
-			tell(readDrainDir(dir))
-			select {
-			case <-ctx.Done():
-			case <-round.C:
-			}
+	for _, s := range e.services {
+		name := s.cfg.Name
+		if s.state.Up() {
 			continue
 		}
-		_ = notices.Add(dir) // it fails where the directory is missing; tried again each round
-		followDrainDir(ctx, dir, notices, round.C, tell)
-		_ = notices.Close() // nothing to be done about it
+		if commanded != nil {
+			e.drains.commanded[name] = api.Drain{Service: name, Reason: e.unknownDrain(name), Since: now}
+		}
+		if files != nil {
+			e.drains.files[name] = api.Drain{Service: name, Reason: "it can't be read, so its drains are not known", File: e.cfg.DrainDir, Since: now}
+		}
+	}
+	e.find()
+	// While a file system hangs, what it has is not replaced: the next start may read it.
+	if commanded != nil && !errors.Is(commanded, store.ErrHangs) {
+		e.disk.drains.Put(e.drains.list())
 	}
 }
 
-// followDrainDir tells the drains until the watch has to be set up anew.
-func followDrainDir(ctx context.Context, dir string, notices *fsnotify.Watcher, round <-chan time.Time, tell func(map[string]api.Drain, error)) {
-	for {
-		tell(readDrainDir(dir))
-		select {
-		case <-ctx.Done():
-			return
-		case <-notices.Events:
-		case <-notices.Errors: //nolint:errcheck // notices were lost: look
-		case <-round:
-			if len(notices.WatchList()) == 0 { // missing until now, or gone
-				return
-			}
+// drainFiles takes what drain.d orders.
+func (e *Engine) drainFiles(found drainDir, err error) {
+	e.post(func() { e.takeDrainDir(found, err) })
+}
+
+// takeDrainDir takes what drain.d orders. While it can't be read, its drains stay.
+func (e *Engine) takeDrainDir(found drainDir, err error) {
+	if text := fmt.Sprint(err); err != nil && text != fmt.Sprint(e.drainError) {
+		e.log.Error("drain directory not readable: its drains stay as they were", "err", err)
+	}
+	defer e.find()
+	if e.drainError = err; err != nil {
+		return
+	}
+	before := e.drainsNothing()
+	e.drains.files, e.drains.odd = found.drains, found.odd
+	e.happened(time.Now())
+	for name, why := range e.drainsNothing() {
+		if before[name] != why {
+			e.log.Warn("drains nothing", "file", filepath.Join(e.cfg.DrainDir, name), "reason", why)
 		}
 	}
 }
 
-// readDrainDir reads the directory. A file that can't be read still drains. If the
-// directory is missing, or none is configured (dir is empty), there are no drains.
-func readDrainDir(dir string) (map[string]api.Drain, error) {
-	out := map[string]api.Drain{}
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return out, nil
+// drainsNothing returns what is in drain.d without draining a service, by name, and why.
+func (e *Engine) drainsNothing() map[string]string {
+	out := maps.Clone(e.drains.odd)
+	if out == nil {
+		out = map[string]string{}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("drain directory: %w", err)
-	}
-	for _, e := range entries {
-		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
-			continue
+	for name, d := range e.drains.files {
+		if !slices.ContainsFunc(e.services, func(s *service) bool { return s.cfg.Name == name }) && d.File != e.cfg.DrainDir {
+			out[name] = "no service has this name"
 		}
-		path := filepath.Join(dir, e.Name())
-		d := api.Drain{Service: e.Name(), File: path, Since: time.Now()}
-		if info, err := e.Info(); err == nil {
-			d.Since = info.ModTime()
-		}
-		d.Reason = firstLine(path)
-		out[e.Name()] = d
 	}
-	return out, nil
+	return out
 }
 
-// firstLine returns the first line of a file, cut to what a table can show.
-func firstLine(path string) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return ""
+// find notes what an operator should know of keepcast's own files: whenever they, the
+// drains or the services change.
+func (e *Engine) find() {
+	out := slices.Collect(maps.Values(e.unsaved))
+	var held []string
+	for _, name := range slices.Sorted(maps.Keys(e.drains.commanded)) {
+		if e.drains.commanded[name].Reason == e.unknownDrain(name) {
+			held = append(held, name)
+		}
 	}
-	defer f.Close()
-	line := bufio.NewScanner(f)
-	line.Scan() // without a line its text is empty
-	text := strings.TrimSpace(line.Text())
-	return strings.ToValidUTF8(text[:min(len(text), 200)], "?")
+	add := func(name string, level driver.Level, subject, text, fix string) {
+		out = append(out, driver.Finding{Name: name, Level: level, Subject: subject, Text: text, Fix: fix})
+	}
+	if len(held) > 0 {
+		add("drains-unreadable", driver.LevelError, e.disk.savedDrains.Path,
+			"the saved drains could not be read, so what was not announced stays withdrawn: "+strings.Join(held, ", "),
+			"keepcast resume those that may come back; "+e.disk.savedDrains.Path+".bad may show which were drained")
+	}
+	if e.drainError != nil {
+		add("drain-directory", driver.LevelError, e.cfg.DrainDir, e.drainError.Error()+": its drains stay as they were", "have keepcast read it")
+	}
+	nothing := e.drainsNothing()
+	for _, name := range slices.Sorted(maps.Keys(nothing)) {
+		add("drain-file", driver.LevelWarning, filepath.Join(e.cfg.DrainDir, name), "it drains nothing: "+nothing[name], "remove it, or make a file that is named like a service")
+	}
+	slices.SortFunc(out, driver.CompareFindings)
+	e.found = out
 }

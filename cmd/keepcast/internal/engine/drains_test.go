@@ -1,99 +1,18 @@
 package engine
 
 import (
-	"context"
 	"errors"
+	"net/netip"
 	"os"
-	"path/filepath"
-	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
-	"github.com/keepcast/keepcast/driver/drivertest"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
+	"github.com/keepcast/keepcast/driver"
 )
-
-func TestDrainDirectory(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "dns"), []byte("CHG-2\nmore"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got, err := readDrainDir(dir)
-	if err != nil || len(got) != 1 || got["dns"].Reason != "CHG-2" {
-		t.Errorf("got %v, %v", got, err)
-	}
-	if got, err := readDrainDir(filepath.Join(dir, "missing")); err != nil || len(got) != 0 {
-		t.Errorf("a missing directory orders nothing: %v, %v", got, err)
-	}
-	if got, err := readDrainDir(""); err != nil || len(got) != 0 {
-		t.Errorf("no directory orders nothing: %v, %v", got, err)
-	}
-	if _, err := readDrainDir(filepath.Join(dir, "dns")); err == nil || !strings.HasPrefix(err.Error(), "drain directory: ") {
-		t.Errorf("a file is no directory: %v", err)
-	}
-}
-
-// A file drains whatever is in it, since its time; its first line is the reason.
-func TestDrainDirectoryFiles(t *testing.T) {
-	dir := t.TempDir()
-	since := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	want := map[string]api.Drain{}
-	for name, file := range map[string]struct{ text, reason string }{
-		"empty":    {"", ""},
-		"lines":    {" rack move \nmore\n", "rack move"},
-		"long":     {strings.Repeat("x", 300), strings.Repeat("x", 200)},
-		"cut":      {strings.Repeat("x", 199) + "é", strings.Repeat("x", 199) + "?"},
-		"nonsense": {"a\xffb", "a?b"},
-	} {
-		path := filepath.Join(dir, name)
-		drivertest.WriteFile(t, path, file.text)
-		if err := os.Chtimes(path, since, since); err != nil {
-			t.Fatal(err)
-		}
-		want[name] = api.Drain{Service: name, File: path, Reason: file.reason, Since: since}
-	}
-	dangling := filepath.Join(dir, "dangling")
-	drivertest.WriteFile(t, filepath.Join(dir, ".hidden"), "")
-	for _, err := range []error{os.Mkdir(filepath.Join(dir, "directory"), 0o700), os.Symlink("/nowhere", dangling)} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	info, err := os.Lstat(dangling)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want["dangling"] = api.Drain{Service: "dangling", File: dangling, Since: info.ModTime()}
-	got, err := readDrainDir(dir)
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("%v\n%s", err, diff)
-	}
-	if open := openFiles(t, dir); open > 0 {
-		t.Errorf("%d files are left open", open)
-	}
-}
-
-// openFiles counts the open files of this process whose name begins so.
-func openFiles(t *testing.T, name string) int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for _, e := range entries {
-		target, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err == nil && strings.HasPrefix(target, name) { // that of the directory is closed by now
-			n++
-		}
-	}
-	return n
-}
 
 // That by command comes first, for its reason. One that is over counts for nothing.
 func TestActiveDrain(t *testing.T) {
@@ -127,127 +46,133 @@ func TestActiveDrain(t *testing.T) {
 	}
 }
 
-// TestDrainDirectoryIsWatched adds and removes a file, and the directory itself.
-func TestDrainDirectoryIsWatched(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "dns")
-	ctx, stop := context.WithCancel(context.Background())
-	told, ended := make(chan map[string]api.Drain), make(chan struct{})
-	go func() {
-		defer close(ended)
-		watchDrainDir(ctx, dir, fsnotify.NewWatcher, func(files map[string]api.Drain, err error) {
+// damaged are drains.json that can't be read, by what is wrong with them.
+var damaged = map[string]func(path string) error{
+	"cut off": func(path string) error {
+		return os.WriteFile(path, []byte(`[{"service": "dns", "since": "1999-12-31T1`), 0o600)
+	},
+	"empty":  func(path string) error { return os.WriteFile(path, nil, 0o600) },
+	"binary": func(path string) error { return os.WriteFile(path, []byte("\x7fELF\x02\x01\x00"), 0o600) },
+	"newer": func(path string) error {
+		return (&store.Document[string]{Path: path, Version: 2}).Save("of another form")
+	},
+	"pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+	"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+}
+
+// With saved drains that could not be read, services came back that an operator had
+// drained, and the next drain overwrote the file. Now what the host does not announce
+// stays withdrawn, over restarts, until an operator resumes it; what it announces stays.
+func TestDrainsUnreadable(t *testing.T) {
+	for name, damage := range damaged {
+		t.Run(name, func(t *testing.T) {
+			b := newHarness(t)
+			b.service("dns", address)
+			b.service("ldap", "192.0.2.54/32")
+			b.service("web", "192.0.2.55/32")
+			b.keep = true
+			b.kernel.have[netip.MustParsePrefix("192.0.2.55/32")] = driver.Announced
+			path := drainsDocument(b.cfg.StateDir).Path
+			if err := damage(path); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Lstat(path)
 			if err != nil {
-				t.Error(err)
+				t.Fatal(err)
 			}
-			select {
-			case told <- files:
-			case <-ctx.Done():
+			reason := func(service string) string {
+				return "drained: saved drains unreadable (" + path + "): keepcast resume " + service + " when it may come back"
 			}
-		})
-	}()
-	await := func(drained bool) {
-		t.Helper()
-		deadline := time.After(10 * time.Second)
-		for {
-			select {
-			case files := <-told:
-				if _, is := files["dns"]; is == drained {
-					return
+			const finding = ": the saved drains could not be read, so what was not announced stays withdrawn: "
+			synctest.Test(t, func(t *testing.T) {
+				b.start()
+				later(time.Minute)
+				b.want("dns", api.Withdrawn, reason("dns"))
+				b.want("ldap", api.Withdrawn, reason("ldap"))
+				b.want("web", api.Announced, "all checks up")
+				b.wantFindings("error " + path + " (drains-unreadable)" + finding + "dns, ldap")
+				b.wantLog(1, `level=ERROR msg="saved drains unreadable: services that the host does not announce stay withdrawn until keepcast resume"`)
+				if aside, err := os.Lstat(path + ".bad"); err != nil || !os.SameFile(aside, before) {
+					t.Errorf("the bad file is not kept: %v", err)
 				}
-			case <-deadline:
-				t.Fatalf("not told that drained is %v", drained)
-			}
-		}
-	}
-	await(false)
-	for _, step := range []func() error{
-		func() error { return os.WriteFile(path, nil, 0o600) },
-		func() error { return os.Remove(path) },
-		func() error { return os.WriteFile(path, nil, 0o600) },
-		func() error { return os.RemoveAll(dir) },
-	} {
-		if err := step(); err != nil {
-			t.Fatal(err)
-		}
-		_, err := os.Stat(path)
-		await(err == nil)
-	}
-	stop()
-	<-ended
-	if n := openFiles(t, "anon_inode:inotify"); n > 0 {
-		t.Errorf("%d watches are left", n)
-	}
-}
-
-// What is followed is read again at each notice, fault and round. A watch that
-// has lost its directory ends at the next round.
-func TestDrainDirectoryIsFollowed(t *testing.T) {
-	notices, err := fsnotify.NewWatcher()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer notices.Close()
-	dir := t.TempDir()
-	if err := notices.Add(dir); err != nil {
-		t.Fatal(err)
-	}
-	round, told, ended := make(chan time.Time), make(chan bool), make(chan struct{})
-	go func() {
-		defer close(ended)
-		followDrainDir(t.Context(), dir, notices, round, func(map[string]api.Drain, error) {
-			select {
-			case told <- true:
-			case <-t.Context().Done():
-			}
-		})
-	}()
-	reads := func(after string) {
-		t.Helper()
-		select {
-		case <-told:
-		case <-ended:
-			t.Fatalf("it ends after %s", after)
-		}
-	}
-	reads("the start")
-	round <- time.Now()
-	reads("a round")
-	notices.Errors <- errDead
-	reads("a fault")
-	if err := notices.Remove(dir); err != nil {
-		t.Fatal(err)
-	}
-	round <- time.Now()
-	select {
-	case <-told:
-		t.Error("it goes on")
-	case <-ended:
-	}
-}
-
-// Where no watch is to be had, the rounds have to do.
-func TestDrainDirectoryWithoutWatch(t *testing.T) {
-	dir := t.TempDir()
-	synctest.Test(t, func(*testing.T) {
-		ctx, stop := context.WithCancel(context.Background())
-		told, ended := 0, make(chan struct{})
-		none := func() (*fsnotify.Watcher, error) { return nil, errors.New("too many open files") }
-		go func() {
-			defer close(ended)
-			watchDrainDir(ctx, dir, none, func(files map[string]api.Drain, err error) {
-				if _, drained := files["dns"]; drained != (told > 0) || err != nil {
-					t.Errorf("told %v, %v", files, err)
+				if err := b.engine.Resume([]string{"dns"}); err != nil {
+					t.Error(err)
 				}
-				told++
+				b.want("dns", api.Announced, "all checks up")
+				b.end()
+				b.start()
+				later(time.Minute)
+				b.want("dns", api.Announced, "all checks up")
+				b.want("ldap", api.Withdrawn, reason("ldap"))
+				b.wantFindings("error " + path + " (drains-unreadable)" + finding + "ldap")
+				if err := b.engine.Resume(nil); err != nil {
+					t.Error(err)
+				}
+				b.want("ldap", api.Announced, "all checks up")
+				b.wantFindings()
+				b.end()
 			})
-		}()
-		later(0)
-		drivertest.WriteFile(t, filepath.Join(dir, "dns"), "")
-		later(3 * reconcile.Interval)
-		if told != 4 {
-			t.Errorf("told %d times, want at once and at each round", told)
+		})
+	}
+}
+
+// With a good copy nothing is lost: the drains are those that were ordered.
+func TestDrainsByTheCopy(t *testing.T) {
+	for name, damage := range damaged {
+		t.Run(name, func(t *testing.T) {
+			b := newHarness(t)
+			b.service("dns", address)
+			b.service("ldap", "192.0.2.54/32")
+			b.keep = true
+			path := drainsDocument(b.cfg.StateDir).Path
+			synctest.Test(t, func(t *testing.T) {
+				b.start()
+				later(time.Second)
+				if err := b.engine.Drain([]string{"dns"}, time.Time{}, "CHG-1", ""); err != nil {
+					t.Fatal(err)
+				}
+				b.end()
+				if err := errors.Join(os.Remove(path), os.Rename(store.CopyOf(path), path+".kept"), damage(path)); err != nil {
+					t.Fatal(err)
+				}
+				if err := errors.Join(os.RemoveAll(store.CopyOf(path)), os.Rename(path+".kept", store.CopyOf(path))); err != nil {
+					t.Fatal(err)
+				}
+				b.start()
+				later(time.Minute)
+				b.want("dns", api.Withdrawn, "drained: CHG-1")
+				b.want("ldap", api.Announced, "all checks up")
+				b.wantLog(1, `level=ERROR msg="saved drains damaged" err="`+path+": ")
+				b.end()
+			})
+		})
+	}
+}
+
+// A drain file for no service, a typing error perhaps, or a directory of a service's name
+// drained nothing, and said nothing. Now each is logged once, and shown.
+func TestDrainFilesThatDrainNothing(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	b.service("ldap", "192.0.2.54/32")
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		b.wantFindings()
+		b.cfg.DrainDir = "drain.d" // the loop sleeps; a watch of files would keep the clock of the bubble from moving
+		found := drainDir{drains: map[string]api.Drain{"dsn": {Service: "dsn"}, "ldap": {Service: "ldap", File: "drain.d/ldap"}}, odd: map[string]string{"dns": "it is a directory, not a file"}}
+		for range 3 {
+			b.engine.drainFiles(found, nil)
+			later(time.Minute)
 		}
-		stop()
-		<-ended
+		b.want("dns", api.Announced, "all checks up")
+		b.want("ldap", api.Withdrawn, "drained by drain.d/ldap")
+		b.wantFindings("warning drain.d/dns (drain-file): it drains nothing: it is a directory, not a file", "warning drain.d/dsn (drain-file): it drains nothing: no service has this name")
+		b.wantLog(1, `level=WARN msg="drains nothing" file=drain.d/dns reason="it is a directory, not a file"`)
+		b.wantLog(1, `level=WARN msg="drains nothing" file=drain.d/dsn reason="no service has this name"`)
+		b.engine.drainFiles(drainDir{}, nil)
+		later(time.Minute)
+		b.wantFindings()
+		b.end()
 	})
 }

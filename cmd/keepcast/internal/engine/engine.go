@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
@@ -54,7 +52,6 @@ type Engine struct {
 	events  chan func()                         // run by the loop, one after the other
 	quit    chan struct{}                       // closed when the loop is over
 	managed atomic.Pointer[map[netip.Addr]bool] // for the guard of the checks
-	saving  sync.Mutex                          // held while the drains are written: the newest come last
 
 	pulse     checks.Pulse              // tells the checks whether keepcast itself is late
 	published atomic.Pointer[published] // for those who ask
@@ -65,6 +62,7 @@ type Engine struct {
 	services    []*service
 	leaving     []leaving
 	drains      drains
+	disk        disk
 	reports     map[string]reconcile.Report // the newest of the kernel and of each driver
 	departing   map[string]reconcile.Report // those of drivers that left, until their gates are closed
 	behind      map[string]time.Time        // who has not reported on the newest desired state, and since when
@@ -78,10 +76,11 @@ type Engine struct {
 	started     time.Time
 	loaded      time.Time
 	reloadError string
-	saveError   error
-	drainError  string
-	stopping    bool // withdrawing all, then finished
-	finished    bool // linger is over: take everything off the host
+	unsaved     map[string]driver.Finding // what can't be written, by what it is
+	found       []driver.Finding          // about keepcast itself, see find
+	drainError  error                     // why drain.d can't be read
+	stopping    bool                      // withdrawing all, then finished
+	finished    bool                      // linger is over: take everything off the host
 }
 
 // New returns an Engine for cfg that has not started anything.
@@ -89,8 +88,10 @@ func New(cfg *config.Config, opts Options) *Engine {
 	e := &Engine{
 		opts: opts, log: opts.Log, cfg: cfg, events: make(chan func(), 256), quit: make(chan struct{}),
 		reports: map[string]reconcile.Report{}, departing: map[string]reconcile.Report{}, behind: map[string]time.Time{},
-		drains: drains{commanded: map[string]api.Drain{}, files: map[string]api.Drain{}},
+		drains:  drains{commanded: map[string]api.Drain{}, files: map[string]api.Drain{}},
+		unsaved: map[string]driver.Finding{},
 	}
+	e.disk = e.newDisk(cfg)
 	e.reconciler = reconcile.New(reconcile.Options{
 		Kernel: opts.Kernel, Log: opts.Log, Metrics: opts.Metrics,
 		Report: func(r reconcile.Report) { e.post(func() { e.receive(r) }) },
@@ -120,8 +121,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.running.Go(func() { e.pulse.Run(alive) })
 	e.running.Go(func() { e.reconciler.Run(alive) })
+	e.running.Go(func() { e.disk.run(alive) })
 	if dir := e.cfg.DrainDir; dir != "" {
-		e.running.Go(func() { watchDrainDir(alive, dir, fsnotify.NewWatcher, e.drainFiles) })
+		e.running.Go(func() { e.followDrains(alive, dir) })
 	}
 	for _, s := range e.services {
 		e.opts.Metrics.begin(s.cfg)
@@ -182,24 +184,15 @@ func (e *Engine) start(ctx context.Context) error {
 		e.services = append(e.services, s)
 	}
 	e.setManaged()
-	last, err := loadSaved(e.cfg.RuntimeDir)
-	if err != nil {
-		e.log.Warn("starting without the saved state", "err", err)
-	}
-	if e.drains.commanded, err = loadDrains(e.cfg.StateDir, now); err != nil {
-		e.log.Error("starting without the saved drains: services that were drained may come back", "err", err)
-	}
-	if files, err := readDrainDir(e.cfg.DrainDir); err != nil {
-		e.log.Error("starting without the drains ordered by files", "err", err)
-	} else {
-		e.drains.files = files
-	}
+	last := e.loadState(now)
+	commanded, files := e.loadDrains(now)
 	host, err := e.observe(ctx, last)
 	if err != nil {
 		return err
 	}
 	e.adopt(host, last, now)
-	e.saveInForce()
+	e.holdBack(commanded, files, now)
+	e.disk.inForce.Put(e.cfg)
 	return nil
 }
 

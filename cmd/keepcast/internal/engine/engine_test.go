@@ -185,7 +185,7 @@ func TestDrainErrors(t *testing.T) {
 		if err := b.engine.Drain([]string{"dsn"}, time.Time{}, "", ""); err == nil || err.Error() != `no service "dsn" (running: dns)` {
 			t.Errorf("got %v", err)
 		}
-		b.engine.drainFiles(map[string]api.Drain{"dns": {Service: "dns", File: "/etc/keepcast/drain.d/dns", Reason: "rack move"}}, nil)
+		b.engine.drainFiles(drainDir{drains: map[string]api.Drain{"dns": {Service: "dns", File: "/etc/keepcast/drain.d/dns", Reason: "rack move"}}}, nil)
 		later(0)
 		b.want("dns", api.Withdrawn, "drained by /etc/keepcast/drain.d/dns: rack move")
 		err := b.engine.Resume(nil)

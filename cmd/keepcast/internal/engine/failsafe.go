@@ -34,9 +34,12 @@ type FailSafe struct {
 // short. No fault with one of them holds up the others. The error names everything that
 // could not be done.
 func (f FailSafe) WithdrawAll(ctx context.Context) error {
-	last, err := loadSaved(f.Config.RuntimeDir)
+	last, notice, err := stateDocument(f.Config.RuntimeDir).Load()
 	if err != nil {
-		err = fmt.Errorf("%w (going by the configuration and the kernel alone)", err)
+		err = fmt.Errorf("saved state: %w (going by the configuration and the kernel alone)", err)
+	}
+	if notice != nil {
+		f.Tell("saved state: %v", notice)
 	}
 	errs := []error{err}
 	work := context.WithoutCancel(ctx)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // failSafe withdraws all by cfg, as the fail-safe unit does.
@@ -76,18 +77,32 @@ kernel: nothing of keepcast is left
 // What can't be done is named, and holds up nothing else.
 func TestFailSafeWithFaults(t *testing.T) {
 	crashed(t, func(b *harness, cfg *config.Config) {
-		if err := os.WriteFile(savedFile(cfg.RuntimeDir), []byte(`{"services": [`), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		path := stateDocument(cfg.RuntimeDir).Path
+		drivertest.WriteFile(t, path, `{"services": [`)
+		drivertest.WriteFile(t, store.CopyOf(path), `{"services": [`)
 		b.driver.fail = errDead
 		_, err := b.failSafe(cfg)
-		want := "saved state: " + savedFile(cfg.RuntimeDir) + ": unexpected end of JSON input (going by the configuration and the kernel alone)\n" +
-			"bird: connection refused"
+		want := "saved state: " + path + ": is cut off or damaged (unexpected end of JSON input); its copy " + path + ".copy: is cut off or damaged (unexpected end of JSON input); " +
+			"the next save puts what is there aside as " + path + ".bad (going by the configuration and the kernel alone)\nbird: connection refused"
 		if err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 		b.wantKernel(address, driver.Absent)
 		b.wantKernel(forgotten, driver.Absent)
+	})
+}
+
+// A state that is damaged has its copy used: also what the configuration has not any more
+// is withdrawn then.
+func TestFailSafeByTheCopy(t *testing.T) {
+	crashed(t, func(b *harness, cfg *config.Config) {
+		path := stateDocument(cfg.RuntimeDir).Path
+		drivertest.WriteFile(t, path, "")
+		said, err := b.failSafe(cfg)
+		if want := "saved state: " + path + ": is empty: its copy " + path + ".copy is used; "; err != nil || !strings.HasPrefix(said, want) {
+			t.Errorf("said %s, %v", said, err)
+		}
+		b.wantKernel("192.0.2.54/32", driver.Absent)
 	})
 }
 

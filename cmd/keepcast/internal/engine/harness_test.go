@@ -39,6 +39,7 @@ type harness struct {
 
 	registry prometheus.Registerer // nil: one that nobody looks at
 	options  func(*Options)        // what a test wants otherwise; nil: nothing
+	made     func(*Engine)         // changes an engine that was just made
 }
 
 func newHarness(t *testing.T) *harness {
@@ -98,6 +99,9 @@ func (b *harness) create() {
 	b.registry = nil
 	b.ready.Store(false)
 	b.engine = New(b.cfg, opts)
+	if b.made != nil {
+		b.made(b.engine)
+	}
 }
 
 // start runs a new engine; call it in a synctest bubble.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -197,7 +198,13 @@ func TestStateIsSaved(t *testing.T) {
 		if s, err := loadSaved(dir); err != nil || len(s.Services) != 1 || s.Services[0].State != api.Announced {
 			t.Errorf("saved: %+v, %v", s, err)
 		}
-		b.cfg.RuntimeDir = dir + "/missing" // the loop sleeps
+		move := func(from, to string) {
+			t.Helper()
+			if err := os.Rename(from, to); err != nil {
+				t.Fatal(err)
+			}
+		}
+		move(dir, dir+".away")
 		for range 2 {
 			c.set(errors.New("timeout"))
 			later(3 * time.Second)
@@ -205,13 +212,15 @@ func TestStateIsSaved(t *testing.T) {
 			later(3 * time.Second)
 		}
 		b.wantLog(1, `level=ERROR msg="state not saved: a restart will look at the host alone"`)
-		b.cfg.RuntimeDir = dir
+		move(dir+".away", dir)
 		c.set(errDead)
 		later(3 * time.Second)
-		b.cfg.RuntimeDir = dir + "/missing"
+		b.wantLog(1, `level=INFO msg="state saved again"`)
+		move(dir, dir+".away")
 		c.set(nil)
 		later(3 * time.Second)
 		b.wantLog(2, `level=ERROR msg="state not saved: a restart will look at the host alone"`)
+		move(dir+".away", dir)
 		b.end()
 	})
 }

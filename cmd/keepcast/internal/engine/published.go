@@ -8,6 +8,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
+	"github.com/keepcast/keepcast/driver"
 )
 
 // published is what the loop shows of itself. It is replaced as a whole and never
@@ -22,13 +23,14 @@ type published struct {
 	departing   map[string]reconcile.Report
 	behind      map[string]time.Time
 	gen         int // of what was posted last
+	found       []driver.Finding
 }
 
 // publish shows the present state to those who ask.
 func (e *Engine) publish() {
 	e.published.Store(&published{
 		cfg: e.cfg, loaded: e.loaded, reloadError: e.reloadError, stopping: e.stopping, services: e.services,
-		reports: maps.Clone(e.reports), departing: maps.Clone(e.departing), behind: maps.Clone(e.behind), gen: e.posted.Gen,
+		reports: maps.Clone(e.reports), departing: maps.Clone(e.departing), behind: maps.Clone(e.behind), gen: e.posted.Gen, found: e.found,
 	})
 }
 

@@ -57,6 +57,7 @@ func (e *Engine) replace(cfg *config.Config) {
 	e.drop(before, old)
 	e.rejoin()
 	e.setManaged()
+	e.find()
 	maps.DeleteFunc(e.reports, func(_ string, r reconcile.Report) bool { return !e.configured(r) })
 	for _, name := range e.expected() {
 		e.opts.Metrics.beginDriver(name)
@@ -66,7 +67,7 @@ func (e *Engine) replace(cfg *config.Config) {
 	}
 	maps.DeleteFunc(e.behind, func(name string, _ time.Time) bool { return !slices.Contains(e.expected(), name) })
 	e.reconciler.SetDrivers(driversOf(cfg))
-	e.saveInForce()
+	e.disk.inForce.Put(cfg)
 }
 
 // predecessors returns, by the names that services have in cfg, what they go on from.

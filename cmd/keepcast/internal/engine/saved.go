@@ -1,19 +1,12 @@
 package engine
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/driver"
-	"github.com/keepcast/keepcast/driver/snippet"
 )
 
 // saved is what survives a restart, in the runtime directory. After a reboot it
@@ -46,54 +39,53 @@ type leaving struct {
 	Until      time.Time    `json:"until"`
 }
 
-func savedFile(runtimeDir string) string { return filepath.Join(runtimeDir, "state.json") }
-
-// loadSaved reads what the last run left; nothing where there is no file.
-func loadSaved(runtimeDir string) (saved, error) {
-	var s saved
-	if err := loadJSON(savedFile(runtimeDir), &s); err != nil {
-		return saved{}, fmt.Errorf("saved state: %w", err)
+// loadState returns what the last run left, as far as it is to be believed.
+func (e *Engine) loadState(now time.Time) saved {
+	s, notice, err := e.disk.savedState.Load()
+	switch {
+	case err != nil:
+		e.log.Warn("starting without the saved state", "err", err)
+	case notice != nil:
+		e.log.Warn("saved state damaged", "err", notice)
 	}
-	return s, nil
+	return e.plausible(s, now)
 }
 
-// InForceFile is where the configuration in force is kept as one file, for when
-// the one of the operator is broken and all has to be withdrawn.
-func InForceFile(runtimeDir string) string { return filepath.Join(runtimeDir, "config.yaml") }
+// mostFailures bounds how many failures in a row are believed: far more than it takes to
+// the longest hold-down.
+const mostFailures = 1000
 
-// saveInForce writes it.
-func (e *Engine) saveInForce() {
-	text, err := e.cfg.Text()
-	if err == nil {
-		err = snippet.Replace(InForceFile(e.cfg.RuntimeDir), text)
+// plausible returns what is to be believed of the saved state at now. No time lies further
+// ahead than it may: a clock that was ahead when the state was saved would hold down a
+// healthy service, or a stop, until then. A service with a state that is not known counts
+// as one that was not saved.
+func (e *Engine) plausible(s saved, now time.Time) saved {
+	linger, longest := map[string]time.Duration{}, e.cfg.Linger
+	for _, cfg := range e.cfg.Services {
+		linger[cfg.Name], longest = cfg.Linger, max(longest, cfg.Linger)
 	}
-	if err != nil {
-		e.log.Error("configuration in force not saved: keepcast withdraw-all has to go by the files of the operator", "err", err)
+	for i := range s.Services {
+		old := &s.Services[i]
+		if !slices.Contains([]api.State{api.Announced, api.Degraded, api.Draining, api.Withdrawn}, old.State) {
+			e.log.Warn("saved state of a service not known: only the host says what it was", "service", old.Name, "state", old.State)
+			old.State = ""
+		}
+		old.Since, old.LastFailure = soonest(old.Since, now), soonest(old.LastFailure, now)
+		old.LingerUntil = soonest(old.LingerUntil, now.Add(linger[old.Name]))
+		old.Failures = min(max(old.Failures, 0), mostFailures)
 	}
+	for i := range s.Leaving {
+		s.Leaving[i].Until = soonest(s.Leaving[i].Until, now.Add(longest))
+	}
+	return s
 }
 
-// loadJSON reads what saveJSON wrote; a missing file leaves v as it is.
-func loadJSON(path string, v any) error {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// soonest returns the earlier one of t and limit.
+func soonest(t, limit time.Time) time.Time {
+	if t.After(limit) {
+		return limit
 	}
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
-}
-
-// saveJSON replaces a file of ours in one step that lasts through a power cut.
-func saveJSON(path string, v any) error {
-	text, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return err
-	}
-	return snippet.Replace(path, append(text, '\n'))
+	return t
 }
 
 // savedOf returns what is kept of a service.
@@ -111,17 +103,13 @@ func savedOf(s *service) savedService {
 	return out
 }
 
-// save writes the present state for the next start.
+// save has the present state written for the next start.
 func (e *Engine) save() {
-	s := saved{Leaving: e.leaving}
+	s := saved{Leaving: slices.Clone(e.leaving)}
 	for _, svc := range e.services {
 		s.Services = append(s.Services, savedOf(svc))
 	}
-	err := saveJSON(savedFile(e.cfg.RuntimeDir), s)
-	if err != nil && e.saveError == nil {
-		e.log.Error("state not saved: a restart will look at the host alone", "err", err)
-	}
-	e.saveError = err
+	e.disk.state.Put(s)
 }
 
 // adopt takes over what the host has and what the last run left of it, so that
@@ -131,7 +119,9 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 	there := driver.State{Routes: host.Announced()}.Managed()
 	before := map[string]savedService{}
 	for _, old := range s.Services {
-		before[old.Name] = old
+		if old.State != "" {
+			before[old.Name] = old
+		}
 	}
 	for _, svc := range e.services {
 		old, known := before[svc.cfg.Name]
@@ -153,7 +143,7 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 	e.rejoin()
 	for _, old := range s.Services {
 		linger := time.Duration(0)
-		if old.State.Up() {
+		if old.State.Up() || old.State == "" {
 			linger = e.cfg.Linger
 		}
 		e.leave(old, now.Add(linger), now)

@@ -3,7 +3,6 @@ package engine
 import (
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,7 +13,6 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
-	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // A restart takes over what the host has and what the last run left of it.
@@ -171,31 +169,12 @@ func TestSavedState(t *testing.T) {
 		}},
 		Leaving: []leaving{{Service: "web", Prefix: prefix("192.0.2.0/24"), PrefixOnly: true, Until: at}},
 	}
-	if err := saveJSON(savedFile(dir), saved{Services: []savedService{savedOf(s)}, Leaving: want.Leaving}); err != nil {
+	if err := stateDocument(dir).Save(saved{Services: []savedService{savedOf(s)}, Leaving: want.Leaving}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := loadSaved(dir)
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" || err != nil {
 		t.Errorf("%v\n%s", err, diff)
-	}
-}
-
-// A file that can't be read or written is named.
-func TestSavedFileFaults(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Mkdir(savedFile(dir), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := loadSaved(dir); drivertest.ErrText(err) != "saved state: read "+savedFile(dir)+": is a directory" {
-		t.Errorf("got %v", err)
-	}
-	other := filepath.Join(dir, "other.json")
-	drivertest.WriteFile(t, other, "before")
-	if err := saveJSON(other, func() {}); drivertest.ErrText(err) != "json: unsupported type: func()" {
-		t.Errorf("got %v", err)
-	}
-	if got := drivertest.ReadFile(t, other); got != "before" {
-		t.Errorf("the file became %q", got)
 	}
 }
 

@@ -22,9 +22,25 @@ import (
 // saves writes what a run before this one left.
 func (b *harness) saves(s saved) {
 	b.t.Helper()
-	if err := saveJSON(savedFile(b.cfg.RuntimeDir), s); err != nil {
+	if err := stateDocument(b.cfg.RuntimeDir).Save(s); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// loadSaved returns the state that is saved.
+func loadSaved(runtimeDir string) (saved, error) {
+	s, notice, err := stateDocument(runtimeDir).Load()
+	return s, errors.Join(notice, err)
+}
+
+// loadDrains returns the drains that are saved.
+func loadDrains(stateDir string) (map[string]api.Drain, error) {
+	list, notice, err := drainsDocument(stateDir).Load()
+	out := map[string]api.Drain{}
+	for _, d := range list {
+		out[d.Service] = d
+	}
+	return out, errors.Join(notice, err)
 }
 
 // decided returns the states of the services of an engine of which nothing runs.
@@ -39,17 +55,17 @@ func (b *harness) decided() map[string]api.State {
 // What can't be read holds up nothing, and the log names it.
 func TestStartWithBrokenFiles(t *testing.T) {
 	const (
-		state  = `level=WARN msg="starting without the saved state" err="saved state: `
-		drains = `level=ERROR msg="starting without the saved drains: services that were drained may come back" err="saved drains: `
-		files  = `level=ERROR msg="starting without the drains ordered by files" err="drain directory: `
+		state  = `level=WARN msg="starting without the saved state" err="`
+		drains = `level=ERROR msg="saved drains unreadable: services that the host does not announce stay withdrawn until keepcast resume" err="`
+		files  = `level=ERROR msg="drain directory not readable: its drains stay as they were" err="drain directory: `
 	)
 	for name, tc := range map[string]struct {
 		broken func(*config.Config) string // a file with nonsense
 		logged string
 	}{
 		"none":            {func(c *config.Config) string { return filepath.Join(c.StateDir, "other") }, ""},
-		"saved state":     {func(c *config.Config) string { return savedFile(c.RuntimeDir) }, state},
-		"saved drains":    {func(c *config.Config) string { return drainFile(c.StateDir) }, drains},
+		"saved state":     {func(c *config.Config) string { return stateDocument(c.RuntimeDir).Path }, state},
+		"saved drains":    {func(c *config.Config) string { return drainsDocument(c.StateDir).Path }, drains},
 		"drain directory": {func(c *config.Config) string { return c.DrainDir }, files},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,11 +94,11 @@ func TestStartDrained(t *testing.T) {
 	b := newHarness(t)
 	b.cfg.DrainDir = t.TempDir()
 	drivertest.WriteFile(t, filepath.Join(b.cfg.DrainDir, "ldap"), "rack move")
-	commanded := map[string]api.Drain{
-		"dns": {Service: "dns", Reason: "CHG-1"},
-		"web": {Service: "web", Until: time.Now().Add(-time.Second)},
+	commanded := []api.Drain{
+		{Service: "dns", Reason: "CHG-1"},
+		{Service: "web", Until: time.Now().Add(-time.Second)},
 	}
-	if err := saveDrains(b.cfg.StateDir, commanded); err != nil {
+	if err := drainsDocument(b.cfg.StateDir).Save(commanded); err != nil {
 		t.Fatal(err)
 	}
 	b.create()

@@ -34,7 +34,7 @@ func (p *published) status(opts Options, started, now time.Time) api.Status {
 	s := api.Status{
 		Version: opts.Version, Started: started, Stopping: p.stopping,
 		Config:   api.ConfigStatus{Files: p.cfg.Files, Loaded: p.loaded, Error: p.reloadError},
-		Services: []api.ServiceStatus{}, Drivers: []api.DriverStatus{},
+		Services: []api.ServiceStatus{}, Drivers: []api.DriverStatus{}, Findings: slices.Clone(p.found),
 	}
 	managed := opts.Kernel != nil
 	for _, svc := range p.services {

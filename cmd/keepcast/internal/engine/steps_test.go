@@ -147,7 +147,7 @@ func (w *world) drain(service, by string, until time.Time) {
 	}
 	w.mu.Unlock()
 	if by == "file" {
-		w.engine.drainFiles(files, nil)
+		w.engine.drainFiles(drainDir{drains: files}, nil)
 		return
 	}
 	err := w.engine.Drain([]string{service}, until, "", "")

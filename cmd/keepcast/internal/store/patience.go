@@ -1,8 +1,11 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"time"
+
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // Patience is how long anybody waits for a disk before it counts as one that hangs.
@@ -20,19 +23,15 @@ func Within[T any](limit time.Duration, work func() (T, error)) (T, error) {
 		err error
 	}
 	done := make(chan result, 1)
-	go func() {
+	if !pace.Within(limit, func() {
 		v, err := work()
 		done <- result{v, err}
-	}()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case r := <-done:
-		return r.v, r.err
-	case <-timer.C:
+	}) {
 		var none T
 		return none, ErrHangs
 	}
+	r := <-done
+	return r.v, r.err
 }
 
 // Attended runs work. If that takes longer than the limit it calls late, once and before it
@@ -47,4 +46,20 @@ func Attended(limit time.Duration, late, work func()) {
 	if !timer.Stop() {
 		<-called
 	}
+}
+
+// Abandon runs work, which ends once ctx is done. If it has not Patience after that, it is
+// left alone, and Abandon returns false: a file system that hangs holds up no stop.
+func Abandon(ctx context.Context, work func(context.Context)) (ended bool) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		work(ctx)
+	}()
+	select {
+	case <-over:
+		return true
+	case <-ctx.Done():
+	}
+	return pace.Within(Patience, func() { <-over })
 }

@@ -79,17 +79,7 @@ func (s *Saver[T]) Wait(number uint64, limit time.Duration) error {
 // Run writes what is put until ctx is done, and then what is left. For that it waits for
 // Patience at most. A write that hangs is left alone then.
 func (s *Saver[T]) Run(ctx context.Context) {
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.work(ctx)
-	}()
-	<-ctx.Done()
-	timer := time.NewTimer(Patience)
-	defer timer.Stop()
-	select {
-	case <-ended:
-	case <-timer.C:
+	if !Abandon(ctx, s.work) {
 		s.tell(ErrHangs)
 	}
 }

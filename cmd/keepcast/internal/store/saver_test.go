@@ -235,9 +235,7 @@ func TestStopWhileDiskHangs(t *testing.T) {
 		if took := time.Since(began); took != Patience {
 			t.Errorf("the stop took %s", took)
 		}
-		if !slices.Contains(d.told, ErrHangs) {
-			t.Errorf("told is %v", d.told)
-		}
+		d.wantTold(t, ErrHangs, ErrHangs)
 		release()
 		d.want(t, 1)
 	})

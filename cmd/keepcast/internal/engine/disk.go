@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"sync"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/snippet"
+)
+
+// disk is all that the engine keeps in files. Each has a goroutine that writes it, so the
+// loop never waits for one.
+type disk struct {
+	savedState  *store.Document[saved]
+	savedDrains *store.Document[[]api.Drain]
+	state       *store.Saver[saved]
+	drains      *store.Saver[[]api.Drain]
+	inForce     *store.Saver[*config.Config]
+}
+
+// newDisk returns the files of cfg, whose directories take a restart to change.
+func (e *Engine) newDisk(cfg *config.Config) disk {
+	d := disk{savedState: stateDocument(cfg.RuntimeDir), savedDrains: drainsDocument(cfg.StateDir)}
+	d.state = store.NewSaver(d.savedState.Save, e.saving("state", "a restart will look at the host alone"))
+	d.drains = store.NewSaver(d.savedDrains.Save, e.saving("drains", "a restart will not know the newest"))
+	d.inForce = store.NewSaver(func(c *config.Config) error {
+		text, err := c.Text()
+		if err != nil {
+			return err
+		}
+		return snippet.Replace(InForceFile(cfg.RuntimeDir), text)
+	}, e.saving("configuration in force", "keepcast withdraw-all has to go by the files of the operator"))
+	return d
+}
+
+// run writes until ctx is done, and then what is left.
+func (d disk) run(ctx context.Context) {
+	var running sync.WaitGroup
+	for _, run := range []func(context.Context){d.state.Run, d.drains.Run, d.inForce.Run} {
+		running.Go(func() { run(ctx) })
+	}
+	running.Wait()
+}
+
+// saving returns what is told of the saving of something: it is logged, and shown as a
+// finding as long as it fails.
+func (e *Engine) saving(what, consequence string) func(error) {
+	return func(err error) {
+		if err != nil {
+			e.log.Error(what+" not saved: "+consequence, "err", err)
+		} else {
+			e.log.Info(what + " saved again")
+		}
+		e.post(func() {
+			defer e.publish()
+			defer e.find()
+			delete(e.unsaved, what)
+			if err != nil {
+				e.unsaved[what] = driver.Finding{
+					Name: "not-saved", Level: driver.LevelError, Subject: what,
+					Text: fmt.Sprintf("not saved, so that %s: %v", consequence, err), Fix: "see to the disk; it is tried again by itself",
+				}
+			}
+		})
+	}
+}
+
+// stateDocument is where it is kept. Before there were checksums it was an object with
+// the services.
+func stateDocument(runtimeDir string) *store.Document[saved] {
+	return &store.Document[saved]{
+		Path: filepath.Join(runtimeDir, "state.json"), Version: 1,
+		Plain: func(text []byte) bool {
+			var keys map[string]json.RawMessage
+			if json.Unmarshal(text, &keys) != nil {
+				return false
+			}
+			_, services := keys["services"]
+			_, sealed := keys["sha256"]
+			return services && !sealed
+		},
+	}
+}
+
+// drainsDocument is where the commanded drains are kept. Before there were checksums it
+// was a list.
+func drainsDocument(stateDir string) *store.Document[[]api.Drain] {
+	return &store.Document[[]api.Drain]{
+		Path: filepath.Join(stateDir, "drains.json"), Version: 1,
+		Plain: func(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) },
+	}
+}
+
+// InForceFile is where the configuration in force is kept as one file, for when
+// the one of the operator is broken and all has to be withdrawn.
+func InForceFile(runtimeDir string) string { return filepath.Join(runtimeDir, "config.yaml") }
