@@ -140,20 +140,25 @@ func (e *Engine) find() {
 			held = append(held, name)
 		}
 	}
-	add := func(name string, level driver.Level, subject, text, fix string) {
-		out = append(out, driver.Finding{Name: name, Level: level, Subject: subject, Text: text, Fix: fix})
-	}
-	if len(held) > 0 {
-		add("drains-unreadable", driver.LevelError, e.disk.savedDrains.Path,
-			"the saved drains could not be read, so what was not announced stays withdrawn: "+strings.Join(held, ", "),
-			"keepcast resume those that may come back; "+e.disk.savedDrains.Path+".bad may show which were drained")
+	if path := e.disk.savedDrains.Path; len(held) > 0 {
+		out = append(out, driver.Finding{
+			Name: "drains-unreadable", Level: driver.LevelError, Subject: path,
+			Text: "the saved drains could not be read, so what was not announced stays withdrawn: " + strings.Join(held, ", "),
+			Fix:  "keepcast resume those that may come back; " + path + ".bad may show which were drained",
+		})
 	}
 	if e.drainError != nil {
-		add("drain-directory", driver.LevelError, e.cfg.DrainDir, e.drainError.Error()+": its drains stay as they were", "have keepcast read it")
+		out = append(out, driver.Finding{
+			Name: "drain-directory", Level: driver.LevelError, Subject: e.cfg.DrainDir,
+			Text: e.drainError.Error() + ": its drains stay as they were", Fix: "let keepcast read the directory; it looks again by itself",
+		})
 	}
 	nothing := e.drainsNothing()
 	for _, name := range slices.Sorted(maps.Keys(nothing)) {
-		add("drain-file", driver.LevelWarning, filepath.Join(e.cfg.DrainDir, name), "it drains nothing: "+nothing[name], "remove it, or make a file that is named like a service")
+		out = append(out, driver.Finding{
+			Name: "drain-file", Level: driver.LevelWarning, Subject: filepath.Join(e.cfg.DrainDir, name),
+			Text: "it drains nothing: " + nothing[name], Fix: "remove it; to drain, make a file that is named like a service",
+		})
 	}
 	slices.SortFunc(out, driver.CompareFindings)
 	e.found = out

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -170,6 +171,12 @@ func TestDrainFilesThatDrainNothing(t *testing.T) {
 		b.wantFindings("warning drain.d/dns (drain-file): it drains nothing: it is a directory, not a file", "warning drain.d/dsn (drain-file): it drains nothing: no service has this name")
 		b.wantLog(1, `level=WARN msg="drains nothing" file=drain.d/dns reason="it is a directory, not a file"`)
 		b.wantLog(1, `level=WARN msg="drains nothing" file=drain.d/dsn reason="no service has this name"`)
+		b.reload(func(c *config.Config) {
+			s := c.Services[0]
+			s.Name, s.Addresses = "dsn", []config.Address{{Prefix: netip.MustParsePrefix("192.0.2.56/32")}}
+			c.Services = append(c.Services, s)
+		})
+		b.wantFindings("warning drain.d/dns (drain-file): it drains nothing: it is a directory, not a file")
 		b.engine.drainFiles(drainDir{}, nil)
 		later(time.Minute)
 		b.wantFindings()
