@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -136,6 +137,7 @@ func TestLockRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	synctest.Test(t, func(t *testing.T) {
 		l := taken(t, dir)
+		old := l.file
 		log := keeps(t, l, func(k *keeper) {
 			time.Sleep(lookEvery + 1)
 			if err := os.RemoveAll(dir); err != nil {
@@ -144,6 +146,9 @@ func TestLockRemoved(t *testing.T) {
 			time.Sleep(lookEvery)
 			if _, held := LockHolder(dir); !held || k.found() != nil {
 				t.Errorf("held: %v, found %v", held, k.found())
+			}
+			if _, err := old.Stat(); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("the old file is not closed: %v", err)
 			}
 		})
 		if want := "level=WARN msg=\"the lock was removed, and is taken anew\" file=" + dir + "/lock\n"; log != want {

@@ -130,13 +130,15 @@ func (broken) Collect(ch chan<- prometheus.Metric) {
 // A supervisor that asks /healthz ended a keepcast that did its work, since somebody kept
 // the status from being made: it is asked whether what decides turns, and nothing else.
 func TestHealthzAsksNoStatus(t *testing.T) {
-	e := &slowEngine{may: make(chan struct{})} // the status never comes
-	h := newHandlers(e, prometheus.NewRegistry()).readOnly()
-	if got := ask(h, "GET", "/healthz", ""); got.Code != 200 {
-		t.Errorf("got %+v", got)
-	}
-	e.err = errors.New("has not decided anything for 12s")
-	if got := ask(h, "GET", "/healthz", ""); got.Code != 503 || got.Body != `{"error":"has not decided anything for 12s"}`+"\n" {
-		t.Errorf("got %+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		e := &slowEngine{may: make(chan struct{})} // the status never comes
+		h := newHandlers(e, prometheus.NewRegistry()).readOnly()
+		if got := ask(h, "GET", "/healthz", ""); got.Code != 200 {
+			t.Errorf("got %+v", got)
+		}
+		e.err = errors.New("has not decided anything for 12s")
+		if got := ask(h, "GET", "/healthz", ""); got.Code != 503 || got.Body != `{"error":"has not decided anything for 12s"}`+"\n" {
+			t.Errorf("got %+v", got)
+		}
+	})
 }

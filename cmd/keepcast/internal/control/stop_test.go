@@ -150,12 +150,12 @@ func TestStopUnderWay(t *testing.T) {
 // whose services were fit: now it is served anew, and the other one goes on.
 func TestServeFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		socket, web, again := newPipes(), newPipes(), newPipes()
-		web.fails = errors.New("accept: too many open files")
+		socket, web, again, third := newPipes(), newPipes(), newPipes(), newPipes()
+		web.fails, again.fails = errors.New("accept: too many open files"), errors.New("accept: no buffer space")
 		e := &fakeEngine{}
 		var log drivertest.Buffer
 		stop, ended := serving(&Server{
-			Engine: e, Socket: socket, OpenWeb: opens(web, again), Address: ":9911",
+			Engine: e, Socket: socket, OpenWeb: opens(web, again, third), Address: ":9911",
 			Log: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		web.close()
@@ -172,8 +172,13 @@ func TestServeFails(t *testing.T) {
 		if got := again.status(t).Findings; got != nil {
 			t.Errorf("still found: %v", got)
 		}
-		if got := strings.Count(log.String(), "\n"); got != 2 {
-			t.Errorf("%d lines are logged, want one for the failure and one for its end:\n%s", got, log.String())
+		again.close()
+		time.Sleep(firstRetry)
+		if got := third.status(t).Findings; got != nil {
+			t.Errorf("still found: %v", got)
+		}
+		if got := strings.Count(log.String(), "\n"); got != 4 {
+			t.Errorf("%d lines are logged, want one for each failure and one for its end:\n%s", got, log.String())
 		}
 		stop()
 		<-ended
