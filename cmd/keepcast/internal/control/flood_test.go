@@ -115,7 +115,7 @@ func (c *countedConn) Close() error {
 func TestNeverRead(t *testing.T) {
 	const clients, requests = 1000, 20
 	e := &countingEngine{}
-	e.status = api.Status{Version: strings.Repeat("x", 8<<20)} // more than the kernel takes off us
+	e.status = api.Status{Version: strings.Repeat("x", 1<<20)} // more than the kernel takes off us
 	socket, err := Listen(t.Context(), drivertest.SocketDir(t)+"/keepcast.sock")
 	if err != nil {
 		t.Fatal(err)
