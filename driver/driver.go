@@ -186,6 +186,12 @@ type Validator interface {
 	Validate() error
 }
 
+// Limited is a Driver whose daemon can't announce every prefix of a service.
+type Limited interface {
+	// Refuses says why not this one, or returns nil.
+	Refuses(p netip.Prefix) error
+}
+
 // Examiner is a Driver that can look its daemon over for keepcast doctor. It changes
 // nothing.
 type Examiner interface {

@@ -85,8 +85,24 @@ func (l *loader) uses(c *Config) {
 		if len(s.Prefixes) > 0 && len(c.Drivers) == 0 {
 			l.fault(path+".prefixes", "no driver is configured, and the kernel alone announces no prefix of a daemon")
 		}
+		l.limits(c, s, path)
 		if why := interfaceFault(s.Interface); s.Interface != "" && why != "" {
 			l.fault(path+".interface", "%s", why)
+		}
+	}
+}
+
+// limits checks that the drivers of a service can announce its prefixes.
+func (l *loader) limits(c *Config, s Service, path string) {
+	for i, p := range s.Prefixes {
+		for _, d := range c.Drivers {
+			limited, ok := d.Driver.(driver.Limited)
+			if !ok || !s.Uses(d.Name) {
+				continue
+			}
+			if err := limited.Refuses(p.Prefix); err != nil {
+				l.fault(fmt.Sprintf("%s.prefixes[%d]", path, i), "drivers[%s] can't announce %s: %v", d.Name, p, err)
+			}
 		}
 	}
 }

@@ -33,6 +33,21 @@ func TestServiceFaults(t *testing.T) {
 				service("b", "addresses: [192.0.2.2], prefixes: [203.0.113.0/24]"),
 			"keepcast.yaml:4:86: services[b].prefixes[0]: 203.0.113.0/24 is announced for services[a] already: a prefix is announced for one service, once",
 		},
+		"nothing to announce": {
+			"services:\n" + service("a", "prefixes: []") + service("b", "linger: 1s"),
+			"keepcast.yaml:2:3: services[a].addresses: required, but missing: a service has addresses, prefixes, or both\n" +
+				"keepcast.yaml:3:3: services[b].addresses: required, but missing: a service has addresses, prefixes, or both",
+		},
+		"prefixes without a daemon": {
+			"services:\n" + service("a", "prefixes: [0.0.0.0/0]"),
+			"keepcast.yaml:2:51: services[a].prefixes: no driver is configured, and the kernel alone announces no prefix of a daemon",
+		},
+		"a default route by OSPF": {
+			"drivers: [{kind: bird}, {kind: frr, daemons: [bgpd, ospfd]}]\nservices:\n" + service("a", "prefixes: ['::/0', 0.0.0.0/0]") +
+				service("b", "prefixes: [198.51.100.0/24]"),
+			"keepcast.yaml:3:70: services[a].prefixes[1]: drivers[frr] can't announce 0.0.0.0/0: ospfd never redistributes a default route: " +
+				"have bgpd of FRR or BIRD announce it, and name that driver in drivers",
+		},
 		"wrong addresses are not the same": {
 			"services:\n" + service("a", "addresses: [x]") + service("b", "addresses: [x]"),
 			`keepcast.yaml:2:63: services[a].addresses[0]: "x" is no address` + "\n" + `keepcast.yaml:3:63: services[b].addresses[0]: "x" is no address`,
@@ -87,9 +102,11 @@ func TestServiceFaults(t *testing.T) {
 // What looks like a fault between services and is none.
 func TestServicesTogether(t *testing.T) {
 	for name, text := range map[string]string{
-		"addresses of one network":    "services:\n" + service("a", "addresses: [203.0.113.1/24, 203.0.113.2/24, 203.0.113.7]"),
-		"the gate alone":              "manage_addresses: false\ndrivers: [{kind: bird}]\n" + minimal,
-		"a prefix around another one": "drivers: [{kind: bird}]\nservices:\n" + service("a", "addresses: [203.0.113.1], prefixes: [203.0.113.0/24, 203.0.112.0/23]"),
+		"addresses of one network":     "services:\n" + service("a", "addresses: [203.0.113.1/24, 203.0.113.2/24, 203.0.113.7]"),
+		"prefixes alone":               "drivers: [{kind: bird}]\nservices:\n" + service("a", "prefixes: [203.0.113.0/24]") + service("b", "addresses: [], prefixes: ['::/0']"),
+		"a default route, not by OSPF": "drivers: [{kind: bird}, {kind: frr, daemons: [ospfd]}]\nservices:\n" + service("a", "prefixes: [0.0.0.0/0], drivers: [bird]"),
+		"the gate alone":               "manage_addresses: false\ndrivers: [{kind: bird}]\n" + minimal,
+		"a prefix around another one":  "drivers: [{kind: bird}]\nservices:\n" + service("a", "addresses: [203.0.113.1], prefixes: [203.0.113.0/24, 203.0.112.0/23]"),
 	} {
 		t.Run(name, func(t *testing.T) { load(t, text) })
 	}

@@ -72,8 +72,8 @@ type Driver struct {
 // Service is one entry of the list services.
 type Service struct {
 	Name      string    `config:"name" required:"true" doc:"Name of the service: letters, digits, dots, dashes and underscores."`
-	Addresses []Address `config:"addresses" required:"true" doc:"The anycast addresses. With a length, such as 203.0.113.1/24, that address is put on the interface and its network, 203.0.113.0/24, is announced; without, a /32 or /128."`
-	Prefixes  []Prefix  `config:"prefixes" doc:"Prefixes that the routing daemon originates itself, such as a covering /24 or /48. They are announced as long as the service is. Only the gate of the daemon opens and closes for them; no address is put on the interface."`
+	Addresses []Address `config:"addresses" doc:"The anycast addresses; at least one, unless there are prefixes. With a length, such as 203.0.113.1/24, that address is put on the interface and its network, 203.0.113.0/24, is announced; without, a /32 or /128."`
+	Prefixes  []Prefix  `config:"prefixes" doc:"Prefixes that the routing daemon originates itself, such as a covering /24 or /48, or the default route (0.0.0.0/0, ::/0). They are announced as long as the service is. Only the gate of the daemon opens and closes for them; no address is put on the interface."`
 	Interface string    `config:"interface" doc:"The interface that carries the addresses of this service; that of the top level unless given."`
 	Drivers   []string  `config:"drivers" doc:"The names of the drivers that announce this service; all unless given."`
 	Require   Require   `config:"require" default:"all" doc:"How many of the checks with on_failure: withdraw must be up: all, any, or a number."`
@@ -154,7 +154,10 @@ func (n *Prefix) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%s has host bits: the prefix is %s", p, p.Masked())
 	}
 	n.Prefix = p
-	if p.IsSingleIP() {
+	switch {
+	case p.Bits() == 0:
+		return nil // the default route stands for no address
+	case p.IsSingleIP():
 		return announceable(p.Addr(), p.Bits())
 	}
 	return announceable(p.Addr().Next(), p.Bits()) // any address of it tells

@@ -86,7 +86,9 @@ func TestPrefix(t *testing.T) {
 		"203.0.113.0":        `"203.0.113.0" is no prefix with its length, such as 203.0.113.0/24`,
 		"127.0.0.1/32":       "127.0.0.1 is a loopback address: no other host could reach it",
 		"127.0.0.0/8":        "127.0.0.1 is a loopback address: no other host could reach it",
-		"0.0.0.0/0":          "0.0.0.1/0 is the default route, not the prefix of a service",
+		"0.0.0.0/0":          "0.0.0.0/0",
+		"::/0":               "::/0",
+		"10.0.0.0/0":         "10.0.0.0/0 has host bits: the prefix is 0.0.0.0/0",
 		"fe80::/10":          "fe80::1 is a link-local address: no router forwards it",
 	} {
 		var p Prefix

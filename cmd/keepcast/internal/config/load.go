@@ -172,7 +172,9 @@ func (l *loader) service(path string, raw, defaults map[string]any) Service {
 	own := maps.Clone(raw)
 	delete(own, "checks")
 	var forChecks checks.Schedule
-	if !l.clean(func() { l.decode(path, own, &s, &forChecks) }) {
+	if l.clean(func() { l.decode(path, own, &s, &forChecks) }) {
+		l.announcesAny(path, s, raw["addresses"] != nil)
+	} else {
 		defaults = nil
 	}
 	l.name(path, s.Name)
@@ -186,6 +188,17 @@ func (l *loader) service(path string, raw, defaults map[string]any) Service {
 		l.required(path, s)
 	}
 	return s
+}
+
+// announcesAny checks that the service has something to announce.
+func (l *loader) announcesAny(path string, s Service, written bool) {
+	switch {
+	case len(s.Addresses)+len(s.Prefixes) > 0:
+	case written:
+		l.fault(join(path, "addresses"), "required, but the list is empty")
+	default:
+		l.fault(join(path, "addresses"), "required, but missing: a service has addresses, prefixes, or both")
+	}
 }
 
 // required checks that the service can be fit and unfit at all.

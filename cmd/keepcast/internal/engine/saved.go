@@ -114,7 +114,8 @@ func (e *Engine) save() {
 
 // adopt takes over what the host has and what the last run left of it, so that
 // a restart moves no route. A service counts as announced when the host has all
-// its addresses; the saved state adds what the host can't tell.
+// its addresses; the saved state adds what the host can't tell. Of a service without an
+// address that is everything.
 func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 	there := driver.State{Routes: host.Announced()}.Managed()
 	before := map[string]savedService{}
@@ -129,7 +130,8 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 			svc.hold.failures, svc.hold.last = old.Failures, old.LastFailure
 			svc.lingerUntil = old.LingerUntil
 		}
-		if svc.onHost(there) && (!known || old.State.Up()) {
+		tells := known || len(svc.cfg.Addresses) > 0
+		if tells && svc.onHost(there) && (!known || old.State.Up()) {
 			svc.state, svc.since, svc.reason = api.Announced, now, "adopted: the host had it"
 			if known {
 				svc.state, svc.since = old.State, old.Since

@@ -1,0 +1,28 @@
+package bird
+
+import (
+	"testing"
+
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// A default route could not be gated: it was refused as "0.0.0.1/0". The operator's own
+// in the main table is what stays when keepcast's is withdrawn.
+func TestRealDefaultRoute(t *testing.T) {
+	r := newRealBIRD(t).host("protocol static n4 { ipv4 { table keepcast4; }; route 0.0.0.0/0 blackhole; }\n" +
+		"protocol static n6 { ipv6 { table keepcast6; }; route ::/0 blackhole; }\n")
+	b := testDriver(r.Dir)
+	t.Cleanup(func() { b.Close() })
+	drivertest.WriteFile(t, b.Snippet, renderRoutes(t, b))
+	r.start()
+	four, six := routeOf("0.0.0.0/0", driver.Announced), routeOf("::/0", driver.Announced)
+	four.PrefixOnly, six.PrefixOnly = true, true
+	applyRoutes(t, b, four, six)
+	observes(t, b, "0.0.0.0/0", "::/0")
+	four.Presence = driver.Absent
+	applyRoutes(t, b, four, six)
+	observes(t, b, "::/0")
+	applyRoutes(t, b)
+	observes(t, b)
+}
