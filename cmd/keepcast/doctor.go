@@ -84,7 +84,7 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	status, err := client.Status(ctx)
 	switch {
 	case err == nil:
-		h.Running = &doctor.Running{ConfigError: status.Config.Error, Degraded: map[string]bool{}}
+		h.Running = &doctor.Running{ConfigError: status.Config.Error, LastGood: status.Config.LastGood, Degraded: map[string]bool{}}
 		for _, s := range status.Services {
 			h.Running.Degraded[s.Name] = s.Desired == api.Degraded
 		}

@@ -163,7 +163,7 @@ func (a *app) client() (control.Client, error) {
 	}
 	dir, found := config.Glimpse(a.configFile, "runtime_directory")
 	if found || a.configFile == defaultConfig {
-		if cfg, err := config.Load(engine.InForceFile(cmp.Or(dir, config.DefaultOf("runtime_directory")))); err == nil {
+		if cfg, err := config.LoadSaved(engine.InForceFile(cmp.Or(dir, config.DefaultOf("runtime_directory")))); err == nil {
 			return control.Client{Socket: cfg.ControlSocket}, nil
 		}
 	}

@@ -37,7 +37,9 @@ signal skips what is left of linger. A third ends keepcast at once, and leaves t
 it is. Exit code 5 when something may still be announced although it was to be withdrawn.
 
 SIGHUP, or "keepcast reload", loads the configuration anew. When it is bad, the old one
-stays in force and every fault is logged.`,
+stays in force and every fault is logged. A start with a bad one goes on with what was in
+force last (state_directory/last-good.yaml), says so in log, status and metrics, and ends
+with exit code 3 where there is none; on_bad_configuration: exit has it end in any case.`,
 		Example: "  keepcast run --config /etc/keepcast/keepcast.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -56,12 +58,13 @@ type daemon struct {
 	engine  *engine.Engine
 	systemd systemd
 	hurry   <-chan struct{} // closed when a stop is not to wait for linger
+	refused error           // why cfg is the last good configuration and not that of the operator
 }
 
 func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	hurry, end := hurrying()
 	defer end()
-	cfg, err := config.Load(a.configFile)
+	cfg, refused, err := a.startConfig(errOut)
 	if err != nil {
 		return err
 	}
@@ -72,6 +75,9 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	level.Set(levelOf(cfg.LogLevel))
 	log := newLogger(queue, level)
 	slog.SetDefault(log) // for libraries that log by themselves, such as net/http
+	if refused != nil {
+		log.Error("the configuration is not valid: going on with the one that was in force last", "file", cfg.Files[0], "err", refused)
+	}
 	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("directory for the state: %w (run as root, or see runtime_directory and state_directory)", err)
@@ -94,7 +100,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	queue.register(registry)
-	d := &daemon{app: a, cfg: cfg, log: log, level: level, metrics: engine.NewMetrics(registry), systemd: newSystemd(), hurry: hurry}
+	d := &daemon{app: a, cfg: cfg, log: log, level: level, metrics: engine.NewMetrics(registry), systemd: newSystemd(), hurry: hurry, refused: refused}
 	equip(cfg, d.log, d.metrics.Reloaded)
 	d.warnOfBinding()
 	d.engine = engine.New(cfg, d.options())
@@ -158,6 +164,9 @@ func (d *daemon) options() engine.Options {
 			d.systemd.ready()
 		},
 		Alive: func() { d.systemd.alive(stopping.Load()) }, AliveEvery: d.systemd.aliveEvery(),
+	}
+	if d.refused != nil {
+		o.Refused = d.refused.Error()
 	}
 	if d.cfg.ManageAddresses {
 		o.Kernel = kernel

@@ -164,7 +164,10 @@ func table(out io.Writer, s api.Status) error {
 			fmt.Fprintf(out, "  fix: %s\n", strings.ReplaceAll(f.Fix, "\n", "\n       "))
 		}
 	}
-	if s.Config.Error != "" {
+	switch {
+	case s.Config.LastGood:
+		fmt.Fprintf(out, "\nkeepcast was started with files that are not valid. It runs on what was in force before them (%s):\n%s\n", strings.Join(s.Config.Files, ", "), s.Config.Error)
+	case s.Config.Error != "":
 		fmt.Fprintf(out, "\nThe last reload was refused; the configuration of %s is in force:\n%s\n", s.Config.Loaded.Format(time.DateTime), s.Config.Error)
 	}
 	if s.Stopping {

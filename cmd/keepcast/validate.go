@@ -24,11 +24,14 @@ file but those of the configuration, for a build machine or a repository's CI.`,
   keepcast validate --offline --config host/keepcast.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			out := c.OutOrStdout()
 			cfg, err := a.validated(offline)
+			if !offline {
+				a.tellOfLastGood(c.Context(), out)
+			}
 			if err != nil {
 				return err
 			}
-			out := c.OutOrStdout()
 			for _, note := range cfg.Notes() {
 				fmt.Fprintln(out, note)
 			}

@@ -102,8 +102,8 @@ func (w withdrawal) failSafe(cfg *config.Config, log *slog.Logger, tell func(str
 }
 
 // inForce returns the configuration to go by: what the last run had in force,
-// else that of the operator, else the defaults, with which the addresses that
-// the last run saved still go, but no gate is known. The error says why what the
+// else that of the operator, else the last good one, which outlives a reboot, else the
+// defaults, with which the addresses that the last run saved still go, but no gate is known. The error says why what the
 // last run had can't be read.
 func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Config, unread error) {
 	own, ownErr := config.Load(a.configFile)
@@ -117,13 +117,16 @@ func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Conf
 		dir = cmp.Or(said, config.DefaultOf("runtime_directory"))
 	}
 	path := engine.InForceFile(dir)
-	cfg, err := config.Load(path)
+	cfg, err := config.LoadSaved(path)
 	switch {
 	case err == nil:
 		tell("going by the configuration that was in force last (%s)", path)
 	case ownErr == nil:
 		cfg = own
 		tell("going by %s", a.configFile)
+	case a.lastGood() != nil:
+		cfg = a.lastGood()
+		tell("going by the last good configuration (%s)", cfg.Files[0])
 	default:
 		cfg = a.glimpsed()
 		tell("no valid configuration: the gates of the routing daemons are not known, and stay as they are")

@@ -102,7 +102,10 @@ type Status struct {
 type ConfigStatus struct {
 	Files  []string  `json:"files"`
 	Loaded time.Time `json:"loaded"`
-	Error  string    `json:"error,omitempty"` // why the last reload was refused
+	Error  string    `json:"error,omitempty"` // why the last reload was refused, or the files at the start
+	// LastGood: keepcast was started with files that are not valid, and goes on with the
+	// configuration that was in force before.
+	LastGood bool `json:"last_good,omitempty"`
 }
 
 // ServiceStatus is one service.

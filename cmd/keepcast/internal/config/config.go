@@ -38,11 +38,12 @@ type Main struct {
 	Listen          string `config:"listen" default:"127.0.0.1:9911" change:"restart" doc:"Address and port of the read-only HTTP server with /metrics, /healthz, /readyz and /v1/status; empty: none."`
 	ControlSocket   string `config:"control_socket" default:"/run/keepcast/keepcast.sock" change:"restart" doc:"Unix socket that the commands talk to; for root and the group keepcast."`
 	RuntimeDir      string `config:"runtime_directory" default:"/run/keepcast" change:"restart" doc:"Directory for what must survive a restart, not a reboot."`
-	StateDir        string `config:"state_directory" default:"/var/lib/keepcast" change:"restart" doc:"Directory for what must survive a reboot: the drains."`
+	StateDir        string `config:"state_directory" default:"/var/lib/keepcast" change:"restart" doc:"Directory for what must survive a reboot: the drains, and the configuration that was in force last (last-good.yaml)."`
 	DrainDir        string `config:"drain_directory" default:"/etc/keepcast/drain.d" change:"restart" doc:"A file in it that is named like a service drains that service as long as it is there; its first line is shown as the reason. Empty: none."`
 	TemplateDir     string `config:"template_directory" default:"/etc/keepcast/templates" change:"restart" doc:"A file in it that is named like an embedded template (bird.conf.tmpl, frr.conf.tmpl) replaces it."`
 	OnStop          string `config:"on_stop" default:"auto" change:"reload" enum:"auto|withdraw|keep" doc:"What a stop does: withdraw (drain for linger, then exit), keep (leave all as it is), or auto: keep when systemd restarts the unit, else withdraw."`
 	OnCrash         string `config:"on_crash" default:"withdraw" change:"reload" enum:"withdraw|keep" doc:"What the fail-safe does once systemd no longer restarts keepcast: withdraw everything, or keep the host as it is. Until then a crash changes nothing."`
+	OnBadConfig     string `config:"on_bad_configuration" default:"last-good" change:"reload" enum:"last-good|exit" doc:"What a start with files that are not valid does: go on with the configuration that was in force last, and say so in log, status and metrics, or exit. It is taken from that configuration. Where there is none, or it is not valid either, keepcast exits, and the fail-safe withdraws everything."`
 	LogLevel        string `config:"log_level" default:"info" change:"reload" enum:"debug|info|warn|error" doc:"The least level that is logged; debug shows every check."`
 	Policy
 }

@@ -48,6 +48,7 @@ type Facts struct {
 type Running struct {
 	Degraded    map[string]bool // the services that are degraded now
 	ConfigError string          // why it refused the last reload
+	LastGood    bool            // and runs on the last good configuration since its start
 	Mute        error           // it is there, but does not tell
 }
 
@@ -109,6 +110,12 @@ func (h Facts) running() []driver.Finding {
 			Name: "not-asked", Level: driver.LevelInfo, Subject: "keepcast",
 			Text: "runs, but does not tell what it knows: " + h.Running.Mute.Error(),
 			Fix:  "run doctor as root, or as a member of group keepcast",
+		}}
+	case h.Running.LastGood:
+		return []driver.Finding{{
+			Name: "reload-refused", Level: driver.LevelWarning, Subject: "keepcast",
+			Text: "was started with files that are not valid, and runs on what was in force before them: " + h.Running.ConfigError,
+			Fix:  "correct what it names, then reload: systemctl reload keepcast",
 		}}
 	case h.Running.ConfigError != "":
 		return []driver.Finding{{

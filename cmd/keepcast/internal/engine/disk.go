@@ -22,7 +22,8 @@ type disk struct {
 	savedDrains *store.Document[[]api.Drain]
 	state       *store.Saver[saved]
 	drains      *store.Saver[[]api.Drain]
-	inForce     *store.Saver[*config.Config]
+	inForce     *store.Saver[*config.Config] // for withdraw-all
+	lastGood    *store.Saver[*config.Config] // for a start with files that are not valid
 }
 
 // newDisk returns the files of cfg, whose directories take a restart to change.
@@ -30,20 +31,34 @@ func (e *Engine) newDisk(cfg *config.Config) disk {
 	d := disk{savedState: stateDocument(cfg.RuntimeDir), savedDrains: drainsDocument(cfg.StateDir)}
 	d.state = store.NewSaver(d.savedState.Save, e.saving("state", "a restart will look at the host alone"))
 	d.drains = store.NewSaver(d.savedDrains.Save, e.saving("drains", "a restart will not know the newest"))
-	d.inForce = store.NewSaver(func(c *config.Config) error {
+	d.inForce = store.NewSaver(writeConfig(InForceFile(cfg.RuntimeDir)),
+		e.saving("configuration in force", "keepcast withdraw-all has to go by the files of the operator"))
+	d.lastGood = store.NewSaver(writeConfig(config.LastGoodFile(cfg.StateDir)),
+		e.saving("last good configuration", "a start with files that are not valid could not go on with it"))
+	return d
+}
+
+// writeConfig returns what writes a configuration to a file.
+func writeConfig(path string) func(*config.Config) error {
+	return func(c *config.Config) error {
 		text, err := c.Text()
 		if err != nil {
 			return err
 		}
-		return snippet.Replace(InForceFile(cfg.RuntimeDir), text)
-	}, e.saving("configuration in force", "keepcast withdraw-all has to go by the files of the operator"))
-	return d
+		return snippet.Replace(path, text)
+	}
+}
+
+// keep has a configuration that is in force written.
+func (d disk) keep(c *config.Config) {
+	d.inForce.Put(c)
+	d.lastGood.Put(c)
 }
 
 // run writes until ctx is done, and then what is left.
 func (d disk) run(ctx context.Context) {
 	var running sync.WaitGroup
-	for _, run := range []func(context.Context){d.state.Run, d.drains.Run, d.inForce.Run} {
+	for _, run := range []func(context.Context){d.state.Run, d.drains.Run, d.inForce.Run, d.lastGood.Run} {
 		running.Go(func() { run(ctx) })
 	}
 	running.Wait()

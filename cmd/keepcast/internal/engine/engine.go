@@ -24,6 +24,9 @@ import (
 // Options are the surroundings of an Engine.
 type Options struct {
 	Version string
+	// Refused says why the configuration of the operator was refused, if the Engine starts
+	// with the last good one.
+	Refused string
 	Kernel  reconcile.Kernel // nil with manage_addresses: false
 	// Local says why the kernel would not deliver an address on this host, or nil.
 	Local func(netip.Addr) error
@@ -76,6 +79,7 @@ type Engine struct {
 	started     time.Time
 	loaded      time.Time
 	reloadError string
+	lastGood    bool                      // cfg is the last good one, since that of the operator was bad at the start
 	unsaved     map[string]driver.Finding // what can't be written, by what it is
 	found       []driver.Finding          // about keepcast itself, see find
 	drainError  error                     // why drain.d can't be read
@@ -92,6 +96,7 @@ func New(cfg *config.Config, opts Options) *Engine {
 		unsaved: map[string]driver.Finding{},
 	}
 	e.disk = e.newDisk(cfg)
+	e.reloadError, e.lastGood = opts.Refused, opts.Refused != ""
 	e.reconciler = reconcile.New(reconcile.Options{
 		Kernel: opts.Kernel, Log: opts.Log, Metrics: opts.Metrics,
 		Report: func(r reconcile.Report) { e.post(func() { e.receive(r) }) },
@@ -192,7 +197,7 @@ func (e *Engine) start(ctx context.Context) error {
 	}
 	e.adopt(host, last, now)
 	e.holdBack(commanded, files, now)
-	e.disk.inForce.Put(e.cfg)
+	e.disk.keep(e.cfg)
 	return nil
 }
 

@@ -31,7 +31,7 @@ var (
 	findings         = Metric{"keepcast_driver_finding", "gauge", []string{"driver", "finding", "level", "subject"}, "1 for each finding about the daemon, or about keepcast itself; keepcast status says what to do about it."}
 	checkUp          = Metric{"keepcast_check_up", "gauge", []string{"service", "check"}, "1 when the check is up, 0 when it is down or has not decided yet."}
 	driverInSync     = Metric{"keepcast_driver_in_sync", "gauge", []string{"driver"}, "1 when the daemon or the kernel has the newest desired state, as far as the driver could verify it; 0 also while it can't be asked."}
-	configReloaded   = Metric{"keepcast_config_last_reload_successful", "gauge", nil, "1 when the last reload of the configuration succeeded. With 0 the configuration before it is in force."}
+	configReloaded   = Metric{"keepcast_config_last_reload_successful", "gauge", nil, "1 when the last load of the configuration succeeded, by a reload or a start. With 0 the configuration before it is in force."}
 	configReloadTime = Metric{"keepcast_config_last_reload_success_timestamp_seconds", "gauge", nil, "Unix time of the last successful load of the configuration."}
 	buildInfo        = Metric{"keepcast_build_info", "gauge", []string{"version", "goversion"}, "1, with the build in the labels."}
 	checkResults     = Metric{"keepcast_check_results_total", "counter", []string{"service", "check", "result"}, "Runs of the check by result: success, failure, or void when keepcast itself could not probe."}

@@ -17,6 +17,7 @@ type published struct {
 	cfg         *config.Config
 	loaded      time.Time
 	reloadError string
+	lastGood    bool
 	stopping    bool
 	services    []*service // each shows itself, see service.show
 	reports     map[string]reconcile.Report
@@ -29,7 +30,7 @@ type published struct {
 // publish shows the present state to those who ask.
 func (e *Engine) publish() {
 	e.published.Store(&published{
-		cfg: e.cfg, loaded: e.loaded, reloadError: e.reloadError, stopping: e.stopping, services: e.services,
+		cfg: e.cfg, loaded: e.loaded, reloadError: e.reloadError, lastGood: e.lastGood, stopping: e.stopping, services: e.services,
 		reports: maps.Clone(e.reports), departing: maps.Clone(e.departing), behind: maps.Clone(e.behind), gen: e.posted.Gen, found: e.found,
 	})
 }

@@ -23,7 +23,7 @@ func (e *Engine) Reload(cfg *config.Config) error {
 			return
 		}
 		e.replace(cfg)
-		e.loaded, e.reloadError = time.Now(), ""
+		e.loaded, e.reloadError, e.lastGood = time.Now(), "", false
 		e.decide()
 	})
 	return cmp.Or(err, refused)
@@ -67,7 +67,7 @@ func (e *Engine) replace(cfg *config.Config) {
 	}
 	maps.DeleteFunc(e.behind, func(name string, _ time.Time) bool { return !slices.Contains(e.expected(), name) })
 	e.reconciler.SetDrivers(driversOf(cfg))
-	e.disk.inForce.Put(cfg)
+	e.disk.keep(cfg)
 }
 
 // predecessors returns, by the names that services have in cfg, what they go on from.

@@ -33,7 +33,7 @@ var errStarting = errors.New("keepcast is starting: it has not looked at the hos
 func (p *published) status(opts Options, started, now time.Time) api.Status {
 	s := api.Status{
 		Version: opts.Version, Started: started, Stopping: p.stopping,
-		Config:   api.ConfigStatus{Files: p.cfg.Files, Loaded: p.loaded, Error: p.reloadError},
+		Config:   api.ConfigStatus{Files: p.cfg.Files, Loaded: p.loaded, Error: p.reloadError, LastGood: p.lastGood},
 		Services: []api.ServiceStatus{}, Drivers: []api.DriverStatus{}, Findings: slices.Clone(p.found),
 	}
 	managed := opts.Kernel != nil

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+)
+
+// startConfig returns the configuration to start with. If the files of the operator can't
+// be it, that is the last good one, and refused says why. What is in the way of that one is
+// said on errOut.
+func (a *app) startConfig(errOut io.Writer) (cfg *config.Config, refused, err error) {
+	cfg, err = config.Load(a.configFile)
+	if err == nil {
+		return cfg, nil, nil
+	}
+	dir := a.glimpsedStateDir()
+	if dir == "" {
+		return nil, nil, err
+	}
+	good, none := config.LastGood(dir)
+	switch {
+	case none == nil:
+		return good, err, nil
+	case !errors.Is(none, fs.ErrNotExist):
+		fmt.Fprintf(errOut, "keepcast: can't go on with what was in force last: %v\n", none)
+	}
+	return nil, nil, err
+}
+
+// glimpsedStateDir returns the state_directory of files that are not valid; empty where
+// they don't say it, for the default may be that of another keepcast.
+func (a *app) glimpsedStateDir() string {
+	dir, found := config.Glimpse(a.configFile, "state_directory")
+	if !found && a.configFile == defaultConfig {
+		return config.DefaultOf("state_directory")
+	}
+	return dir
+}
+
+// lastGood returns the last good configuration for a withdrawal, or nil.
+func (a *app) lastGood() *config.Config {
+	dir := a.glimpsedStateDir()
+	if dir == "" {
+		return nil
+	}
+	cfg, err := config.LoadSaved(config.LastGoodFile(dir))
+	if err != nil {
+		return nil
+	}
+	return cfg
+}
+
+// tellOfLastGood says that the running keepcast does not go by the files, if that is so.
+func (a *app) tellOfLastGood(ctx context.Context, out io.Writer) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	client, err := a.client()
+	if err != nil {
+		return
+	}
+	if s, err := client.Status(ctx); err == nil && s.Config.LastGood {
+		fmt.Fprintln(out, "note: keepcast was started with files that were not valid, and runs on the last good configuration until a reload: keepcast reload")
+	}
+}
