@@ -78,10 +78,8 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	if refused != nil {
 		log.Error("the configuration is not valid: going on with the one that was in force last", "file", cfg.Files[0], "err", refused)
 	}
-	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("directory for the state: %w (run as root, or see runtime_directory and state_directory)", err)
-		}
+	if err := makeDirectories(cfg); err != nil {
+		return err
 	}
 	socket := cfg.ControlSocket
 	if a.socket != "" {
@@ -115,6 +113,16 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 		}
 	}
 	return d.run(ctx, server)
+}
+
+// makeDirectories makes those for what is saved.
+func makeDirectories(cfg *config.Config) error {
+	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("directory for the state: %w (run as root, or see runtime_directory and state_directory)", err)
+		}
+	}
+	return nil
 }
 
 // run runs the engine, the server and the signals until the engine has ended.
