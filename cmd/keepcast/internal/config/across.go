@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"slices"
 
+	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -86,6 +88,7 @@ func (l *loader) uses(c *Config) {
 			l.fault(path+".prefixes", "no driver is configured, and the kernel alone announces no prefix of a daemon")
 		}
 		l.limits(c, s, path)
+		l.absent(c, s, path)
 		if why := interfaceFault(s.Interface); s.Interface != "" && why != "" {
 			l.fault(path+".interface", "%s", why)
 		}
@@ -104,5 +107,35 @@ func (l *loader) limits(c *Config, s Service, path string) {
 				l.fault(fmt.Sprintf("%s.prefixes[%d]", path, i), "drivers[%s] can't announce %s: %v", d.Name, p, err)
 			}
 		}
+	}
+}
+
+// absent checks that a service which is off the host while it is withdrawn can come back:
+// a check that needs its address is refused by the guard then.
+func (l *loader) absent(c *Config, s Service, path string) {
+	if !s.Absent() || !c.ManageAddresses {
+		return
+	}
+	own := map[netip.Addr]bool{}
+	for _, a := range s.Addresses {
+		own[a.Addr()] = true
+	}
+	var stuck []Check
+	withdrawing := 0
+	for _, check := range s.Checks {
+		if check.Degrades() {
+			continue
+		}
+		withdrawing++
+		if aimed, ok := check.Checker.(checks.Aimed); ok && own[aimed.Target()] {
+			stuck = append(stuck, check)
+		}
+	}
+	if s.Require.Needed(withdrawing) <= withdrawing-len(stuck) {
+		return
+	}
+	for _, check := range stuck {
+		l.fault(path+".checks["+check.Name+"]", "probes an address of the service itself, which is off the host while the service is withdrawn (while_withdrawn: absent): "+
+			"it could never be announced. Probe another address of this host, such as 127.0.0.1, or leave out while_withdrawn: absent")
 	}
 }

@@ -1,0 +1,39 @@
+package checks
+
+import (
+	"net/netip"
+	"testing"
+)
+
+func TestTarget(t *testing.T) {
+	connect := netip.MustParseAddrPort("[::ffff:192.0.2.7]:80")
+	for _, tt := range []struct {
+		check Aimed
+		want  string
+	}{
+		{&DNS{Server: "192.0.2.53"}, "192.0.2.53"},
+		{&DNS{Server: "192.0.2.53:5353"}, "192.0.2.53"},
+		{&DNS{Server: "[2001:db8::53]"}, "2001:db8::53"},
+		{&DNS{Server: "[2001:db8::53]:53"}, "2001:db8::53"},
+		{&DNS{Server: "localhost"}, ""},
+		{&DNS{Server: "a:b:c"}, ""},
+		{&HTTP{URL: "http://192.0.2.80/x"}, "192.0.2.80"},
+		{&HTTP{URL: "https://[2001:db8::80]:443/"}, "2001:db8::80"},
+		{&HTTP{URL: "http://www.example.com/"}, ""},
+		{&HTTP{URL: "http://[/"}, ""},
+		{&HTTP{URL: "http://192.0.2.80/", Connect: connect}, "192.0.2.7"},
+		{&TCP{Address: "192.0.2.25:25"}, "192.0.2.25"},
+		{&TCP{Address: "[2001:db8::25]:25"}, "2001:db8::25"},
+		{&TCP{Address: "[::ffff:192.0.2.25]:25"}, "192.0.2.25"},
+		{&TCP{Address: "mail:25"}, ""},
+		{&TCP{Address: "mail"}, ""},
+	} {
+		want := netip.Addr{}
+		if tt.want != "" {
+			want = netip.MustParseAddr(tt.want)
+		}
+		if got := tt.check.Target(); got != want {
+			t.Errorf("%+v: got %s, want %s", tt.check, got, want)
+		}
+	}
+}
