@@ -93,6 +93,10 @@ type State struct {
 	// Held is told by Observe, also beside ErrNotRunning: what neighbors may still send
 	// packets for though it is not exported to them any more.
 	Held []Held
+	// Recall is told by Observe: the withdrawn prefixes whose address has gone without the
+	// daemon taking notice, where nothing else makes it look than that the address comes
+	// and goes once more.
+	Recall []netip.Prefix
 }
 
 // InterfaceOf returns the interface that carries the address of r.

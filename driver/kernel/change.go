@@ -109,6 +109,26 @@ func (v *view) reannounce(a netlink.Addr) error {
 	return nil
 }
 
+// recall adds p and removes it again. Without the interface there is nothing to do: what
+// went with it was told of by its own messages. Of an IPv6 address that goes before it has
+// its local route the kernel says nothing.
+func (v *view) recall(ctx context.Context, p netip.Prefix) error {
+	if v.link == nil {
+		return nil
+	}
+	a := addrOf(p)
+	if err := v.h.AddrAdd(v.link, a); err != nil {
+		return fmt.Errorf("adding %s to %s once more: %w%s", p, v.iface, err, hint(err, v.iface))
+	}
+	var late error
+	if p.Addr().Is6() {
+		ctx, cancel := context.WithTimeout(ctx, localRouteTimeout)
+		defer cancel()
+		late = v.awaitLocalRoute(ctx, p.Addr())
+	}
+	return errors.Join(late, v.remove([]netlink.Addr{*a}))
+}
+
 // release drops the local delivery routes of addresses that are on the
 // interface by now, each once the kernel delivers without it.
 func (v *view) release(ctx context.Context, addrs []netip.Addr) error {

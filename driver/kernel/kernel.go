@@ -187,6 +187,23 @@ func (k *Kernel) Remind(ctx context.Context, desired driver.State) error {
 	})
 }
 
+// Recall puts the withdrawn addresses of desired on the interface and takes them off again,
+// so that the kernel sends its messages about their going once more. A daemon that has no
+// gate and has missed the first ones announces such an address for ever: Quagga's isisd,
+// after zebra was away. What is delivered stays so all the while. An address that is there
+// is left alone: it is not withdrawn.
+func (k *Kernel) Recall(ctx context.Context, desired driver.State) error {
+	return k.each(ctx, func(v *view) error {
+		var errs []error
+		for _, r := range desired.Routes {
+			if r.Presence != driver.Announced && !r.PrefixOnly && k.interfaceOf(r) == v.iface && len(v.addrs[r.Prefix.Addr()]) == 0 {
+				errs = append(errs, v.recall(ctx, r.Prefix))
+			}
+		}
+		return errors.Join(errs...)
+	})
+}
+
 // Observe returns every address of the managed interfaces, the operator's own
 // too, as an Announced route with its length on the interface, if that is up;
 // and every other address that has keepcast's local delivery route as a

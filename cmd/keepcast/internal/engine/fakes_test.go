@@ -93,6 +93,13 @@ func (k *fakeKernel) Remind(_ context.Context, want driver.State) error {
 	return nil
 }
 
+func (k *fakeKernel) Recall(_ context.Context, want driver.State) error {
+	for _, r := range want.Routes {
+		k.add("kernel recalls " + r.Prefix.String())
+	}
+	return nil
+}
+
 func (k *fakeKernel) Watch(ctx context.Context, changed func()) error {
 	k.mu.Lock()
 	k.changed = changed

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,6 +49,7 @@ type fakeKernel struct {
 	lag   time.Duration    // how long after it looked Observe returns
 
 	reminded func() // what a reminder leads to; nil: nothing
+	recalled func() // what a recall leads to; nil: nothing
 }
 
 // try is what each thing to do begins with; it holds the lock after it.
@@ -119,6 +121,20 @@ func (k *fakeKernel) Remind(ctx context.Context, desired driver.State) error {
 	return nil
 }
 
+func (k *fakeKernel) Recall(ctx context.Context, desired driver.State) error {
+	defer k.mu.Unlock()
+	if err := k.try(ctx, "recall"); err != nil {
+		return err
+	}
+	for _, r := range desired.Routes {
+		k.note("kernel recalls %s %s on %s", r.Presence, r.Prefix, desired.Interface)
+	}
+	if k.recalled != nil {
+		k.recalled()
+	}
+	return nil
+}
+
 func (k *fakeKernel) Watch(ctx context.Context, changed func()) error {
 	return k.run(ctx, k.journal, "kernel", changed)
 }
@@ -143,6 +159,8 @@ type fakeDriver struct {
 	neighbors []driver.Neighbor
 	filtered  bool // the neighbors that are up are sent nothing
 	findings  []driver.Finding
+	kept      []driver.Route // announced whatever it is made to load
+	recall    []netip.Prefix
 	tell      bool // note each observation, too
 }
 
@@ -220,7 +238,7 @@ func (d *fakeDriver) Observe(ctx context.Context) (driver.State, error) {
 	if d.tell {
 		d.note("%s is asked", d.name)
 	}
-	s := driver.State{Neighbors: d.neighbors, Findings: d.findings}
+	s := driver.State{Neighbors: d.neighbors, Findings: d.findings, Routes: slices.Clone(d.kept), Recall: d.recall}
 	if d.mute != nil || d.deaf {
 		return s, d.mute
 	}

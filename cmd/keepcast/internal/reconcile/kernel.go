@@ -19,6 +19,7 @@ type Kernel interface {
 	Shrink(ctx context.Context, desired driver.State) error // what goes away
 	Grow(ctx context.Context, desired driver.State) error   // what is new
 	Remind(ctx context.Context, desired driver.State) error // what daemons may have missed
+	Recall(ctx context.Context, desired driver.State) error // what daemons may not have seen going
 	Watch(ctx context.Context, changed func()) error
 }
 

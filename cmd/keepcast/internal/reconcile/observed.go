@@ -13,13 +13,16 @@ type Observed struct {
 	Routes    map[netip.Prefix]driver.Route // announced there, by masked prefix
 	Neighbors []driver.Neighbor             // nil: it does not tell them
 	Findings  []driver.Finding
-	Held      []driver.Held // what neighbors may still send packets for beyond that
-	Whole     bool          // a route that is missing here is not there; else it is unknown
+	Held      []driver.Held  // what neighbors may still send packets for beyond that
+	Recall    []netip.Prefix // as in driver.State
+	Whole     bool           // a route that is missing here is not there; else it is unknown
 }
 
 // observedOf is what a driver observed; err is what kept it from observing all.
 func observedOf(s driver.State, err error) Observed {
-	out := Observed{Routes: map[netip.Prefix]driver.Route{}, Neighbors: s.Neighbors, Findings: slices.Clone(s.Findings), Held: s.Held}
+	out := Observed{
+		Routes: map[netip.Prefix]driver.Route{}, Neighbors: s.Neighbors, Findings: slices.Clone(s.Findings), Held: s.Held, Recall: s.Recall,
+	}
 	out.Whole = err == nil || errors.Is(err, driver.ErrNotRunning)
 	for _, r := range s.Announced() {
 		out.Routes[r.Prefix.Masked()] = r
@@ -65,5 +68,14 @@ func (o Observed) missed(desired driver.State) []driver.Route {
 	return slices.DeleteFunc(desired.Announced(), func(r driver.Route) bool {
 		_, present := o.Routes[r.Prefix.Masked()]
 		return r.PrefixOnly || present
+	})
+}
+
+// kept returns the routes that are among what is observed, and not to be announced.
+func (o Observed) kept(desired driver.State) []driver.Route {
+	announced := announcedBy(desired)
+	return slices.DeleteFunc(slices.Clone(desired.Routes), func(r driver.Route) bool {
+		_, present := o.Routes[r.Prefix.Masked()]
+		return !present || announced[r.Prefix.Masked()]
 	})
 }

@@ -9,6 +9,7 @@ package reconcile
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -113,6 +114,9 @@ type Report struct {
 	// observations.
 	missed []driver.Route
 	from   *worker
+	// recall are withdrawn prefixes of which only the address, if it comes and goes once
+	// more, tells the daemon that they are.
+	recall []netip.Prefix
 }
 
 // Reconciler moves the host to the newest desired state: first the kernel removes the
@@ -267,13 +271,42 @@ func (r *Reconciler) receive(ctx context.Context, report Report) {
 		return // it does not know yet that its driver left
 	}
 	r.opts.Report(report)
-	if r.opts.Kernel == nil || !r.grown || report.Leaving || len(report.missed) == 0 {
+	if r.opts.Kernel == nil || !r.grown || report.Leaving {
+		return
+	}
+	r.remind(ctx, report)
+	r.recall(ctx, report)
+}
+
+// remind tells a daemon again of the addresses that it does not know.
+func (r *Reconciler) remind(ctx context.Context, report Report) {
+	if len(report.missed) == 0 {
 		return
 	}
 	r.log.Warn("daemon does not know addresses that are on the host, telling it again", "driver", report.Driver, "addresses", len(report.missed))
 	r.opts.Metrics.Repaired(report.Driver)
 	missed := driver.State{Interface: r.now.State.Interface, Routes: report.missed}
 	if err := r.opts.Kernel.Remind(ctx, missed); err != nil {
+		r.failed(ctx, err)
+	}
+}
+
+// recall tells a daemon again that addresses have gone. They are on the host for a moment,
+// which other daemons may see: so it is done for those only that are withdrawn everywhere,
+// and that nothing else takes back.
+func (r *Reconciler) recall(ctx context.Context, report Report) {
+	kept := driver.State{Interface: r.now.State.Interface}
+	for _, route := range r.now.State.Routes {
+		if route.Presence != driver.Announced && slices.Contains(report.recall, route.Prefix.Masked()) {
+			kept.Routes = append(kept.Routes, route)
+		}
+	}
+	if len(kept.Routes) == 0 {
+		return
+	}
+	r.log.Warn("daemon has missed that addresses went, telling it again", "driver", report.Driver, "addresses", len(kept.Routes))
+	r.opts.Metrics.Repaired(report.Driver)
+	if err := r.opts.Kernel.Recall(ctx, kept); err != nil {
 		r.failed(ctx, err)
 	}
 }

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -57,9 +58,11 @@ type worker struct {
 	appliedAt time.Time // the last attempt
 	ok        bool      // the last Apply succeeded
 	failures  int
-	agreed    bool // the last observation found what is desired
-	misses    int  // observations in a row that found something else, since the last change
-	reminders int  // how often the kernel repeated the addresses meanwhile
+	agreed    bool  // the last observation found what is desired
+	misses    int   // observations in a row that found something else, since the last change
+	reminders int   // how often the kernel repeated the addresses meanwhile
+	recalls   int   // how often it repeated that addresses went
+	kept      error // it goes on announcing what is withdrawn
 	state     Report
 	findings  findings
 }
@@ -129,7 +132,7 @@ func earliest(a, b time.Time) time.Time {
 
 // plan takes a new desired state and returns when it is to be applied.
 func (w *worker) plan(d Desired, planned time.Time) time.Time {
-	w.now, w.misses, w.reminders = d, 0, 0
+	w.now, w.misses, w.reminders, w.recalls, w.kept = d, 0, 0, 0, nil
 	now := time.Now()
 	if !w.ok || d.Leaving || urgent(w.applied, d.State, w.addressFirst) {
 		if limit := w.appliedAt.Add(loadSpacing); now.Before(limit) {
@@ -181,7 +184,17 @@ func (w *worker) apply(ctx context.Context) {
 		w.ok, w.failures, w.applied = true, 0, desired.State
 	}
 	w.state.Err, w.state.Gen, w.state.InSync, w.state.Leaving = err, desired.Gen, err == nil, desired.Leaving
-	w.report(w.state)
+	w.report(w.status())
+}
+
+// status is what is told of the driver. One that goes on announcing what is withdrawn is
+// not in sync, though it has taken all that it was told.
+func (w *worker) status() Report {
+	report := w.state
+	if report.Err == nil && w.kept != nil {
+		report.Err, report.InSync = w.kept, false
+	}
+	return report
 }
 
 // load is Apply of the driver, bounded by a limit.
@@ -236,9 +249,17 @@ func (w *worker) observe(ctx context.Context) {
 	w.agreed = err == nil && w.state.Observed.agrees(w.now.State)
 	w.misses++
 	if w.agreed {
-		w.misses, w.reminders = 0, 0
+		w.misses, w.reminders, w.recalls = 0, 0, 0
 	}
-	report := w.state
+	if err == nil {
+		w.keeps(w.state.Observed.kept(w.now.State))
+	}
+	report := w.status()
+	// Whatever the last Apply failed with: nothing else takes these back.
+	if recall := w.state.Observed.Recall; err == nil && w.misses > missesTolerated && w.recalls < remindersMost && len(recall) > 0 {
+		w.recalls++
+		report.recall = recall
+	}
 	if err == nil && w.ok && w.misses > missesTolerated && w.reminders < remindersMost {
 		report.missed = w.state.Observed.missed(w.now.State)
 		if len(report.missed) > 0 {
@@ -246,4 +267,22 @@ func (w *worker) observe(ctx context.Context) {
 		}
 	}
 	w.report(report)
+}
+
+// keeps notes what the daemon goes on announcing, once it has had the time to withdraw it.
+func (w *worker) keeps(kept []driver.Route) {
+	was := w.kept
+	w.kept = nil
+	if len(kept) > 0 && w.misses > missesTolerated && w.state.Err == nil {
+		w.kept = fmt.Errorf("still announces %s, which is withdrawn", kept[0].Prefix.Masked())
+		if len(kept) > 1 {
+			w.kept = fmt.Errorf("still announces %s and %d more, which are withdrawn", kept[0].Prefix.Masked(), len(kept)-1)
+		}
+	}
+	switch {
+	case w.kept != nil && was == nil:
+		w.log.Error("daemon does not withdraw", "err", w.kept)
+	case w.kept == nil && was != nil:
+		w.log.Info("daemon has withdrawn it by now")
+	}
 }
