@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/frr/vty"
@@ -32,6 +34,18 @@ type daemon struct {
 	// line that frr.conf has above the route-map denies for ever.
 	resolved []redistribution
 	holders  driver.Holders // the neighbors that may wait for it once it is gone
+
+	// Of Quagga.
+
+	zebra vty.Client
+	link  link // to zebra, at the last Apply
+	// lines are the redistribute lines that the daemon had at the last Apply, on this
+	// connection, and linesAt is when that was.
+	lines   []redistribution
+	linesAt time.Time
+	// kept are the prefixes that it goes on announcing without an address, and since when
+	// that has been seen.
+	kept map[netip.Prefix]time.Time
 }
 
 // open makes sure of a connection; a new one may lead to a new daemon.
@@ -41,7 +55,7 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	if fresh {
-		d.resolved, d.major = nil, 0
+		d.resolved, d.lines, d.major = nil, nil, 0
 	}
 	if d.spec.mgmtd && d.major == 0 {
 		answers, err := d.vty.Ask(ctx, "show version")
@@ -59,7 +73,7 @@ func (d *daemon) open(ctx context.Context) error {
 }
 
 // close ends the connections.
-func (d *daemon) close() error { return errors.Join(d.vty.Close(), d.mgmtd.Close()) }
+func (d *daemon) close() error { return errors.Join(d.vty.Close(), d.mgmtd.Close(), d.zebra.Close()) }
 
 // byMgmtd tells whether mgmtd configures the daemon.
 func (d *daemon) byMgmtd() bool { return d.spec.mgmtd && d.major >= 10 }
@@ -99,7 +113,11 @@ func (d *daemon) apply(ctx context.Context, section config, desired driver.State
 	if err != nil {
 		return err
 	}
-	missing := errorsOf(d.findings(run, desired, m))
+	d.link = d.zebraLink(ctx)
+	if run, err = d.redistributed(ctx, run, d.link); err != nil {
+		return err
+	}
+	missing := errorsOf(slices.Concat(d.findings(run, desired, m), d.zebraAway(d.link)))
 	if d.interfaceGate {
 		return missing
 	}

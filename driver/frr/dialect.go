@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/frr/vty"
 )
 
 // dialect holds the differences between FRR and Quagga that apply to all daemons. Both
@@ -20,6 +21,7 @@ type dialect struct {
 	unit    func(daemon string) string // of systemd, which has the daemon's log
 	start   func(daemon string) string // how a daemon is started
 	beside  []string                   // the daemons that the others depend on
+	watched []string                   // those of them that are watched
 	saved   func(directory string) string
 	savedAs string // the file there that holds the configurations of all
 
@@ -34,6 +36,8 @@ type dialect struct {
 	// locked is in the answer to "configure terminal" while another vty session is in
 	// the configuration; "" where any number may be.
 	locked string
+	// refusals leaves out answers that are none though their status is one.
+	refusals func(answers []vty.Answer) []vty.Answer
 }
 
 // frrDialect is that of FRR.
@@ -57,6 +61,7 @@ func frrDialect() *dialect {
 		headers:   func(blocks []string) []string { return blocks },
 		routeMaps: editRouteMaps,
 		outMap:    func(netip.Addr) string { return ebgpMap },
+		refusals:  func(answers []vty.Answer) []vty.Answer { return answers },
 	}
 }
 
@@ -68,6 +73,7 @@ func quaggaDialect() *dialect {
 		unit:      func(daemon string) string { return daemon },
 		start:     func(daemon string) string { return "systemctl start " + daemon },
 		beside:    []string{"zebra"},
+		watched:   []string{"zebra"},
 		saved:     func(string) string { return "/etc/quagga" },
 		savedAs:   "Quagga",
 		read:      readQuagga,
@@ -75,6 +81,7 @@ func quaggaDialect() *dialect {
 		routeMaps: remakeRouteMaps,
 		outMap:    func(a netip.Addr) string { return gateOf(a) + "-EBGP" },
 		locked:    "is locked by other VTY",
+		refusals:  silent,
 	}
 }
 

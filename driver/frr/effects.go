@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-
-	"github.com/keepcast/keepcast/driver/frr/vty"
 )
 
 // effect is something that has to be done so that a daemon acts on a changed list or
@@ -116,114 +114,6 @@ func nothing(redistribution) []string { return nil }
 
 // itself is taken away before a redistribute line is entered again.
 func itself(l redistribution) []string { return []string{"no " + l.line} }
-
-// withoutRouteMap takes a redistribute line away as bgpd of Quagga wants it, which
-// refuses the same line once more.
-func withoutRouteMap(l redistribution) []string {
-	return []string{"no " + strings.Join(strings.Fields(l.line)[:2], " ")}
-}
-
-// redistributedAgain has a daemon of Quagga look at what it redistributes. Lost tells
-// whether the daemon has lost a prefix; it may be nil.
-func redistributedAgain(before func(redistribution) []string, lost func(ctx context.Context, d *daemon, run, section config, m managed) (bool, error)) effect {
-	return effect{
-		due: func(ctx context.Context, d *daemon, run, section config, m managed) (bool, error) {
-			if treatedOtherwise(run, section, m, func(name string) bool { return !leadsOut(name) }) {
-				return true, nil
-			}
-			if lost == nil {
-				return false, nil
-			}
-			return lost(ctx, d, run, section, m)
-		},
-		carryOut: reenter(before),
-	}
-}
-
-// sentAgain has bgpd of Quagga look at what it sends out.
-func sentAgain() effect {
-	return effect{
-		due: func(_ context.Context, _ *daemon, run, section config, m managed) (bool, error) {
-			return treatedOtherwise(run, section, m, leadsOut), nil
-		},
-		carryOut: func(ctx context.Context, d *daemon, run, _ config) (refused, err error) {
-			if run.router == "" {
-				return nil, nil
-			}
-			answers, err := d.vty.Run(ctx, "clear ip bgp * soft out", "clear bgp ipv6 * soft out")
-			return vty.Refusals(d.name, answers), err
-		},
-	}
-}
-
-// leadsOut tells whether a route-map of keepcast's leads out to a neighbor.
-func leadsOut(name string) bool {
-	return strings.HasSuffix(name, "-EBGP") || strings.HasSuffix(name, "-OUT")
-}
-
-// treatedOtherwise tells whether the route-maps selected by which will treat a prefix
-// on the host differently.
-func treatedOtherwise(run, section config, m managed, which func(routeMap string) bool) bool {
-	before, after := run.treatments(which), section.treatments(which)
-	for p := range m.onHost() {
-		if before[p.String()] != after[p.String()] {
-			return true
-		}
-	}
-	return false
-}
-
-// treatments returns what the route-maps selected by which do with each prefix.
-func (c config) treatments(which func(routeMap string) bool) map[string]string {
-	permitted := map[string][]string{} // by list
-	for k, e := range c.entries {
-		if p, ok := strings.CutPrefix(e.head, "permit "); ok && k.kind != "route-map" {
-			permitted[k.name] = append(permitted[k.name], p)
-		}
-	}
-	out := map[string]string{}
-	for _, k := range sortedKeys(c.entries) {
-		if k.kind != "route-map" || !which(k.name) {
-			continue
-		}
-		e := c.entries[k]
-		matched := map[string]bool{}
-		for _, line := range e.lines {
-			words := strings.Fields(line)
-			if words[0] != "match" {
-				continue
-			}
-			for _, p := range permitted[words[len(words)-1]] {
-				matched[p] = true
-			}
-		}
-		does := k.command(e.head) + "\n" + strings.Join(e.lines, "\n") + "\n"
-		for p := range matched {
-			out[p] += does
-		}
-	}
-	return out
-}
-
-// lostLSA tells whether ospfd of Quagga has not made an LSA of a prefix that is there and
-// permitted all along: one that is announced while its old LSA is still being flushed,
-// which takes up to a minute, gets lost, and ospfd does not try again.
-func lostLSA(ctx context.Context, d *daemon, run, section config, m managed) (bool, error) {
-	if len(run.redistribute) == 0 {
-		return false, nil
-	}
-	texts, err := d.vty.Ask(ctx, d.originated)
-	if err != nil {
-		return false, err
-	}
-	before, originated := run.listed(), d.readOriginated(texts[0])
-	for p := range section.listed() {
-		if _, permitted := before[p]; permitted && m.has(p) && !originated[p] {
-			return true, nil
-		}
-	}
-	return false, nil
-}
 
 // delayMark begins the name of the list that is there while the operator's delay-timer
 // is another; it goes on with the operator's value.

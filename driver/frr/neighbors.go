@@ -103,15 +103,16 @@ func ospfNeighbor(kind, id, iface, state string) []neighbor {
 	return []neighbor{n}
 }
 
-// isisNeighbors reads `show isis neighbor detail`: a line with the name, then
-// indented ones. A neighbor has an adjacency for each level.
+// isisNeighbors reads `show isis neighbor detail`: a line with the name, which FRR
+// indents by one space and Quagga by two, then deeper ones. A neighbor has an adjacency
+// for each level.
 func isisNeighbors(text string) []neighbor {
 	var out []neighbor
 	name := ""
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
 		switch {
-		case strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "  "):
+		case strings.HasPrefix(line, " ") && !strings.HasPrefix(line, "   "):
 			name = strings.TrimSpace(line)
 		case len(words) >= 2 && words[0] == "Interface:" && name != "":
 			out = append(out, isisNeighbor(name, isisValue(line, "Interface"), isisValue(line, "State")))

@@ -36,6 +36,7 @@ type observation struct {
 	findings  []driver.Finding
 	sessions  map[string]driver.Session // of the neighbors, as Holders.Note wants them
 	kept      []driver.Held             // what neighbors may hold beyond what is exported
+	recall    []netip.Prefix            // as in driver.State
 }
 
 // observationOf is an observation of the neighbors alone.
@@ -92,6 +93,7 @@ func (os observations) state(asked driver.State) driver.State {
 		state.Neighbors = append(state.Neighbors, o.neighbors...)
 		state.Findings = append(state.Findings, o.findings...)
 		state.Held = append(state.Held, o.kept...)
+		state.Recall = append(state.Recall, o.recall...)
 		for p, degraded := range o.held {
 			if unwanted[p] || os.heldByAll(p) {
 				announced[p] = announced[p] || degraded
@@ -146,6 +148,9 @@ func (d *daemon) observe(ctx context.Context, section config, asked driver.State
 		all.join(o.inVRF(vrf, m.ownedElsewhere(vrf)))
 	}
 	all.findings = append(all.findings, otherAS(d.name, run, asked, m)...)
+	if err := d.observeZebra(ctx, &all, m); err != nil {
+		return observation{}, err
+	}
 	all.kept = d.holders.Note(time.Now(), all.sessions, all.exported)
 	if d.degrades != nil {
 		inSync := len(d.dialect.diff(run, section, m)) == 0
@@ -175,7 +180,7 @@ func (d *daemon) observeVRF(ctx context.Context, vrf string, run config, asked d
 	if d.bgp != nil {
 		o, err = d.observeBGP(ctx, vrf, permitted, asked, m, run.instance(vrf).longLived)
 	} else {
-		o, err = d.observeIGP(ctx, vrf, permitted)
+		o, err = d.observeIGP(ctx, vrf, permitted, m)
 	}
 	if err != nil {
 		return observation{}, err
@@ -193,9 +198,10 @@ func (d *daemon) ask(ctx context.Context, vrf string, questions ...string) ([]st
 	return d.vty.Ask(ctx, out...)
 }
 
-// observeIGP asks a daemon that floods what it originates to all its neighbors. Where
-// the interface is the gate, what is permitted is whatever it originates.
-func (d *daemon) observeIGP(ctx context.Context, vrf string, permitted map[netip.Prefix]bool) (observation, error) {
+// observeIGP asks a daemon that floods what it originates to all its neighbors. Of what
+// is not permitted it looks at keepcast's: the daemon may have kept it. Where the interface
+// is the gate, what is permitted is whatever it originates.
+func (d *daemon) observeIGP(ctx context.Context, vrf string, permitted map[netip.Prefix]bool, m managed) (observation, error) {
 	answers, err := d.ask(ctx, vrf, d.originated, d.neighbors)
 	if err != nil {
 		return observation{}, err
@@ -204,7 +210,7 @@ func (d *daemon) observeIGP(ctx context.Context, vrf string, permitted map[netip
 	o := observationOf(d.name, neighbors)
 	for p := range d.readOriginated(answers[0]) {
 		degraded, ok := permitted[p]
-		if !ok && !d.interfaceGate {
+		if !ok && !m.owned[p] && !d.interfaceGate {
 			continue
 		}
 		o.held[p] = degraded

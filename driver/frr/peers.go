@@ -3,6 +3,7 @@ package frr
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -143,10 +144,13 @@ func (p peer) neighbor() neighbor {
 	return n
 }
 
-// observeBGP asks bgpd for each prefix that it is to announce, and for its neighbors.
-// Stale is the stale time of its long-lived graceful restart.
+// observeBGP asks bgpd for each prefix that it is to announce, and for its neighbors. It
+// asks for those of keepcast's that are not permitted, too: bgpd may have kept one. Stale
+// is the stale time of its long-lived graceful restart.
 func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip.Prefix]bool, asked driver.State, m managed, stale time.Duration) (observation, error) {
-	paths, err := d.paths(ctx, vrf, sortedPrefixes(permitted))
+	all := m.ownedIn(vrf)
+	maps.Copy(all, permitted)
+	paths, err := d.paths(ctx, vrf, sortedPrefixes(all))
 	if err != nil {
 		return observation{}, err
 	}
@@ -169,8 +173,14 @@ func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip
 	for _, r := range asked.Announced() {
 		prefixOnly[r.Prefix.Masked()] = r.PrefixOnly
 	}
-	for _, p := range sortedPrefixes(permitted) {
+	for _, p := range sortedPrefixes(all) {
 		path := paths[p]
+		if _, open := permitted[p]; !open {
+			if path.valid && len(path.to) > 0 {
+				o.held[p], o.exported[p] = false, path.to
+			}
+			continue
+		}
 		if !path.valid {
 			if d.bgp.importCheck && (prefixOnly[p] || m.present[p] && m.owned[p]) {
 				o.findings = append(o.findings, d.notInRIB(p, prefixOnly[p]))

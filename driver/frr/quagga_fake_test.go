@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,6 +36,11 @@ type quaggaSession struct{ node, block string }
 func newFakeQuagga(t *testing.T, dir, daemon, router string, lines ...string) *fakeQuagga {
 	t.Helper()
 	f := &fakeQuagga{router: router, blocks: map[string][]string{}, shown: map[string]string{}}
+	if daemon == "zebra" {
+		f.shown[zebraClients] = frrSaid(t, "124", "zebra-clients.txt") // all are connected
+	} else if _, err := os.Stat(filepath.Join(dir, "zebra.vty")); err != nil {
+		newFakeQuagga(t, dir, "zebra", "")
+	}
 	if router != "" {
 		f.blocks[router] = lines
 	}
@@ -155,6 +161,8 @@ func (f *fakeQuagga) configure(s *quaggaSession, command string, words []string)
 		return "% Unknown command.", 2
 	case command == "address-family ipv6" && strings.HasPrefix(s.block, "router bgp"):
 		s.node = "family6"
+	case command == "exit-address-family" && s.node == "family6":
+		s.node = "block"
 	case command == "set community graceful-shutdown additive":
 		return "% Malformed communities attribute", 1
 	case strings.HasPrefix(command, "address-family"), strings.HasPrefix(command, "set large-community"):

@@ -135,7 +135,8 @@ func TestQuaggaBGPObserve(t *testing.T) {
 	bgpd := newFakeQuagga(t, dir, "bgpd", "router bgp 65001", quaggaBGPd...)
 	q := testQuagga(dir, "bgpd")
 	defer q.Close()
-	toggle := []string{"configure terminal", "router bgp 65001", "no redistribute connected", "redistribute connected route-map KEEPCAST"}
+	bgpd.show("show ip bgp "+quaggaThere, quaggaOwn)
+	toggle := []string{"configure terminal", "router bgp 65001", "redistribute connected route-map KEEPCAST", "no redistribute connected", "redistribute connected route-map KEEPCAST"}
 	soft := []string{"clear ip bgp * soft out", "clear bgp ipv6 * soft out"}
 	for _, step := range []struct {
 		what string

@@ -203,6 +203,18 @@ func quaggaISIS(text string) map[netip.Prefix]bool {
 	return out
 }
 
+// quaggaISISAddresses reads `show isis interface detail`: the prefixes of the addresses
+// that isisd takes its interfaces to have, one a line.
+func quaggaISISAddresses(text string) map[netip.Prefix]bool {
+	out := map[netip.Prefix]bool{}
+	for line := range strings.Lines(text) {
+		if p, err := netip.ParsePrefix(strings.TrimSpace(line)); err == nil {
+			out[p.Masked()] = true
+		}
+	}
+	return out
+}
+
 // maskBits returns the length of a dotted mask, or -1.
 func maskBits(mask string) int {
 	a, err := netip.ParseAddr(mask)

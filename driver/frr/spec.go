@@ -39,6 +39,13 @@ type spec struct {
 	readOriginated func(text string) map[netip.Prefix]bool
 	readNeighbors  func(text string) []neighbor
 	bgp            *bgpAnswers // of a daemon that is asked for each prefix
+	// zebraName is what zebra of Quagga calls the daemon, which is asked whether it is
+	// connected.
+	zebraName string
+	// interfaces asks which addresses the daemon takes its interfaces to have, where
+	// nothing but the coming and going of an address tells it otherwise.
+	interfaces     string
+	readInterfaces func(text string) map[netip.Prefix]bool
 
 	// What is found.
 

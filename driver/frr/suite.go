@@ -147,8 +147,10 @@ func (s *suite) daemon(name string) *daemon {
 	opts := s.opts
 	opts.Log = opts.Logger().With("daemon", name)
 	spec := s.dialect.spec(name)
+	zebra := s.client("zebra")
+	zebra.Timeout = min(zebra.Timeout, zebraTimeout)
 	return &daemon{
-		spec: spec, dialect: s.dialect, opts: opts, as: s.settings().as, vty: s.client(name), mgmtd: s.client(mgmtdName),
+		spec: spec, dialect: s.dialect, opts: opts, as: s.settings().as, vty: s.client(name), mgmtd: s.client(mgmtdName), zebra: zebra,
 		pending: make([]bool, len(spec.effects)),
 	}
 }

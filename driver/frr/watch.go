@@ -47,7 +47,7 @@ func (s *suite) Watch(ctx context.Context, changed func()) error {
 
 	news := pace.NewBell()
 	appeared := map[string]pace.Bell{}
-	for _, name := range s.settings().daemons {
+	for _, name := range slices.Concat(s.settings().daemons, s.dialect.watched) {
 		bell := pace.NewBell()
 		appeared[name] = bell
 		wg.Go(func() { s.watchDaemon(ctx, name, bell, news.Ring) })
@@ -129,11 +129,10 @@ func (d *daemon) follow(ctx context.Context, isNew bool, changed func()) {
 	}
 	for last, known := "", false; ; known = true {
 		asked := time.Now()
-		texts, err := d.configClient().Ask(ctx, "show running-config")
+		now, err := d.news(ctx)
 		if err != nil {
 			break
 		}
-		now := ownLines(texts[0])
 		if known && now != last {
 			changed()
 		}
@@ -145,6 +144,20 @@ func (d *daemon) follow(ctx context.Context, isNew bool, changed func()) {
 	if ctx.Err() == nil {
 		changed()
 	}
+}
+
+// news asks for what changes when an Apply is worth its while: what keepcast has made or
+// looks for in the running configuration, or who is connected to zebra.
+func (d *daemon) news(ctx context.Context) (string, error) {
+	question, own := "show running-config", ownLines
+	if d.name == "zebra" {
+		question, own = zebraClients, servedLines
+	}
+	texts, err := d.configClient().Ask(ctx, question)
+	if err != nil {
+		return "", err
+	}
+	return own(texts[0]), nil
 }
 
 // ownLines returns the lines of a running configuration that keepcast has made, or looks
