@@ -162,7 +162,7 @@ func savedGate(path, text string, owned map[netip.Prefix]bool) []driver.Finding 
 	}
 	return []driver.Finding{{
 		Name: "open-gate-saved", Level: driver.LevelWarning, Subject: path,
-		Text: fmt.Sprintf("permits %s, by a 'write memory' while it was announced: after a start FRR announces it as soon as it is there, until keepcast has looked", sortedPrefixes(open)[0]),
+		Text: fmt.Sprintf("permits %s, by a 'write memory' while it was announced: after a start the daemon announces it as soon as it is there, until keepcast has looked", sortedPrefixes(open)[0]),
 		Fix:  "take the lines that name " + mark + " (lists, route-maps and network lines, not the redistribute and neighbor lines) out of the file",
 	}}
 }

@@ -75,10 +75,7 @@ type realQuagga struct {
 
 func newRealQuagga(t *testing.T, daemons ...string) *realQuagga {
 	t.Helper()
-	prefix := os.Getenv("KEEPCAST_QUAGGA")
-	if prefix == "" {
-		t.Skip("KEEPCAST_QUAGGA names no Quagga: no distribution has one any more, and the recordings in testdata stand for it")
-	}
+	prefix := quaggaPrefix(t)
 	drivertest.NeedsRoot(t, "for a network namespace")
 	frrEnterSpace(t)
 	q := &realQuagga{
@@ -92,6 +89,16 @@ func newRealQuagga(t *testing.T, daemons ...string) *realQuagga {
 		q.start(name)
 	}
 	return q
+}
+
+// quaggaPrefix returns the directory that a Quagga is installed under.
+func quaggaPrefix(t *testing.T) string {
+	t.Helper()
+	prefix := os.Getenv("KEEPCAST_QUAGGA")
+	if prefix == "" {
+		t.Skip("KEEPCAST_QUAGGA names no Quagga: no distribution has one any more, and the recordings in testdata stand for it")
+	}
+	return prefix
 }
 
 // quaggaState returns the directory that Quagga was built to have its sockets in.

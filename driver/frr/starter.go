@@ -75,7 +75,7 @@ func frrStart(root string, listening []string) start {
 // quaggaStart returns what is known of the Quagga of a host.
 func quaggaStart(root string, listening []string) start {
 	s := start{
-		Directory: "/var/run/quagga", Conf: "/etc/quagga/bgpd.conf (and ospfd.conf, isisd.conf)", Snippet: "/var/lib/keepcast/quagga.conf",
+		Directory: "/var/run/quagga", Conf: "/etc/quagga (zebra.conf, bgpd.conf, ospfd.conf, isisd.conf)", Snippet: "/var/lib/keepcast/quagga.conf",
 		AS: true,
 	}
 	s.find(root, listening, quaggaDialect(), "/etc/quagga/daemons")

@@ -81,6 +81,8 @@ func TestStarterLines(t *testing.T) {
 		"quagga with all daemons": {
 			"\n address-family ipv6\n  redistribute connected route-map KEEPCAST6\n  neighbor fd00::1 activate\n  neighbor fd00::1 route-map KEEPCAST6-EBGP out\n",
 			"\n timers throttle spf 0 50 500\n",
+			"\nrouter-id 10.0.0.11\n",                              // or isisd floods the anycast address as its own
+			"\nrouter isis CORE\n net 49.0001.0100.0000.0011.00\n", // without which isisd speaks to nobody
 		},
 	} {
 		lines := starts(t)[name].Lines

@@ -1,0 +1,124 @@
+package frr
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// What every driver has to do, with real daemons of Quagga.
+func TestQuaggaRealSuite(t *testing.T) {
+	drivertest.TestDriver(t, func(t *testing.T) drivertest.Rig {
+		r := newRealQuagga(t, suiteDaemons...)
+		static := ""
+		for _, p := range drivertest.Networks() {
+			if strings.Contains(p, ":") {
+				continue // ospfd carries none
+			}
+			static += "ip route " + p + " Null0\n"
+		}
+		r.enter("zebra", static)
+		r.enter("ospfd", "router ospf\n redistribute static route-map KEEPCAST\n")
+		for _, a := range drivertest.Addresses() {
+			if strings.Contains(a, ":") {
+				a += " nodad"
+			}
+			r.addr("add", a)
+		}
+		proxy := newFRRProxy(t, r.dir, append([]string{"zebra"}, suiteDaemons...)...)
+		templates, changes := t.TempDir(), 0
+		return drivertest.Rig{
+			New:       func() driver.Driver { return testQuagga(proxy.dir, suiteDaemons...) },
+			Interface: "anycast0",
+			Templates: templates,
+			Announces: func() map[netip.Prefix]uint32 { return byBoth(r.quaggaTable(), zeroed(r.ospfTable())) },
+			Dump: func() []string {
+				return append(configLines(readQuagga(r.ask("bgpd", "show running-config"))), configLines(r.ask("ospfd", "show running-config"))...)
+			},
+			Changes: func() int { changes += len(proxy.taken()); return changes },
+			Break: func() (string, func()) {
+				const list = "ipv6 prefix-list KEEPCAST6 seq {{.Seq}} {{if .Announced}}permit{{else}}deny{{end}} {{.Prefix}}"
+				return `bgpd refused "ipv6 prefix-list KEEPCAST6 seq 5 permit 2001:db8:53::53/128 nonsense": % Unknown command.`,
+					spoil(t, templates, quaggaTemplate, list, list+" nonsense")
+			},
+			Disturb: r.disturb,
+			Stop: func() func() {
+				socket := filepath.Join(proxy.dir, "bgpd.vty")
+				move(t, socket, socket+".away")
+				r.stop("bgpd")
+				return func() {
+					r.start("bgpd")
+					move(t, socket+".away", socket)
+				}
+			},
+			Steps: 10,
+		}
+	})
+}
+
+// zeroed returns an account of ospfd with no metrics, which the suite does not look at.
+func zeroed(all map[netip.Prefix]uint32) map[netip.Prefix]uint32 {
+	for p := range all {
+		all[p] = 0
+	}
+	return all
+}
+
+// quaggaTable returns what bgpd has a path to, with the MED that its outgoing route-map
+// sets.
+func (r *realQuagga) quaggaTable() map[netip.Prefix]uint32 {
+	r.t.Helper()
+	out := map[netip.Prefix]uint32{}
+	run := parseQuagga(r.ask("bgpd", "show running-config"))
+	for _, question := range []string{"show ip bgp", "show bgp"} {
+		for line := range strings.Lines(r.ask("bgpd", question)) {
+			words := strings.Fields(line)
+			if len(words) < 2 || words[0] != "*>" {
+				continue
+			}
+			p, err := netip.ParsePrefix(words[1])
+			if err != nil { // a network of class C, which Quagga writes without its length
+				p = netip.PrefixFrom(netip.MustParseAddr(words[1]), 24)
+			}
+			out[p.Masked()] = 0
+			if m := quaggaMED.FindStringSubmatch(run.passes(gateOf(p.Addr())+"-EBGP", p.Masked().String())); m != nil {
+				med, err := strconv.ParseUint(m[1], 10, 32)
+				if err != nil {
+					r.t.Fatal(err)
+				}
+				out[p.Masked()] = uint32(med)
+			}
+		}
+	}
+	return out
+}
+
+// disturb does what somebody in vtysh may do, or a crash.
+func (r *realQuagga) disturb(rnd *rand.Rand) string {
+	r.t.Helper()
+	lines := [][]string{
+		{"ospfd", "no ip prefix-list KEEPCAST"},
+		{"bgpd", "ip prefix-list KEEPCAST seq 777 permit 192.0.2.54/32"},
+		{"bgpd", "no route-map KEEPCAST"},
+		{"bgpd", "router bgp 65001", "network 192.0.2.54/32"},
+		{"bgpd", "restart"},
+		{"zebra", "restart"},
+	}[rnd.IntN(6)]
+	if lines[1] == "restart" {
+		r.restart(lines[0])
+		if lines[0] == "zebra" {
+			frrUntil(r.t, "both are back at zebra", func() bool { return len(quaggaClients(r.ask("zebra", zebraClients), time.Now())) == 2 })
+		}
+	} else {
+		_, _ = r.tell(lines[0], slices.Concat([]string{"configure terminal"}, lines[1:], []string{"end"})...) // it may be so already
+	}
+	return "tells " + strings.Join(lines, " / ")
+}
