@@ -57,6 +57,7 @@ type Driver struct {
 	conf     *string       // bird.conf, "" if BIRD did not tell it; nil: not asked yet
 	includes includes
 	checked  checkedFiles
+	disabled map[string]bool // protocols of prefixes, by the driver, since the last load
 }
 
 // futileLoad is a configure that was carried out, but did not bring the desired
@@ -105,12 +106,16 @@ func (b *Driver) Apply(ctx context.Context, desired driver.State) error {
 		return err
 	}
 	b.desired, b.state = desired, state
+	shut := b.shut(ctx) // before all that can fail or take its time
 	untouched := !b.touched()
 	_, restore, err := snippet.Write(b.Snippet, text, snippet.Public)
 	if err != nil {
-		return err
+		return errors.Join(err, shut)
 	}
-	running, err := b.running(ctx)
+	running, err := "", shut
+	if err == nil {
+		running, err = b.running(ctx)
+	}
 	if errors.Is(err, driver.ErrNotRunning) {
 		b.nowLoaded()
 		return fmt.Errorf("%w (the snippet is in place for when it starts)", err)
@@ -145,6 +150,9 @@ func (b *Driver) Apply(ctx context.Context, desired driver.State) error {
 func (b *Driver) settled(ctx context.Context) error {
 	inForce := b.desired
 	b.inForce = &inForce
+	if err := b.open(ctx); err != nil {
+		return err
+	}
 	return b.protocolsUp(ctx)
 }
 
@@ -158,7 +166,9 @@ func (b *Driver) verify(ctx context.Context, atOnce bool) error {
 		return err
 	case running != b.state && !atOnce:
 		f := b.differs(running)
-		f.Fix = "its reconfiguration was undone, or leaves that out"
+		if running != "" {
+			f.Fix = "its reconfiguration was undone, or leaves that out"
+		}
 		return f
 	case running != b.state:
 		b.futile = futileLoad{b.state, running}
@@ -211,7 +221,7 @@ func (b *Driver) load(ctx context.Context) (atOnce bool, err error) {
 	if r, err = b.ask(ctx, "configure"); err != nil {
 		return false, err
 	}
-	b.loaded = &snippet
+	b.loaded, b.disabled = &snippet, nil
 	b.opts.Loaded()
 	switch r.Code {
 	case codeReconfigured:

@@ -23,7 +23,7 @@ func (b *Driver) findings(ctx context.Context, observed driver.State, running st
 		}
 	}
 	if running == b.state {
-		kept, err := b.keptBack(ctx, observed)
+		kept, err := b.keptBack(ctx, observed, protocols)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +95,7 @@ func birdc(command, protocol string) string {
 }
 
 // keptBack says what keeps prefixes from passing a gate that is open for them.
-func (b *Driver) keptBack(ctx context.Context, observed driver.State) ([]driver.Finding, error) {
+func (b *Driver) keptBack(ctx context.Context, observed driver.State, protocols []protocol) ([]driver.Finding, error) {
 	passed := map[netip.Prefix]bool{}
 	for _, r := range observed.Routes {
 		passed[r.Prefix.Masked()] = true
@@ -113,7 +113,7 @@ func (b *Driver) keptBack(ctx context.Context, observed driver.State) ([]driver.
 		var found driver.Finding
 		if len(through) > 0 {
 			found, err = b.notPreferred(ctx, p)
-		} else if r.PrefixOnly {
+		} else if r.PrefixOnly && !slices.ContainsFunc(protocols, func(o protocol) bool { return o.name == networkProtocol(r) }) {
 			found, err = b.notOriginated(ctx, p)
 		}
 		if err != nil {
@@ -154,7 +154,8 @@ func chosenProtocol(r reply) string {
 	return ""
 }
 
-// notOriginated says that nobody originates one of a service's prefixes.
+// notOriginated says that nobody originates one of a service's prefixes: a template of the
+// operator's may leave that to bird.conf.
 func (b *Driver) notOriginated(ctx context.Context, p netip.Prefix) (driver.Finding, error) {
 	family, table := "ipv4", "keepcast4"
 	if p.Addr().Is6() {

@@ -38,6 +38,7 @@ func TestRealFindings(t *testing.T) {
 	host, router := pairOf(t, twoSessions, drivertest.RouterConf, "192.0.2.53/32")
 	b := testDriver(host.Dir)
 	defer b.Close()
+	originatesNothing(t, b)
 	dns, cover := routeOf("192.0.2.53/32", driver.Announced), routeOf("203.0.113.0/24", driver.Announced)
 	cover.PrefixOnly = true
 	drivertest.WriteFile(t, b.Snippet, renderRoutes(t, b, dns, cover))

@@ -40,6 +40,7 @@ func TestRealExamineFresh(t *testing.T) {
 	r := newRealBIRD(t).host("")
 	b := testDriver(r.Dir)
 	defer b.Close()
+	originatesNothing(t, b)
 	drivertest.WriteFile(t, b.Snippet, renderRoutes(t, b))
 	r.start()
 	const cover = "protocol static cover { ipv4 { table keepcast4; }; route 203.0.113.0/24 blackhole; }\n"

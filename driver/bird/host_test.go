@@ -94,3 +94,13 @@ func onDisk(t *testing.T, b *Driver) string {
 	}
 	return string(text)
 }
+
+// originatesNothing gives the driver a template that leaves the networks to bird.conf, as
+// all did once.
+func originatesNothing(t *testing.T, b *Driver) {
+	t.Helper()
+	own := t.TempDir()
+	text := strings.ReplaceAll(drivertest.ReadFile(t, "../../templates/"+templateName), "{{- if .Networks}}", "{{- if false}}")
+	drivertest.WriteFile(t, filepath.Join(own, templateName), text)
+	b.Open(driver.Options{Log: b.opts.Log, Templates: own})
+}

@@ -26,6 +26,7 @@ type snippetData struct {
 	Interfaces []interfaceData `doc:"The interfaces that carry addresses, the one of the top level first."`
 	AS         uint32          `doc:"The driver's setting as; 0: nothing is prepended."`
 	Prepends   []int           `doc:"1, 2, ... up to the most that a group may prepend; always as many, since a changed export sends every route again."`
+	Networks   []networkData   `doc:"The prefixes of all services, announced or not, sorted: the snippet originates them in its own tables."`
 	Groups     []group         `doc:"What is announced: the routes of one family that have the same attributes, none without routes."`
 }
 
@@ -46,9 +47,15 @@ func interfacesOf(desired driver.State) []interfaceData {
 	return out
 }
 
-// ownProtocols returns the names of the protocols that the snippet for a state has.
+// ownProtocols returns the names of the protocols of the snippet for a state that have to
+// be up.
 func ownProtocols(desired driver.State) []string {
-	names := []string{"keepcast_pipe4", "keepcast_pipe6"}
+	names := []string{"keepcast_pipe4", "keepcast_pipe6", "keepcast_hosts_pipe4", "keepcast_hosts_pipe6"}
+	for _, r := range desired.Announced() {
+		if r.PrefixOnly {
+			names = append(names, networkProtocol(r))
+		}
+	}
 	for _, i := range interfacesOf(desired) {
 		names = append(names, strings.Trim(i.Protocol, "'"))
 	}
@@ -79,7 +86,7 @@ func (b *Driver) render(desired driver.State) (text []byte, state string, err er
 			return nil, "", fmt.Errorf("interface %q: BIRD's configuration cannot name it", name)
 		}
 	}
-	s := snippetData{Path: b.Snippet, Interfaces: interfacesOf(desired), AS: b.AS, Groups: b.groups(desired)}
+	s := snippetData{Path: b.Snippet, Interfaces: interfacesOf(desired), AS: b.AS, Networks: networksOf(desired), Groups: b.groups(desired)}
 	for n := range driver.PrependMax {
 		s.Prepends = append(s.Prepends, n+1)
 	}

@@ -131,6 +131,7 @@ func TestRealNeighborsObserved(t *testing.T) {
 	host, router := pairOf(t, every, everyRouter, "192.0.2.53/32", "2001:db8:53::53/128")
 	b := testDriver(host.Dir)
 	defer b.Close()
+	originatesNothing(t, b)
 	routes := []driver.Route{routeOf("192.0.2.53/32", driver.Announced), routeOf("2001:db8:53::53/128", driver.Announced), routeOf("203.0.113.0/24", driver.Announced)}
 	routes[2].PrefixOnly = true
 	drivertest.WriteFile(t, b.Snippet, renderRoutes(t, b, routes...))

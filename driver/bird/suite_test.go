@@ -27,6 +27,7 @@ func TestSuite(t *testing.T) {
 			Dump:      func() []string { return strings.Split(undated(r.Say("show route all")), "\n") },
 			Changes:   r.Configures,
 			Whole:     true,
+			Shuts:     true,
 			Break: func() (string, func()) {
 				conf := filepath.Join(r.Dir, "bird.conf")
 				good := drivertest.ReadFile(t, conf)

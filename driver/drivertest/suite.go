@@ -40,6 +40,8 @@ type Rig struct {
 	// Whole is set of a daemon that takes a configuration as a whole or not at all. Any
 	// other takes what it can get.
 	Whole bool
+	// Shuts is set of a Whole one whose driver takes networks away all the same.
+	Shuts bool
 	// AddressesOnly is set of the kernel, which knows neither attributes nor networks.
 	AddressesOnly bool
 

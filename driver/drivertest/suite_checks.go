@@ -43,14 +43,19 @@ func failsToAdd(t *testing.T, open func(*testing.T) *trial) {
 	next := tr.state(stays, may, Route(V6, driver.Announced))
 	tr.apply(first)
 	tr.announces(first)
-	before, file := tr.Dump(), tr.snippet()
+	before, file, announced := tr.Dump(), tr.snippet(), managed(tr, tr.Announces())
 	says, mend := tr.Break()
 	for range 2 { // the second time is a retry
 		if err := tr.try(t.Context(), next); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("got error  %v\nwhich lacks %s", err, says)
 		}
 		if tr.Whole {
-			Same(t, "the daemon after a failed Apply", before, tr.Dump())
+			if tr.Shuts {
+				delete(announced, prefix(Networks()[0]))
+				comesTo(t, "announced after a failed Apply", func() (want, got map[netip.Prefix]uint32) { return announced, managed(tr, tr.Announces()) })
+			} else {
+				Same(t, "the daemon after a failed Apply", before, tr.Dump())
+			}
 			Same(t, "the snippet after a failed Apply", []string{file}, []string{tr.snippet()})
 			continue
 		}
