@@ -76,7 +76,7 @@ func readFiles(path string) (string, bool) {
 			continue
 		}
 		read[file] = true
-		text, err := os.ReadFile(file) //nolint:gosec // the operator's own configuration names it
+		text, err := os.ReadFile(file)
 		if err != nil {
 			return "", false
 		}
@@ -137,7 +137,7 @@ func (i *includes) walk(path string) []string {
 		}
 		known, stamp := (*i)[file], stampOf(file)
 		if known.stamp != stamp {
-			text, err := os.ReadFile(file) //nolint:gosec // the operator's own configuration names it
+			text, err := os.ReadFile(file)
 			if err != nil {
 				stamp = known.stamp // tried again
 			}

@@ -1,6 +1,7 @@
 package bird
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,7 +80,7 @@ func TestRealUndo(t *testing.T) {
 	undone := func() bool { return strings.Contains(r.Log(), "Config timeout expired") }
 	r.Say("configure timeout 3")
 	err := b.Apply(t.Context(), stateOf())
-	if f, ok := err.(driver.Finding); undone() || !ok || f.Name != "undo-pending" {
+	if f, ok := errors.AsType[driver.Finding](err); undone() || !ok || f.Name != "undo-pending" {
 		t.Errorf("a gate that only closes: %v", err)
 	}
 	if s, err := b.Observe(t.Context()); !undone() && (err != nil || !slices.Contains(namesOf(s.Findings), "undo-pending warning bird")) {
