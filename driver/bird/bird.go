@@ -57,6 +57,7 @@ type Driver struct {
 	conf     *string       // bird.conf, "" if BIRD did not tell it; nil: not asked yet
 	includes includes
 	checked  checkedFiles
+	holders  driver.Holders
 	disabled map[string]bool // protocols of prefixes, by the driver, since the last load
 }
 

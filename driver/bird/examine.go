@@ -24,7 +24,7 @@ const (
 // announces gets out, and what makes a failover slow or fragile.
 func (b *Driver) Examine(ctx context.Context, desired driver.State) []driver.Finding {
 	probe := *b // with a connection of its own
-	probe.ctl, probe.desired = &control{socket: b.Socket, timeout: b.Timeout}, desired
+	probe.ctl, probe.desired, probe.holders = &control{socket: b.Socket, timeout: b.Timeout}, desired, driver.Holders{}
 	defer probe.ctl.close()
 	status, err := probe.ask(ctx, "show status")
 	if err != nil {
@@ -169,11 +169,12 @@ func slowBGPToNotice(p protocol, watched map[string]bool) []driver.Finding {
 			Fix: "set bfd on; in it, with a protocol bfd {}, on both sides, or hold time 9;",
 		})
 	}
-	if wait := p.details["Local capabilities Restart time"]; wait != "" && wait != "0" {
+	if restart, stale := p.waits(); restart+stale > 0 {
 		out = append(out, driver.Finding{
 			Name: "bgp-graceful-restart", Level: driver.LevelWarning, Subject: subject,
-			Text: "asks for graceful restart, so when BIRD dies its neighbor goes on sending to this host for up to " + wait + " s",
-			Fix:  "set graceful restart aware; in it, and long lived graceful restart aware;",
+			Text: fmt.Sprintf("asks for graceful restart: if BIRD dies, its neighbor goes on sending to this host for up to %.0f s (restart time %.0f s, long-lived %.0f s)",
+				(restart + stale).Seconds(), restart.Seconds(), stale.Seconds()),
+			Fix: "set graceful restart aware; in it, and long lived graceful restart aware;",
 		})
 	}
 	return out

@@ -137,7 +137,7 @@ func TestSlowBGP(t *testing.T) {
 		"endless":          {map[string]string{address: "10.0.0.1", hold: "0.000/0"}, nil, []string{"no-bfd"}},
 		"slow, but BFD":    {map[string]string{address: "fe80::1%nh0", hold: "200.1/240"}, map[string]bool{"fe80::1": true}, nil},
 		"slow, BFD is not": {map[string]string{address: "10.0.0.1", hold: "200.1/240"}, map[string]bool{"10.0.0.1": false}, []string{"no-bfd"}},
-		"graceful restart": {map[string]string{address: "10.0.0.1", hold: "8.1/9", restart: "120"}, nil, []string{"bgp-graceful-restart"}},
+		"graceful restart": {map[string]string{address: "10.0.0.1", hold: "8.1/9", restart: "120", "Neighbor capabilities Graceful restart": "yes"}, nil, []string{"bgp-graceful-restart"}},
 		"nonsense":         {map[string]string{hold: "x/y"}, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -214,16 +214,20 @@ func (b *Driver) exportFix() string {
 	return "name keepcast_ebgp, keepcast_ibgp or keepcast_igp in the export of the protocols that are to announce it, as the head of " + b.Snippet + " shows"
 }
 
-// sessionsDown returns a finding for each neighbor that is down. It is the worse if
-// a family that has something to announce has no other.
+// sessionsDown returns a finding for each neighbor that is down. It is the worse if no
+// other is up, or none for a family that has something to announce.
 func sessionsDown(observed driver.State, neighbors []neighbor) []driver.Finding {
 	var out []driver.Finding
+	alone := !slices.ContainsFunc(neighbors, func(n neighbor) bool { return n.Up })
 	for _, n := range neighbors {
 		if n.Up {
 			continue
 		}
 		f := driver.Finding{Name: "session-down", Level: driver.LevelWarning, Subject: "bird neighbor " + n.Name, Text: "is down: " + n.Detail}
 		f.Fix = "see " + birdc("show protocols all", n.via) + ", and the neighbor's side"
+		if alone {
+			f.Level = driver.LevelError
+		}
 		if n.off {
 			f.Level, f.Fix = driver.LevelInfo, "if that is not meant, run "+birdc("enable", n.via)
 		}

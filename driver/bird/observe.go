@@ -2,10 +2,12 @@ package bird
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keepcast/keepcast/driver"
 )
@@ -16,7 +18,11 @@ import (
 func (b *Driver) Observe(ctx context.Context) (driver.State, error) {
 	protocols, neighbors, err := b.surroundings(ctx)
 	if err != nil {
-		return driver.State{Interface: b.desired.Interface}, err
+		gone := driver.State{Interface: b.desired.Interface}
+		if errors.Is(err, driver.ErrNotRunning) {
+			gone.Held = b.holders.Note(time.Now(), nil, nil)
+		}
+		return gone, err
 	}
 	return b.observe(ctx, protocols, neighbors)
 }
@@ -40,7 +46,8 @@ func (b *Driver) observe(ctx context.Context, protocols []protocol, neighbors []
 	}
 	if running == "" {
 		observed.Findings = []driver.Finding{b.differs("")}
-		return observed, nil
+		observed.Held, err = b.heldBy(ctx, observed, protocols, neighbors)
+		return observed, err
 	}
 	if observed.Routes, err = b.passed(ctx, running); err != nil {
 		return observed, err
@@ -49,6 +56,9 @@ func (b *Driver) observe(ctx context.Context, protocols []protocol, neighbors []
 		return observed, err
 	}
 	if observed.Routes, err = b.stillPassed(ctx, observed); err != nil {
+		return observed, err
+	}
+	if observed.Held, err = b.heldBy(ctx, observed, protocols, neighbors); err != nil {
 		return observed, err
 	}
 	observed.Findings, err = b.findings(ctx, observed, running, protocols, neighbors)

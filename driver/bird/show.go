@@ -70,6 +70,9 @@ func (p *protocol) read(line, heading string) string {
 		p.channels[len(p.channels)-1].read(key, value)
 		return ""
 	case len(line)-len(text) > 4: // under the heading
+		if !ok { // an ability
+			value, ok = "yes", true
+		}
 	case !ok:
 		return text + " "
 	default:
