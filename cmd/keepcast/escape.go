@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -19,7 +20,9 @@ import (
 // stays the same to whoever reads it: such characters stand within its strings only.
 type escaped struct {
 	out io.Writer
-	cut []byte // the begin of a character whose rest is not written yet
+
+	mu  sync.Mutex // guards cut: the log is written while an error is printed
+	cut []byte     // the begin of a character whose rest is not written yet
 }
 
 // printer is what a command prints to.
@@ -27,6 +30,8 @@ func printer(c *cobra.Command) *escaped { return c.OutOrStdout().(*escaped) }
 
 // Write writes text, escaped.
 func (e *escaped) Write(text []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	all := append(e.cut, text...)
 	whole := complete(all)
 	e.cut = append([]byte(nil), all[whole:]...)
@@ -38,6 +43,8 @@ func (e *escaped) Write(text []byte) (int, error) {
 
 // flush writes what can't become a whole character any more.
 func (e *escaped) flush() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if len(e.cut) == 0 {
 		return nil
 	}

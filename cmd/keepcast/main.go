@@ -40,6 +40,9 @@ const exitCodes = `Exit codes:
   5  run stopped, but not everything may be withdrawn`
 
 func main() {
+	if os.Getpid() == 1 {
+		os.Exit(asPID1(os.Args))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second one ends a command at once; run counts them itself
 	code := keepcast(ctx, os.Args[1:], os.Stdout, os.Stderr)
