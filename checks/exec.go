@@ -102,6 +102,7 @@ func (e *Exec) run(ctx context.Context) error {
 		}
 		return err
 	}
+	child.Expendable(cmd.Process.Pid)
 	p := &process{cmd: cmd, ended: make(chan struct{})}
 	go p.reap()
 	select {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
@@ -75,6 +76,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	level.Set(levelOf(cfg.LogLevel))
 	log := newLogger(queue, level)
 	slog.SetDefault(log) // for libraries that log by themselves, such as net/http
+	limitMemory(memlimit.FromCgroup, log)
 	if refused != nil {
 		log.Error("the configuration is not valid: going on with the one that was in force last", "file", cfg.Files[0], "err", refused)
 	}

@@ -255,3 +255,9 @@ func TestUnitDoesNotRestart(t *testing.T) {
 	unit := drivertest.ReadFile(t, "../../packaging/systemd/keepcast.service")
 	has(t, unit, fmt.Sprintf("\nRestartPreventExitStatus=%d %d\n", exitConfig, exitLeft), "\nRestart=on-failure\n", "\nOnFailure=keepcast-failsafe.service\n")
 }
+
+// When a check ate too much memory and the kernel killed it, systemd stopped keepcast, and
+// all services of the host were withdrawn (OOMPolicy=stop is what systemd does by itself).
+func TestUnitOutlivesItsChecks(t *testing.T) {
+	has(t, drivertest.ReadFile(t, "../../packaging/systemd/keepcast.service"), "\nOOMPolicy=continue\n", "\nOOMScoreAdjust=-900\n")
+}

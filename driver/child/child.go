@@ -5,7 +5,9 @@ package child
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -30,4 +32,18 @@ func KillGroup(leader int) error {
 		return err
 	}
 	return nil
+}
+
+// Expendable has the kernel, when memory is short, not spare the process as it spares
+// keepcast (OOMScoreAdjust= of the unit, which a process hands on to what it starts): a
+// check that eats all memory is what is to be killed, and not the services of the host.
+// Where that can't be had, nothing is lost but this.
+func Expendable(pid int) { expendable("/proc", pid) }
+
+func expendable(proc string, pid int) {
+	const file = "oom_score_adj" // proc(5)
+	own, err := os.ReadFile(filepath.Join(proc, "self", file))
+	if err == nil && strings.HasPrefix(string(own), "-") {
+		_ = os.WriteFile(filepath.Join(proc, strconv.Itoa(pid), file), []byte("0"), 0)
+	}
 }

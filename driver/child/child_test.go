@@ -5,6 +5,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 func TestEnviron(t *testing.T) {
@@ -39,4 +41,18 @@ func TestKillGroup(t *testing.T) {
 	if err := KillGroup(cmd.Process.Pid); err != nil {
 		t.Errorf("a group that is gone: %v", err)
 	}
+}
+
+// What an exec check started was spared by the kernel as keepcast is, when memory was short:
+// a check that ate all of it had the kernel kill the services of the host. Where keepcast
+// is not spared, what a container runtime has set stays.
+func TestExpendable(t *testing.T) {
+	for own, want := range map[string]string{"-900\n": "0", "0\n": "500\n", "936\n": "500\n", "": "500\n"} {
+		proc := drivertest.Root(t, map[string]string{"self/oom_score_adj": own, "17/oom_score_adj": "500\n"})
+		expendable(proc, 17)
+		if got := drivertest.ReadFile(t, proc+"/17/oom_score_adj"); got != want {
+			t.Errorf("keepcast has %q: the process has %q, want %q", own, got, want)
+		}
+	}
+	Expendable(1 << 30) // a process that has ended
 }

@@ -34,7 +34,11 @@ func command(ctx context.Context, timeout time.Duration, argv []string) (string,
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return child.KillGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = pipeWait
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		child.Expendable(cmd.Process.Pid)
+		err = cmd.Wait()
+	}
 	switch {
 	case err == nil:
 		return out.String(), nil
