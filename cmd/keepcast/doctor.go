@@ -84,9 +84,10 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	status, err := client.Status(ctx)
 	switch {
 	case err == nil:
-		h.Running = &doctor.Running{ConfigError: status.Config.Error, LastGood: status.Config.LastGood, Degraded: map[string]bool{}}
+		h.Running = &doctor.Running{ConfigError: status.Config.Error, LastGood: status.Config.LastGood, Degraded: map[string]bool{}, Withdrawn: map[string]bool{}}
 		for _, s := range status.Services {
 			h.Running.Degraded[s.Name] = s.Desired == api.Degraded
+			h.Running.Withdrawn[s.Name] = !s.Desired.Up()
 		}
 	case !errors.Is(err, control.ErrNotRunning):
 		h.Running = &doctor.Running{Mute: err}

@@ -47,6 +47,7 @@ type Facts struct {
 // Running is what a running keepcast tells of itself.
 type Running struct {
 	Degraded    map[string]bool // the services that are degraded now
+	Withdrawn   map[string]bool // the services that are not to be announced now
 	ConfigError string          // why it refused the last reload
 	LastGood    bool            // and runs on the last good configuration since its start
 	Mute        error           // it is there, but does not tell

@@ -151,6 +151,22 @@ func TestFindings(t *testing.T) {
 			"", func(h *Facts) { *h.link("anycast0") = Link{Name: "anycast0", Type: "bridge", Up: true, ARP: true} },
 			[]string{"warning interface-answers-arp anycast0: is of type bridge and answers ARP"},
 		},
+		// With manage_addresses: false and the address missing, the service was announcing for
+		// ever, and doctor found nothing.
+		"address missing": {
+			others, func(h *Facts) { h.link("anycast0").Addresses = addresses("192.0.2.53/32") },
+			[]string{"error address-missing dns: ip address add 2001:db8:53::53/128 dev anycast0, in the network configuration of this host"},
+		},
+		"address missing, but keepcast adds it": {
+			"", func(h *Facts) { h.link("anycast0").Addresses = nil }, nil,
+		},
+		"address missing, and the service is withdrawn": {
+			others, func(h *Facts) {
+				h.link("anycast0").Addresses = addresses("2001:db8:53::53/128")
+				h.Running.Withdrawn = map[string]bool{"dns": true}
+			},
+			[]string{"warning address-missing dns: 192.0.2.53 is not on this host"},
+		},
 		"address elsewhere": {
 			"", func(h *Facts) { h.link("lo").Addresses = addresses("192.0.2.53/32") },
 			[]string{"error address-elsewhere dns: ip address del 192.0.2.53/32 dev lo"},

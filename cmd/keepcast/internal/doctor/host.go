@@ -86,6 +86,7 @@ func (h Facts) missing(cfg *config.Config, name string) driver.Finding {
 func (h Facts) addresses(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
 	for _, a := range anycasts(cfg) {
+		out = append(out, h.absent(cfg, a)...)
 		for _, link := range h.Network.Links {
 			on, ok := link.has(a.prefix.Addr())
 			switch {
@@ -103,6 +104,23 @@ func (h Facts) addresses(cfg *config.Config) []driver.Finding {
 		}
 	}
 	return append(out, h.wayOut(cfg)...)
+}
+
+// absent says that somebody else is to put an address on the host, but has not. Where even
+// the interface is missing, that is what there is to say.
+func (h Facts) absent(cfg *config.Config, a anycast) []driver.Finding {
+	if _, there := h.Network.link(a.iface); cfg.ManageAddresses || !there || slices.ContainsFunc(h.Network.Links, func(l Link) bool { _, on := l.has(a.prefix.Addr()); return on }) {
+		return nil
+	}
+	f := driver.Finding{
+		Name: "address-missing", Level: driver.LevelError, Subject: a.service,
+		Text: fmt.Sprintf("%s is not on this host, and with manage_addresses: false keepcast does not put it there: a daemon that goes by the address announces nothing, and what any other daemon draws here reaches nobody", a.prefix.Addr()),
+		Fix:  fmt.Sprintf("ip address add %s dev %s, in the network configuration of this host; or leave it to keepcast (manage_addresses: true)", a.prefix, a.iface),
+	}
+	if h.Running != nil && h.Running.Withdrawn[a.service] { // it may come with the service
+		f.Level = driver.LevelWarning
+	}
+	return []driver.Finding{f}
 }
 
 // elsewhere says that an address is on an interface where keepcast leaves it alone.
