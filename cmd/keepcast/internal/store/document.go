@@ -194,10 +194,11 @@ func (d *Document[T]) Save(v T) error {
 const asideLimit = 9
 
 // putAside keeps a bad file under another name: FILE.bad, or else FILE.bad2 to FILE.bad9.
-// The file itself stays until it is replaced, wherever that can be: a crash in between
-// must not leave nothing at all.
+// A regular file stays until it is replaced, where there are hard links: a crash in
+// between must not leave nothing at all.
 func putAside(path string) error {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	aside := path + ".bad"
@@ -207,10 +208,10 @@ func putAside(path string) error {
 		}
 		aside = fmt.Sprintf("%s.bad%d", path, n)
 	}
-	if os.Link(path, aside) == nil {
+	if err == nil && info.Mode().IsRegular() && os.Link(path, aside) == nil {
 		return nil
 	}
-	if err := os.Rename(path, aside); err != nil { // a directory, for one
+	if err := os.Rename(path, aside); err != nil {
 		return fmt.Errorf("%s: it can't be used, and not be put aside: %w", path, err)
 	}
 	return nil

@@ -135,6 +135,7 @@ func TestDamagedFile(t *testing.T) {
 			if aside, err := os.Lstat(d.Path + ".bad"); err != nil || !os.SameFile(aside, before) {
 				t.Errorf("the bad file is not kept: %v", err)
 			}
+			drivertest.Same(t, "files", []string{"x.json", "x.json.bad", "x.json.copy"}, files(t, d.Path))
 			if got, notice, err := again(d.Path).Load(); err != nil || notice != nil || !slices.Equal(got.Names, []string{"next"}) {
 				t.Errorf("after the save: %v, %v, %v", got, notice, err)
 			}
@@ -213,6 +214,30 @@ func TestPlainDocument(t *testing.T) {
 		t.Errorf("written is %s", text)
 	}
 	drivertest.Same(t, "files", []string{"x.json", "x.json.copy"}, files(t, d.Path))
+}
+
+// A file that is put aside is still there until it is replaced: a crash in between would
+// leave a keepcast that knows of no drains. A directory can't be replaced.
+func TestPutAside(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.json")
+	drivertest.WriteFile(t, path, "bad")
+	if err := putAside(path); err != nil {
+		t.Fatal(err)
+	}
+	drivertest.Same(t, "files", []string{"x.json", "x.json.bad"}, files(t, path))
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := putAside(path); err != nil {
+		t.Errorf("what is not there: %v", err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := putAside(path); err != nil {
+		t.Fatal(err)
+	}
+	drivertest.Same(t, "files", []string{"x.json.bad", "x.json.bad2"}, files(t, path))
 }
 
 // However often files go bad, the first ones are kept, and there is an end to it.
