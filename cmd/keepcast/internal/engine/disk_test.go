@@ -93,7 +93,7 @@ func TestFileSystemHangs(t *testing.T) {
 	b.cfg.RuntimeDir, b.cfg.StateDir, b.cfg.DrainDir = dir, dir, filepath.Join(dir, "drain.d")
 	b.start()
 	drivertest.Eventually(t, "it starts", b.ready.Load)
-	b.want("ldap", api.Withdrawn, "drained: saved drains unreadable ("+dir+"/drains.json): keepcast resume ldap when it may come back")
+	b.want("ldap", api.Withdrawn, "drained: saved drains unreadable ("+dir+"/drains.json): keepcast resume when it may come back")
 	c.set(errDead)
 	drivertest.Eventually(t, "the address goes", func() bool { return b.kernel.is(address) == driver.Delivered })
 	b.end()

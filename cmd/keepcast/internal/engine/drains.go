@@ -61,9 +61,42 @@ func (e *Engine) loadDrains(now time.Time) (commanded, files error) {
 	return commanded, files
 }
 
-// unknownDrain is the reason of a service that may have been drained.
-func (e *Engine) unknownDrain(service string) string {
-	return fmt.Sprintf("saved drains unreadable (%s): keepcast resume %s when it may come back", e.disk.savedDrains.Path, service)
+// moveDrain has the drain by command of a service, if there is one, follow it to another
+// name.
+func (e *Engine) moveDrain(from, to string) {
+	d, drained := e.drains.commanded[from]
+	if !drained {
+		return
+	}
+	d.Service = to
+	e.drains.commanded[to] = d
+	delete(e.drains.commanded, from)
+	e.log.Info("drain follows the service to its new name", "service", to, "was", from)
+	e.disk.drains.Put(e.drains.list())
+}
+
+// followRenames moves the drains of the services that were renamed while keepcast did not
+// run: the last run had one with another name and the same addresses.
+func (e *Engine) followRenames(last saved) {
+	now := map[string]savedService{}
+	for _, s := range e.services {
+		now[s.cfg.Name] = savedOf(s)
+	}
+	for _, old := range last.Services {
+		if _, stays := now[old.Name]; stays {
+			continue
+		}
+		for name, s := range now {
+			if slices.Equal(s.Addresses, old.Addresses) && slices.Equal(s.Prefixes, old.Prefixes) {
+				e.moveDrain(old.Name, name)
+			}
+		}
+	}
+}
+
+// unknownDrain is the reason of services that may have been drained.
+func (e *Engine) unknownDrain() string {
+	return fmt.Sprintf("saved drains unreadable (%s): keepcast resume when it may come back", e.disk.savedDrains.Path)
 }
 
 // holdBack drains the services that are not on the host, if drains are not known: theirs
@@ -79,7 +112,7 @@ func (e *Engine) holdBack(commanded, files error, now time.Time) {
 			continue
 		}
 		if commanded != nil {
-			e.drains.commanded[name] = api.Drain{Service: name, Reason: e.unknownDrain(name), Since: now}
+			e.drains.commanded[name] = api.Drain{Service: name, Reason: e.unknownDrain(), Since: now}
 		}
 		if files != nil {
 			e.drains.files[name] = api.Drain{Service: name, Reason: "it can't be read, so its drains are not known", File: e.cfg.DrainDir, Since: now}
@@ -136,7 +169,7 @@ func (e *Engine) find() {
 	out := slices.Collect(maps.Values(e.unsaved))
 	var held []string
 	for _, name := range slices.Sorted(maps.Keys(e.drains.commanded)) {
-		if e.drains.commanded[name].Reason == e.unknownDrain(name) {
+		if e.drains.commanded[name].Reason == e.unknownDrain() {
 			held = append(held, name)
 		}
 	}

@@ -81,15 +81,13 @@ func TestDrainsUnreadable(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			reason := func(service string) string {
-				return "drained: saved drains unreadable (" + path + "): keepcast resume " + service + " when it may come back"
-			}
+			reason := "drained: saved drains unreadable (" + path + "): keepcast resume when it may come back"
 			const finding = ": the saved drains could not be read, so what was not announced stays withdrawn: "
 			synctest.Test(t, func(t *testing.T) {
 				b.start()
 				later(time.Minute)
-				b.want("dns", api.Withdrawn, reason("dns"))
-				b.want("ldap", api.Withdrawn, reason("ldap"))
+				b.want("dns", api.Withdrawn, reason)
+				b.want("ldap", api.Withdrawn, reason)
 				b.want("web", api.Announced, "all checks up")
 				b.wantFindings("error " + path + " (drains-unreadable)" + finding + "dns, ldap")
 				b.wantLog(1, `level=ERROR msg="saved drains unreadable: services that the host does not announce stay withdrawn until keepcast resume"`)
@@ -104,7 +102,7 @@ func TestDrainsUnreadable(t *testing.T) {
 				b.start()
 				later(time.Minute)
 				b.want("dns", api.Announced, "all checks up")
-				b.want("ldap", api.Withdrawn, reason("ldap"))
+				b.want("ldap", api.Withdrawn, reason)
 				b.wantFindings("error " + path + " (drains-unreadable)" + finding + "ldap")
 				if err := b.engine.Resume(nil); err != nil {
 					t.Error(err)
@@ -182,4 +180,42 @@ func TestDrainFilesThatDrainNothing(t *testing.T) {
 		b.wantFindings()
 		b.end()
 	})
+}
+
+// A drained service came back when it was renamed: after the next restart, or at once when
+// it was renamed while keepcast did not run.
+func TestDrainFollowsRename(t *testing.T) {
+	for name, running := range map[string]bool{"by a reload": true, "by a restart": false} {
+		t.Run(name, func(t *testing.T) {
+			b := newHarness(t)
+			b.service("dns", address)
+			b.service("ldap", "192.0.2.54/32")
+			b.keep = true
+			rename := func(c *config.Config) {
+				c.Services[0].Name, c.Services[0].Raw = "resolver", map[string]any{"name": "resolver"}
+			}
+			synctest.Test(t, func(t *testing.T) {
+				b.start()
+				later(time.Second)
+				if err := b.engine.Drain([]string{"dns"}, time.Time{}, "CHG-1", ""); err != nil {
+					t.Fatal(err)
+				}
+				later(time.Minute)
+				if running {
+					b.reload(rename)
+					b.want("resolver", api.Withdrawn, "drained: CHG-1")
+				}
+				b.end()
+				b.cfg = copied(b.cfg)
+				rename(b.cfg)
+				for range 2 {
+					b.start()
+					later(time.Minute)
+					b.want("resolver", api.Withdrawn, "drained: CHG-1")
+					b.want("ldap", api.Announced, "all checks up")
+					b.end()
+				}
+			})
+		})
+	}
 }

@@ -191,6 +191,7 @@ func (e *Engine) start(ctx context.Context) error {
 	e.setManaged()
 	last := e.loadState(now)
 	commanded, files := e.loadDrains(now)
+	e.followRenames(last)
 	host, err := e.observe(ctx, last)
 	if err != nil {
 		return err

@@ -115,11 +115,7 @@ func (e *Engine) drop(before []*service, successors map[string]*service) {
 			gone.stopChecks(func(*check) bool { return false })
 			e.log.Info("service removed from the configuration", "service", name)
 		default:
-			if d, drained := e.drains.commanded[name]; drained {
-				d.Service = to
-				e.drains.commanded[to] = d
-				delete(e.drains.commanded, name)
-			}
+			e.moveDrain(name, to)
 			e.log.Info("service renamed", "service", to, "was", name)
 		}
 		e.opts.Metrics.forget(name)
