@@ -96,11 +96,7 @@ func (e *Exec) run(ctx context.Context) error {
 	cmd.Cancel = func() error { return child.KillGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = pipeDelay
 	if err := cmd.Start(); err != nil {
-		err = fmt.Errorf("starting: %w", err)
-		if errors.Is(err, syscall.EAGAIN) { // fork(2): the limit of processes is reached
-			return Void(err)
-		}
-		return err
+		return fmt.Errorf("starting: %w", err)
 	}
 	child.Expendable(cmd.Process.Pid)
 	p := &process{cmd: cmd, ended: make(chan struct{})}

@@ -3,6 +3,10 @@ package checks
 import (
 	"context"
 	"errors"
+	"net"
+	"runtime"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,21 +28,29 @@ func Void(err error) error {
 	return voidError{err}
 }
 
-// wanting are the errors of a process or a host that has no more of what a probe takes:
-// descriptors, memory, buffers. The kernel returns none of them for what the service does.
-var wanting = []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS}
-
 // IsVoid reports whether an error is marked as void, or by its nature is.
 func IsVoid(err error) bool {
 	if _, marked := errors.AsType[voidError](err); marked {
 		return true
 	}
-	for _, want := range wanting {
-		if errors.Is(err, want) {
-			return true
-		}
+	// The resolver passes on the text of such an error alone.
+	resolving, byName := errors.AsType[*net.DNSError](err)
+	return slices.ContainsFunc(shortages(), func(want syscall.Errno) bool {
+		return errors.Is(err, want) || byName && strings.HasSuffix(resolving.Err, want.Error())
+	})
+}
+
+// shortages are the errors by which the kernel says that it, or keepcast's share of it, has
+// run out of something. A service causes none of them.
+func shortages() []syscall.Errno {
+	return []syscall.Errno{
+		syscall.EMFILE,  // keepcast's descriptors
+		syscall.ENFILE,  // those of the host
+		syscall.ENOMEM,  // memory, or that of the cgroup
+		syscall.ENOBUFS, // memory of sockets
+		syscall.EAGAIN,  // processes (fork), or UDP ports (connect)
+		syscall.ENOSPC,  // watches of epoll
 	}
-	return false
 }
 
 const (
@@ -63,6 +75,9 @@ func (p *Pulse) Run(ctx context.Context) {
 			return
 		case <-timer.C:
 		}
+		// A goroutine that a timer wakes goes before all others. One whose answer has come
+		// waits its turn, so the pulse does the same.
+		runtime.Gosched()
 		now := time.Now()
 		p.late.Add(int64(max(0, now.Sub(due))))
 		due = now.Add(pulseBeat)

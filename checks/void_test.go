@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -22,16 +23,18 @@ func TestIsVoid(t *testing.T) {
 		err  error
 		want bool
 	}{
-		"fit":                     {nil, false},
-		"a failure":               {dead, false},
-		"marked":                  {fmt.Errorf("starting: %w", Void(dead)), true},
-		"no descriptor here":      {fmt.Errorf("dial: %w", syscall.EMFILE), true},
-		"no descriptor anywhere":  {fmt.Errorf("dial: %w", syscall.ENFILE), true},
-		"no memory":               {syscall.ENOMEM, true},
-		"no buffer":               {syscall.ENOBUFS, true},
-		"a queue that is full":    {syscall.EAGAIN, false}, // of a unix socket: the service does not keep up
-		"refused":                 {syscall.ECONNREFUSED, false},
-		"no command of that name": {syscall.ENOENT, false},
+		"fit":                      {nil, false},
+		"a failure":                {dead, false},
+		"marked":                   {fmt.Errorf("starting: %w", Void(dead)), true},
+		"no descriptor here":       {fmt.Errorf("dial: %w", syscall.EMFILE), true},
+		"no descriptor anywhere":   {fmt.Errorf("dial: %w", syscall.ENFILE), true},
+		"no memory":                {syscall.ENOMEM, true},
+		"no buffer":                {syscall.ENOBUFS, true},
+		"no process":               {fmt.Errorf("fork: %w", syscall.EAGAIN), true},
+		"no descriptor to resolve": {fmt.Errorf("dial: %w", &net.DNSError{Err: "dial udp 127.0.0.1:53: socket: too many open files"}), true},
+		"no such name":             {&net.DNSError{Err: "no such host"}, false},
+		"refused":                  {syscall.ECONNREFUSED, false},
+		"no command of that name":  {syscall.ENOENT, false},
 	} {
 		if got := IsVoid(tc.err); got != tc.want {
 			t.Errorf("%s: got %t", name, got)

@@ -199,7 +199,10 @@ func TestFindings(t *testing.T) {
 			"", func(h *Facts) { h.set("net/ipv6/ip_nonlocal_bind", "0") },
 			[]string{"warning nonlocal-bind dns: sysctl -w net.ipv6.ip_nonlocal_bind=1"},
 		},
-		"no leave to bind, and none needed": {"while_withdrawn: absent\n", func(h *Facts) { h.set("net/ipv6/ip_nonlocal_bind", "0") }, nil},
+		"no leave to bind, and none needed": {
+			"services:\n- {name: dns, while_withdrawn: absent, addresses: [192.0.2.53, '2001:db8:53::53'], checks: [{name: answers, kind: tcp, address: '127.0.0.1:53'}]}\n",
+			func(h *Facts) { h.set("net/ipv6/ip_nonlocal_bind", "0") }, nil,
+		},
 		"no IPv6 here": {
 			"", func(h *Facts) { h.set("net/ipv6/conf/anycast0/disable_ipv6", "1") },
 			[]string{"error ipv6-disabled anycast0: sysctl -w net.ipv6.conf.anycast0.disable_ipv6=0"},

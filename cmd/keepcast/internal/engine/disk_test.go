@@ -109,7 +109,7 @@ func TestDrainIsNotSaved(t *testing.T) {
 		b.start()
 		later(time.Second)
 		dir := b.cfg.StateDir
-		if err := os.Remove(dir); err != nil {
+		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
