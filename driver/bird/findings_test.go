@@ -94,7 +94,8 @@ func TestSilent(t *testing.T) {
 		"the only one":     {[]driver.Route{routeOf("192.0.2.1/32", driver.Announced)}, []neighbor{n("one", false, false)}, []string{"session-down: bird neighbor one: " + seeOne}},
 		"of no such route": {[]driver.Route{routeOf("2001:db8::1/128", driver.Announced)}, []neighbor{n("one", false, false)}, []string{"session-down: bird neighbor one: " + seeOne}},
 		"the other is shut": {
-			nil, []neighbor{n("one", false, false), n("two", false, true)},
+			nil,
+			[]neighbor{n("one", false, false), n("two", false, true)},
 			[]string{"session-down (info): bird neighbor two: is down: Idle: if that is not meant, run birdc enable two", "session-down: bird neighbor one: " + seeOne},
 		},
 		"disabled": {

@@ -25,15 +25,18 @@ func TestGraceful(t *testing.T) {
 		"none": {"Route refresh", "Graceful restart\nLong-lived graceful restart", driver.Session{}, ""},
 		"regular": {
 			"Graceful restart\n  Restart time: 120\n  AF supported: ipv4 ipv6", "Graceful restart",
-			driver.Session{IPv4: 2 * time.Minute, IPv6: 2 * time.Minute}, "up to 120 s (restart time 120 s, long-lived 0 s)",
+			driver.Session{IPv4: 2 * time.Minute, IPv6: 2 * time.Minute},
+			"up to 120 s (restart time 120 s, long-lived 0 s)",
 		},
 		"long-lived, too": {
 			"Graceful restart\n  Restart time: 20\n  AF supported: ipv4\nLong-lived graceful restart\n  LL stale time: 60", "Graceful restart\nLong-lived graceful restart",
-			driver.Session{IPv4: 80 * time.Second}, "up to 80 s (restart time 20 s, long-lived 60 s)",
+			driver.Session{IPv4: 80 * time.Second},
+			"up to 80 s (restart time 20 s, long-lived 60 s)",
 		},
 		"long-lived alone": {
 			"Graceful restart\n  Restart time: 0\n  AF supported: ipv6\nLong-lived graceful restart\n  LL stale time: 60", "Graceful restart\nLong-lived graceful restart",
-			driver.Session{IPv6: time.Minute}, "up to 60 s (restart time 0 s, long-lived 60 s)",
+			driver.Session{IPv6: time.Minute},
+			"up to 60 s (restart time 0 s, long-lived 60 s)",
 		},
 		"the neighbor does not": {"Graceful restart\n  Restart time: 120\n  AF supported: ipv4\nLong-lived graceful restart\n  LL stale time: 60", "Route refresh", driver.Session{}, ""},
 	} {

@@ -82,6 +82,7 @@ func (e *Engine) changeDrains(names []string, change func(name string)) error {
 		}
 		for _, name := range names {
 			change(name)
+			e.drains.ordered[name] = true
 		}
 		e.happened(ordered)
 		e.find()

@@ -20,6 +20,7 @@ type drains struct {
 	commanded map[string]api.Drain
 	files     map[string]api.Drain
 	odd       map[string]string // what else is in drain.d, by name, and what it is
+	ordered   map[string]bool   // the services whose drains were changed by command since the start
 }
 
 // active returns the drain of a service, or nil. A drain by command takes precedence
@@ -45,20 +46,44 @@ func (d drains) list() []api.Drain {
 // loadDrains takes the drains that were ordered before this start, by command and by
 // file. The errors say why either are not known.
 func (e *Engine) loadDrains(now time.Time) (commanded, files error) {
-	list, notice, commanded := e.disk.savedDrains.Load()
-	if notice != nil {
-		e.log.Error("saved drains damaged", "err", notice)
-	}
-	for _, d := range list {
-		if !d.Over(now) {
-			d.Since, d.File = soonest(d.Since, now), ""
-			e.drains.commanded[d.Service] = d
-		}
-	}
+	list, notice, commanded := e.disk.savedDrains.Load(func(list []api.Drain, notice, err error) {
+		e.post(func() { e.takeLateDrains(list, notice, err) })
+	})
+	e.takeDrains(list, notice, now)
 	dir := e.cfg.DrainDir
 	found, files := store.Within(store.Patience, func() (drainDir, error) { return readDrainDir(dir) })
 	e.takeDrainDir(found, files)
 	return commanded, files
+}
+
+// takeDrains takes the drains that were saved, unless a command has changed them since.
+func (e *Engine) takeDrains(list []api.Drain, notice error, now time.Time) {
+	if notice != nil {
+		e.log.Error("saved drains damaged", "err", notice)
+	}
+	for _, d := range list {
+		if !d.Over(now) && !e.drains.ordered[d.Service] {
+			d.Since, d.File = soonest(d.Since, now), ""
+			e.drains.commanded[d.Service] = d
+		}
+	}
+}
+
+// takeLateDrains takes what a file system that hung at the start has to say in the end. Then
+// it is known which services were drained, and the others come back. If it says nothing of
+// use, all stay as they are until they are resumed.
+func (e *Engine) takeLateDrains(list []api.Drain, notice, err error) {
+	now := time.Now()
+	if err != nil {
+		e.log.Error("saved drains unreadable", "err", err)
+	} else {
+		e.log.Info("saved drains read at last", "drains", len(list))
+		maps.DeleteFunc(e.drains.commanded, func(_ string, d api.Drain) bool { return d.Reason == e.unknownDrain() })
+		e.takeDrains(list, notice, now)
+		e.happened(now)
+	}
+	e.find()
+	e.disk.drains.Put(e.drains.list())
 }
 
 // moveDrain has the drain by command of a service, if there is one, follow it to another
@@ -119,7 +144,7 @@ func (e *Engine) holdBack(commanded, files error, now time.Time) {
 		}
 	}
 	e.find()
-	// While a file system hangs, what it has is not replaced: the next start may read it.
+	// While a file system hangs, what it has is not replaced: it may answer yet.
 	if commanded != nil && !errors.Is(commanded, store.ErrHangs) {
 		e.disk.drains.Put(e.drains.list())
 	}

@@ -1,13 +1,18 @@
 package engine
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
@@ -218,4 +223,84 @@ func TestDrainFollowsRename(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A disk that was only slow at the start, as many are after a reboot, kept all services of
+// the host withdrawn until an operator came. Now its drains count once it answers, but for
+// those that a command has changed since.
+func TestDrainsOfSlowDisk(t *testing.T) {
+	late := []api.Drain{{Service: "dns", Reason: "CHG-1"}, {Service: "ldap", Reason: "CHG-2"}}
+	const unknown = "saved drains unreadable (%s): keepcast resume when it may come back"
+	for name, tc := range map[string]struct {
+		err  error
+		want map[string]string // reasons
+	}{
+		"it answers": {nil, map[string]string{"dns": "CHG-1", "web": "CHG-3"}},
+		"of no use":  {errors.New("is cut off"), map[string]string{"dns": unknown, "ntp": unknown, "web": "CHG-3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newHarness(t)
+			for i, name := range []string{"dns", "ldap", "ntp", "web"} {
+				b.service(name, netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 32).String())
+			}
+			if err := drainsDocument(b.cfg.StateDir).Save(late); err != nil {
+				t.Fatal(err)
+			}
+			b.create()
+			e := b.engine
+			if err := e.start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			e.drains.commanded = map[string]api.Drain{}
+			e.holdBack(fmt.Errorf("drains.json: %w", store.ErrHangs), nil, time.Now())
+			if len(e.drains.commanded) != 4 {
+				t.Errorf("held back are %v", e.drains.commanded)
+			}
+			stopped, stop := context.WithCancel(t.Context())
+			stop()
+			saved := func() map[string]string {
+				e.disk.run(stopped)
+				out := map[string]string{}
+				kept, err := loadDrains(b.cfg.StateDir)
+				if err != nil {
+					t.Error(err)
+				}
+				for name, d := range kept {
+					out[name] = d.Reason
+				}
+				return out
+			}
+			if diff := cmp.Diff(map[string]string{"dns": "CHG-1", "ldap": "CHG-2"}, saved()); diff != "" {
+				t.Errorf("while it hangs:\n%s", diff)
+			}
+			e.drains.ordered = map[string]bool{"ldap": true, "web": true} // one resumed, the other drained
+			delete(e.drains.commanded, "ldap")
+			e.drains.commanded["web"] = api.Drain{Service: "web", Reason: "CHG-3"}
+			e.takeLateDrains(late, nil, tc.err)
+			for name, reason := range tc.want {
+				tc.want[name] = strings.Replace(reason, "%s", e.disk.savedDrains.Path, 1)
+			}
+			if diff := cmp.Diff(tc.want, saved()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// A command notes which drains it changed.
+func TestOrderedDrains(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	b.service("ldap", "192.0.2.54/32")
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		if err := errors.Join(b.engine.Drain([]string{"dns"}, time.Time{}, "", ""), b.engine.Resume([]string{"ldap"})); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[string]bool{"dns": true, "ldap": true}, b.engine.drains.ordered); diff != "" {
+			t.Error(diff)
+		}
+		b.end()
+	})
 }

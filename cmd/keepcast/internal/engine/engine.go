@@ -92,7 +92,7 @@ func New(cfg *config.Config, opts Options) *Engine {
 	e := &Engine{
 		opts: opts, log: opts.Log, cfg: cfg, events: make(chan func(), 256), quit: make(chan struct{}),
 		reports: map[string]reconcile.Report{}, departing: map[string]reconcile.Report{}, behind: map[string]time.Time{},
-		drains:  drains{commanded: map[string]api.Drain{}, files: map[string]api.Drain{}},
+		drains:  drains{commanded: map[string]api.Drain{}, files: map[string]api.Drain{}, ordered: map[string]bool{}},
 		unsaved: map[string]driver.Finding{},
 	}
 	e.disk = e.newDisk(cfg)

@@ -34,7 +34,7 @@ type FailSafe struct {
 // short. No fault with one of them holds up the others. The error names everything that
 // could not be done.
 func (f FailSafe) WithdrawAll(ctx context.Context) error {
-	last, notice, err := stateDocument(f.Config.RuntimeDir).Load()
+	last, notice, err := stateDocument(f.Config.RuntimeDir).Load(nil)
 	if err != nil {
 		err = fmt.Errorf("saved state: %w (going by the configuration and the kernel alone)", err)
 	}

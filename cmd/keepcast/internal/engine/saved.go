@@ -41,7 +41,7 @@ type leaving struct {
 
 // loadState returns what the last run left, as far as it is to be believed.
 func (e *Engine) loadState(now time.Time) saved {
-	s, notice, err := e.disk.savedState.Load()
+	s, notice, err := e.disk.savedState.Load(nil)
 	switch {
 	case err != nil:
 		e.log.Warn("starting without the saved state", "err", err)

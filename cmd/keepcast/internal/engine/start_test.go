@@ -29,13 +29,13 @@ func (b *harness) saves(s saved) {
 
 // loadSaved returns the state that is saved.
 func loadSaved(runtimeDir string) (saved, error) {
-	s, notice, err := stateDocument(runtimeDir).Load()
+	s, notice, err := stateDocument(runtimeDir).Load(nil)
 	return s, errors.Join(notice, err)
 }
 
 // loadDrains returns the drains that are saved.
 func loadDrains(stateDir string) (map[string]api.Drain, error) {
-	list, notice, err := drainsDocument(stateDir).Load()
+	list, notice, err := drainsDocument(stateDir).Load(nil)
 	out := map[string]api.Drain{}
 	for _, d := range list {
 		out[d.Service] = d

@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/keepcast/keepcast/driver/snippet"
 )
@@ -29,7 +30,8 @@ type Document[T any] struct {
 	// that did not write them yet. With nil there are none.
 	Plain func(text []byte) bool
 
-	damaged []string // what Load could not use, and Save puts aside before it writes
+	loaded  <-chan struct{} // closed when the reading by Load has ended; nil before Load
+	damaged []string        // what Load could not use, and Save puts aside before it writes
 }
 
 // envelope is what is in the file.
@@ -47,37 +49,57 @@ func CopyOf(path string) string { return path + ".copy" }
 
 // Load returns the document; the zero value where there is none. If the file can't be
 // used its copy is taken, and notice says what is wrong. The error says that there is a
-// document, but that neither the file nor the copy can be used. Load changes no file, and
-// gives up after Patience. It is called before the first Save.
-func (d *Document[T]) Load() (v T, notice, err error) {
-	type found struct {
-		v              T
-		file, fromCopy error
+// document, but that neither the file nor the copy can be used. Load changes no file. It is
+// called once, before the first Save.
+//
+// After Patience it gives up, with ErrHangs. Then another goroutine calls late, unless that
+// is nil, once the file system answers. No Save writes before.
+func (d *Document[T]) Load(late func(v T, notice, err error)) (v T, notice, err error) {
+	var found struct { // once loaded is closed
+		v           T
+		notice, err error
 	}
-	f, err := Within(Patience, func() (f found, err error) {
-		if f.v, f.file = d.read(d.Path); f.file != nil {
-			f.v, f.fromCopy = d.read(CopyOf(d.Path))
-		}
-		return f, nil
-	})
-	gone, copyGone := errors.Is(f.file, fs.ErrNotExist), errors.Is(f.fromCopy, fs.ErrNotExist)
+	loaded := make(chan struct{})
+	d.loaded = loaded
+	go func() {
+		defer close(loaded)
+		found.v, found.notice, found.err = d.load()
+	}()
+	timer := time.NewTimer(Patience)
+	defer timer.Stop()
+	select {
+	case <-loaded:
+		return found.v, found.notice, found.err
+	case <-timer.C:
+	}
+	if late != nil {
+		go func() {
+			<-loaded
+			late(found.v, found.notice, found.err)
+		}()
+	}
+	return v, nil, fmt.Errorf("%s: %w", d.Path, ErrHangs)
+}
+
+// load does so, however long it takes, and notes what is damaged.
+func (d *Document[T]) load() (v T, notice, err error) {
+	v, err = d.read(d.Path)
+	if err == nil {
+		return v, nil, nil
+	}
+	copied, copyErr := d.read(CopyOf(d.Path))
+	gone, copyGone := errors.Is(err, fs.ErrNotExist), errors.Is(copyErr, fs.ErrNotExist)
 	switch {
-	case err != nil:
-		d.damaged = []string{d.Path, CopyOf(d.Path)}
-		return v, nil, fmt.Errorf("%s: %w", d.Path, err)
-	case f.file == nil:
-		return f.v, nil, nil
 	case gone && copyGone:
 		return v, nil, nil
-	case gone && f.fromCopy == nil:
-		return f.v, fmt.Errorf("%s: is missing: its copy %s is used (remove both to forget what they say)", d.Path, CopyOf(d.Path)), nil
+	case gone && copyErr == nil:
+		return copied, fmt.Errorf("%s: is missing: its copy %s is used (remove both to forget what they say)", d.Path, CopyOf(d.Path)), nil
+	case copyErr == nil:
+		d.damaged = []string{d.Path}
+		return copied, fmt.Errorf("%s: %w: its copy %s is used; the next save puts the bad file aside as %[1]s.bad", d.Path, err, CopyOf(d.Path)), nil
 	}
 	d.damaged = []string{d.Path, CopyOf(d.Path)}
-	if f.fromCopy == nil {
-		d.damaged = d.damaged[:1]
-		return f.v, fmt.Errorf("%s: %w: its copy %s is used; the next save puts the bad file aside as %[1]s.bad", d.Path, f.file, CopyOf(d.Path)), nil
-	}
-	return v, nil, fmt.Errorf("%s: %w; its copy %s: %w; the next save puts what is there aside as %[1]s.bad", d.Path, f.file, CopyOf(d.Path), f.fromCopy)
+	return v, nil, fmt.Errorf("%s: %w; its copy %s: %w; the next save puts what is there aside as %[1]s.bad", d.Path, err, CopyOf(d.Path), copyErr)
 }
 
 // read returns what is in one file.
@@ -170,6 +192,9 @@ func (d *Document[T]) Save(v T) error {
 	text, err := d.text(v)
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.Path, err)
+	}
+	if d.loaded != nil {
+		<-d.loaded
 	}
 	for len(d.damaged) > 0 {
 		if err := putAside(d.damaged[0]); err != nil {
