@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,6 +82,7 @@ func (f FailSafe) unknown(ctx context.Context) error {
 			there = append(there, r.Prefix.String())
 		}
 	}
+	slices.Sort(there)
 	if len(there) == 0 {
 		return fmt.Errorf("%s; no address is on %s", text, f.Config.Interface)
 	}
