@@ -200,7 +200,7 @@ func TestFindings(t *testing.T) {
 			[]string{"warning nonlocal-bind dns: sysctl -w net.ipv6.ip_nonlocal_bind=1"},
 		},
 		"no leave to bind, and none needed": {
-			"services:\n- {name: dns, while_withdrawn: absent, addresses: [192.0.2.53, '2001:db8:53::53'], checks: [{name: answers, kind: tcp, address: '127.0.0.1:53'}]}\n",
+			"while_withdrawn: absent\nservices:\n- {name: dns, addresses: [192.0.2.53, '2001:db8:53::53'], checks: [{name: answers, kind: tcp, address: '127.0.0.1:53'}]}\n",
 			func(h *Facts) { h.set("net/ipv6/ip_nonlocal_bind", "0") }, nil,
 		},
 		"no IPv6 here": {
