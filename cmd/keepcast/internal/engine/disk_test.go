@@ -48,6 +48,7 @@ func TestDiskHangs(t *testing.T) {
 			e.disk.state = store.NewSaver(func(saved) error { <-frozen; return nil }, e.saving("state", "x"))
 			e.disk.drains = store.NewSaver(func([]api.Drain) error { <-frozen; return nil }, e.saving("drains", "x"))
 			e.disk.inForce = store.NewSaver(func(*config.Config) error { <-frozen; return nil }, e.saving("configuration in force", "x"))
+			e.disk.lastGood = store.NewSaver(func(*config.Config) error { <-frozen; return nil }, e.saving("last good configuration", "x"))
 		}
 		b.start()
 		later(2 * time.Second)
@@ -70,7 +71,7 @@ func TestDiskHangs(t *testing.T) {
 			t.Errorf("after %s: %v", time.Since(began), err)
 		}
 		const text = "not saved, so that x: no answer within 2s: the file system hangs"
-		b.wantFindings("error configuration in force (not-saved): "+text, "error drains (not-saved): "+text, "error state (not-saved): "+text)
+		b.wantFindings("error configuration in force (not-saved): "+text, "error drains (not-saved): "+text, "error last good configuration (not-saved): "+text, "error state (not-saved): "+text)
 		began = time.Now()
 		b.end()
 		if took := time.Since(began); took != store.Patience {

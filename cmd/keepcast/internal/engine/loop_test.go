@@ -236,6 +236,7 @@ func TestEndOfLingerIsSaved(t *testing.T) {
 		if err := b.engine.Drain(nil, time.Time{}, "", ""); err != nil {
 			t.Fatal(err)
 		}
+		later(0) // the state has a goroutine of its own that writes it
 		for _, want := range []api.State{api.Draining, api.Withdrawn} {
 			if s, err := loadSaved(b.cfg.RuntimeDir); err != nil || s.Services[0].State != want {
 				t.Errorf("want %s: %+v, %v", want, s, err)

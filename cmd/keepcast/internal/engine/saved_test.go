@@ -182,7 +182,7 @@ func TestSavedState(t *testing.T) {
 func TestInForce(t *testing.T) {
 	b := newHarness(t)
 	b.keep = true
-	path := InForceFile(b.cfg.RuntimeDir)
+	path, lastGood := InForceFile(b.cfg.RuntimeDir), config.LastGoodFile(b.cfg.StateDir)
 	synctest.Test(t, func(t *testing.T) {
 		want, err := b.cfg.Text()
 		if err != nil {
@@ -190,15 +190,19 @@ func TestInForce(t *testing.T) {
 		}
 		kept := func(when string) {
 			t.Helper()
-			if text, err := os.ReadFile(path); err != nil || string(text) != string(want) {
-				t.Errorf("after %s: %q, %v", when, text, err)
+			for _, path := range []string{path, lastGood} {
+				if text, err := os.ReadFile(path); err != nil || string(text) != string(want) {
+					t.Errorf("after %s: %s: %q, %v", when, path, text, err)
+				}
 			}
 		}
 		b.start()
 		later(time.Second)
 		kept("the start")
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
+		for _, path := range []string{path, lastGood} {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
 		}
 		b.reload(func(*config.Config) {})
 		kept("the reload")
