@@ -21,6 +21,13 @@ func newLogger(out io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: level}))
 }
 
+// levelVar returns a level that a reload can change.
+func levelVar(name string) *slog.LevelVar {
+	level := new(slog.LevelVar)
+	level.Set(levelOf(name))
+	return level
+}
+
 // levelOf returns the level that log_level names.
 func levelOf(name string) slog.Level {
 	var l slog.Level

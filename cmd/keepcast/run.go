@@ -72,8 +72,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	defer survivePipes()()
 	queue := newLogQueue(errOut)
 	defer queue.close()
-	level := new(slog.LevelVar)
-	level.Set(levelOf(cfg.LogLevel))
+	level := levelVar(cfg.LogLevel)
 	log := newLogger(queue, level)
 	slog.SetDefault(log) // for libraries that log by themselves, such as net/http
 	limitMemory(memlimit.FromCgroup, log)
