@@ -82,3 +82,44 @@ func BenchmarkReadRows(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkObserve measures what an observation costs a BIRD that has many other routes, in
+// its own processor time, by the number of prefixes. It is given as a multiple of that of
+// one prefix.
+func BenchmarkObserve(b *testing.B) {
+	r := newRealBIRD(b)
+	var others strings.Builder
+	for i := range 50_000 {
+		fmt.Fprintf(&others, "route 20.%d.%d.%d/32 blackhole;\n", i>>16, i>>8&255, i&255)
+	}
+	r.Interface()
+	r.Protocols("protocol static others { ipv4; " + others.String() + "}\nprotocol rip up { ipv4 { export filter keepcast_igp; }; }\n")
+	d := testDriver(r.Dir)
+	defer d.Close()
+	drivertest.WriteFile(b, d.Snippet, renderRoutes(b, d))
+	r.Start()
+	one := 0.0
+	for _, many := range []int{1, 10, 50} {
+		var routes []driver.Route
+		for i := range many {
+			p := fmt.Sprintf("192.0.2.%d/32", i)
+			r.IP("-n " + r.NS + " addr replace " + p + " dev anycast0")
+			routes = append(routes, routeOf(p, driver.Announced))
+		}
+		applyRoutes(b, d, routes...)
+		b.Run(fmt.Sprintf("%d prefixes", many), func(b *testing.B) {
+			before := r.CPU()
+			for b.Loop() {
+				if _, err := d.Observe(b.Context()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			each := float64(r.CPU()-before) / float64(b.N)
+			if many == 1 {
+				one = each
+			}
+			b.ReportMetric(each/one, "×one")
+			b.ReportMetric(each/1e3, "bird-µs/op")
+		})
+	}
+}

@@ -92,7 +92,12 @@ var goldens = map[string]struct {
 		}),
 		routeWith("2001:db8:53::53/128", driver.Attributes{Metric: new(uint32(5)), LargeCommunities: []community.Large{{Global: 65001, Local1: 1, Local2: 2}}}),
 	)},
-	"prefixes.golden":   {65001, stateOf(prefixRoute("203.0.113.0/24", driver.Announced), prefixRoute("2001:db8::/48", driver.Announced), prefixRoute("198.51.100.0/24", driver.Absent))},
+	"prefixes.golden": {65001, stateOf(prefixRoute("203.0.113.0/24", driver.Announced), prefixRoute("2001:db8::/48", driver.Announced), prefixRoute("198.51.100.0/24", driver.Absent))},
+	"networks.golden": {65001, stateOf(
+		routeOf("192.0.2.53/32", driver.Delivered), routeOf("2001:db8:53::53/128", driver.Announced),
+		networkOf("dns", "192.0.2.0/24", driver.Absent), networkOf("dns", "2001:db8:53::/48", driver.Announced),
+		networkOf("exit", "0.0.0.0/0", driver.Announced), networkOf("exit", "::/0", driver.Announced),
+	)},
 	"interfaces.golden": {65001, stateOf(routeOn("any-1", "192.0.2.53/32", driver.Announced), routeOn("any.2:v", "2001:db8:53::53/128", driver.Delivered), routeOf("192.0.2.54/32", driver.Announced))},
 	"noas.golden":       {0, stateOf(degradedRoute("192.0.2.53/32"), routeOf("2001:db8:53::/64", driver.Announced))},
 }

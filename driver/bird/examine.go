@@ -61,6 +61,7 @@ func (b *Driver) examine(ctx context.Context) ([]driver.Finding, error) {
 		return nil, err
 	}
 	out := append(observed.Findings, stale...)
+	out = append(out, ungated(b.desired, protocols)...)
 	if b.state != "" && len(observed.Routes) == 0 && len(neighbors) == 0 {
 		out = append(out, b.unused("no BGP, OSPF, RIP or Babel protocol exports anything"))
 	}

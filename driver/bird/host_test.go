@@ -14,7 +14,7 @@ import (
 // realBIRD is a BIRD in a network namespace of its own.
 type realBIRD struct{ *drivertest.BIRD }
 
-func newRealBIRD(t *testing.T) *realBIRD {
+func newRealBIRD(t testing.TB) *realBIRD {
 	t.Helper()
 	return &realBIRD{drivertest.NewBIRD(t)}
 }
@@ -34,7 +34,7 @@ func (r *realBIRD) start() *realBIRD {
 	return r
 }
 
-func applyRoutes(t *testing.T, b *Driver, routes ...driver.Route) {
+func applyRoutes(t testing.TB, b *Driver, routes ...driver.Route) {
 	t.Helper()
 	if err := b.Apply(t.Context(), stateOf(routes...)); err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func observes(t *testing.T, b *Driver, want ...string) {
 	}
 }
 
-func renderRoutes(t *testing.T, b *Driver, routes ...driver.Route) string {
+func renderRoutes(t testing.TB, b *Driver, routes ...driver.Route) string {
 	t.Helper()
 	text, err := b.Render(stateOf(routes...))
 	if err != nil {

@@ -49,6 +49,24 @@ func networkProtocol(r driver.Route) string {
 	return "keepcast_net-" + strings.ReplaceAll(r.Prefix.Masked().String(), "/", "-")
 }
 
+// ungated says which prefixes have no gate but the snippet on disk.
+func ungated(desired driver.State, protocols []protocol) []driver.Finding {
+	var out []driver.Finding
+	for _, n := range networksOf(desired) {
+		fix := "give its service an address of the family, or have BIRD start after keepcast"
+		if !slices.ContainsFunc(protocols, func(p protocol) bool { return "'"+p.name+"'" == n.Protocol }) {
+			fix = "have the template originate it, as the embedded one does (.Networks)"
+		} else if n.Via.IsValid() {
+			continue
+		}
+		out = append(out, driver.Finding{
+			Name: "prefix-ungated", Level: driver.LevelWarning, Subject: "bird " + n.Prefix.String(), Fix: fix,
+			Text: "does not follow an address of its service: a BIRD that starts without keepcast announces it if the snippet on disk lets it pass",
+		})
+	}
+	return out
+}
+
 // shut takes the routes of prefixes that are withdrawn and still pass the gate. This is
 // their withdrawal, as the address's is its removal: it needs no file and no load, so
 // neither a full disk nor a broken bird.conf holds it up. The next load enables the

@@ -180,3 +180,24 @@ func TestRealNetworkShut(t *testing.T) {
 		})
 	}
 }
+
+// Nothing told that the prefix of a service without an address is announced by a BIRD that
+// boots without keepcast.
+func TestUngated(t *testing.T) {
+	desired := stateOf(
+		routeOf("192.0.2.53/32", driver.Announced), networkOf("dns", "192.0.2.0/24", driver.Announced),
+		networkOf("dns", "2001:db8::/48", driver.Absent), networkOf("dns", "198.51.100.0/24", driver.Announced),
+	)
+	var running []protocol
+	for _, name := range []string{"keepcast", "keepcast_net-192.0.2.0-24", "keepcast_net-2001:db8::-48"} {
+		running = append(running, protocol{name: name})
+	}
+	const text = ": does not follow an address of its service: a BIRD that starts without keepcast announces it if the snippet on disk lets it pass: "
+	want := []string{
+		"prefix-ungated (warning): bird 198.51.100.0/24" + text + "have the template originate it, as the embedded one does (.Networks)",
+		"prefix-ungated (warning): bird 2001:db8::/48" + text + "give its service an address of the family, or have BIRD start after keepcast",
+	}
+	if d := cmp.Diff(want, someFindings(ungated(desired, running))); d != "" {
+		t.Error(d)
+	}
+}

@@ -18,7 +18,7 @@ import (
 // BIRD is a real BIRD in a network namespace of its own: a host under test, or the
 // router of one.
 type BIRD struct {
-	T      *testing.T
+	T      testing.TB
 	Dir    string // of its files
 	NS     string // the name of its namespace
 	ID     string // its router id
@@ -37,7 +37,7 @@ protocol bgp i4 { local 10.98.0.2 as 65001; neighbor 10.98.0.1 as 65001; connect
 var birds atomic.Int32
 
 // NewBIRD makes the namespace, which goes with the test. The BIRD is not started.
-func NewBIRD(t *testing.T) *BIRD {
+func NewBIRD(t testing.TB) *BIRD {
 	t.Helper()
 	BIRDProgram(t)
 	NeedsRoot(t, "for a network namespace")
@@ -186,6 +186,24 @@ func (b *BIRD) Log() string {
 
 // Configures counts the configurations that BIRD loaded since its first start.
 func (b *BIRD) Configures() int { return strings.Count(b.Log(), "> Reconfigured") }
+
+// CPU returns the processor time that BIRD has taken, in nanoseconds.
+func (b *BIRD) CPU() (sum int64) {
+	b.T.Helper()
+	pid := strings.TrimSpace(ReadFile(b.T, filepath.Join(b.Dir, "bird.pid")))
+	threads, err := filepath.Glob("/proc/" + pid + "/task/*/schedstat")
+	if err != nil || len(threads) == 0 {
+		b.T.Fatalf("no processor times of %s: %v", pid, err)
+	}
+	for _, thread := range threads {
+		var ran int64
+		if _, err := fmt.Sscan(ReadFile(b.T, thread), &ran); err != nil {
+			b.T.Fatal(err)
+		}
+		sum += ran
+	}
+	return sum
+}
 
 var imports = regexp.MustCompile(`Import (updates|withdraws):\s+(\d+)`)
 
