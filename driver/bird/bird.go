@@ -21,7 +21,8 @@ func Kind() driver.Kind {
 		Name: "bird",
 		Doc: "Opens and shuts a gate in a running BIRD (2.0.7 and later, 3.x). keepcast writes a snippet that `bird.conf` " +
 			"includes. It reconfigures BIRD over its control socket, and never starts or stops it. " +
-			"The head of the snippet says how to include it and which filters it has ready.",
+			"The head of the snippet says how to include it and which filters it has ready. The snippet originates the `prefixes` of " +
+			"the services, by routes that follow an address of the service.",
 		Example:  "socket: /run/bird/bird.ctl\nsnippet: /var/lib/keepcast/bird.conf\nas: 65001\n",
 		New:      func() driver.Driver { return new(Driver) },
 		Template: driver.Template{Name: templateName, Doc: "The snippet of the driver `bird`.", Data: snippetData{}},
