@@ -81,6 +81,7 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	if h.Account, err = doctor.RunsAs(ctx, client.Socket); err != nil {
 		return doctor.Report{}, err
 	}
+	h.Barred = h.Account.Barred
 	status, err := client.Status(ctx)
 	switch {
 	case err == nil:

@@ -1,9 +1,15 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
+	"os"
+	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -103,4 +109,38 @@ func TestCount(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
+}
+
+// A plain user who ran doctor was taken for keepcast: "user nobody may not write into
+// /run/keepcast", "runs without the capability CAP_NET_ADMIN", with what to do about it.
+func TestDoctorOfPlainUser(t *testing.T) {
+	drivertest.NeedsRoot(t, "to become another user")
+	file := written(t, strings.Replace(gated, "{name: file, kind: template, template: DIR/t, output: DIR/out, reload: [\"true\"]}", "{kind: bird, socket: DIR/shut/bird.ctl, snippet: DIR/state/bird.conf}", 1))
+	dir := filepath.Dir(file)
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(dir+"/shut", 0o700), os.Mkdir(dir+"/state", 0o755), os.Mkdir(dir+"/runtime", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"info not-running", "info account-unknown", "info not-examined"}
+	if u, err := user.Lookup("keepcast"); err == nil { // whom it runs as is known here
+		uid, _ := strconv.Atoi(u.Uid)
+		if err := errors.Join(os.Chown(dir+"/state", uid, -1), os.Chown(dir+"/runtime", uid, -1)); err != nil {
+			t.Fatal(err)
+		}
+		want = []string{"info not-running", "info not-examined"}
+	}
+	cmd := exec.Command("/proc/self/exe", "doctor", "-o", "json", "-c", file)
+	cmd.Args[0], cmd.Dir = "keepcast", "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.Output()
+	var report struct{ Findings []driver.Finding }
+	if jsonErr := json.Unmarshal(out, &report); jsonErr != nil {
+		t.Fatal(err, jsonErr, string(out))
+	}
+	var found []string
+	for _, f := range report.Findings {
+		if f.Subject == "keepcast" || f.Subject == "bird" {
+			found = append(found, string(f.Level)+" "+f.Name)
+		}
+	}
+	drivertest.Same(t, "findings", want, found)
 }

@@ -27,6 +27,8 @@ type Account struct {
 	// Caps are the effective capabilities (capabilities(7)), where known.
 	Caps      uint64
 	KnowsCaps bool
+	// Unknown: nothing tells whom keepcast runs as.
+	Unknown bool
 }
 
 // Bits of Account.Caps, as in linux/capability.h.
@@ -38,19 +40,36 @@ const (
 // lacks reports whether the account is known to be without a capability.
 func (a Account) lacks(bit int) bool { return a.KnowsCaps && a.Caps&(1<<bit) == 0 }
 
-// RunsAs returns whom keepcast runs as: the process behind the control socket;
-// without one the user keepcast, which the package makes; without that the
-// caller.
+// RunsAs returns whom keepcast runs as: the process behind the control socket; else the
+// owner of that socket; without one the user keepcast, which the package makes; without
+// that the caller, if it is root. Another caller is not taken for keepcast.
 func RunsAs(ctx context.Context, socket string) (Account, error) {
 	if pid := peer(ctx, socket); pid > 0 {
 		if a, err := process(os.DirFS("/proc"), strconv.Itoa(pid)); err == nil {
 			return a, nil
 		}
 	}
+	if info, err := os.Stat(socket); err == nil {
+		if u, err := user.LookupId(strconv.Itoa(int(info.Sys().(*syscall.Stat_t).Uid))); err == nil {
+			return accountOf(u)
+		}
+	}
 	if u, err := user.Lookup("keepcast"); err == nil {
 		return accountOf(u)
 	}
+	if os.Geteuid() != 0 {
+		return Account{Name: "unknown", UID: nobody, Unknown: true}, nil
+	}
 	return process(os.DirFS("/proc"), "self")
+}
+
+// Barred is that of Facts for whoever runs this. Who is the account itself learns what
+// keepcast would.
+func (a Account) Barred(socket string) error {
+	if os.Geteuid() == int(a.UID) && !a.Unknown {
+		return nil
+	}
+	return unix.Faccessat(unix.AT_FDCWD, socket, unix.W_OK, unix.AT_EACCESS)
 }
 
 // peer returns the process that listens at a unix socket; 0 if none does.
@@ -139,7 +158,7 @@ func nameOf(uid uint32) string {
 // above it. What can't be seen from here, or is up to an access control list,
 // is taken for allowed.
 func (a Account) may(path string, rights fs.FileMode) *denied {
-	if a.UID == 0 && !a.lacks(capDACOverride) || a.KnowsCaps && !a.lacks(capDACOverride) {
+	if a.Unknown || a.UID == 0 && !a.lacks(capDACOverride) || a.KnowsCaps && !a.lacks(capDACOverride) {
 		return nil
 	}
 	path, err := filepath.EvalSymlinks(path)

@@ -47,6 +47,19 @@ func TestRunsAs(t *testing.T) {
 	}
 }
 
+// Who may not connect to the control socket still sees whose it is.
+func TestRunsAsOwner(t *testing.T) {
+	drivertest.NeedsRoot(t, "to give files away")
+	socket := filepath.Join(t.TempDir(), "s")
+	drivertest.WriteFile(t, socket, "")
+	if err := os.Chown(socket, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := RunsAs(t.Context(), socket); err != nil || a.UID != nobody || a.KnowsCaps || a.Unknown {
+		t.Errorf("%+v, %v", a, err)
+	}
+}
+
 // tree makes directories and files owned by root, of a group and with a mode.
 func tree(t *testing.T) string {
 	t.Helper()

@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -25,7 +27,9 @@ func daemons(ctx context.Context, cfg *config.Config, h Facts) []driver.Finding 
 	_ = pace.SideBySide(cfg.Drivers, func(i int, d config.Driver) error { // what goes wrong is among the findings
 		ctx, cancel := context.WithTimeout(ctx, examineTimeout)
 		defer cancel()
-		found[i] = examine(ctx, d, h.desired(cfg, d.Name))
+		if found[i] = h.barred(d); len(found[i]) == 0 {
+			found[i] = examine(ctx, d, h.desired(cfg, d.Name))
+		}
 		if broken := unrenderable(cfg, d); broken != nil { // which some drivers find, too
 			found[i] = append(slices.DeleteFunc(found[i], func(f driver.Finding) bool { return f.Name == "template" }), broken...)
 		}
@@ -35,6 +39,24 @@ func daemons(ctx context.Context, cfg *config.Config, h Facts) []driver.Finding 
 		return nil
 	})
 	return slices.Concat(found...)
+}
+
+// barred says that whoever runs doctor may not ask a daemon. Whether keepcast may is told
+// by permissions.
+func (h Facts) barred(d config.Driver) []driver.Finding {
+	e, ok := d.Driver.(driver.Examiner)
+	if !ok || h.Barred == nil {
+		return nil
+	}
+	for _, socket := range e.Places().Sockets {
+		if err := h.Barred(socket); errors.Is(err, fs.ErrPermission) {
+			return []driver.Finding{{
+				Name: "not-examined", Level: driver.LevelInfo,
+				Text: "this user may not ask it, at " + socket + ", so nothing is known of it", Fix: "run doctor as root",
+			}}
+		}
+	}
+	return nil
 }
 
 // examine looks one daemon over, if its driver can.

@@ -3,7 +3,10 @@ package doctor
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net/netip"
+	"os"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -109,5 +112,39 @@ drivers:
 	}
 	if d := cmp.Diff(want, asked.Routes, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); d != "" {
 		t.Errorf("asked about (-want +got):\n%s", d)
+	}
+}
+
+// A plain user who ran doctor was told that keepcast may not use the daemon's socket and
+// what to do about it, though it was only that user who may not.
+func TestDaemonsBarred(t *testing.T) {
+	cfg := load(t, `
+services: [{name: dns, addresses: [192.0.2.53], checks: [{kind: tcp, address: 'x:1'}]}]
+drivers:
+- {name: one, kind: bird, socket: /nonexistent/1, snippet: /1.conf}
+- {name: two, kind: frr, directory: /nonexistent/2, daemons: [bgpd], snippet: /2.conf}
+`)
+	h := healthy()
+	for err, want := range map[error][]string{
+		fs.ErrPermission: {"info not-examined one: this user may not ask it, at /nonexistent/1", "info not-examined two: run doctor as root"},
+		fs.ErrNotExist:   {"error daemon-down bgpd: ", "error daemon-down bird: ", "error daemon-down zebra: "},
+	} {
+		h.Barred = func(string) error { return err }
+		got := slices.DeleteFunc(Examine(t.Context(), cfg, h).Findings, func(f driver.Finding) bool { return f.Name != "not-examined" && f.Name != "daemon-down" })
+		expect(t, got, want)
+	}
+}
+
+// Who runs keepcast learns what keepcast would; root may do everything.
+func TestBarred(t *testing.T) {
+	if err := (Account{UID: uint32(os.Geteuid())}).Barred("/nonexistent"); err != nil {
+		t.Errorf("itself: %v", err)
+	}
+	other := Account{UID: uint32(os.Geteuid()) + 1}
+	if err := other.Barred("/nonexistent"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("somebody else: %v", err)
+	}
+	if err := other.Barred(t.TempDir()); err != nil {
+		t.Errorf("somebody else who may: %v", err)
 	}
 }

@@ -37,6 +37,9 @@ type Facts struct {
 	Sysctls fs.FS   // /proc/sys
 	Network Network // what the kernel has
 	Account Account // whom keepcast runs as
+	// Barred says why a socket is closed to whoever runs doctor, which tells nothing of
+	// whom keepcast runs as; nil: none is.
+	Barred func(socket string) error
 	// Running is what the running keepcast tells, nil without one.
 	Running *Running
 	// Together are the units, of those that checks name, that systemd stops at the

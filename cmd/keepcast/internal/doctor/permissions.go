@@ -36,6 +36,12 @@ func needs(cfg *config.Config) (files, sockets []need) {
 
 // permissions says what the account that keepcast runs as may not do, but has to.
 func (h Facts) permissions(cfg *config.Config) []driver.Finding {
+	if h.Account.Unknown {
+		return []driver.Finding{{
+			Name: "account-unknown", Level: driver.LevelInfo, Subject: "keepcast",
+			Text: "nothing tells this user whom it runs as, so nobody has looked whether it may do what it has to", Fix: "run doctor as root",
+		}}
+	}
 	var out []driver.Finding
 	if h.Account.lacks(capNetAdmin) && cfg.ManageAddresses && h.Running != nil {
 		out = append(out, driver.Finding{
