@@ -144,15 +144,23 @@ func count(n int, one, more string) string {
 // equip gives the drivers of a configuration their surroundings. Reloaded, which
 // may be nil, is called with the name of a driver that had its daemon load something.
 func equip(cfg *config.Config, log *slog.Logger, reloaded func(name string)) {
+	open := opener(cfg, log, reloaded)
+	for _, d := range cfg.Drivers {
+		open(d)
+	}
+}
+
+// opener returns what gives a driver its surroundings.
+func opener(cfg *config.Config, log *slog.Logger, reloaded func(name string)) func(config.Driver) {
 	vrf := kernel.New(cfg.Interface, log).VRF
-	for _, entry := range cfg.Drivers {
-		h, ok := entry.Driver.(driver.Opener)
+	return func(d config.Driver) {
+		h, ok := d.Driver.(driver.Opener)
 		if !ok {
-			continue
+			return
 		}
-		host := driver.Options{Log: log.With("driver", entry.Name), Templates: cfg.TemplateDir, VRF: vrf}
+		host := driver.Options{Log: log.With("driver", d.Name), Templates: cfg.TemplateDir, VRF: vrf}
 		if reloaded != nil {
-			host.Reloaded = func() { reloaded(entry.Name) }
+			host.Reloaded = func() { reloaded(d.Name) }
 		}
 		h.Open(host)
 	}

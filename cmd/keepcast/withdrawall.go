@@ -91,7 +91,7 @@ func (a *app) withdrawAll(ctx context.Context, w withdrawal, out io.Writer) erro
 
 // failSafe is what withdraws by a configuration.
 func (w withdrawal) failSafe(cfg *config.Config, log *slog.Logger, tell func(string, ...any)) engine.FailSafe {
-	f := engine.FailSafe{Config: cfg, Linger: w.linger, Tell: tell}
+	f := engine.FailSafe{Config: cfg, Linger: w.linger, Tell: tell, Open: opener(cfg, log, nil)}
 	if !w.lingerSet {
 		f.Linger = longestLinger(cfg)
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
@@ -44,12 +45,17 @@ func (e *Engine) announcers() map[string][]string {
 func driversOf(cfg *config.Config) []reconcile.Driver {
 	var out []reconcile.Driver
 	for _, d := range cfg.Drivers {
-		r := reconcile.Driver{Name: d.Name, Driver: d.Driver, FollowsAddress: d.FollowsAddress, Settings: d.Raw}
-		if e, ok := d.Driver.(driver.Examiner); ok {
-			places := e.Places()
-			r.Places = append(places.Files, places.Sockets...)
-		}
-		out = append(out, r)
+		out = append(out, reconciled(d))
 	}
 	return out
+}
+
+// reconciled returns a driver as the reconciler takes it.
+func reconciled(d config.Driver) reconcile.Driver {
+	r := reconcile.Driver{Name: d.Name, Driver: d.Driver, FollowsAddress: d.FollowsAddress, Settings: d.Raw}
+	if e, ok := d.Driver.(driver.Examiner); ok {
+		places := e.Places()
+		r.Places = slices.Concat(places.Files, places.Sockets)
+	}
+	return r
 }

@@ -7,8 +7,6 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
-	"reflect"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +37,8 @@ type Options struct {
 	Withdraw func(ctx context.Context, onStop string) bool
 	// Hurry is closed when a stop is not to wait for linger; nil: never.
 	Hurry <-chan struct{}
+	// Open gives a driver that the configuration does not have its surroundings.
+	Open func(config.Driver)
 	// Ready is called once: after the host has been observed, and when what is
 	// withdrawn is delivered locally, readyTimeout is over, or a stop begins.
 	Ready func()
@@ -136,7 +136,6 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.startCheck(c)
 		}
 	}
-	e.reconciler.SetDrivers(driversOf(e.cfg))
 	e.decide()
 	// Services that are ordered after keepcast bind to their addresses at once: so
 	// these are delivered before it is ready.
@@ -197,6 +196,7 @@ func (e *Engine) start(ctx context.Context) error {
 		return err
 	}
 	e.adopt(host, last, now)
+	e.resume(last)
 	e.holdBack(commanded, files, now)
 	e.disk.keep(e.cfg)
 	return nil
@@ -232,146 +232,4 @@ func (e *Engine) observe(ctx context.Context, last saved) (driver.State, error) 
 			return driver.State{}, ctx.Err()
 		}
 	}
-}
-
-// loop runs events and decides after each burst that changes something, until stop is
-// closed, the limit (zero: none) has passed or done says so. Most results of checks change
-// nothing, and to decide after each would cost the square of the number of services.
-func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		now := time.Now()
-		e.turned(now)
-		if done() || !limit.IsZero() && !now.Before(limit) {
-			return
-		}
-		timer.Reset(min(beat, time.Until(earlier(e.wake, limit, now))))
-		select {
-		case <-stop:
-			return
-		case f := <-e.events:
-			f()
-			e.runWaiting()
-		case <-timer.C:
-			e.undecided = e.undecided || !time.Now().Before(e.wake)
-		}
-		if e.undecided {
-			e.decide()
-		}
-	}
-}
-
-// runWaiting runs what is waiting already, so that a burst is decided in one go.
-func (e *Engine) runWaiting() {
-	for range cap(e.events) {
-		select {
-		case f := <-e.events:
-			f()
-		default:
-			return
-		}
-	}
-}
-
-// deadline is when something changes by itself, or everything is to be decided anew.
-func (e *Engine) deadline(now time.Time) time.Time {
-	next := earlier(now.Add(reconcile.Interval), now.Add(e.opts.AliveEvery), now)
-	for _, s := range e.services {
-		next = earlier(next, s.deadline(now, e.intent(s, now)), now)
-	}
-	for _, l := range e.leaving {
-		next = earlier(next, l.Until, now)
-	}
-	return next
-}
-
-// decide decides every service anew and has the host follow.
-func (e *Engine) decide() {
-	now := time.Now()
-	moved := false
-	for _, s := range e.services {
-		was, i := s.state, e.intent(s, now)
-		if s.decide(now, s.fitness(), i) {
-			moved = true
-			e.opts.Metrics.transitions.WithLabelValues(s.cfg.Name, string(s.state)).Inc()
-			e.log.Info("service state changed", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
-			// A check without a verdict counts for the service as it is, which is another now.
-			_, s.reason = s.target(now, s.fitness(), i)
-		}
-	}
-	e.forgetLeft(now)
-	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers()}, now) || moved {
-		e.save()
-	}
-	e.undecided, e.since, e.wake = false, time.Time{}, e.deadline(now)
-	for _, s := range e.services {
-		e.show(s, now)
-	}
-	e.publish()
-}
-
-// hand hands the reconciler what is desired now, and reports whether that is something new.
-func (e *Engine) hand(next reconcile.Desired, now time.Time) bool {
-	next.Gen, next.Since = e.posted.Gen, e.posted.Since
-	if reflect.DeepEqual(next, e.posted) {
-		return false
-	}
-	next.Gen, next.Since = next.Gen+1, e.since
-	e.posted = next
-	e.reconciler.Apply(next)
-	for _, name := range e.expected() {
-		if _, already := e.behind[name]; !already {
-			e.behind[name] = now
-		}
-	}
-	return true
-}
-
-// expected returns those who are to follow what is posted.
-func (e *Engine) expected() []string {
-	var names []string
-	if e.opts.Kernel != nil {
-		names = append(names, reconcile.KernelName)
-	}
-	for _, d := range e.cfg.Drivers {
-		names = append(names, d.Name)
-	}
-	return names
-}
-
-// forgetLeft drops the leaving addresses that are off the host for sure: the kernel and
-// every daemon follow what was posted since linger was over.
-func (e *Engine) forgetLeft(now time.Time) {
-	if !e.followed() {
-		return
-	}
-	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool { return now.After(l.Until.Add(reconcile.Interval)) })
-}
-
-// receive takes a report. One of a driver that is no longer so configured is of no use,
-// unless it tells that the driver is leaving.
-func (e *Engine) receive(r reconcile.Report) {
-	defer e.publish()
-	switch {
-	case r.Gone:
-		delete(e.departing, r.Driver)
-		if !slices.Contains(e.expected(), r.Driver) {
-			e.opts.Metrics.forgetDriver(r.Driver)
-		}
-	case r.Leaving:
-		e.departing[r.Driver] = r
-	case e.configured(r):
-		e.reports[r.Driver] = r
-		if r.Gen >= e.posted.Gen {
-			delete(e.behind, r.Driver)
-		}
-	}
-}
-
-// configured reports whether a report is of the kernel or of a driver as it is configured.
-func (e *Engine) configured(r reconcile.Report) bool {
-	return r.Driver == reconcile.KernelName || slices.ContainsFunc(e.cfg.Drivers, func(d config.Driver) bool {
-		return d.Name == r.Driver && reflect.DeepEqual(d.Raw, r.Settings)
-	})
 }

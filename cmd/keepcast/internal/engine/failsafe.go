@@ -28,6 +28,8 @@ type FailSafe struct {
 	Linger time.Duration
 	// Tell is called with each step that is done, in words.
 	Tell func(format string, args ...any)
+	// Open is Options.Open, for drivers that the last run left behind.
+	Open func(config.Driver)
 }
 
 // WithdrawAll takes the addresses off the interfaces, then closes the gates of all
@@ -49,7 +51,8 @@ func (f FailSafe) WithdrawAll(ctx context.Context) error {
 	} else if f.Kernel != nil {
 		errs = append(errs, f.shrink(work, f.routes(last, driver.Delivered)))
 	}
-	errs = append(errs, f.closeGates(work, f.routes(last, driver.Absent)))
+	left, err := departed(last, f.Config, f.Open)
+	errs = append(errs, err, f.closeGates(work, slices.Concat(f.Config.Drivers, left), f.routes(last, driver.Absent)))
 	if f.Kernel == nil {
 		return errors.Join(errs...)
 	}
@@ -133,9 +136,9 @@ func (f FailSafe) shrink(ctx context.Context, desired driver.State) error {
 }
 
 // closeGates has every daemon close its gate, all at the same time.
-func (f FailSafe) closeGates(ctx context.Context, desired driver.State) error {
-	closed := make([]bool, len(f.Config.Drivers))
-	err := pace.SideBySide(f.Config.Drivers, func(i int, d config.Driver) error {
+func (f FailSafe) closeGates(ctx context.Context, drivers []config.Driver, desired driver.State) error {
+	closed := make([]bool, len(drivers))
+	err := pace.SideBySide(drivers, func(i int, d config.Driver) error {
 		ctx, cancel := context.WithTimeout(ctx, gateCloseTimeout)
 		defer cancel()
 		if o, ok := d.Driver.(driver.Opener); ok {
@@ -147,7 +150,7 @@ func (f FailSafe) closeGates(ctx context.Context, desired driver.State) error {
 		closed[i] = true
 		return nil
 	})
-	for i, d := range f.Config.Drivers {
+	for i, d := range drivers {
 		if closed[i] {
 			f.Tell("%s: the gate is closed", d.Name)
 		}

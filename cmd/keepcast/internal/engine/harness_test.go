@@ -91,6 +91,7 @@ func (b *harness) create() {
 		Log:      slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: &b.level})),
 		Metrics:  NewMetrics(b.registry),
 		Withdraw: func(context.Context, string) bool { return !b.keep },
+		Open:     func(config.Driver) {},
 		Ready:    func() { b.ready.Store(true) }, Alive: func() {},
 	}
 	if b.options != nil {

@@ -14,6 +14,9 @@ import (
 type saved struct {
 	Services []savedService `json:"services"`
 	Leaving  []leaving      `json:"leaving,omitempty"`
+	// Departing are the settings, as YAML, of drivers that left the configuration while
+	// their gates were open.
+	Departing []string `json:"departing,omitempty"`
 }
 
 type savedService struct {
@@ -105,7 +108,7 @@ func savedOf(s *service) savedService {
 
 // save has the present state written for the next start.
 func (e *Engine) save() {
-	s := saved{Leaving: slices.Clone(e.leaving)}
+	s := saved{Leaving: slices.Clone(e.leaving), Departing: e.departingSettings()}
 	for _, svc := range e.services {
 		s.Services = append(s.Services, savedOf(svc))
 	}
@@ -131,7 +134,9 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 			svc.lingerUntil = old.LingerUntil
 		}
 		tells := known || len(svc.cfg.Addresses) > 0
-		if tells && svc.onHost(there) && (!known || old.State.Up()) {
+		// What was announced by this keepcast and lost a part meanwhile is mended, not
+		// withdrawn.
+		if tells && (known && old.State.Up() && svc.onHost(there, 1) || !known && svc.onHost(there, len(svc.cfg.Addresses))) {
 			svc.state, svc.since, svc.reason = api.Announced, now, "adopted: the host had it"
 			if known {
 				svc.state, svc.since = old.State, old.Since
@@ -152,14 +157,15 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 	}
 }
 
-// onHost reports whether all addresses of the service are there.
-func (s *service) onHost(there map[netip.Prefix]bool) bool {
+// onHost reports whether as many addresses of the service are there, or all that it has.
+func (s *service) onHost(there map[netip.Prefix]bool, least int) bool {
+	n := 0
 	for _, a := range s.cfg.Addresses {
-		if !there[a.Masked()] {
-			return false
+		if there[a.Masked()] {
+			n++
 		}
 	}
-	return true
+	return n >= min(least, len(s.cfg.Addresses))
 }
 
 // leave notes what the old service had and no configured service has now; an address is

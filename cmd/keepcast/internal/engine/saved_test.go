@@ -38,7 +38,7 @@ func TestAdopt(t *testing.T) {
 		"degraded":                 {[]string{address, second}, left(api.Degraded), taken{api.Degraded, true, adopted, 3}},
 		"nothing saved":            {[]string{address, second}, nil, taken{api.Announced, false, adopted, 0}},
 		"not on the host":          {nil, left(api.Announced), taken{api.Withdrawn, false, fresh, 3}},
-		"half of it on the host":   {[]string{address}, left(api.Announced), taken{api.Withdrawn, false, fresh, 3}},
+		"half of it on the host":   {[]string{address}, left(api.Announced), taken{api.Announced, true, adopted, 3}},
 		"half of it, nothing left": {[]string{second}, nil, taken{api.Withdrawn, false, fresh, 0}},
 		"withdrawn":                {nil, left(api.Withdrawn), taken{api.Withdrawn, false, fresh, 3}},
 		"withdrawn, but there":     {[]string{address, second}, left(api.Withdrawn), taken{api.Withdrawn, false, fresh, 3}},

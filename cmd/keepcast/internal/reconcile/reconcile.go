@@ -9,7 +9,6 @@ package reconcile
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -45,78 +44,6 @@ type Options struct {
 	// Report is given the status of the kernel or a driver. It must not wait for the
 	// Reconciler.
 	Report func(Report)
-}
-
-// Driver is a routing daemon to be kept in sync.
-type Driver struct {
-	Name   string
-	Driver driver.Driver
-	// FollowsAddress is that of the driver's kind.
-	FollowsAddress bool
-	// Settings tell whether it is the same driver as before: with equal ones it keeps
-	// its worker and its connections.
-	Settings map[string]any
-	// Places are the files and sockets that tell which daemon it is of.
-	Places []string
-	// Leaving: it is to close its gate, and is then forgotten.
-	Leaving bool
-}
-
-// Desired is a desired state of the host, and its number: a newer one has a higher.
-type Desired struct {
-	State driver.State
-	// Drivers names the drivers of the services that not all drivers announce.
-	Drivers map[string][]string
-	Gen     int
-	// Since is when the first thing happened that the state follows from, such as the
-	// result of a check; zero where nothing new is decided.
-	Since time.Time
-	// Leaving: the driver has left the configuration.
-	Leaving bool
-}
-
-// forDriver returns what is desired of one driver. The routes of services that it
-// does not announce are absent there, so that it lets go of those it once had.
-func (d Desired) forDriver(name string) Desired {
-	routes := slices.Clone(d.State.Routes)
-	for i, r := range routes {
-		if only := d.Drivers[r.Service]; len(only) > 0 && !slices.Contains(only, name) {
-			routes[i] = absent(r)
-		}
-	}
-	d.State.Routes = routes
-	return d
-}
-
-// absent returns a route of which nothing is to be kept.
-func absent(r driver.Route) driver.Route {
-	r.Presence, r.Degraded, r.Attributes = driver.Absent, false, driver.Attributes{}
-	return r
-}
-
-// Report is the status of the kernel or a driver.
-type Report struct {
-	Driver   string
-	Settings map[string]any // those of the driver, to tell it from another one of its name
-	At       time.Time      // when it was made
-	// Leaving: the driver is not in the configuration any more, and goes on until its gate
-	// is closed. Gone: it is, or another driver has taken its daemon over.
-	Leaving, Gone bool
-	// Gen is the newest desired state that a driver tried, or may delay. Of the kernel
-	// it is the newest that was carried out.
-	Gen        int
-	InSync     bool
-	Err        error
-	Since      time.Time // of Err, or of being in sync
-	Unobserved error     // what kept the last observation from being whole
-	Observed   Observed
-	// missed are announced addresses that the daemon does not know after several
-	// observations.
-	missed []driver.Route
-	from   *worker
-	// recall are withdrawn prefixes of which only the address, if it comes and goes once
-	// more, tells the daemon that they are.
-	recall []netip.Prefix
 }
 
 // Reconciler moves the host to the newest desired state: first the kernel removes the

@@ -48,7 +48,7 @@ func (r *Reconciler) setDrivers(ctx context.Context, list []Driver) {
 // work.
 func (r *Reconciler) supersede(d Driver) (gone []<-chan struct{}) {
 	for _, w := range r.leaving {
-		if w.driver.sameDaemon(d) {
+		if w.driver.SameDaemon(d) {
 			w.stop()
 			gone = append(gone, w.gone)
 		}
@@ -56,9 +56,9 @@ func (r *Reconciler) supersede(d Driver) (gone []<-chan struct{}) {
 	return gone
 }
 
-// sameDaemon reports whether two drivers are of one daemon: they have the same name and
+// SameDaemon reports whether two drivers are of one daemon: they have the same name and
 // kind, or a file or a socket in common.
-func (d Driver) sameDaemon(other Driver) bool {
+func (d Driver) SameDaemon(other Driver) bool {
 	return d.Name == other.Name && d.Settings["kind"] == other.Settings["kind"] ||
 		slices.ContainsFunc(d.Places, func(p string) bool { return slices.Contains(other.Places, p) })
 }

@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// departsOpen has a driver leave the configuration of a keepcast that ends before its daemon
+// let it close its gate, the file out. It returns the file.
+func departsOpen(t *testing.T, b *harness) (out string) {
+	t.Helper()
+	dir := t.TempDir()
+	out = filepath.Join(dir, "out")
+	drivertest.WriteFile(t, out, address+"\n")
+	drivertest.WriteFile(t, filepath.Join(dir, "template"), "{{range .Announced}}{{.Prefix}}\n{{end}}")
+	b.keep = true
+	b.service("dns", address, &fakeCheck{})
+	b.addDriver("other", &fakeDriver{journal: b.kernel.journal, name: "other", fail: errDead})
+	b.cfg.Drivers[1].Raw = map[string]any{
+		"name": "other", "kind": "template", "output": out, "template": filepath.Join(dir, "template"), "reload": []any{"true"},
+	}
+	synctest.Test(t, func(*testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.reload(func(c *config.Config) { c.Drivers = c.Drivers[:1] })
+		later(time.Second)
+		b.end()
+	})
+	b.cfg = copied(b.cfg)
+	b.cfg.Drivers = b.cfg.Drivers[:1]
+	return out
+}
+
+// gateOf is what a daemon was given to announce.
+func gateOf(t *testing.T, out string) string { return drivertest.ReadFile(t, out) }
+
+// A driver that left while its daemon hung is known to the next keepcast, which closes its
+// gate. After a restart nobody knew it, and its daemon announced for ever.
+func TestDepartedIsClosedByTheNext(t *testing.T) {
+	b := newHarness(t)
+	out := departsOpen(t, b)
+	b.start()
+	drivertest.Eventually(t, "the gate is closed", func() bool { return gateOf(t, out) == "" })
+	drivertest.Eventually(t, "it is forgotten", func() bool {
+		s, err := b.engine.Status()
+		return err == nil && len(s.Drivers) == 2
+	})
+	b.end()
+	if last := b.engine.loadState(time.Now()); len(last.Departing) > 0 {
+		t.Errorf("still saved: %v", last.Departing)
+	}
+}
+
+// It is known to withdraw-all, too.
+func TestDepartedIsClosedByTheFailSafe(t *testing.T) {
+	b := newHarness(t)
+	out := departsOpen(t, b)
+	opened := 0
+	f := FailSafe{Config: b.cfg, Tell: t.Logf, Open: func(config.Driver) { opened++ }}
+	if err := f.WithdrawAll(t.Context()); err != nil || opened != 1 {
+		t.Errorf("%v, %d drivers were given their surroundings", err, opened)
+	}
+	if got := gateOf(t, out); got != "" {
+		t.Errorf("its gate lets %s pass", got)
+	}
+}
+
+// One that can't be made any more is told of, and one whose daemon has a driver again is
+// left to that.
+func TestDepartedIsNot(t *testing.T) {
+	b := newHarness(t)
+	open := func(d config.Driver) { t.Errorf("%s is opened", d.Name) }
+	_, err := departed(saved{Departing: []string{"kind: nonsense\n"}}, b.cfg, open)
+	if want := `a driver that left the configuration before, and whose gate may be open: drivers: drivers.kind: no driver kind "nonsense"`; err == nil || len(err.Error()) < len(want) || err.Error()[:len(want)] != want {
+		t.Errorf("got %v", err)
+	}
+	if left, err := departed(saved{Departing: []string{"kind: bird\nsocket: /elsewhere\n"}}, b.cfg, open); len(left) > 0 || err != nil {
+		t.Errorf("got %v, %v", left, err)
+	}
+}
+
+// A service of which an address was deleted while keepcast was away is mended. The
+// addresses that were left went and came back with it.
+func TestAdoptsWhatIsLeft(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	s := b.service("dns", address, &fakeCheck{})
+	s.Addresses = append(s.Addresses, config.Address{Prefix: netip.MustParsePrefix("2001:db8::53/128")})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.want("dns", api.Announced, "all checks up")
+		b.end()
+		b.kernel.set(func() { b.kernel.have[netip.MustParsePrefix("2001:db8::53/128")] = driver.Absent })
+		b.kernel.take()
+		b.start()
+		later(2 * time.Second)
+		for _, line := range b.kernel.take() {
+			if line != "kernel announced 2001:db8::53/128" {
+				t.Errorf("moved: %s", line)
+			}
+		}
+		b.end()
+	})
+}
