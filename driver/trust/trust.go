@@ -17,7 +17,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"syscall"
 )
@@ -123,7 +122,7 @@ func judge(path string, info fs.FileInfo, dir bool) (found Violations) {
 	if !ok {
 		return Violations{{path, "no owner to be read"}}
 	}
-	if !slices.Contains(owners(), int(st.Uid)) {
+	if !trustedOwner(int(st.Uid)) {
 		found = append(found, Violation{path, fmt.Sprintf("user %s owns it, and keepcast would do what that user says: chown root %s", nameOf(st.Uid), path)})
 	}
 	mode := info.Mode()
@@ -144,15 +143,14 @@ func judge(path string, info fs.FileInfo, dir bool) (found Violations) {
 // packaged is the user that the unit of the packages runs keepcast as.
 const packaged = "keepcast"
 
-// owners are the users who may say what keepcast does.
-func owners() []int {
-	all := []int{0, os.Geteuid()}
-	if u, err := user.Lookup(packaged); err == nil {
-		if uid, err := strconv.Atoi(u.Uid); err == nil {
-			all = append(all, uid)
-		}
+// trustedOwner reports whether a user may say what keepcast does. The packages' user is
+// looked up only for a file that is neither root's nor our own: that asks other files.
+func trustedOwner(uid int) bool {
+	if uid == 0 || uid == os.Geteuid() {
+		return true
 	}
-	return all
+	u, err := user.Lookup(packaged)
+	return err == nil && u.Uid == strconv.Itoa(uid)
 }
 
 // firstPerson is the first user id that is a person's, not a service's (login.defs(5)).
