@@ -212,8 +212,13 @@ func (b *Driver) blame(err, undone error) error {
 }
 
 // load has BIRD check its whole configuration, then load it, and waits until it
-// is done with that. It tells whether that was at once.
+// is done with that. It tells whether that was at once. A reconfiguration of somebody
+// else's that is in progress comes to its end first: BIRD 3.3.2 may die of one that is
+// queued behind another (an assertion in lib/event.c).
 func (b *Driver) load(ctx context.Context) (atOnce bool, err error) {
+	if err := b.awaitReconfigured(ctx); err != nil {
+		return false, err
+	}
 	r, err := b.ask(ctx, "configure check")
 	b.conf = new(configurationFile(r))
 	if err != nil {

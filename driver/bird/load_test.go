@@ -31,6 +31,7 @@ func TestLoad(t *testing.T) {
 		// /32 was let out for ever, and status said in step.
 		"edited": {[]string{
 			"eval keepcast_state", "0023 STATE\n",
+			"show status", up,
 			"configure check", "0002-Reading configuration from x\n0020 Configuration OK\n",
 			"configure", "0002-Reading configuration from x\n0003 Reconfigured\n",
 			"eval keepcast_state", "0023 STATE\n",
@@ -38,6 +39,7 @@ func TestLoad(t *testing.T) {
 		}, ""},
 		"at once": {[]string{
 			"eval keepcast_state", "0023 old\n",
+			"show status", up,
 			"configure check", "0002-Reading configuration from x\n0020 Configuration OK\n",
 			"configure", "0002-Reading configuration from x\n0003 Reconfigured\n",
 			"eval keepcast_state", "0023 STATE\n",
@@ -45,6 +47,7 @@ func TestLoad(t *testing.T) {
 		}, ""},
 		"in progress": {[]string{
 			"eval keepcast_state", "9001 syntax error, unexpected CF_SYM_UNDEFINED\n",
+			"show status", up,
 			"configure check", "0020 Configuration OK\n",
 			"configure", "0002-Reading configuration from x\n0004 Reconfiguration in progress\n",
 			"show status", "+Reconfiguring\n1000-BIRD 2.0.12\n0013 Reconfiguration in progress\n",
@@ -55,6 +58,7 @@ func TestLoad(t *testing.T) {
 		}, ""},
 		"queued, in force after the second": {[]string{
 			"eval keepcast_state", "9001 syntax error, unexpected CF_SYM_UNDEFINED\n",
+			"show status", up,
 			"configure check", "0002-Reading configuration from x\n0020 Configuration OK\n",
 			"configure", "0002-Reading configuration from x\n0005 Reconfiguration already in progress, queueing new config\n",
 			"show status", "1000-BIRD 2.0.12\n0013 Reconfiguration in progress\n",
@@ -66,35 +70,55 @@ func TestLoad(t *testing.T) {
 		}, ""},
 		"queued, then undone": {[]string{
 			"eval keepcast_state", "0023 old\n",
+			"show status", up,
 			"configure check", "0020 Configuration OK\n",
 			"configure", "0005 Reconfiguration already in progress, queueing new config\n",
 			"show status", up,
 			"eval keepcast_state", "0023 old\n",
 		}, `bird: runs another snippet (keepcast_state "old") than SNIPPET ("STATE"): its reconfiguration was undone, or leaves that out`},
+		// BIRD 3.3.2 died of a configure that was queued behind the operator's.
+		"after the operator's": {[]string{
+			"eval keepcast_state", "0023 old\n",
+			"show status", "1000-BIRD 3.3.2\n0013 Reconfiguration in progress\n",
+			"show status", up,
+			"configure check", "0020 Configuration OK\n",
+			"configure", "0003 Reconfigured\n",
+			"eval keepcast_state", "0023 STATE\n",
+			`show protocols "keepcast*"`, protocols,
+		}, ""},
+		"shutting down before": {[]string{
+			"eval keepcast_state", "0023 old\n",
+			"show status", "0013 Shutdown in progress\n",
+		}, "bird did not load the configuration: Shutdown in progress"},
 		"at once, in vain": {[]string{
 			"eval keepcast_state", "0023 old\n",
+			"show status", up,
 			"configure check", "0020 Configuration OK\n",
 			"configure", "0003 Reconfigured\n",
 			"eval keepcast_state", "0023 old\n",
 		}, `bird: runs another snippet (keepcast_state "old") than SNIPPET ("STATE"): correct the include line in bird.conf, then run birdc configure`},
 		"shutting down": {[]string{
 			"eval keepcast_state", "0023 old\n",
+			"show status", up,
 			"configure check", "0020 Configuration OK\n",
 			"configure", "0006 Reconfiguration ignored, shutting down\n",
 		}, "bird did not load the configuration: Reconfiguration ignored, shutting down (code 0006)"},
 		"shutting down meanwhile": {[]string{
 			"eval keepcast_state", "0023 old\n",
+			"show status", up,
 			"configure check", "0020 Configuration OK\n",
 			"configure", "0004 Reconfiguration in progress\n",
 			"show status", "0013 Shutdown in progress\n",
 		}, "bird did not load the configuration: Shutdown in progress"},
 		"refused after the check": {[]string{
 			"eval keepcast_state", "0023 old\n",
+			"show status", up,
 			"configure check", "0020 Configuration OK\n",
 			"configure", "8002 /etc/bird/bird.conf:1:2 syntax error\n",
 		}, `bird's configuration is at fault outside of keepcast's snippet, correct it there (the old snippet is back in place): bird refuses "configure": /etc/bird/bird.conf:1:2 syntax error (code 8002)`},
 		"restricted": {[]string{
 			"eval keepcast_state", "0023 old\n",
+			"show status", up,
 			"configure check", "8007 Access denied\n",
 		}, `bird refuses "configure check": Access denied: this control socket is a restricted one, keepcast needs one that may configure`},
 		"down": {[]string{
