@@ -205,6 +205,8 @@ func TestRealDisabled(t *testing.T) {
 	dns := routeOf("192.0.2.53/32", driver.Announced)
 	applyRoutes(t, b, dns)
 	r.Say("disable keepcast_pipe4")
+	// BIRD 3 answers before it is.
+	drivertest.Eventually(t, "it is down", func() bool { return strings.Contains(r.Say("show protocols keepcast_pipe4"), " down ") })
 	refuses(t, b, "bird protocol keepcast_pipe4: is down, so what it carries is not announced: if that is not meant, run birdc enable keepcast_pipe4", dns)
 	observes(t, b)
 	r.Say("enable keepcast_pipe4")
