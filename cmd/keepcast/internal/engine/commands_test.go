@@ -257,3 +257,21 @@ func TestAnnouncers(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A command notes which drains it changed.
+func TestOrderedDrains(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	b.service("ldap", "192.0.2.54/32")
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		if err := errors.Join(b.engine.Drain([]string{"dns"}, time.Time{}, "", ""), b.engine.Resume([]string{"ldap"})); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(map[string]bool{"dns": true, "ldap": true}, b.engine.drains.ordered); diff != "" {
+			t.Error(diff)
+		}
+		b.end()
+	})
+}
