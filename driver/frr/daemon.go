@@ -25,6 +25,7 @@ type daemon struct {
 
 	vty   vty.Client
 	mgmtd vty.Client // used where mgmtd configures the daemon
+	zebra vty.Client // asked what it knows of the daemon
 	major int        // version of FRR; known once the daemon has been asked for it
 	// pending are the effects that a change of the configuration asks for and that have
 	// not been carried out yet. They outlive a failed Apply.
@@ -35,10 +36,18 @@ type daemon struct {
 	resolved []redistribution
 	holders  driver.Holders // the neighbors that may wait for it once it is gone
 
+	// Of FRR.
+
+	// retold: the daemon asked the zebra of this connection for what it redistributes.
+	retold bool
+	// shown are the redistribute lines last seen, on this connection: babeld does not show
+	// its own after zebra was restarted.
+	shown []redistribution
+	mute  bool // it can't ask zebra again; known once zebra was asked
+
 	// Of Quagga.
 
-	zebra vty.Client
-	link  link // to zebra, at the last Apply
+	link link // to zebra, at the last Apply
 	// lines are the redistribute lines that the daemon had at the last Apply, on this
 	// connection, and linesAt is when that was.
 	lines   []redistribution
@@ -55,7 +64,7 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	if fresh {
-		d.resolved, d.lines, d.major = nil, nil, 0
+		d.resolved, d.lines, d.shown, d.major = nil, nil, nil, 0
 	}
 	if d.spec.mgmtd && d.major == 0 {
 		answers, err := d.vty.Ask(ctx, "show version")
@@ -141,7 +150,7 @@ func (d *daemon) load(ctx context.Context, run, section config, m managed) error
 		return err
 	}
 	if len(steps) == 0 && !slices.Contains(d.pending, true) {
-		return nil
+		return d.relearn(ctx, run, m)
 	}
 	d.opts.Loaded()
 	refused, err := d.configure(ctx, steps)
@@ -152,13 +161,14 @@ func (d *daemon) load(ctx context.Context, run, section config, m managed) error
 	if refused = errors.Join(refused, more); refused != nil || err != nil {
 		return errors.Join(refused, err)
 	}
-	if run, err = d.running(ctx); err != nil {
+	now, err := d.running(ctx)
+	if err != nil {
 		return err
 	}
-	if rest := d.dialect.diff(run, section, m); len(rest) > 0 {
+	if rest := d.dialect.diff(now, section, m); len(rest) > 0 {
 		return fmt.Errorf("%s took the changes, but its running configuration still lacks %q", d.name, rest[0].String())
 	}
-	return nil
+	return d.relearn(ctx, run.still(now), m)
 }
 
 // noteEffects notes the effects that the way from run to section asks for.

@@ -33,6 +33,8 @@ type dialect struct {
 	routeMaps func(run, desired config) []step
 	// outMap returns the route-map of keepcast that the operator gives eBGP neighbors.
 	outMap func(a netip.Addr) string
+	// relearns: a zebra that was restarted alone is asked what it has forgotten.
+	relearns bool
 	// locked is in the answer to "configure terminal" while another vty session is in
 	// the configuration; "" where any number may be.
 	locked string
@@ -47,12 +49,12 @@ func frrDialect() *dialect {
 		group: "frrvty",
 		unit:  func(string) string { return "frr" },
 		start: func(daemon string) string {
-			if daemon == "zebra" || daemon == mgmtdName {
+			if daemon == zebraName || daemon == mgmtdName {
 				return "systemctl start frr"
 			}
 			return "set " + daemon + "=yes in /etc/frr/daemons and systemctl restart frr, or take " + daemon + " out of the driver's daemons"
 		},
-		beside: []string{"zebra", mgmtdName},
+		beside: []string{zebraName, mgmtdName},
 		saved: func(directory string) string { // an FRR with a pathspace has a directory of its own; /var/run is the same as /run
 			return filepath.Join("/etc/frr", strings.TrimPrefix(strings.TrimPrefix(filepath.Clean(directory), "/var"), "/run/frr"))
 		},
@@ -62,6 +64,7 @@ func frrDialect() *dialect {
 		routeMaps: editRouteMaps,
 		outMap:    func(netip.Addr) string { return ebgpMap },
 		refusals:  func(answers []vty.Answer) []vty.Answer { return answers },
+		relearns:  true,
 	}
 }
 
@@ -72,8 +75,8 @@ func quaggaDialect() *dialect {
 		group:     "quaggavty",
 		unit:      func(daemon string) string { return daemon },
 		start:     func(daemon string) string { return "systemctl start " + daemon },
-		beside:    []string{"zebra"},
-		watched:   []string{"zebra"},
+		beside:    []string{zebraName},
+		watched:   []string{zebraName},
 		saved:     func(string) string { return "/etc/quagga" },
 		savedAs:   "Quagga",
 		read:      readQuagga,

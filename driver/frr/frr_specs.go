@@ -8,14 +8,14 @@ func frrSpecs() []spec { //nolint:funlen // a table
 	all := []finder{exam.frrVersion, exam.redistributed}
 	return []spec{
 		{
-			name: "bgpd", ipv4: true, ipv6: true,
+			name: "bgpd", ipv4: true, ipv6: true, client: "bgp",
 			router: "bgp", effects: []effect{delayedRouteMaps()}, prepare: spare,
 			state: "show bgp summary json", neighbors: "show bgp neighbors json", bgp: frrBGP(),
 			gate: networkGate, losses: networkLosses, routerID: "bgp router-id",
 			exams: append(all, exam.delayTimer), vrfExams: []finder{exam.ownRouterID, exam.frrPeers},
 		},
 		{
-			name: "ospfd", ipv4: true,
+			name: "ospfd", ipv4: true, client: "ospf",
 			router: "ospf", redistribute: "redistribute SOURCE route-map GATE", effects: []effect{enteredAgain()},
 			state: "show ip ospf json", originated: "show ip ospf database external self-originate json", neighbors: "show ip ospf neighbor json",
 			readOriginated: ospfOriginates, readNeighbors: ospfNeighbors, neighborFix: ospfFix,
@@ -25,7 +25,7 @@ func frrSpecs() []spec { //nolint:funlen // a table
 			exams:    all, vrfExams: []finder{exam.ownRouterID, exam.frrThrottle, exam.noBFD},
 		},
 		{
-			name: "ospf6d", ipv6: true,
+			name: "ospf6d", ipv6: true, client: "ospf6", deaf: true,
 			router: "ospf6", redistribute: "redistribute SOURCE route-map GATE", effects: []effect{prefixesAlone()},
 			state: "show ipv6 ospf6 json", originated: "show ipv6 ospf6 database as-external self-originated json", neighbors: "show ipv6 ospf6 neighbor json",
 			readOriginated: ospf6Originates, readNeighbors: ospf6Neighbors,
@@ -36,7 +36,7 @@ func frrSpecs() []spec { //nolint:funlen // a table
 			exams:    all, vrfExams: []finder{exam.ownRouterID, exam.frrThrottle, exam.noBFD},
 		},
 		{
-			name: "isisd", ipv4: true, ipv6: true,
+			name: "isisd", ipv4: true, ipv6: true, client: "isis",
 			router: "isis", instance: "NAME", redistribute: "redistribute FAMILY SOURCE level-2 route-map GATE", effects: []effect{takenOutAndIn()},
 			// Both as text: the JSON of FRR 8.4 repeats keys, so that prefixes and all but one
 			// neighbor of an interface get lost.
@@ -47,14 +47,14 @@ func frrSpecs() []spec { //nolint:funlen // a table
 			exams: all, vrfExams: []finder{exam.lspInterval, exam.noBFD},
 		},
 		{
-			name: "ripd", ipv4: true, mgmtd: true,
+			name: "ripd", ipv4: true, mgmtd: true, client: "rip",
 			router: "rip", redistribute: "redistribute SOURCE route-map GATE", effects: []effect{prefixesAlone()},
 			originated: "show ip rip", neighbors: "show ip rip status", readOriginated: ripOriginates, readNeighbors: ripNeighbors,
 			neighborFix: "check 'network IFACE' under 'router rip', and that UDP port 520 passes (a router that only listens is not seen)",
 			gate:        redistributionGate, losses: metricLosses, exams: all,
 		},
 		{
-			name: "ripngd", ipv6: true, mgmtd: true, blind: true,
+			name: "ripngd", ipv6: true, mgmtd: true, blind: true, client: "ripng",
 			router: "ripng", redistribute: "redistribute SOURCE route-map GATE", effects: []effect{prefixesAlone()},
 			originated: "show ipv6 ripng", neighbors: "show ipv6 ripng status", readOriginated: ripngOriginates, readNeighbors: ripngNeighbors,
 			neighborFix: "check 'network IFACE' under 'router ripng', and that UDP port 521 passes (a router that only listens is not seen)",
@@ -63,7 +63,7 @@ func frrSpecs() []spec { //nolint:funlen // a table
 		{
 			// Nothing makes babeld look at a changed list. It never retracts what it has sent;
 			// the neighbors find out by their own timers.
-			name: "babeld", ipv4: true, ipv6: true, filters: true,
+			name: "babeld", ipv4: true, ipv6: true, filters: true, client: "babel", deaf: true,
 			router: "babel", redistribute: "redistribute FAMILY SOURCE",
 			originated: "show babel route", neighbors: "show babel neighbor", readOriginated: babelOriginates, readNeighbors: babelNeighbors,
 			neighborFix: "check 'network IFACE' under 'router babel', and that UDP port 6696 passes",

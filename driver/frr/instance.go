@@ -90,6 +90,22 @@ func (c *config) spread(vrfs map[netip.Prefix]string) {
 	}
 }
 
+// still returns the part of the configuration that is the same in another: the network
+// lines, and the redistribute lines.
+func (c config) still(now config) config {
+	out := config{redistribute: c.redistribute, bgpInstance: newBGPInstance()}
+	for vrf, bgp := range c.instances() {
+		here := out.instance(vrf)
+		here.router, here.unchecked = bgp.router, bgp.unchecked
+		for p, rest := range bgp.networks {
+			if there, has := now.instance(vrf).networks[p]; has && there == rest {
+				here.networks[p] = rest
+			}
+		}
+	}
+	return out
+}
+
 // entered returns the prefixes of keepcast's network lines; the value tells
 // whether as degraded.
 func (b bgpInstance) entered(owned map[netip.Prefix]bool) map[netip.Prefix]bool {

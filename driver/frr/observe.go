@@ -147,7 +147,7 @@ func (d *daemon) observe(ctx context.Context, section config, asked driver.State
 		}
 		all.join(o.inVRF(vrf, m.ownedElsewhere(vrf)))
 	}
-	all.findings = append(all.findings, otherAS(d.name, run, asked, m)...)
+	all.findings = slices.Concat(all.findings, otherAS(d.name, run, asked, m), d.zebraFindings(ctx, run))
 	if err := d.observeZebra(ctx, &all, m); err != nil {
 		return observation{}, err
 	}

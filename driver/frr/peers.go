@@ -169,6 +169,7 @@ func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip
 			o.sessions[p.name] = s
 		}
 	}
+	var invalid []netip.Prefix // though there is a network line, and it should be on the host
 	prefixOnly := map[netip.Prefix]bool{}
 	for _, r := range asked.Announced() {
 		prefixOnly[r.Prefix.Masked()] = r.PrefixOnly
@@ -183,7 +184,7 @@ func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip
 		}
 		if !path.valid {
 			if d.bgp.importCheck && (prefixOnly[p] || m.present[p] && m.owned[p]) {
-				o.findings = append(o.findings, d.notInRIB(p, prefixOnly[p]))
+				invalid = append(invalid, p)
 			}
 			continue
 		}
@@ -192,7 +193,35 @@ func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip
 			o.findings = append(o.findings, d.notExported(p, peers)...)
 		}
 	}
-	return o, nil
+	found, err := d.notValid(ctx, vrf, invalid, prefixOnly)
+	o.findings = append(o.findings, found...)
+	return o, err
+}
+
+// notValid says which networks bgpd does not take for valid, and why. An address that has
+// just come is on its way from the kernel by zebra to bgpd. So zebra is asked, and then
+// bgpd again: what is told is wrong in both.
+func (d *daemon) notValid(ctx context.Context, vrf string, invalid []netip.Prefix, prefixOnly map[netip.Prefix]bool) ([]driver.Finding, error) {
+	if len(invalid) == 0 {
+		return nil, nil
+	}
+	watched, known := d.watched(ctx, vrf)
+	paths, err := d.paths(ctx, vrf, invalid)
+	if err != nil {
+		return nil, err
+	}
+	var out []driver.Finding
+	for _, p := range invalid {
+		there, asked := watched[p.Addr()]
+		switch {
+		case paths[p].valid, known && there:
+		case known && !asked:
+			out = append(out, d.notWatched(p))
+		default:
+			out = append(out, d.notInRIB(p, prefixOnly[p]))
+		}
+	}
+	return out, nil
 }
 
 // paths asks bgpd for prefixes of a VRF, one by one.

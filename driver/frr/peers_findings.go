@@ -22,6 +22,15 @@ func (d *daemon) notInRIB(p netip.Prefix, prefixOnly bool) driver.Finding {
 	return f
 }
 
+// notWatched says that a network line has no effect for bgpd has not asked zebra.
+func (d *daemon) notWatched(p netip.Prefix) driver.Finding {
+	return driver.Finding{
+		Name: "import-check", Level: driver.LevelError, Subject: d.name + " " + p.String(),
+		Text: "has its network line, but is not announced: zebra does not watch its route for bgpd, as after zebra was restarted alone",
+		Fix:  "nothing: keepcast enters the line anew once bgpd is connected to zebra; if it stays so, restart all of FRR: systemctl restart frr",
+	}
+}
+
 // notExported says why a prefix that bgpd has is sent to nobody, although there are
 // sessions that are up.
 func (d *daemon) notExported(p netip.Prefix, peers []peer) []driver.Finding {

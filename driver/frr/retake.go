@@ -84,11 +84,7 @@ func (d *daemon) retakeIn(ctx context.Context, vrf string, run, section *bgpInst
 	if len(entered) == 0 || run.router == "" {
 		return nil
 	}
-	answers, err := d.vty.Ask(ctx, "show version", "show memory")
-	if err != nil {
-		return err
-	}
-	if major, err := majorOf(answers[0]); err != nil || major < diesOfUpdate || !bgpAncillary(answers[1]) {
+	if dies, err := d.diesOfUpdate(ctx); err != nil || !dies {
 		return err
 	}
 	refused, err := d.configure(ctx, lines.steps(run.router))
@@ -99,6 +95,16 @@ func (d *daemon) retakeIn(ctx context.Context, vrf string, run, section *bgpInst
 		delete(run.networks, p)
 	}
 	return d.gone(ctx, vrf, entered)
+}
+
+// diesOfUpdate tells whether bgpd may crash when the network line of a path changes.
+func (d *daemon) diesOfUpdate(ctx context.Context) (bool, error) {
+	answers, err := d.vty.Ask(ctx, "show version", "show memory")
+	if err != nil {
+		return false, err
+	}
+	major, err := majorOf(answers[0])
+	return err == nil && major >= diesOfUpdate && bgpAncillary(answers[1]), err
 }
 
 // bgpAncillary tells whether any path in bgpd may have something ancillary, by its

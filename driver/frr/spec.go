@@ -12,8 +12,10 @@ import (
 // of Quagga. What a daemon lacks is left empty.
 type spec struct {
 	name       string
-	ipv4, ipv6 bool // the families that it carries
-	mgmtd      bool // mgmtd configures it, from FRR 10 on
+	ipv4, ipv6 bool   // the families that it carries
+	mgmtd      bool   // mgmtd configures it, from FRR 10 on
+	client     string // its name in zebra, which may forget it; "": it is not asked
+	deaf       bool   // it can't ask zebra again what it redistributes, before FRR 10
 
 	// What the operator writes, so that routes get to keepcast's gate.
 

@@ -147,7 +147,7 @@ func (s *suite) daemon(name string) *daemon {
 	opts := s.opts
 	opts.Log = opts.Logger().With("daemon", name)
 	spec := s.dialect.spec(name)
-	zebra := s.client("zebra")
+	zebra := s.client(zebraName)
 	zebra.Timeout = min(zebra.Timeout, zebraTimeout)
 	return &daemon{
 		spec: spec, dialect: s.dialect, opts: opts, as: s.settings().as, vty: s.client(name), mgmtd: s.client(mgmtdName), zebra: zebra,

@@ -25,6 +25,9 @@ const (
 	// compareInterval is the time between two comparisons of a daemon's running
 	// configuration.
 	compareInterval = time.Second
+	// changedAgain is in how many comparisons a connection to zebra counts as new: what
+	// zebra has told a daemon is known a moment after it was connected.
+	changedAgain = 4
 	// compareShare bounds what the comparisons cost. A daemon does not route while it
 	// prints a long configuration. So comparisons take at most 1/compareShare of its
 	// time.
@@ -51,6 +54,9 @@ func (s *suite) Watch(ctx context.Context, changed func()) error {
 		bell := pace.NewBell()
 		appeared[name] = bell
 		wg.Go(func() { s.watchDaemon(ctx, name, bell, news.Ring) })
+	}
+	if s.dialect.relearns {
+		wg.Go(func() { s.watchZebra(ctx, news.Ring) })
 	}
 	return watchDirectory(ctx, watcher, s.settings().directory, appeared, news, changed)
 }
@@ -113,6 +119,36 @@ func (s *suite) watchDaemon(ctx context.Context, name string, appeared pace.Bell
 			failures++
 		}
 		timer.Stop()
+	}
+}
+
+// watchZebra calls changed when a daemon is connected to zebra that was not before, or is
+// no longer: a zebra that was restarted alone has forgotten what it was asked for.
+func (s *suite) watchZebra(ctx context.Context, changed func()) {
+	zebra := s.client(zebraName)
+	defer zebra.Close() //nolint:errcheck // nothing was written
+	tick := time.NewTicker(compareInterval)
+	defer tick.Stop()
+	var last []string
+	for known, again := false, 0; ; again-- {
+		if _, err := zebra.Open(ctx); err == nil {
+			texts, err := zebra.Ask(ctx, "show zebra client summary")
+			if err == nil {
+				now := clientsOf(texts[0])
+				if known && !slices.Equal(now, last) {
+					again = changedAgain
+				}
+				last, known = now, true
+			}
+		}
+		if again > 0 {
+			changed()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 
