@@ -191,6 +191,11 @@ func TestFindings(t *testing.T) {
 			"", func(h *Facts) { h.link("anycast0").Addresses[1].Failed = true },
 			[]string{"error address-duplicate dns: 2001:db8:53::53 on anycast0 is dead"},
 		},
+		// With an unnumbered uplink all that the host asked for went to its sister.
+		"the host sends from an anycast address": {
+			"", func(h *Facts) { h.Network.Sources = []netip.Addr{netip.MustParseAddr("192.0.2.53")} },
+			[]string{"error anycast-source dns: give lo an address of this host alone: ip address add 10.0.0.11/32 dev lo; or name it in the routes (src)"},
+		},
 		"no way out": {
 			"", func(h *Facts) { h.Network.IPv4, h.Network.IPv6 = false, false },
 			[]string{"info no-default-route IPv4: no default route", "info no-default-route IPv6: no default route"},

@@ -103,7 +103,24 @@ func (h Facts) addresses(cfg *config.Config) []driver.Finding {
 			}
 		}
 	}
-	return append(out, h.wayOut(cfg)...)
+	return slices.Concat(out, h.wayOut(cfg), h.ownSource(cfg))
+}
+
+// ownSource says that the host's own connections are sent from an anycast address, as
+// where the interface of the way out has no address. Their answers may go to another host.
+func (h Facts) ownSource(cfg *config.Config) []driver.Finding {
+	var out []driver.Finding
+	for _, a := range anycasts(cfg) {
+		if !slices.Contains(h.Network.Sources, a.prefix.Addr()) {
+			continue
+		}
+		out = append(out, driver.Finding{
+			Name: "anycast-source", Level: driver.LevelError, Subject: a.service,
+			Text: fmt.Sprintf("%s is what this host itself sends from, for it has no better address: the answers to its own queries and connections go to whichever host is nearest", a.prefix.Addr()),
+			Fix:  fmt.Sprintf("give lo an address of this host alone: ip address add %s dev lo; or name it in the routes (src)", map[bool]string{false: "10.0.0.11/32", true: "2001:db8::11/128"}[a.is6()]),
+		})
+	}
+	return out
 }
 
 // absent says that somebody else is to put an address on the host, but has not. Where even

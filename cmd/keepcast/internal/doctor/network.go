@@ -20,6 +20,8 @@ type Network struct {
 	Dummy bool
 	// IPv4 and IPv6 tell that there is a way out: a route to the internet at large.
 	IPv4, IPv6 bool
+	// Sources are the addresses that the host itself sends from on that way.
+	Sources []netip.Addr
 }
 
 // Link is an interface with its addresses.
@@ -87,7 +89,9 @@ func ReadNetwork() (Network, error) {
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return Network{}, fmt.Errorf("listing the interfaces: %w", err)
 	}
-	n := Network{Dummy: hasDummy(), IPv4: routed(h, faraway[0]), IPv6: routed(h, faraway[1])}
+	n := Network{Dummy: hasDummy()}
+	n.IPv4 = n.routed(h, faraway[0])
+	n.IPv6 = n.routed(h, faraway[1])
 	for _, l := range links {
 		one, err := readLink(h, l)
 		if err != nil {
@@ -123,8 +127,14 @@ func readLink(h *netlink.Handle, l netlink.Link) (Link, error) {
 	return out, nil
 }
 
-func routed(h *netlink.Handle, to netip.Addr) bool {
+// routed reports whether there is a route, and notes from which address the host would send.
+func (n *Network) routed(h *netlink.Handle, to netip.Addr) bool {
 	found, err := h.RouteGet(net.IP(to.AsSlice()))
+	for _, r := range found {
+		if src, ok := netip.AddrFromSlice(r.Src); ok {
+			n.Sources = append(n.Sources, src.Unmap())
+		}
+	}
 	return err == nil && len(found) > 0
 }
 

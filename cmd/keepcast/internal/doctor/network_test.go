@@ -18,8 +18,8 @@ import (
 func TestReadNetwork(t *testing.T) {
 	drivertest.NeedsRoot(t, "for a network namespace")
 	type answer struct {
-		before, after Network
-		err           error
+		before, after, unnumbered Network
+		err                       error
 	}
 	done := make(chan answer)
 	go func() {
@@ -45,6 +45,11 @@ func TestReadNetwork(t *testing.T) {
 		var err2 error
 		a.after, err2 = ReadNetwork()
 		a.err = errors.Join(a.err, err2)
+		for _, words := range []string{"route del default", "addr del 10.0.0.11/24 dev e0", "route add default dev e0"} {
+			a.err = errors.Join(a.err, exec.Command("ip", strings.Fields(words)...).Run())
+		}
+		a.unnumbered, err2 = ReadNetwork()
+		a.err = errors.Join(a.err, err2)
 		done <- a
 	}()
 	a := <-done
@@ -56,6 +61,11 @@ func TestReadNetwork(t *testing.T) {
 	}
 	if !a.after.IPv4 || a.after.IPv6 {
 		t.Errorf("routes: IPv4 %t, IPv6 %t", a.after.IPv4, a.after.IPv6)
+	}
+	for name, n := range map[string]Network{"10.0.0.11": a.after, "192.0.2.53": a.unnumbered} {
+		if len(n.Sources) != 1 || n.Sources[0].String() != name {
+			t.Errorf("the host sends from %v, not from %s", n.Sources, name)
+		}
 	}
 	want := map[string]Link{
 		"lo":   {Name: "lo", Type: "device", Up: true, Loopback: true, Addresses: addresses("127.0.0.1/8", "::1/128")},
