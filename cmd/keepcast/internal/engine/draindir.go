@@ -97,6 +97,9 @@ func readDrainDir(dir string) (drainDir, error) {
 	}
 	defer d.Close()
 	entries, err := d.ReadDir(drainLimit)
+	if errors.Is(err, fs.ErrNotExist) { // it was removed since it was opened
+		return out, nil
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return out, fmt.Errorf("drain directory: %w", err)
 	}
