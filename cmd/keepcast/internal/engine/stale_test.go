@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -252,19 +253,31 @@ func TestChangedCheckGoesOn(t *testing.T) {
 func TestChangedInterfaceRestartsChecks(t *testing.T) {
 	b := newHarness(t)
 	b.keep = true
+	var mu sync.Mutex
 	asked := map[string]int{}
-	b.options = func(o *Options) { o.VRF = func(iface string) (string, error) { asked[iface]++; return "", nil } }
+	b.options = func(o *Options) {
+		o.VRF = func(iface string) (string, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked[iface]++
+			return "", nil
+		}
+	}
 	b.service("dns", address, dialing("127.0.0.1:53"))
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(2 * time.Second)
 		b.reload(func(cfg *config.Config) { cfg.Services[0].Interface = "blue0" })
 		later(2 * time.Second)
+		mu.Lock()
 		clear(asked)
+		mu.Unlock()
 		later(2 * time.Second)
+		mu.Lock()
 		if asked["anycast0"] > 0 || asked["blue0"] == 0 {
 			t.Errorf("probed on %v, want blue0 alone", asked)
 		}
+		mu.Unlock()
 		b.want("dns", api.Announced, "all checks up")
 		b.end()
 	})

@@ -18,8 +18,8 @@ import (
 	"github.com/keepcast/keepcast/driver/snippet"
 )
 
-// sizeLimit bounds a document. One for 10,000 services takes a quarter of it.
-const sizeLimit = 16 << 20
+// sizeLimit bounds a document. One for 10,000 services takes half of it.
+const sizeLimit = 4 << 20
 
 // Document is a small value that is kept as JSON in a file, and once more in a copy
 // beside it. The copy is written after the file. So one of the two is always whole.

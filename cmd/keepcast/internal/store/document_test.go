@@ -105,7 +105,7 @@ func TestDamagedFile(t *testing.T) {
 		"no data":         {holding(`{"version": 2, "sha256": "00"}`), "has no version and checksum: keepcast did not write it so"},
 		"something after": {holding(whole + "}"), "is cut off or damaged (invalid character '}' after top-level value)"},
 		"other data":      {holding(sealed(t, 2, `{"names": "a"}`)), "is not understood (json: cannot unmarshal string into Go struct field names.names of type []string)"},
-		"too large":       {holding(strings.Repeat(" ", sizeLimit) + whole), "is larger than 16 MiB"},
+		"too large":       {holding(strings.Repeat(" ", sizeLimit) + whole), "is larger than 4 MiB"},
 		"directory":       {func(path string) error { return os.MkdirAll(filepath.Join(path, "in"), 0o700) }, "is a directory, not a file"},
 		"pipe":            {func(path string) error { return syscall.Mkfifo(path, 0o600) }, "is a named pipe, not a file"},
 		"link":            {func(path string) error { return os.Symlink("/etc/passwd", path) }, "is a symbolic link, not a file"},
@@ -285,7 +285,7 @@ func TestSaveFaults(t *testing.T) {
 	save(t, d.Path, "first")
 	before := drivertest.ReadFile(t, d.Path)
 	huge := names{[]string{strings.Repeat("x", sizeLimit)}}
-	if err := d.Save(huge); drivertest.ErrText(err) != d.Path+": would be larger than 16 MiB" {
+	if err := d.Save(huge); drivertest.ErrText(err) != d.Path+": would be larger than 4 MiB" {
 		t.Errorf("got %v", err)
 	}
 	if drivertest.ReadFile(t, d.Path) != before {
