@@ -17,6 +17,7 @@ import (
 func TestExec(t *testing.T) {
 	noLeaks(t)
 	t.Setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+	t.Setenv("LISTEN_FDS", "3")
 	t.Setenv("KEEPCAST_TEST", "inherited")
 	dir := t.TempDir()
 	plain := filepath.Join(dir, "plain")
@@ -49,7 +50,7 @@ func TestExec(t *testing.T) {
 		"no program":   {exec: &Exec{Command: []string{plain}}, err: plain + `: starting: fork/exec ` + plain + `: permission denied`},
 		"no dir":       {exec: &Exec{Command: []string{"true"}, Dir: "/nonexistent"}, err: `true: dir: stat /nonexistent: no such file or directory`},
 		"dir":          {exec: &Exec{Command: sh(`test "$PWD" = ` + dir), Dir: dir}},
-		"env":          {exec: &Exec{Command: sh(`test "$A$KEEPCAST_TEST${NOTIFY_SOCKET-unset}" = "b cinheritedunset"`), Env: []string{"A=b c"}}},
+		"env":          {exec: &Exec{Command: sh(`test "$A$KEEPCAST_TEST${NOTIFY_SOCKET-unset}${LISTEN_FDS-unset}" = "b cinheritedunsetunset"`), Env: []string{"A=b c"}}},
 		"env wins":     {exec: &Exec{Command: sh(`test "$KEEPCAST_TEST" = mine`), Env: []string{"KEEPCAST_TEST=mine"}}},
 		"no stdin":     {exec: &Exec{Command: sh(`cat; exit 3`)}, err: `sh: exit 3`},
 		"argv":         {exec: &Exec{Command: []string{"test", "a b $(x)", "=", "a b $(x)"}}},

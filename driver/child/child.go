@@ -13,13 +13,17 @@ import (
 )
 
 // Environ returns the environment of keepcast without what systemd tells keepcast
-// alone (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3)). A command that had
-// it would speak to systemd in keepcast's name, as systemctl does.
+// alone (sd_notify(3), sd_watchdog_enabled(3), sd_listen_fds(3), sd_pid_notify_with_fds(3),
+// systemd.exec(5)). A command that had it would speak to systemd in keepcast's name, as
+// systemctl does, or take descriptors for sockets that it was given.
 func Environ() []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		name, _, _ := strings.Cut(variable, "=")
 		switch name {
-		case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES":
+		case "NOTIFY_SOCKET", "FDSTORE", "MAINPID", "SYSTEMD_EXEC_PID",
+			"WATCHDOG_USEC", "WATCHDOG_PID",
+			"LISTEN_FDS", "LISTEN_PID", "LISTEN_PIDFDID", "LISTEN_FDNAMES",
+			"MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE":
 			return true
 		}
 		return false

@@ -93,12 +93,16 @@ func TestCommandStartsDaemon(t *testing.T) {
 	}
 }
 
-// A command can't speak to systemd in keepcast's name.
+// A command can't speak to systemd in keepcast's name. LISTEN_* went on to the commands of
+// drivers, but not to those of checks, and a daemon that one started took its own
+// descriptors for sockets; so both have the environment of one place, package child.
 func TestCommandEnvironment(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "/run/notify")
 	t.Setenv("WATCHDOG_USEC", "10000000")
+	t.Setenv("LISTEN_FDS", "3")
+	t.Setenv("LISTEN_PID", "1")
 	t.Setenv("KEPT", "kept")
-	out, err := command(t.Context(), 20*time.Second, []string{"sh", "-c", "echo $NOTIFY_SOCKET$WATCHDOG_USEC$KEPT"})
+	out, err := command(t.Context(), 20*time.Second, []string{"sh", "-c", "echo $NOTIFY_SOCKET$WATCHDOG_USEC$LISTEN_FDS$LISTEN_PID$KEPT"})
 	if err != nil || out != "kept\n" {
 		t.Errorf("%q, %v", out, err)
 	}
