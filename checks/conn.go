@@ -11,14 +11,18 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // connect opens a connection to address under the guard, and over TLS if secure
 // is not nil. It takes no longer than ctx allows.
 func connect(ctx context.Context, network, address string, secure *tls.Config) (net.Conn, error) {
 	conn, err := Dialer().DialContext(ctx, network, address)
-	if err != nil || secure == nil {
-		return conn, err
+	if err != nil {
+		return nil, unable(ctx, err)
+	}
+	if secure == nil {
+		return conn, nil
 	}
 	over := tls.Client(conn, secure)
 	if err := over.HandshakeContext(ctx); err != nil {
@@ -26,6 +30,50 @@ func connect(ctx context.Context, network, address string, secure *tls.Config) (
 		return nil, fmt.Errorf("tls handshake: %w", explain(ctx, err))
 	}
 	return over, nil
+}
+
+// unable marks an error of connecting as void where its chain does not tell that
+// keepcast lacked something.
+func unable(ctx context.Context, err error) error {
+	if resolving, ok := errors.AsType[*net.DNSError](err); ok && lacksFiles(resolving) {
+		return Void(err)
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(err, syscall.EADDRNOTAVAIL) && lacksPorts(ctx, op.Addr) {
+		return Void(err)
+	}
+	return err
+}
+
+// lacksFiles reports whether a name was not found for want of descriptors. The resolver
+// passes on the text of such an error alone, and if it can't open /etc/hosts or
+// /etc/resolv.conf it goes on without them.
+func lacksFiles(err *net.DNSError) bool {
+	for _, wanted := range shortages() {
+		if strings.HasSuffix(err.Err, wanted.Error()) {
+			return true
+		}
+	}
+	file, now := os.Open(os.DevNull)
+	if now != nil {
+		return true
+	}
+	file.Close()
+	return false
+}
+
+// lacksPorts reports whether a TCP connection failed because all local ports are in use
+// towards that address. The kernel has the same error for a host without an IPv6 address
+// to connect from; then UDP, which sends nothing yet, fails, too.
+func lacksPorts(ctx context.Context, to net.Addr) bool {
+	if _, tcp := to.(*net.TCPAddr); !tcp {
+		return false
+	}
+	conn, err := Dialer().DialContext(ctx, "udp", to.String())
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // closeWith closes c when ctx is done, so that no read or write outlives it.
@@ -52,6 +100,8 @@ func (timeoutError) Is(target error) bool { return target == context.DeadlineExc
 func explain(ctx context.Context, err error) error {
 	var op *net.OpError
 	switch {
+	case IsVoid(err):
+		return err // whatever else is so
 	case errors.As(err, &op) && op.Op == "dial":
 		return err // names the address and the reason by itself
 	case errors.Is(ctx.Err(), context.Canceled):

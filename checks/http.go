@@ -28,7 +28,7 @@ func init() {
 // HTTP is fit when the response to one request has an expected code and, if
 // asked for, an expected body.
 type HTTP struct {
-	URL       string            `config:"url" required:"true" doc:"What to ask for, http or https. A user and password in it are sent as basic authentication."`
+	URL       string            `config:"url" required:"true" doc:"What to ask for, http or https. A user and password in it are sent as basic authentication. Neither the password nor the query is shown in errors."`
 	Method    string            `config:"method" default:"GET" doc:"Request method."`
 	Headers   map[string]string `config:"headers" doc:"Request headers. 'host' replaces the name of the URL in the request, not in TLS."`
 	Send      string            `config:"send" doc:"Request body."`
@@ -104,24 +104,24 @@ func (h *HTTP) Check(ctx context.Context) error {
 		return requestError(ctx, req.Method, err)
 	}
 	defer resp.Body.Close()
-	if err := h.judge(ctx, resp); err != nil {
+	if err := h.judge(ctx, resp, secrets(req)); err != nil {
 		return fmt.Errorf("%s %s: %w", resp.Request.Method, safeURL(resp.Request.URL), err)
 	}
 	return nil
 }
 
-// judge says what is wrong with a response.
-func (h *HTTP) judge(ctx context.Context, resp *http.Response) error {
+// judge says what is wrong with a response. In what it quotes of that it hides secrets.
+func (h *HTTP) judge(ctx context.Context, resp *http.Response, hide *strings.Replacer) error {
 	if !h.Codes.Has(resp.StatusCode) {
 		var detail string
 		if to := resp.Header.Get("Location"); to != "" {
-			detail = " (to " + safeText(to) + ")"
+			detail = " (to " + hide.Replace(safeText(to)) + ")"
 		}
 		// The body only helps to understand the code: a broken one changes nothing.
-		if body, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)); len(body) > 0 {
-			detail += ": " + excerpt(body)
+		if body, _ := io.ReadAll(io.LimitReader(resp.Body, 8<<10)); len(body) > 0 {
+			detail += ": " + excerpt([]byte(hide.Replace(string(body))))
 		}
-		return fmt.Errorf("got %s, expected %s%s", resp.Status, h.Codes, detail)
+		return fmt.Errorf("got %s, expected %s%s", hide.Replace(resp.Status), h.Codes, detail)
 	}
 	if h.Body == nil {
 		return nil
@@ -131,7 +131,7 @@ func (h *HTTP) judge(ctx context.Context, resp *http.Response) error {
 		return fmt.Errorf("reading body: %w", explain(ctx, err))
 	}
 	if !h.Body.Match(body) {
-		return fmt.Errorf("no match for '%s' in the body %s", h.Body, excerpt(body))
+		return fmt.Errorf("no match for '%s' in the body %s", h.Body, excerpt([]byte(hide.Replace(string(body)))))
 	}
 	return nil
 }
@@ -153,31 +153,15 @@ func (h *HTTP) via(u *url.URL) func(address string) string {
 
 // requestError words the error of an HTTP client, which names the request.
 func requestError(ctx context.Context, method string, err error) error {
-	if of, ok := errors.AsType[*url.Error](err); ok {
-		return fmt.Errorf("%s %s: %w", method, safeText(of.URL), explain(ctx, of.Err))
+	of, ok := errors.AsType[*url.Error](err)
+	if !ok {
+		return err
 	}
-	return err
-}
-
-// safeURL returns a URL as it may be shown: status, log and /v1/status are read by others
-// than the configuration. A password and what is asked for, which may be a token, are left
-// out.
-func safeURL(u *url.URL) string {
-	shown := *u
-	shown.Fragment, shown.RawFragment = "", ""
-	if shown.RawQuery != "" {
-		shown.RawQuery = "..."
+	why := explain(ctx, of.Err)
+	if strings.HasPrefix(why.Error(), "failed to parse Location header") { // and shows it
+		why = errors.New("redirected to what is no URL")
 	}
-	return shown.Redacted()
-}
-
-// safeText is safeURL of a text. One that is no URL is not shown.
-func safeText(text string) string {
-	u, err := url.Parse(text)
-	if err != nil {
-		return "a URL that is none"
-	}
-	return safeURL(u)
+	return fmt.Errorf("%s %s: %w", method, safeText(of.URL), why)
 }
 
 // wire is how HTTP is spoken, for the checks http and dns (over https).

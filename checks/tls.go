@@ -58,6 +58,14 @@ func (t TLS) config(host string, protocols ...string) (*tls.Config, error) {
 	if t.ServerName != "" {
 		c.ServerName = t.ServerName
 	}
+	if t.CA == "" && !t.SkipVerify {
+		// The library reads them once for all, and goes on without if it can't.
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, fmt.Errorf("reading the certificates of the system: %w", err)
+		}
+		c.RootCAs = roots
+	}
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)
 		if err != nil {

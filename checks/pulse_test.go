@@ -1,0 +1,170 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// beats returns a Pulse whose beats came late by these times, one after the other.
+func beats(late ...time.Duration) *Pulse {
+	p := NewPulse()
+	for _, by := range late {
+		due := time.Now().Add(beat)
+		time.Sleep(beat + by)
+		p.note(due, time.Now())
+	}
+	return p
+}
+
+func TestPulseLate(t *testing.T) {
+	const ms = time.Millisecond
+	for name, tt := range map[string]struct {
+		late  []time.Duration
+		since time.Duration // before now
+		want  time.Duration
+	}{
+		"in time":            {[]time.Duration{0, 0, 0}, time.Second, 0},
+		"as usual":           {[]time.Duration{ms, ms, ms}, time.Second, 0},
+		"the longest":        {[]time.Duration{10 * ms, 50 * ms, 30 * ms}, time.Second, 50 * ms},
+		"the last":           {[]time.Duration{10 * ms, 30 * ms, 50 * ms}, time.Second, 50 * ms},
+		"before that":        {[]time.Duration{500 * ms, 0, 0}, 40 * ms, 0},
+		"longest before":     {[]time.Duration{500 * ms, 30 * ms}, 100 * ms, 50 * ms}, // 50 ms of the first were after it
+		"in its midst":       {[]time.Duration{500 * ms}, 100 * ms, 100 * ms},
+		"two as long":        {[]time.Duration{30 * ms, 30 * ms}, 40 * ms, 30 * ms},
+		"long ago":           {[]time.Duration{time.Second, 0, kept, 3 * ms}, time.Hour, kept},
+		"not at all so soon": {nil, time.Second, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := beats(tt.late...)
+				if got := p.Late(time.Now().Add(-tt.since)); got != tt.want {
+					t.Errorf("got %s, want %s", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
+// The delays that a Pulse keeps say the same as all delays would, and they are few.
+func TestPulseKeepsEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPulse()
+		var all []delay
+		for range 2000 {
+			due := time.Now().Add(beat)
+			by := time.Duration(rand.IntN(100)) * time.Millisecond
+			time.Sleep(beat + by)
+			p.note(due, time.Now())
+			all = append(all, delay{time.Now(), by})
+			since := time.Now().Add(-time.Duration(rand.IntN(5000)) * time.Millisecond)
+			var want time.Duration
+			for _, d := range all {
+				if own := min(d.by, d.at.Sub(since)); d.by >= noted && own > want {
+					want = own
+				}
+			}
+			if got := p.Late(since); got != want {
+				t.Fatalf("since %s: got %s, want %s", time.Since(since), got, want)
+			}
+		}
+		if len(p.delay) > 100 {
+			t.Errorf("%d delays are kept", len(p.delay))
+		}
+	})
+}
+
+// A pulse that does not get to beat is late, and one that beats is not. One that rests
+// knows nothing.
+func TestPulseBeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPulse()
+		start := time.Now()
+		late := func() time.Duration { return p.Late(start) }
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { p.Run(ctx); close(ended) }()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := late(); got != 0 {
+			t.Errorf("beating: %s late", got)
+		}
+		p.mu.Lock()
+		p.due = p.due.Add(-time.Second) // as if it had not been woken since
+		p.mu.Unlock()
+		if got := late(); got != time.Second-beat {
+			t.Errorf("not woken: %s late", got)
+		}
+		stop()
+		<-ended
+		time.Sleep(time.Minute)
+		if got := late(); got != 0 {
+			t.Errorf("at rest: %s late", got)
+		}
+		if got := (*Pulse)(nil).Late(start); got != 0 {
+			t.Errorf("no pulse: %s late", got)
+		}
+	})
+}
+
+// While the processor was short, thousands of http checks of a healthy server ended with
+// "timeout after 1s", and half of the services were withdrawn. A service that really
+// hangs must fail all the same where keepcast was only a little late.
+func TestTimeoutWhileKeepcastIsLate(t *testing.T) {
+	hangs := checkFunc(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	refuses := checkFunc(func(ctx context.Context) error { <-ctx.Done(); return errors.New("") })
+	deaf := checkFunc(func(context.Context) error { time.Sleep(3 * time.Second); return nil })
+	dead := checkFunc(func(context.Context) error { time.Sleep(400 * time.Millisecond); return errors.New("dead") })
+	for name, tt := range map[string]struct {
+		check Checker
+		late  time.Duration // at the end of each run
+		want  []string
+	}{
+		"a fifth":           {hangs, 100 * time.Millisecond, []string{"down timeout after 500ms: context deadline exceeded"}},
+		"more than that":    {hangs, 101 * time.Millisecond, []string{"void keepcast itself was 101ms late: timeout after 500ms: context deadline exceeded"}},
+		"much more":         {refuses, 400 * time.Millisecond, []string{"void keepcast itself was 400ms late: timeout after 500ms: "}},
+		"failed in time":    {dead, 400 * time.Millisecond, []string{"down dead"}},
+		"does not end":      {deaf, 0, []string{"down timeout after 500ms, and the check does not end", "down the run before this one still hangs, though its timeout of 500ms is over"}},
+		"does not end, but": {deaf, 400 * time.Millisecond, []string{"void keepcast itself was 400ms late: timeout after 500ms, and the check does not end", "void keepcast itself was 400ms late: the run before this one still hangs, though its timeout of 500ms is over"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pulse := NewPulse()
+				ctx, stop := context.WithCancel(WithPulse(t.Context(), pulse))
+				defer stop()
+				go func() {
+					for ctx.Err() == nil {
+						time.Sleep(50 * time.Millisecond)
+						pulse.note(time.Now().Add(-tt.late), time.Now())
+					}
+				}()
+				s := schedule
+				s.Fall = 1
+				var got []string
+				NewProbe(tt.check, s).Run(ctx, func(r Result) {
+					what := r.Verdict.String()
+					if r.Void {
+						what = "void"
+						if r.Verdict != Unknown {
+							t.Errorf("a void run makes the verdict %s", r.Verdict)
+						}
+					}
+					if got = append(got, fmt.Sprint(what, " ", r.Err)); len(got) == len(tt.want) {
+						stop()
+					}
+				})
+				if diff := cmp.Diff(strings.Join(tt.want, "\n"), strings.Join(got, "\n")); diff != "" {
+					t.Error(diff)
+				}
+				time.Sleep(time.Minute) // the one that is deaf ends at last
+			})
+		})
+	}
+}
