@@ -35,7 +35,7 @@ func connect(ctx context.Context, network, address string, secure *tls.Config) (
 // unable marks an error of connecting as void where its chain does not tell that
 // keepcast lacked something.
 func unable(ctx context.Context, err error) error {
-	if resolving, ok := errors.AsType[*net.DNSError](err); ok && lacksFiles(resolving) {
+	if _, byName := errors.AsType[*net.DNSError](err); byName && lacksFiles() {
 		return Void(err)
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(err, syscall.EADDRNOTAVAIL) && lacksPorts(ctx, op.Addr) {
@@ -44,17 +44,11 @@ func unable(ctx context.Context, err error) error {
 	return err
 }
 
-// lacksFiles reports whether a name was not found for want of descriptors. The resolver
-// passes on the text of such an error alone, and if it can't open /etc/hosts or
-// /etc/resolv.conf it goes on without them.
-func lacksFiles(err *net.DNSError) bool {
-	for _, wanted := range shortages() {
-		if strings.HasSuffix(err.Err, wanted.Error()) {
-			return true
-		}
-	}
-	file, now := os.Open(os.DevNull)
-	if now != nil {
+// lacksFiles reports whether there is no descriptor to be had. A resolver that can't open
+// /etc/hosts or /etc/resolv.conf goes on without them, and finds no name.
+func lacksFiles() bool {
+	file, err := os.Open(os.DevNull)
+	if err != nil {
 		return true
 	}
 	file.Close()

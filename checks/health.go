@@ -64,7 +64,11 @@ func NewHealth(rise, fall int, first Verdict) Health {
 func (h *Health) Verdict() Verdict { return h.verdict }
 
 // Add takes the result of one check that began at a time, and returns the verdict after it.
+// A void result changes nothing.
 func (h *Health) Add(err error, began time.Time) Verdict {
+	if IsVoid(err) {
+		return h.verdict
+	}
 	good := err == nil
 	if good != h.lastGood {
 		h.run, h.begun = 0, nil
@@ -72,7 +76,8 @@ func (h *Health) Add(err error, began time.Time) Verdict {
 	h.lastGood = good
 	h.run++
 	if good {
-		h.begun = append(slices.Clone(h.begun[max(0, len(h.begun)-h.Rise+1):]), began)
+		h.begun = append(slices.Clone(h.begun), began)
+		h.begun = h.begun[max(0, len(h.begun)-h.Rise):]
 	}
 	switch {
 	case good && h.run >= h.Rise:
@@ -92,7 +97,7 @@ func (h *Health) Moving() bool {
 // Proof returns when the oldest of the last Rise successes in a row began; zero unless
 // there are as many. What was so before may not be so since.
 func (h *Health) Proof() time.Time {
-	if len(h.begun) < h.Rise {
+	if h.Rise < 1 || len(h.begun) < h.Rise {
 		return time.Time{}
 	}
 	return h.begun[len(h.begun)-h.Rise]

@@ -21,7 +21,7 @@ func TestHealthByTheRule(t *testing.T) {
 			at = at.Add(time.Duration(1+rand.IntN(1000)) * time.Millisecond)
 			err := errs[rand.IntN(len(errs))]
 			before, oldProof := h, h.Proof()
-			got := h.Add(at, err)
+			got := h.Add(err, at)
 			switch {
 			case err == nil:
 				began, failures, counted = append(began, at), 0, counted+1
@@ -43,8 +43,8 @@ func TestHealthByTheRule(t *testing.T) {
 			if before.Proof() != oldProof {
 				t.Fatal("a copy has changed")
 			}
-			if len(h.began) > h.Rise {
-				t.Fatalf("%d times are kept for rise %d", len(h.began), h.Rise)
+			if len(h.begun) > h.Rise {
+				t.Fatalf("%d times are kept for rise %d", len(h.begun), h.Rise)
 			}
 		}
 	}
@@ -52,7 +52,7 @@ func TestHealthByTheRule(t *testing.T) {
 
 func TestHealthWithoutRiseHasNoProof(t *testing.T) {
 	var h Health
-	h.Add(time.Unix(1, 0), nil)
+	h.Add(nil, time.Unix(1, 0))
 	if !h.Proof().IsZero() {
 		t.Errorf("got %s", h.Proof())
 	}

@@ -9,8 +9,8 @@ import (
 
 // Pulse knows how late keepcast itself was of late: a goroutine that wants to wake at
 // fixed times notes when it did. While the processor is short, an answer that came in
-// time is read too late, and a healthy service would seem to time out. A nil Pulse
-// knows of no delay.
+// time is read too late, and a healthy service would seem to time out. The
+// zero Pulse does not beat and, like a nil one, knows of no delay.
 type Pulse struct {
 	mu    sync.Mutex // guards what follows: Run writes, each probe that timed out reads
 	due   time.Time  // when the next beat should come; zero while Run is not running
@@ -28,9 +28,6 @@ const (
 	noted = 2 * time.Millisecond  // a shorter delay is usual
 	kept  = 15 * time.Minute      // longer than any timeout
 )
-
-// NewPulse returns a Pulse that does not beat yet.
-func NewPulse() *Pulse { return new(Pulse) }
 
 // Run beats until ctx is done. One Run at a time.
 func (p *Pulse) Run(ctx context.Context) {
@@ -97,18 +94,4 @@ func (p *Pulse) Late(since time.Time) time.Duration {
 		most = max(most, min(d.by, d.at.Sub(since)))
 	}
 	return max(most, 0)
-}
-
-type pulseKey struct{}
-
-// WithPulse returns a context under which a run that timed out while keepcast itself
-// was late is void.
-func WithPulse(ctx context.Context, p *Pulse) context.Context {
-	return context.WithValue(ctx, pulseKey{}, p)
-}
-
-// pulseOf returns the Pulse of a context, or nil.
-func pulseOf(ctx context.Context) *Pulse {
-	p, _ := ctx.Value(pulseKey{}).(*Pulse)
-	return p
 }

@@ -15,7 +15,7 @@ import (
 
 // beats returns a Pulse whose beats came late by these times, one after the other.
 func beats(late ...time.Duration) *Pulse {
-	p := NewPulse()
+	p := new(Pulse)
 	for _, by := range late {
 		due := time.Now().Add(beat)
 		time.Sleep(beat + by)
@@ -56,7 +56,7 @@ func TestPulseLate(t *testing.T) {
 // The delays that a Pulse keeps say the same as all delays would, and they are few.
 func TestPulseKeepsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPulse()
+		p := new(Pulse)
 		var all []delay
 		for range 2000 {
 			due := time.Now().Add(beat)
@@ -85,7 +85,7 @@ func TestPulseKeepsEnough(t *testing.T) {
 // knows nothing.
 func TestPulseBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := NewPulse()
+		p := new(Pulse)
 		start := time.Now()
 		late := func() time.Duration { return p.Late(start) }
 		ctx, stop := context.WithCancel(t.Context())
@@ -128,16 +128,16 @@ func TestTimeoutWhileKeepcastIsLate(t *testing.T) {
 		want  []string
 	}{
 		"a fifth":           {hangs, 100 * time.Millisecond, []string{"down timeout after 500ms: context deadline exceeded"}},
-		"more than that":    {hangs, 101 * time.Millisecond, []string{"void keepcast itself was 101ms late: timeout after 500ms: context deadline exceeded"}},
-		"much more":         {refuses, 400 * time.Millisecond, []string{"void keepcast itself was 400ms late: timeout after 500ms: "}},
+		"more than that":    {hangs, 101 * time.Millisecond, []string{"void keepcast itself was 101ms late, for want of processor time: timeout after 500ms: context deadline exceeded"}},
+		"much more":         {refuses, 400 * time.Millisecond, []string{"void keepcast itself was 400ms late, for want of processor time: timeout after 500ms: "}},
 		"failed in time":    {dead, 400 * time.Millisecond, []string{"down dead"}},
 		"does not end":      {deaf, 0, []string{"down timeout after 500ms, and the check does not end", "down the run before this one still hangs, though its timeout of 500ms is over"}},
-		"does not end, but": {deaf, 400 * time.Millisecond, []string{"void keepcast itself was 400ms late: timeout after 500ms, and the check does not end", "void keepcast itself was 400ms late: the run before this one still hangs, though its timeout of 500ms is over"}},
+		"does not end, but": {deaf, 400 * time.Millisecond, []string{"void keepcast itself was 400ms late, for want of processor time: timeout after 500ms, and the check does not end", "void keepcast itself was 400ms late, for want of processor time: the run before this one still hangs, though its timeout of 500ms is over"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				pulse := NewPulse()
-				ctx, stop := context.WithCancel(WithPulse(t.Context(), pulse))
+				pulse := new(Pulse)
+				ctx, stop := context.WithCancel(t.Context())
 				defer stop()
 				go func() {
 					for ctx.Err() == nil {
@@ -148,7 +148,9 @@ func TestTimeoutWhileKeepcastIsLate(t *testing.T) {
 				s := schedule
 				s.Fall = 1
 				var got []string
-				NewProbe(tt.check, s).Run(ctx, func(r Result) {
+				p := NewProbe(tt.check, s)
+				p.Pulse = pulse
+				p.Run(ctx, func(r Result) {
 					what := r.Verdict.String()
 					if r.Void {
 						what = "void"

@@ -1,15 +1,11 @@
 package checks
 
 import (
-	"context"
 	"errors"
 	"net"
-	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
-	"time"
 )
 
 // A probe has three outcomes: the service is fit, it failed, or the probe is void, since
@@ -51,44 +47,4 @@ func shortages() []syscall.Errno {
 		syscall.EAGAIN,  // processes (fork), or UDP ports (connect)
 		syscall.ENOSPC,  // watches of epoll
 	}
-}
-
-const (
-	// pulseBeat is the time between two beats of a Pulse.
-	pulseBeat = 20 * time.Millisecond
-	// pulseShare is the part of a timeout for which keepcast may have been late, until a run
-	// that timed out is void.
-	pulseShare = 5
-)
-
-// Pulse tells how late this program is: whether it was given the processor when it needed
-// it. The zero Pulse is on time.
-type Pulse struct{ late atomic.Int64 }
-
-// Run beats until ctx is done.
-func (p *Pulse) Run(ctx context.Context) {
-	timer := time.NewTimer(pulseBeat)
-	defer timer.Stop()
-	for due := time.Now().Add(pulseBeat); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		// A goroutine that a timer wakes goes before all others. One whose answer has come
-		// waits its turn, so the pulse does the same.
-		runtime.Gosched()
-		now := time.Now()
-		p.late.Add(int64(max(0, now.Sub(due))))
-		due = now.Add(pulseBeat)
-		timer.Reset(pulseBeat)
-	}
-}
-
-// Late returns how late all beats together were since the start.
-func (p *Pulse) Late() time.Duration {
-	if p == nil {
-		return 0
-	}
-	return time.Duration(p.late.Load())
 }

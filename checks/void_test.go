@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +34,11 @@ func TestIsVoid(t *testing.T) {
 		"no process":               {fmt.Errorf("fork: %w", syscall.EAGAIN), true},
 		"no descriptor to resolve": {fmt.Errorf("dial: %w", &net.DNSError{Err: "dial udp 127.0.0.1:53: socket: too many open files"}), true},
 		"no such name":             {&net.DNSError{Err: "no such host"}, false},
+		"no watch of epoll":        {os.NewSyscallError("epoll_ctl", syscall.ENOSPC), true},
+		"text of another":          {errors.New("exit 1: too many open files"), false},
+		"joined":                   {errors.Join(dead, Void(dead)), true},
+		"no address":               {syscall.EADDRNOTAVAIL, false}, // alone it does not tell why
+		"not allowed":              {&os.PathError{Op: "fork/exec", Path: "/etc/passwd", Err: syscall.EACCES}, false},
 		"refused":                  {syscall.ECONNREFUSED, false},
 		"no command of that name":  {syscall.ENOENT, false},
 	} {
@@ -113,7 +119,7 @@ func TestLateIsVoid(t *testing.T) {
 			pulse := &Pulse{}
 			p := NewProbe(checkFunc(func(ctx context.Context) error {
 				<-ctx.Done()
-				pulse.late.Add(int64(tc.late))
+				pulse.note(time.Now().Add(-tc.late), time.Now())
 				return explain(ctx, ctx.Err())
 			}), schedule)
 			p.Pulse = pulse
@@ -132,7 +138,7 @@ func TestLateIsVoid(t *testing.T) {
 func TestLateFailure(t *testing.T) {
 	pulse := &Pulse{}
 	p := NewProbe(checkFunc(func(context.Context) error {
-		pulse.late.Add(int64(time.Hour))
+		pulse.note(time.Now().Add(-time.Hour), time.Now())
 		return errors.New("connection refused")
 	}), schedule)
 	p.Pulse = pulse
@@ -147,12 +153,12 @@ func TestPulse(t *testing.T) {
 		var p Pulse
 		go p.Run(ctx)
 		time.Sleep(time.Minute)
-		if late := p.Late(); late != 0 {
+		if late := p.Late(time.Now().Add(-time.Hour)); late != 0 {
 			t.Errorf("%s late, though nothing held it up", late)
 		}
 		stop()
 		synctest.Wait()
-		if (*Pulse)(nil).Late() != 0 {
+		if (*Pulse)(nil).Late(time.Time{}) != 0 {
 			t.Error("none is late")
 		}
 	})

@@ -1,0 +1,114 @@
+package checks
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// files returns how many descriptors the test has open.
+func files(t *testing.T) int {
+	t.Helper()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(open)
+}
+
+// withoutFiles calls do while no descriptor can be had.
+func withoutFiles(t *testing.T, do func()) {
+	t.Helper()
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 256, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	var taken []int
+	for {
+		fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		taken = append(taken, fd)
+	}
+	defer func() {
+		for _, fd := range taken {
+			unix.Close(fd)
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Fatal(err)
+		}
+	}()
+	do()
+}
+
+// With 300 HTTP connections held and `ulimit -n 256`, the checks of all 100 healthy
+// services failed for want of a descriptor, and keepcast withdrew every one of them.
+func TestWithoutDescriptors(t *testing.T) {
+	noLeaks(t)
+	web, ca := secureServer(t, http.HandlerFunc(website), nil)
+	t.Cleanup(web.Client().CloseIdleConnections)
+	at := web.Listener.Addr().String()
+	bus, _ := drivertest.Bus(t)
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", bus)
+	startSystemd(t, bus).unit(t, "a.service", "loaded active running")
+	pair := filepath.Join(t.TempDir(), "pair.pem")
+	for name, c := range map[string]Checker{
+		"http":          &HTTP{URL: "http://" + at, Codes: codes(t, "2xx")},
+		"http, by name": &HTTP{URL: "http://nowhere.invalid/", Codes: codes(t, "2xx")},
+		"https":         &HTTP{URL: web.URL, Codes: codes(t, "2xx"), TLS: TLS{SkipVerify: true}},
+		"https, ca":     &HTTP{URL: web.URL, Codes: codes(t, "2xx"), TLS: TLS{CA: ca}},
+		"https, cert":   &HTTP{URL: web.URL, Codes: codes(t, "2xx"), TLS: TLS{SkipVerify: true, Cert: pair, Key: pair}},
+		"http2":         &HTTP{URL: "http://" + at, Codes: codes(t, "2xx"), HTTP2: "require"},
+		"tcp":           &TCP{Address: at},
+		"tcp, by name":  &TCP{Address: "nowhere.invalid:1"},
+		"tcp, tls":      &TCP{Address: at, Transport: "tls", TLS: TLS{CA: ca}},
+		"dns":           &DNS{Server: "127.0.0.1:1", Query: "a"},
+		"dns, https":    &DNS{Server: at, Transport: "https", Query: "a", TLS: TLS{CA: ca}},
+		"exec":          &Exec{Command: []string{"true"}},
+		"systemd":       &Systemd{Unit: "a.service"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := files(t)
+			var err error
+			withoutFiles(t, func() { err = Once(t.Context(), c, schedule.Timeout) })
+			if !IsVoid(err) {
+				t.Errorf("not void: %v", err)
+			}
+			drivertest.Eventually(t, "the descriptors are closed again", func() bool { return files(t) == before })
+		})
+	}
+}
+
+// The library reads the certificates of the system once for all. Had keepcast no
+// descriptor then, every https check failed until the next restart.
+func TestCertificatesOfTheSystem(t *testing.T) {
+	const mark = "KEEPCAST_TEST_CERTIFICATES"
+	if os.Getenv(mark) == "" {
+		// In a process of its own: here they may be read already.
+		cmd := exec.CommandContext(within(t), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), mark+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	withoutFiles(t, func() {
+		if _, err := (TLS{}).config("a"); !IsVoid(err) {
+			t.Errorf("without descriptors: %v", err)
+		}
+	})
+	c, err := (TLS{}).config("a")
+	if err != nil || c.RootCAs == nil {
+		t.Errorf("with descriptors again: %v, %v", c, err)
+	}
+}
