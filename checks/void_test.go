@@ -180,6 +180,7 @@ func TestHurry(t *testing.T) {
 			p.Run(ctx, func(r Result) { at, last = append(at, r.At.Sub(start)), r })
 		}()
 		time.Sleep(10*time.Second + 1)
+		synctest.Wait()
 		if got := last.Proof.Sub(start); got != 0 {
 			t.Errorf("proven since %s", got)
 		}

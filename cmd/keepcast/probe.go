@@ -23,7 +23,8 @@ func (a *app) probeCommand() *cobra.Command {
 		Use:   "probe SERVICE[/CHECK]...",
 		Short: "run checks once, now, and say what they find",
 		Long: `Probe runs checks of the configuration once, from this command, with their timeouts,
-and changes nothing. Without a name it runs all. Exit code 1 when one fails.`,
+and changes nothing. Without a name it runs all. A run is void when keepcast itself could not
+probe: it says nothing of the service. Exit code 1 when one fails or is void.`,
 		Example: `  keepcast probe
   keepcast probe dns
   keepcast probe dns/answers`,
@@ -40,19 +41,32 @@ and changes nothing. Without a name it runs all. Exit code 1 when one fails.`,
 			}
 			kernel := kernelOf(cfg)
 			ctx := guarded(c.Context(), cfg, kernel)
-			failed := 0
+			failed, void := 0, 0
 			for _, one := range chosen {
 				inVRF := checks.WithDevice(ctx, func() (string, error) { return kernel.VRF(one.on) })
-				if !one.probe(inVRF, c.OutOrStdout()) {
+				switch err := one.probe(inVRF, c.OutOrStdout()); {
+				case checks.IsVoid(err):
+					void++
+				case err != nil:
 					failed++
 				}
 			}
-			if failed > 0 {
-				return fmt.Errorf("%d of %d checks failed", failed, len(chosen))
-			}
-			return nil
+			return verdict(failed, void, len(chosen))
 		},
 	}
+}
+
+// verdict says how many checks are not known to be fit.
+func verdict(failed, void, all int) error {
+	switch {
+	case failed > 0 && void > 0:
+		return fmt.Errorf("%d of %d checks failed, and %d could not be run", failed, all, void)
+	case failed > 0:
+		return fmt.Errorf("%d of %d checks failed", failed, all)
+	case void > 0:
+		return fmt.Errorf("%d of %d checks could not be run", void, all)
+	}
+	return nil
 }
 
 // chosenCheck is a check that is to be probed.
@@ -112,19 +126,19 @@ func kernelOf(cfg *config.Config) *kernel.Kernel {
 	return k
 }
 
-// probe runs the check once, prints what came of it, and returns whether it is up.
-func (c chosenCheck) probe(ctx context.Context, out io.Writer) bool {
+// probe runs the check once, prints what came of it, and returns why it is not known to
+// be fit.
+func (c chosenCheck) probe(ctx context.Context, out io.Writer) error {
 	start := time.Now()
 	err := checks.Once(ctx, c.check.Checker, c.check.Timeout)
 	took := time.Since(start).Round(10 * time.Microsecond)
-	if checks.IsVoid(err) {
+	switch {
+	case checks.IsVoid(err):
 		fmt.Fprintf(out, "%s/%s: void, which says nothing of the service: %v\n", c.service, c.check.Name, err)
-		return false
-	}
-	if err != nil {
+	case err != nil:
 		fmt.Fprintf(out, "%s/%s: failed after %s: %v\n", c.service, c.check.Name, took, err)
-		return false
+	default:
+		fmt.Fprintf(out, "%s/%s: fit (%s)\n", c.service, c.check.Name, took)
 	}
-	fmt.Fprintf(out, "%s/%s: fit (%s)\n", c.service, c.check.Name, took)
-	return true
+	return err
 }

@@ -46,7 +46,8 @@ services:
 // took is how long a check took.
 var took = regexp.MustCompile(`[0-9.]+(µs|ms|s)`)
 
-// A managed address that is not here is not probed: another host would answer.
+// A managed address that is not here is not probed: another host would answer. That was
+// called a failure, and whoever read it looked for a fault in a service that worked.
 func TestProbe(t *testing.T) {
 	file := written(t, `
 services:
@@ -58,7 +59,7 @@ services:
       - {name: here, kind: tcp, address: "127.0.0.1:1"}
 `)
 	code, out, errs := keepcastSays(t, "probe", "-c", file)
-	if want := "keepcast: 2 of 3 checks failed\n"; code != exitFailed || errs != want {
+	if want := "keepcast: 1 of 3 checks failed, and 1 could not be run\n"; code != exitFailed || errs != want {
 		t.Errorf("exit code %d, got %s, want %s", code, errs, want)
 	}
 	for i, want := range []string{
@@ -68,6 +69,22 @@ services:
 	} {
 		if got := strings.Split(took.ReplaceAllString(out, "TIME"), "\n")[i]; !strings.HasPrefix(got, want) {
 			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestProbeVerdict(t *testing.T) {
+	for _, tt := range []struct {
+		failed, void int
+		want         string
+	}{
+		{0, 0, ""},
+		{2, 0, "2 of 3 checks failed"},
+		{0, 2, "2 of 3 checks could not be run"},
+		{1, 2, "1 of 3 checks failed, and 2 could not be run"},
+	} {
+		if got := drivertest.ErrText(verdict(tt.failed, tt.void, 3)); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
 		}
 	}
 }
