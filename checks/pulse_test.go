@@ -170,3 +170,15 @@ func TestTimeoutWhileKeepcastIsLate(t *testing.T) {
 		})
 	}
 }
+
+// A delay that is older than any timeout is of no use, and forgotten with the next one.
+func TestPulseForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := beats(2*time.Second, time.Second)
+		time.Sleep(kept + 1)
+		p.note(time.Now().Add(-noted), time.Now())
+		if len(p.delay) != 1 || p.delay[0].by != noted {
+			t.Errorf("kept: %v", p.delay)
+		}
+	})
+}
