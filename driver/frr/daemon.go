@@ -48,10 +48,10 @@ type daemon struct {
 	// Of Quagga.
 
 	link link // to zebra, at the last Apply
-	// lines are the redistribute lines that the daemon had at the last Apply, on this
-	// connection, and linesAt is when that was.
-	lines   []redistribution
-	linesAt time.Time
+	// lines are the redistribute lines that the daemon showed last, on this connection, and
+	// linesAt is when that was. Those of hidden it no longer shows.
+	lines, hidden []redistribution
+	linesAt       time.Time
 	// kept are the prefixes that it goes on announcing without an address, and since when
 	// that has been seen.
 	kept map[netip.Prefix]time.Time
@@ -64,7 +64,7 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	if fresh {
-		d.resolved, d.lines, d.shown, d.major = nil, nil, nil, 0
+		d.resolved, d.lines, d.hidden, d.shown, d.major = nil, nil, nil, nil, 0
 	}
 	if d.spec.mgmtd && d.major == 0 {
 		answers, err := d.vty.Ask(ctx, "show version")
@@ -123,7 +123,8 @@ func (d *daemon) apply(ctx context.Context, section config, desired driver.State
 		return err
 	}
 	d.link = d.zebraLink(ctx)
-	if run, err = d.redistributed(ctx, run, d.link); err != nil {
+	run = d.redistributed(run, d.link)
+	if err := d.enterLost(ctx, d.link); err != nil {
 		return err
 	}
 	missing := errorsOf(slices.Concat(d.findings(run, desired, m), d.zebraAway(d.link)))

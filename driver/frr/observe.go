@@ -139,6 +139,8 @@ func (d *daemon) observe(ctx context.Context, section config, asked driver.State
 	if err != nil {
 		return observation{}, err
 	}
+	l := d.zebraLink(ctx)
+	run = d.redistributed(run, l)
 	all := observation{held: map[netip.Prefix]bool{}, exported: map[netip.Prefix][]string{}, sessions: map[string]driver.Session{}}
 	for _, vrf := range m.vrfsOf(run, asked) {
 		o, err := d.observeVRF(ctx, vrf, run, m.inVRF(vrf, asked), m)
@@ -148,7 +150,7 @@ func (d *daemon) observe(ctx context.Context, section config, asked driver.State
 		all.join(o.inVRF(vrf, m.ownedElsewhere(vrf)))
 	}
 	all.findings = slices.Concat(all.findings, otherAS(d.name, run, asked, m), d.zebraFindings(ctx, run))
-	if err := d.observeZebra(ctx, &all, m); err != nil {
+	if err := d.observeZebra(ctx, l, &all, m); err != nil {
 		return observation{}, err
 	}
 	all.kept = d.holders.Note(time.Now(), all.sessions, all.exported)

@@ -134,7 +134,7 @@ func (d *daemon) strays(ctx context.Context, run, section config, m managed) (bo
 	before, after := run.listed(), section.listed()
 	var there []netip.Prefix
 	for p := range after {
-		if _, permitted := before[p]; permitted && m.has(p) && d.carries(p.Addr()) && !(d.bgp != nil && m.prefixOnly[p]) {
+		if _, permitted := before[p]; permitted && m.has(p) && d.carries(p.Addr()) && (d.bgp == nil || !m.prefixOnly[p]) {
 			there = append(there, p)
 		}
 	}

@@ -27,6 +27,20 @@ func TestQuaggaRealZebraAway(t *testing.T) {
 	h.comes("announced again", true)
 }
 
+// Neighbors without keepcast's route-map were sent for ever what went while zebra was away.
+func TestQuaggaRealNoOutMap(t *testing.T) {
+	h := newQuaggaHost(t, "bgpd")
+	h.enter("bgpd", "router bgp 65001\n no neighbor 10.99.0.2 route-map KEEPCAST-EBGP out\n address-family ipv6\n  no neighbor fd99::2 route-map KEEPCAST6-EBGP out\n")
+	h.wants(driver.Announced, driver.Attributes{})
+	h.comes("announced", true)
+	h.stop("zebra")
+	h.wants(driver.Delivered, driver.Attributes{})
+	h.start("zebra")
+	h.comes("withdrawn meanwhile", false)
+	h.wants(driver.Announced, driver.Attributes{})
+	h.comes("announced again", true)
+}
+
 // What the neighbors of bgpd are sent, and how often: a restart of zebra, or keepcast's
 // mending of it, moves no route that stays.
 func TestQuaggaRealQuiet(t *testing.T) {

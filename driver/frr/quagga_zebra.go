@@ -102,11 +102,10 @@ func (d *daemon) zebraAway(l link) []driver.Finding {
 
 // observeZebra adds to what is observed what the daemon has of zebra, and what it has
 // missed of it.
-func (d *daemon) observeZebra(ctx context.Context, o *observation, m managed) error {
+func (d *daemon) observeZebra(ctx context.Context, l link, o *observation, m managed) error {
 	if d.zebraName == "" {
 		return nil
 	}
-	l := d.zebraLink(ctx)
 	o.findings = append(o.findings, d.zebraAway(l)...)
 	var kept []netip.Prefix
 	for p := range o.held {
@@ -116,7 +115,16 @@ func (d *daemon) observeZebra(ctx context.Context, o *observation, m managed) er
 	}
 	slices.SortFunc(kept, netip.Prefix.Compare)
 	o.findings = append(o.findings, d.stillAnnounced(kept)...)
-	if d.interfaces == "" || !l.up || len(kept) == 0 {
+	switch {
+	case !l.up || len(kept) == 0:
+		return nil
+	case d.interfaces == "":
+		// After a restart of zebra, bgpd and ospfd can no longer be made to ask for all
+		// again. That they have asked at all is enough to hear of an address that comes and
+		// goes.
+		if l.sent > 0 {
+			o.recall = kept
+		}
 		return nil
 	}
 	texts, err := d.vty.Ask(ctx, d.interfaces)
@@ -152,26 +160,33 @@ func (d *daemon) stillAnnounced(kept []netip.Prefix) []driver.Finding {
 }
 
 // redistributed returns the running configuration with the operator's redistribute lines
-// that the daemon has lost with its connection to zebra, once they are entered again.
-// ospfd of Quagga shows a line only while it has asked zebra for its routes. A line that
-// went at any other time has been taken away by somebody.
-func (d *daemon) redistributed(ctx context.Context, run config, l link) (config, error) {
+// that the daemon no longer shows because its connection to zebra has ended meanwhile.
+// ospfd of Quagga then forgets them, and never shows one again, entered or not, until it
+// restarts itself. A line that went at any other time has been taken away by somebody.
+func (d *daemon) redistributed(run config, l link) config {
 	lost := slices.DeleteFunc(slices.Clone(d.lines), func(r redistribution) bool { return slices.ContainsFunc(run.redistribute, r.equal) })
 	if len(lost) == 0 || l.up && l.since.Before(d.linesAt.Add(-2*time.Second)) { // zebra tells whole seconds
-		d.lines, d.linesAt = run.redistribute, time.Now()
-		return run, nil
+		d.lines, d.hidden, d.linesAt = run.redistribute, nil, time.Now()
+		return run
+	}
+	run.redistribute = append(slices.Clone(run.redistribute), lost...)
+	d.hidden = lost
+	return run
+}
+
+// enterLost enters the redistribute lines again that the daemon has lost, once it has
+// zebra back and has asked it for nothing.
+func (d *daemon) enterLost(ctx context.Context, l link) error {
+	if len(d.hidden) == 0 || !l.up || l.sent > 0 {
+		return nil
 	}
 	var steps []step
-	for _, r := range lost {
+	for _, r := range d.hidden {
 		d.opts.Log.Warn("entering a redistribute line again, which the daemon lost with its connection to zebra", "line", r.line)
 		steps = append(steps, step{blocks: r.blocks, lines: []string{r.line}})
 	}
 	refused, err := d.configure(ctx, steps)
-	if err := errors.Join(refused, err); err != nil {
-		return run, err
-	}
-	run.redistribute = append(slices.Clone(run.redistribute), lost...)
-	return run, nil
+	return errors.Join(refused, err)
 }
 
 // silent takes out of answers what is no refusal: bgpd of Quagga warns, without a word, of
