@@ -119,12 +119,19 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 // makeDirectories makes those for what is saved.
 func makeDirectories(cfg *config.Config) error {
 	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		made := make(chan error, 1)
+		if !pace.Within(makeLimit, func() { made <- os.MkdirAll(dir, 0o755) }) {
+			continue // its file system hangs: what can't be saved there will be a finding
+		}
+		if err := <-made; err != nil {
 			return fmt.Errorf("directory for the state: %w (run as root, or see runtime_directory and state_directory)", err)
 		}
 	}
 	return nil
 }
+
+// makeLimit is how long a start waits for a directory.
+const makeLimit = 2 * time.Second
 
 // run runs the engine, the server and the signals until the engine has ended.
 func (d *daemon) run(ctx context.Context, server *control.Server) error {

@@ -154,3 +154,16 @@ func onlyFile(t *testing.T, dir string) {
 		t.Errorf("left in the directory: %v (%v)", names, err)
 	}
 }
+
+// A named pipe in place of the snippet is an error. Whoever read it waited for a writer,
+// and the driver hung for ever.
+func TestWriteOverNamedPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "snippet")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := Write(path, []byte("x"), Public)
+	if want := "reading the old snippet: " + path + " is no regular file"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

@@ -46,19 +46,11 @@ func (v Violations) Error() string {
 // exchange the file meanwhile. The error is Violations where it is not trusted; the text
 // is then for finding what else is wrong with it, not for doing what it says.
 func ReadFile(path string) ([]byte, error) {
-	// Without O_NONBLOCK a FIFO would be waited for.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, info, err := open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() && !info.IsDir() { // a directory can't be read, which the error says
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
 	found := judge(path, info, false)
 	dir, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	if err != nil {
@@ -69,6 +61,34 @@ func ReadFile(path string) ([]byte, error) {
 		err = found
 	}
 	return text, err
+}
+
+// ReadAnyFile reads a file whoever wrote it. It waits for nothing, as the reader of a named
+// pipe does.
+func ReadAnyFile(path string) ([]byte, error) {
+	f, _, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// open opens a regular file.
+func open(path string) (*os.File, fs.FileInfo, error) {
+	// Without O_NONBLOCK a named pipe would be waited for.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() { // a directory can't be read, which the error says
+		err = fmt.Errorf("%s is no regular file", path)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return f, info, nil
 }
 
 // Directory says why a directory is not trusted; nil where there is none.

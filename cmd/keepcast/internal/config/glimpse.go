@@ -2,13 +2,14 @@ package config
 
 import (
 	"maps"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // Glimpse returns what the files say of a setting of the top level that is a text, or yes
@@ -21,7 +22,7 @@ func Glimpse(mainFile, setting string) (value string, found bool) {
 		return "", false
 	}
 	for _, path := range append([]string{mainFile}, more...) {
-		text, err := os.ReadFile(path)
+		text, err := trust.ReadAnyFile(path)
 		if err != nil {
 			return "", false
 		}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/keepcast/keepcast/driver/drivertest"
@@ -58,5 +59,19 @@ func TestGlimpseUnreadable(t *testing.T) {
 		if got, found := Glimpse(path, "control_socket"); found {
 			t.Errorf("%s: got %s", path, got)
 		}
+	}
+}
+
+// A named pipe in place of the configuration hung every command.
+func TestGlimpseNamedPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keepcast.yaml")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if value, found := Glimpse(path, "control_socket"); found {
+		t.Errorf("got %q", value)
+	}
+	if _, err := LoadOffline(path); err == nil {
+		t.Error("it is taken")
 	}
 }
