@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
+	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
@@ -58,6 +59,7 @@ type daemon struct {
 	metrics *engine.Metrics
 	engine  *engine.Engine
 	systemd systemd
+	pulse   checks.Pulse
 	hurry   <-chan struct{} // closed when a stop is not to wait for linger
 	refused error           // why cfg is the last good configuration and not that of the operator
 }
@@ -151,6 +153,7 @@ func (d *daemon) run(ctx context.Context, server *control.Server) error {
 	running.Go(func() { server.Serve(serving) })
 	running.Go(func() { d.reloads(serving, asked) })
 	running.Go(func() { d.systemd.run(serving) })
+	running.Go(func() { d.pulse.Run(serving) })
 	err := d.engine.Run(ctx)
 	end()
 	if !pace.Within(endLimit, running.Wait) {

@@ -124,7 +124,7 @@ func (e *Engine) startCheck(c *check) {
 	on := cmp.Or(c.service.cfg.Interface, e.cfg.Interface)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := checks.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
-	probe.Pulse, c.hurry = &e.pulse, probe.Hurry
+	probe.Pulse, c.hurry = e.opts.Pulse, probe.Hurry
 	c.log = e.log.With("service", c.service.cfg.Name, "check", c.cfg.Name)
 	e.running.Go(func() {
 		probe.Run(ctx, func(r checks.Result) {

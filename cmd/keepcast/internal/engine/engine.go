@@ -29,7 +29,9 @@ type Options struct {
 	// Local says why the kernel would not deliver an address on this host, or nil.
 	Local func(netip.Addr) error
 	// VRF names the VRF that an interface is in, in which its services are probed.
-	VRF     func(iface string) (string, error)
+	VRF func(iface string) (string, error)
+	// Pulse tells the checks whether keepcast itself is late; nil: it never is.
+	Pulse   *checks.Pulse
 	Log     *slog.Logger
 	Metrics *Metrics
 	// Withdraw is asked when the daemon stops, with the on_stop in force: true withdraws
@@ -56,7 +58,6 @@ type Engine struct {
 	quit    chan struct{}                       // closed when the loop is over
 	managed atomic.Pointer[map[netip.Addr]bool] // for the guard of the checks
 
-	pulse     checks.Pulse              // tells the checks whether keepcast itself is late
 	published atomic.Pointer[published] // for those who ask
 	turn      atomic.Pointer[time.Time] // when the loop turned last
 
@@ -124,7 +125,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	for _, name := range e.expected() {
 		e.opts.Metrics.beginDriver(name)
 	}
-	e.running.Go(func() { e.pulse.Run(alive) })
 	e.running.Go(func() { e.reconciler.Run(alive) })
 	e.running.Go(func() { e.disk.run(alive) })
 	if dir := e.cfg.DrainDir; dir != "" {
