@@ -150,16 +150,17 @@ func (b *harness) found(want ...string) {
 func TestFirstProbeBeforeTheAddress(t *testing.T) {
 	b := newHarness(t)
 	b.keep = true
-	local := errors.New("192.0.2.53 is not on this host")
+	const loopback = "127.0.0.53/32" // can be connected to wherever the test runs
+	local := errors.New("127.0.0.53 is not on this host")
 	b.options = func(o *Options) {
 		o.Local = func(netip.Addr) error {
-			if b.kernel.is(address) == driver.Absent {
+			if b.kernel.is(loopback) == driver.Absent {
 				return local
 			}
 			return nil
 		}
 	}
-	s := b.service("dns", address, dialing("192.0.2.53:53"))
+	s := b.service("dns", loopback, dialing("127.0.0.53:53"))
 	s.Checks[0].Interval = 20 * time.Second
 	synctest.Test(t, func(*testing.T) {
 		b.start()

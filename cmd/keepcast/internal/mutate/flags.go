@@ -15,6 +15,7 @@ type options struct {
 	survivors  string
 	min        float64
 	covered    bool
+	unlisted   bool
 	conditions bool
 	gremlins   string
 	with       string
@@ -38,6 +39,7 @@ func parseFlags(args []string, errs io.Writer) (options, error) {
 	f.StringVar(&o.survivors, "survivors", "", "`directory` of the lists of mutants that may live")
 	f.Float64Var(&o.min, "min", 0, "least `percentage` of mutants killed")
 	f.BoolVar(&o.covered, "covered", false, "fail if a mutant is not covered and not listed")
+	f.BoolVar(&o.unlisted, "unlisted", false, "let mutants live that no list names, as far as -min does: for a change that is not finished")
 	f.BoolVar(&o.conditions, "conditions", false, "mutate conditions and arithmetic too, as gremlins does, without it")
 	f.StringVar(&o.gremlins, "gremlins", "", "the gremlins `program` to start, or the directory of its results, PACKAGE.json each")
 	f.StringVar(&o.with, "with", "", "`packages` whose tests are run too, with commas between")

@@ -118,6 +118,18 @@ func strayLists(ctx context.Context, o options) []string {
 // conditions were made, those that are listed are not stale.
 func judge(o options, l listed, mutants []*mutant, list []survivor, conditions bool) []string {
 	var problems []string
+	if c := countOf(mutants); c.percent() < o.min {
+		problems = append(problems, fmt.Sprintf("%s: %.1f %% killed, less than %g %%", l.ImportPath, c.percent(), o.min))
+	}
+	if o.unlisted {
+		return problems
+	}
+	return append(unlisted(o, l, mutants, list, conditions), problems...)
+}
+
+// unlisted returns what the list of survivors lacks, and what it has for nothing.
+func unlisted(o options, l listed, mutants []*mutant, list []survivor, conditions bool) []string {
+	var problems []string
 	alive, waiting, there := map[key]bool{}, map[key]bool{}, map[key]bool{}
 	for _, m := range mutants {
 		there[m.key] = there[m.key] || m.state != leftOut
@@ -139,9 +151,6 @@ func judge(o options, l listed, mutants []*mutant, list []survivor, conditions b
 			known[m.key] = true
 			problems = append(problems, fmt.Sprintf("%s: %s, kill it or list it with a reason: %s", l.at(m), m.state, m.key))
 		}
-	}
-	if c := countOf(mutants); c.percent() < o.min {
-		problems = append(problems, fmt.Sprintf("%s: %.1f %% killed, less than %g %%", l.ImportPath, c.percent(), o.min))
 	}
 	return problems
 }

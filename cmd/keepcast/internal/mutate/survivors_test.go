@@ -90,6 +90,8 @@ func TestJudge(t *testing.T) {
 		{name: "left out, listed", mutants: with(theKey, leftOut), listed: []key{theKey}, want: []string{"l.txt:7: no such mutant any more, take the line out: f: call dropped: g()"}},
 		{name: "of a tool that did not run", listed: []key{theirs}},
 		{name: "listed ones are alive", mutants: with(theKey, killed, lived, notCovered), listed: []key{theKey}, opts: options{min: 33.4}, want: []string{"example.com/m/a: 33.3 % killed, less than 33.4 %"}},
+		{name: "unlisted ones are let live", mutants: with(theKey, killed, lived), listed: []key{theirs}, opts: options{unlisted: true, min: 50}},
+		{name: "unlisted, but too many", mutants: with(theKey, killed, lived), opts: options{unlisted: true, min: 50.1}, want: []string{"example.com/m/a: 50.0 % killed, less than 50.1 %"}},
 		{name: "left out and not run do not count", mutants: with(theKey, killed, leftOut, notRun), opts: options{min: 100}},
 	}
 	l := listed{ImportPath: "example.com/m/a", Dir: filepath.FromSlash("/m/a")}
