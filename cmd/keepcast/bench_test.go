@@ -64,7 +64,7 @@ func BenchmarkVerdict(b *testing.B) {
 			for measured, name := range []string{"withdraws", "announces"} {
 				p := netip.MustParsePrefix(prefix)
 				b.Run(fmt.Sprintf("%s %s of %d services", name, p.Addr(), services), func(b *testing.B) {
-					w := newWay(b, p, services)
+					w := newWay(b, p, services, stall{})
 					var whole, alone [2]time.Duration
 					for b.Loop() {
 						for i, up := range []bool{false, true} {
@@ -95,7 +95,7 @@ type way struct {
 	beside  netip.Prefix // the next address, which keepcast does not manage
 }
 
-func newWay(b *testing.B, p netip.Prefix, services int) *way {
+func newWay(b *testing.B, p netip.Prefix, services int, s stall) *way {
 	b.Helper()
 	if os.Getenv(moved) == "" {
 		drivertest.Missing(b, "needs root") // see moveBenchmarks
@@ -104,11 +104,13 @@ func newWay(b *testing.B, p netip.Prefix, services int) *way {
 	w.open()
 	cfg := w.config(services)
 	w.kernel = calmKernel{kernel.New(cfg.Interface, slog.New(slog.DiscardHandler)), pace.NewBell()}
-	w.engine = engine.New(cfg, engine.Options{
+	opts := engine.Options{
 		Kernel: w.kernel, Local: w.kernel.Local, VRF: w.kernel.VRF, Log: slog.New(slog.DiscardHandler),
 		Metrics: engine.NewMetrics(prometheus.NewRegistry()), Alive: func() {}, Ready: func() {},
 		Withdraw: func(context.Context, string) bool { return false },
-	})
+	}
+	s.hang(w, cfg, &opts)
+	w.engine = engine.New(cfg, opts)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- w.engine.Run(ctx) }()
@@ -116,6 +118,9 @@ func newWay(b *testing.B, p netip.Prefix, services int) *way {
 		stop()
 		w.must(<-ended)
 	})
+	for range s.clients {
+		go w.ask(ctx)
+	}
 	<-w.check.asked
 	w.check.finds <- nil
 	w.awaitAnnounced()
@@ -170,16 +175,17 @@ func (w *way) config(services int) *config.Config {
 	return cfg
 }
 
-// awaitAnnounced waits until all services are announced.
+// awaitAnnounced waits until all services are on the host.
 func (w *way) awaitAnnounced() {
 	w.b.Helper()
-	missing := func(s api.ServiceStatus) bool { return s.State != api.Announced }
+	missing := func(s api.ServiceStatus) bool {
+		return slices.ContainsFunc(s.Addresses, func(a api.AddressStatus) bool { return !a.Observed["kernel"].Present })
+	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(time.Minute); ; <-tick.C {
-		s, err := w.engine.Status()
-		w.must(err)
-		if !slices.ContainsFunc(s.Services, missing) {
+		s, err := w.engine.Status() // an error is that it is still starting
+		if err == nil && !slices.ContainsFunc(s.Services, missing) {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -191,7 +197,12 @@ func (w *way) awaitAnnounced() {
 // verdict returns how long it takes until the kernel has followed a verdict.
 func (w *way) verdict(up bool) time.Duration {
 	w.b.Helper()
-	finds := map[bool]error{false: errors.New("connection refused"), true: nil}[up]
+	down := errors.New("connection refused")
+	finds := map[bool]error{false: down, true: nil}[up]
+	if up { // a run that is under way may have begun before the service went, and prove nothing
+		<-w.check.asked
+		w.check.finds <- down
+	}
 	<-w.check.asked
 	select {
 	case <-w.kernel.observed:
@@ -228,8 +239,6 @@ func (w *way) alone(up bool) time.Duration {
 func (w *way) until(p netip.Prefix, up bool, do func()) time.Duration {
 	w.b.Helper()
 	awaited := map[bool]uint16{false: unix.RTM_DELADDR, true: unix.RTM_NEWADDR}[up]
-	_, err := w.engine.Status() // comes once the engine has done what was before
-	w.must(err)
 	start := time.Now()
 	do()
 	for {

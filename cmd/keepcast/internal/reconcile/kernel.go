@@ -33,6 +33,9 @@ func (r *Reconciler) shrink(ctx context.Context) {
 // grow adds what is new, and everything that is missing with it.
 func (r *Reconciler) grow(ctx context.Context) {
 	r.grown, r.actedAt = true, time.Now()
+	for _, w := range r.workers {
+		w.late = w.reported < r.now.Gen
+	}
 	if kernel := r.opts.Kernel; kernel != nil {
 		// Shrink again: what failed before, or was undone, is done now.
 		err := errors.Join(kernel.Shrink(ctx, r.now.State), kernel.Grow(ctx, r.now.State))

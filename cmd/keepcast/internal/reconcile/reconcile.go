@@ -194,6 +194,7 @@ func (r *Reconciler) apply(ctx context.Context, d Desired) {
 func (r *Reconciler) receive(ctx context.Context, report Report) {
 	if w := report.from; r.workers[report.Driver] == w {
 		w.reported = report.Gen
+		w.late = w.late && w.reported < r.now.Gen
 	} else if !report.Leaving {
 		return // it does not know yet that its driver left
 	}
@@ -244,7 +245,7 @@ func (r *Reconciler) gatesDone() bool {
 		return true
 	}
 	for _, w := range r.workers {
-		if w.reported < r.now.Gen {
+		if w.reported < r.now.Gen && !w.late {
 			return false
 		}
 	}

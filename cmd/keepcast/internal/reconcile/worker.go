@@ -50,6 +50,7 @@ type worker struct {
 	observeNow pace.Bell // the host changed: observe what the daemon makes of it
 	stop       func()
 	gone       <-chan struct{} // closed when its goroutine has ended
+	late       bool            // the addresses did not wait for it last time, and do not until it has caught up; as reported
 	reported   int             // the newest desired state that it reported; only the Reconciler uses it
 
 	// What follows belongs to run.
