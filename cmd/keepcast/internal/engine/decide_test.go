@@ -122,7 +122,7 @@ func TestReasonFollowsState(t *testing.T) {
 		b.start()
 		defer b.end()
 		later(2 * time.Second)
-		if state, reason := b.state("dns"); state != api.Announced || reason != "all checks up" {
+		if state, reason := b.state("dns"); state != api.Announced || reason != "as before: 1 of 2 checks not decided yet" {
 			t.Errorf("%s, %q", state, reason)
 		}
 	})

@@ -209,12 +209,7 @@ const observeRetry = 100 * time.Millisecond
 // what is announced now.
 func (e *Engine) observe(ctx context.Context, last saved) (driver.State, error) {
 	if e.opts.Kernel == nil {
-		var all driver.State
-		for _, d := range e.cfg.Drivers {
-			observed, _ := d.Driver.Observe(ctx) // its worker will say what it could not observe
-			all.Routes = append(all.Routes, observed.Routes...)
-		}
-		return all, nil
+		return e.observeDaemons(ctx), nil
 	}
 	e.opts.Kernel.Manage(e.desired(e.started).Routes)
 	for _, old := range last.Services { // it may have had another interface
@@ -232,4 +227,23 @@ func (e *Engine) observe(ctx context.Context, last saved) (driver.State, error) 
 			return driver.State{}, ctx.Err()
 		}
 	}
+}
+
+// askDaemon is how long a start waits for what one daemon announces.
+const askDaemon = 5 * time.Second
+
+// observeDaemons asks all daemons, side by side, what they announce. Of one that does not
+// answer in time its worker will say so.
+func (e *Engine) observeDaemons(ctx context.Context) (all driver.State) {
+	ctx, cancel := context.WithTimeout(ctx, askDaemon)
+	defer cancel()
+	answers := make([]driver.State, len(e.cfg.Drivers))
+	_ = pace.SideBySide(e.cfg.Drivers, func(i int, d config.Driver) (err error) {
+		answers[i], err = d.Driver.Observe(ctx)
+		return err
+	})
+	for _, observed := range answers {
+		all.Routes = append(all.Routes, observed.Routes...)
+	}
+	return all
 }

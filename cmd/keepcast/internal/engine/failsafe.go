@@ -13,6 +13,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/pace"
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // gateCloseTimeout bounds how long one daemon may take to close its gate, when no
@@ -43,6 +44,10 @@ func (f FailSafe) WithdrawAll(ctx context.Context) error {
 	}
 	if notice != nil {
 		f.Tell("saved state: %v", notice)
+	}
+	if untrusted := trust.Directory(f.Config.RuntimeDir); untrusted != nil {
+		// Whoever may write there would have root take any address off any interface.
+		last, err = saved{}, fmt.Errorf("saved state not believed: %w (going by the configuration and the kernel alone)", untrusted)
 	}
 	errs := []error{err}
 	work := context.WithoutCancel(ctx)

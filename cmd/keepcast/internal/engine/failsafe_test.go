@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -230,4 +231,27 @@ func TestFailSafeKnowsNothing(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// The saved state of a directory that others may write is not believed: as root, keepcast
+// withdraw-all took any address that it named off any interface.
+func TestFailSafeTrustsNoStranger(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	stranger := netip.MustParsePrefix("192.0.2.99/32")
+	if err := stateDocument(b.cfg.RuntimeDir).Save(saved{Leaving: []leaving{{Prefix: stranger}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(b.cfg.RuntimeDir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	b.kernel.have[stranger] = driver.Announced
+	f := FailSafe{Config: b.cfg, Kernel: b.kernel, Tell: t.Logf}
+	want := "saved state not believed: " + b.cfg.RuntimeDir + ": "
+	if err := f.WithdrawAll(t.Context()); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if b.kernel.is(stranger.String()) != driver.Announced {
+		t.Error("an address that a stranger named is gone")
+	}
 }

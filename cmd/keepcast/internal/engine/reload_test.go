@@ -60,7 +60,7 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		later(0)
-		b.want("dns", api.Announced, "all checks up")
+		b.want("dns", api.Announced, "as before: 1 of 2 checks not decided yet")
 		later(time.Second)
 		b.want("dns", api.Withdrawn, "check new: connection refused")
 		gone := added.Checker.(*fakeCheck)

@@ -97,7 +97,7 @@ func newService(cfg config.Service, now time.Time) *service {
 // fitness adds up the checks.
 func (s *service) fitness() fitness {
 	var down, unproven, degraded []string
-	up, withdrawing := 0, 0
+	up, withdrawing, undecided := 0, 0, 0
 	for _, c := range s.checks {
 		if c.cfg.Degrades() {
 			verdict := c.result.Verdict
@@ -114,6 +114,9 @@ func (s *service) fitness() fitness {
 			down = append(down, s.describe(c))
 		default:
 			up++
+			if verdict == checks.Unknown {
+				undecided++
+			}
 		}
 	}
 	if len(down) == 0 { // else what is wrong says it all
@@ -127,6 +130,9 @@ func (s *service) fitness() fitness {
 		return fitness{fit: true, degraded: true, reason: strings.Join(degraded, "; ")}
 	case len(down) > 0:
 		return fitness{fit: true, reason: fmt.Sprintf("%d of %d checks up, %d required (%s)", up, withdrawing, need, strings.Join(down, "; "))}
+	}
+	if undecided > 0 { // after a restart the service stays as it was until they decide
+		return fitness{fit: true, reason: fmt.Sprintf("as before: %d of %d checks not decided yet", undecided, withdrawing)}
 	}
 	return fitness{fit: true, reason: "all checks up"}
 }

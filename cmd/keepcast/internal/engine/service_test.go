@@ -26,7 +26,7 @@ func TestFitness(t *testing.T) {
 		"slow, one is enough":         {api.Announced, "any", []checks.Verdict{up, down, down}, fitness{true, true, "check c is down"}},
 		"undecided while withdrawn":   {api.Withdrawn, "all", []checks.Verdict{unknown, up, up}, fitness{false, false, "check a has not run yet"}},
 		"undecided while draining":    {api.Draining, "all", []checks.Verdict{unknown, up, up}, fitness{false, false, "check a has not run yet"}},
-		"undecided while announced":   {api.Announced, "all", []checks.Verdict{unknown, unknown, unknown}, fitness{true, false, "all checks up"}},
+		"undecided while announced":   {api.Announced, "all", []checks.Verdict{unknown, unknown, unknown}, fitness{true, false, "as before: 2 of 2 checks not decided yet"}},
 		"undecided while degraded":    {api.Degraded, "all", []checks.Verdict{unknown, unknown, unknown}, fitness{true, true, "check c has not run yet"}},
 		"slowness unknown, withdrawn": {api.Withdrawn, "all", []checks.Verdict{up, up, unknown}, fitness{true, false, "all checks up"}},
 	} {
