@@ -98,6 +98,7 @@ type harness struct {
 	took     map[string]time.Duration // the last one
 	repaired map[string]int
 	reached  []time.Duration
+	told     func(Report) // is told each report, too; nil: nobody
 }
 
 // newHarness returns a host on which nothing runs yet.
@@ -157,7 +158,13 @@ func watched(d *fakeDriver, of Driver) (*watchedDriver, Driver) {
 func (h *harness) start(drivers ...Driver) {
 	h.t.Helper()
 	opts := Options{
-		Metrics: h, Report: func(r Report) { h.set(func() { h.reports[r.Driver] = r }) },
+		Metrics: h, Report: func(r Report) {
+			h.set(func() {
+				if h.reports[r.Driver] = r; h.told != nil {
+					h.told(r)
+				}
+			})
+		},
 		Log: slog.New(slog.NewTextHandler(h, &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			if a.Key == slog.TimeKey {
 				return slog.Attr{}

@@ -273,17 +273,18 @@ func (w *worker) observe(ctx context.Context) {
 // keeps notes what the daemon goes on announcing, once it has had the time to withdraw it.
 func (w *worker) keeps(kept []driver.Route) {
 	was := w.kept
-	w.kept = nil
-	if len(kept) > 0 && w.misses > missesTolerated && w.state.Err == nil {
+	switch {
+	case len(kept) == 0 || w.state.Err != nil:
+		w.kept = nil
+	case len(kept) == 1 && (was != nil || w.misses > missesTolerated):
 		w.kept = fmt.Errorf("still announces %s, which is withdrawn", kept[0].Prefix.Masked())
-		if len(kept) > 1 {
-			w.kept = fmt.Errorf("still announces %s and %d more, which are withdrawn", kept[0].Prefix.Masked(), len(kept)-1)
-		}
+	case was != nil || w.misses > missesTolerated:
+		w.kept = fmt.Errorf("still announces %s and %d more, which are withdrawn", kept[0].Prefix.Masked(), len(kept)-1)
 	}
 	switch {
 	case w.kept != nil && was == nil:
 		w.log.Error("daemon does not withdraw", "err", w.kept)
-	case w.kept == nil && was != nil:
+	case len(kept) == 0 && was != nil:
 		w.log.Info("daemon has withdrawn it by now")
 	}
 }
