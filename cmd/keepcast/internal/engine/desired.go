@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -28,6 +29,17 @@ func (e *Engine) desired(now time.Time) driver.State {
 		desired.Routes = append(desired.Routes, r)
 	}
 	return desired
+}
+
+// off returns the leaving addresses that the kernel has let go of.
+func (e *Engine) off() map[netip.Prefix]bool {
+	out := map[netip.Prefix]bool{}
+	for _, l := range e.leaving {
+		if l.Off {
+			out[l.Prefix] = true
+		}
+	}
+	return out
 }
 
 // announcers returns the drivers of the services that not all drivers announce.

@@ -54,7 +54,7 @@ func (f FailSafe) WithdrawAll(ctx context.Context) error {
 	if !f.knows(last) {
 		errs = append(errs, f.unknown(work))
 	} else if f.Kernel != nil {
-		errs = append(errs, f.shrink(work, f.routes(last, driver.Delivered)))
+		errs = append(errs, f.shrink(work, f.routes(last.onHost(), driver.Delivered)))
 	}
 	left, err := departed(last, f.Config, f.Open)
 	errs = append(errs, err, f.closeGates(work, slices.Concat(f.Config.Drivers, left), f.routes(last, driver.Absent)))
@@ -166,7 +166,7 @@ func (f FailSafe) closeGates(ctx context.Context, drivers []config.Driver, desir
 // clear takes the local delivery off, also of addresses that nobody remembers:
 // its routes are marked as keepcast's.
 func (f FailSafe) clear(ctx context.Context, last saved) error {
-	desired := f.routes(last, driver.Absent)
+	desired := f.routes(last.onHost(), driver.Absent)
 	f.Kernel.Manage(desired.Routes)
 	observed, err := f.Kernel.Observe(ctx)
 	if err != nil {

@@ -255,3 +255,20 @@ func TestFailSafeTrustsNoStranger(t *testing.T) {
 		t.Error("an address that a stranger named is gone")
 	}
 }
+
+// What the kernel has let go of is somebody else's by now.
+func TestFailSafeLeavesWhatIsOff(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	used := netip.MustParsePrefix("192.0.2.99/32")
+	if err := stateDocument(b.cfg.RuntimeDir).Save(saved{Leaving: []leaving{{Prefix: used, Off: true}}}); err != nil {
+		t.Fatal(err)
+	}
+	b.kernel.have[used] = driver.Announced
+	if err := (FailSafe{Config: b.cfg, Kernel: b.kernel, Tell: t.Logf}).WithdrawAll(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if b.kernel.is(used.String()) != driver.Announced {
+		t.Error("it is taken off")
+	}
+}

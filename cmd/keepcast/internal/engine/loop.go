@@ -76,7 +76,7 @@ func (e *Engine) decide() {
 		}
 	}
 	e.forgetLeft(now)
-	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers()}, now) || moved {
+	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers(), Off: e.off()}, now) || moved {
 		e.save()
 	}
 	e.undecided, e.since, e.wake = false, time.Time{}, e.deadline(now)
@@ -116,12 +116,18 @@ func (e *Engine) expected() []string {
 }
 
 // forgetLeft drops the leaving addresses that are off the host for sure: the kernel and
-// every daemon follow what was posted since linger was over.
+// every daemon follow what was posted since linger was over. While only a daemon does not,
+// such as one that is down, the kernel is not told of them any more: an operator may want
+// to use the address.
 func (e *Engine) forgetLeft(now time.Time) {
+	over := func(l leaving) bool { return now.After(l.Until.Add(reconcile.Interval)) }
+	for i, l := range e.leaving {
+		e.leaving[i].Off = l.Off || !l.PrefixOnly && over(l) && e.follows(reconcile.KernelName)
+	}
 	if !e.followed() {
 		return
 	}
-	e.leaving = slices.DeleteFunc(e.leaving, func(l leaving) bool { return now.After(l.Until.Add(reconcile.Interval)) })
+	e.leaving = slices.DeleteFunc(e.leaving, over)
 }
 
 // receive takes a report. One of a driver that is no longer so configured is of no use,

@@ -258,3 +258,34 @@ func TestReloadedServiceIsDecided(t *testing.T) {
 		b.end()
 	})
 }
+
+// The address of a removed service is the operator's once it is off the host, also while a
+// daemon is down. It was taken off again, for as long as BIRD was stopped.
+func TestRemovedAddressMayBeUsed(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	b.service("dns", address, &fakeCheck{})
+	b.service("ldap", "192.0.2.54/32", &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.driver.set(func() { b.driver.fail = errDead })
+		b.reload(func(c *config.Config) { c.Services = c.Services[:1] })
+		later(2 * time.Minute)
+		b.wantKernel("192.0.2.54/32", driver.Absent)
+		if len(b.engine.leaving) != 1 {
+			t.Errorf("leaving: %v, want it as long as the daemon may have it", b.engine.leaving)
+		}
+		b.kernel.set(func() { b.kernel.have[netip.MustParsePrefix("192.0.2.54/32")] = driver.Announced })
+		b.kernel.changed()
+		later(2 * time.Minute)
+		b.wantKernel("192.0.2.54/32", driver.Announced)
+		b.driver.set(func() { b.driver.fail = nil })
+		later(2 * time.Minute)
+		b.wantKernel("192.0.2.54/32", driver.Announced)
+		if got := prefixesOf(b.driver); got != address+" " {
+			t.Errorf("the daemon announces %s", got)
+		}
+		b.end()
+	})
+}

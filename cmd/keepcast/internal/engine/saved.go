@@ -40,6 +40,13 @@ type leaving struct {
 	Interface  string       `json:"interface,omitempty"`
 	PrefixOnly bool         `json:"prefix_only,omitempty"` // one of the prefixes
 	Until      time.Time    `json:"until"`
+	Off        bool         `json:"off,omitempty"` // the kernel has let go of the address; a daemon may not have
+}
+
+// onHost returns the state without the addresses that the kernel has let go of.
+func (s saved) onHost() saved {
+	s.Leaving = slices.DeleteFunc(slices.Clone(s.Leaving), func(l leaving) bool { return l.Off })
+	return s
 }
 
 // loadState returns what the last run left, as far as it is to be believed.

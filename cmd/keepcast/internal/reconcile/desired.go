@@ -28,7 +28,10 @@ type Desired struct {
 	State driver.State
 	// Drivers names the drivers of the services that not all drivers announce.
 	Drivers map[string][]string
-	Gen     int
+	// Off are absent addresses that the kernel has let go of. It is not told of them again:
+	// whoever puts one on the host has it from then on.
+	Off map[netip.Prefix]bool
+	Gen int
 	// Since is when the first thing happened that the state follows from, such as the
 	// result of a check; zero where nothing new is decided.
 	Since time.Time
@@ -47,6 +50,16 @@ func (d Desired) forDriver(name string) Desired {
 	}
 	d.State.Routes = routes
 	return d
+}
+
+// forKernel returns what is desired of the kernel.
+func (d Desired) forKernel() driver.State {
+	if len(d.Off) > 0 {
+		d.State.Routes = slices.DeleteFunc(slices.Clone(d.State.Routes), func(r driver.Route) bool {
+			return r.Presence == driver.Absent && d.Off[r.Prefix]
+		})
+	}
+	return d.State
 }
 
 // absent returns a route of which nothing is to be kept.

@@ -25,7 +25,7 @@ type Kernel interface {
 
 // shrink removes what goes away. It reports no success: grow does.
 func (r *Reconciler) shrink(ctx context.Context) {
-	if err := r.opts.Kernel.Shrink(ctx, r.now.State); err != nil {
+	if err := r.opts.Kernel.Shrink(ctx, r.now.forKernel()); err != nil {
 		r.failed(ctx, err)
 	}
 }
@@ -38,7 +38,8 @@ func (r *Reconciler) grow(ctx context.Context) {
 	}
 	if kernel := r.opts.Kernel; kernel != nil {
 		// Shrink again: what failed before, or was undone, is done now.
-		err := errors.Join(kernel.Shrink(ctx, r.now.State), kernel.Grow(ctx, r.now.State))
+		desired := r.now.forKernel()
+		err := errors.Join(kernel.Shrink(ctx, desired), kernel.Grow(ctx, desired))
 		r.opts.Metrics.Applied(KernelName, time.Since(r.actedAt), err)
 		_, unobserved := r.observe(ctx)
 		if err = errors.Join(err, unobserved); err != nil {
@@ -110,7 +111,7 @@ func (r *Reconciler) repair(ctx context.Context) {
 func (r *Reconciler) observe(ctx context.Context) (differ []netip.Prefix, err error) {
 	observed, err := r.opts.Kernel.Observe(ctx)
 	r.kernel.Observed = observedOf(observed, err)
-	return differing(observed, r.now.State), err
+	return differing(observed, r.now.forKernel()), err
 }
 
 // listedMost is how many addresses a line of the log names.
