@@ -112,3 +112,32 @@ func TestReached(t *testing.T) {
 		}
 	})
 }
+
+// A daemon that tells of a change all the time is not kept busy by that: ten times a second
+// at most, and once a second while it fails.
+func TestRestlessDaemon(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fails error
+		most  int
+	}{"obeys": {nil, 101}, "refuses": {errRefused, 14}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness(t)
+				fake, frr := h.frr()
+				d, frr := watched(fake, frr)
+				h.start(frr)
+				h.desire(announced(one))
+				h.later(10 * time.Second)
+				fake.fails = tc.fails
+				before := fake.calls
+				for range 10000 {
+					d.changed()
+					h.later(time.Millisecond)
+				}
+				if n := fake.calls - before; n > tc.most || n < tc.most/2 {
+					t.Errorf("told %d times in ten seconds, want %d at most", n, tc.most)
+				}
+			})
+		})
+	}
+}

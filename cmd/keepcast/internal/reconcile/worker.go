@@ -87,7 +87,7 @@ func (w *worker) run(ctx context.Context) {
 		case d := <-w.desired:
 			applyAt = w.plan(d, applyAt)
 		case <-w.changed:
-			applyAt = time.Now()
+			applyAt = w.mend()
 		case <-w.observeNow:
 			w.misses, observeAt = 0, time.Now()
 		case <-timer.C:
@@ -196,6 +196,16 @@ func (w *worker) status() Report {
 		report.Err, report.InSync = w.kept, false
 	}
 	return report
+}
+
+// mend returns when to apply after the daemon has changed by itself: at once, but a daemon
+// that goes on changing, or failing, is not to be kept busy.
+func (w *worker) mend() time.Time {
+	now := time.Now()
+	if next := w.appliedAt.Add(pace.Backoff(loadSpacing, time.Second, w.failures+1)); now.Before(next) {
+		return next
+	}
+	return now
 }
 
 // load is Apply of the driver, bounded by a limit.
