@@ -223,8 +223,9 @@ func TestWithdrawAllTrusts(t *testing.T) {
 	drivertest.NeedsRoot(t, "to give files away")
 	const why = "user nobody owns it, and keepcast would do what that user says: chown root "
 	for name, tt := range map[string]struct{ stranger, want string }{
-		"the file":      {"runtime/config.yaml", "DIR/runtime/config.yaml: " + why + "DIR/runtime/config.yaml"},
-		"the directory": {"runtime", "DIR/runtime: " + why + "DIR/runtime"},
+		"the file": {"runtime/config.yaml", "DIR/runtime/config.yaml: " + why + "DIR/runtime/config.yaml"},
+		"the directory": {"runtime", "DIR/runtime: " + why + "DIR/runtime\n" +
+			"saved state not believed: DIR/runtime: " + why + "DIR/runtime (going by the configuration and the kernel alone)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := written(t, gated)
