@@ -1,16 +1,19 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/driver/drivertest"
@@ -115,7 +118,10 @@ func (c *countedConn) Close() error {
 func TestNeverRead(t *testing.T) {
 	const clients, requests = 1000, 20
 	e := &countingEngine{}
-	e.status = api.Status{Version: strings.Repeat("x", 1<<20)} // more than the kernel takes off us
+	e.status = api.Status{Version: strings.Repeat("x", 1<<20)} // more than the kernel takes off us, with so small a window:
+	narrow := net.Dialer{Control: func(_, _ string, conn syscall.RawConn) (err error) {
+		return errors.Join(conn.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) }), err)
+	}}
 	socket, err := Listen(t.Context(), drivertest.SocketDir(t)+"/keepcast.sock")
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +133,7 @@ func TestNeverRead(t *testing.T) {
 	web := &countingListener{Listener: l}
 	runs(t, &Server{Engine: e, Socket: socket, OpenWeb: opens(web)})
 	for range clients {
-		conn, err := net.Dial("tcp", l.Addr().String())
+		conn, err := narrow.DialContext(t.Context(), "tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
