@@ -42,10 +42,25 @@ type Desired struct {
 // forDriver returns what is desired of one driver. The routes of services that it
 // does not announce are absent there, so that it lets go of those it once had.
 func (d Desired) forDriver(name string) Desired {
+	return d.without(func(r driver.Route) bool {
+		only := d.Drivers[r.Service]
+		return len(only) > 0 && !slices.Contains(only, name)
+	})
+}
+
+// leaving returns what is desired of a driver that left: that it lets go of everything.
+func (d Desired) leaving() Desired {
+	d.Leaving = true
+	return d.without(func(driver.Route) bool { return true })
+}
+
+// without returns the same with some routes absent.
+func (d Desired) without(gone func(driver.Route) bool) Desired {
 	routes := slices.Clone(d.State.Routes)
 	for i, r := range routes {
-		if only := d.Drivers[r.Service]; len(only) > 0 && !slices.Contains(only, name) {
-			routes[i] = absent(r)
+		if gone(r) {
+			r.Presence, r.Degraded, r.Attributes = driver.Absent, false, driver.Attributes{}
+			routes[i] = r
 		}
 	}
 	d.State.Routes = routes
@@ -60,12 +75,6 @@ func (d Desired) forKernel() driver.State {
 		})
 	}
 	return d.State
-}
-
-// absent returns a route of which nothing is to be kept.
-func absent(r driver.Route) driver.Route {
-	r.Presence, r.Degraded, r.Attributes = driver.Absent, false, driver.Attributes{}
-	return r
 }
 
 // Report is the status of the kernel or a driver.

@@ -63,8 +63,8 @@ func (r *Reconciler) failed(ctx context.Context, err error) {
 		r.log.Error("kernel not in sync, retrying", "driver", KernelName, "err", err)
 		r.kernel.Since = time.Now()
 	}
-	r.kernel.Err, r.kernel.InSync, r.kernel.At = err, false, time.Now()
-	r.opts.Report(r.kernel)
+	r.kernel.Err, r.kernel.InSync = err, false
+	r.report()
 }
 
 func (r *Reconciler) succeeded() {
@@ -75,7 +75,13 @@ func (r *Reconciler) succeeded() {
 		r.kernel.Since = time.Now()
 	}
 	r.failures = 0
-	r.kernel.Err, r.kernel.InSync, r.kernel.Gen, r.kernel.At = nil, true, r.now.Gen, time.Now()
+	r.kernel.Err, r.kernel.InSync, r.kernel.Gen = nil, true, r.now.Gen
+	r.report()
+}
+
+// report tells of the kernel as it was found now.
+func (r *Reconciler) report() {
+	r.kernel.At = time.Now()
 	r.opts.Report(r.kernel)
 }
 
@@ -98,8 +104,7 @@ func (r *Reconciler) repair(ctx context.Context) {
 	case err != nil:
 		r.failed(ctx, err)
 	case len(differ) == 0:
-		r.kernel.At = time.Now()
-		r.opts.Report(r.kernel)
+		r.report()
 	default:
 		r.opts.Metrics.Repaired(KernelName)
 		r.log.Warn("addresses changed by somebody else, putting them right", "driver", KernelName, "addresses", listed(differ))

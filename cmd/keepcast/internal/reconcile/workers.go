@@ -154,16 +154,6 @@ func (r *Reconciler) ended(done <-chan struct{}, limit time.Duration) bool {
 	}
 }
 
-// leaving returns what is desired of a driver that left: that it lets go of everything.
-func (d Desired) leaving() Desired {
-	routes := slices.Clone(d.State.Routes)
-	for i, r := range routes {
-		routes[i] = absent(r)
-	}
-	d.State.Routes, d.Leaving = routes, true
-	return d
-}
-
 // disconnect lets go of what the driver holds open. The driver connects again if need be.
 func (w *worker) disconnect() {
 	if o, ok := w.driver.Driver.(driver.Opener); ok {
