@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -23,7 +24,6 @@ type published struct {
 	reports     map[string]reconcile.Report
 	departing   map[string]reconcile.Report
 	behind      map[string]time.Time
-	gen         int // of what was posted last
 	found       []driver.Finding
 }
 
@@ -31,7 +31,7 @@ type published struct {
 func (e *Engine) publish() {
 	e.published.Store(&published{
 		cfg: e.cfg, loaded: e.loaded, reloadError: e.reloadError, lastGood: e.lastGood, stopping: e.stopping, services: e.services,
-		reports: maps.Clone(e.reports), departing: maps.Clone(e.departing), behind: maps.Clone(e.behind), gen: e.posted.Gen, found: e.found,
+		reports: maps.Clone(e.reports), departing: maps.Clone(e.departing), behind: maps.Clone(e.behind), found: e.found,
 	})
 }
 
@@ -56,16 +56,27 @@ func (e *Engine) turned(now time.Time) {
 // day ends no later than that after the clock was set.
 const beat = 5 * time.Second
 
-// Alive returns an error if the loop has not turned for three beats, or has ended.
-func (e *Engine) Alive() error {
+// errStarting is the answer before the host was looked at.
+var errStarting = errors.New("keepcast is starting: it has not looked at the host yet")
+
+// ended returns an error if the loop has ended.
+func (e *Engine) ended() error {
 	select {
 	case <-e.quit:
 		return api.ErrStopped
 	default:
+		return nil
+	}
+}
+
+// Alive returns an error if the loop has not turned for three beats, or has ended.
+func (e *Engine) Alive() error {
+	if err := e.ended(); err != nil {
+		return err
 	}
 	turn := e.turn.Load()
 	if turn == nil {
-		return fmt.Errorf("keepcast is starting: it has not looked at the host yet")
+		return errStarting
 	}
 	if idle := time.Since(*turn); idle > 3*beat {
 		return fmt.Errorf("keepcast has decided nothing for %s", idle.Round(time.Second))

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -15,10 +14,8 @@ import (
 
 // Status returns what keepcast knows and desires now. It asks nobody.
 func (e *Engine) Status() (api.Status, error) {
-	select {
-	case <-e.quit:
-		return api.Status{}, api.ErrStopped
-	default:
+	if err := e.ended(); err != nil {
+		return api.Status{}, err
 	}
 	p := e.published.Load()
 	if p == nil {
@@ -26,9 +23,6 @@ func (e *Engine) Status() (api.Status, error) {
 	}
 	return p.status(e.opts, e.started, time.Now()), nil
 }
-
-// errStarting is the answer before the host was looked at.
-var errStarting = errors.New("keepcast is starting: it has not looked at the host yet")
 
 func (p *published) status(opts Options, started, now time.Time) api.Status {
 	s := api.Status{
