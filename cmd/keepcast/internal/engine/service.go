@@ -99,16 +99,16 @@ func (s *service) fitness() fitness {
 	var down, unproven, degraded []string
 	up, withdrawing, undecided := 0, 0, 0
 	for _, c := range s.checks {
+		verdict := s.verdict(c)
 		if c.cfg.Degrades() {
-			verdict := c.result.Verdict
-			if c.lost || verdict == checks.Down || verdict == checks.Unknown && s.state == api.Degraded {
+			if verdict == checks.Down || verdict == checks.Unknown && s.state == api.Degraded {
 				degraded = append(degraded, s.describe(c))
 			}
 			continue
 		}
 		withdrawing++
-		switch verdict := s.verdict(c); {
-		case verdict != c.result.Verdict && !c.lost:
+		switch {
+		case verdict == checks.Unknown && c.result.Verdict == checks.Up:
 			unproven = append(unproven, s.describe(c))
 		case verdict == checks.Down || verdict == checks.Unknown && !s.state.Up():
 			down = append(down, s.describe(c))
