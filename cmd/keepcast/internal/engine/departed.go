@@ -27,13 +27,14 @@ func (e *Engine) departingSettings() (list []string) {
 // daemon has a driver in cfg now. Each is given to open first. The error names those that
 // can't be made any more; their gates stay as they are.
 func departed(last saved, cfg *config.Config, open func(config.Driver)) (left []config.Driver, err error) {
+	configured := driversOf(cfg)
 	for _, text := range last.Departing {
 		d, bad := config.DriverOf(text)
 		if bad != nil {
 			err = errors.Join(err, fmt.Errorf("a driver that left the configuration before, and whose gate may be open: %w", bad))
 			continue
 		}
-		if slices.ContainsFunc(driversOf(cfg), func(now reconcile.Driver) bool { return now.SameDaemon(reconciled(d)) }) {
+		if slices.ContainsFunc(configured, reconciled(d).SameDaemon) {
 			continue
 		}
 		open(d)

@@ -65,7 +65,6 @@ func (e *Engine) replace(cfg *config.Config) {
 			e.behind[name] = now
 		}
 	}
-	maps.DeleteFunc(e.behind, func(name string, _ time.Time) bool { return !slices.Contains(e.expected(), name) })
 	e.reconciler.SetDrivers(driversOf(cfg))
 	e.disk.keep(cfg)
 }
