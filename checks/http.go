@@ -104,15 +104,17 @@ func (h *HTTP) Check(ctx context.Context) error {
 		return requestError(ctx, req.Method, err)
 	}
 	defer resp.Body.Close()
-	if err := h.judge(ctx, resp, secrets(req)); err != nil {
+	if err := h.judge(ctx, resp, req); err != nil {
 		return fmt.Errorf("%s %s: %w", resp.Request.Method, safeURL(resp.Request.URL), err)
 	}
 	return nil
 }
 
-// judge says what is wrong with a response. In what it quotes of that it hides secrets.
-func (h *HTTP) judge(ctx context.Context, resp *http.Response, hide *strings.Replacer) error {
+// judge says what is wrong with a response. In what it quotes of that it hides the secrets
+// of the request.
+func (h *HTTP) judge(ctx context.Context, resp *http.Response, req *http.Request) error {
 	if !h.Codes.Has(resp.StatusCode) {
+		hide := secrets(req)
 		var detail string
 		if to := resp.Header.Get("Location"); to != "" {
 			detail = " (to " + hide.Replace(safeText(to)) + ")"
@@ -131,7 +133,7 @@ func (h *HTTP) judge(ctx context.Context, resp *http.Response, hide *strings.Rep
 		return fmt.Errorf("reading body: %w", explain(ctx, err))
 	}
 	if !h.Body.Match(body) {
-		return fmt.Errorf("no match for '%s' in the body %s", h.Body, excerpt([]byte(hide.Replace(string(body)))))
+		return fmt.Errorf("no match for '%s' in the body %s", h.Body, excerpt([]byte(secrets(req).Replace(string(body)))))
 	}
 	return nil
 }
