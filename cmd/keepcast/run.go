@@ -173,6 +173,7 @@ func (d *daemon) options() engine.Options {
 	var stopping atomic.Bool
 	o := engine.Options{
 		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics, Hurry: d.hurry,
+		Pulse: &d.pulse, Open: opener(d.cfg, d.log, d.metrics.Reloaded),
 		Withdraw: func(ctx context.Context, onStop string) bool {
 			stopping.Store(true)
 			d.systemd.stopping()
