@@ -69,7 +69,7 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	if err != nil {
 		return doctor.Invalid(err), nil
 	}
-	equip(cfg, slog.New(slog.DiscardHandler), nil)
+	equip(cfg, opener(cfg, slog.New(slog.DiscardHandler), nil))
 	client, err := a.client()
 	if err != nil {
 		return doctor.Report{}, err
@@ -141,16 +141,15 @@ func count(n int, one, more string) string {
 	return fmt.Sprintf("%d %s", n, more)
 }
 
-// equip gives the drivers of a configuration their surroundings. Reloaded, which
-// may be nil, is called with the name of a driver that had its daemon load something.
-func equip(cfg *config.Config, log *slog.Logger, reloaded func(name string)) {
-	open := opener(cfg, log, reloaded)
+// equip opens the drivers of a configuration.
+func equip(cfg *config.Config, open func(config.Driver)) {
 	for _, d := range cfg.Drivers {
 		open(d)
 	}
 }
 
-// opener returns what gives a driver its surroundings.
+// opener returns what gives a driver its surroundings. Reloaded, which may be nil, is
+// called with the name of a driver that had its daemon load something.
 func opener(cfg *config.Config, log *slog.Logger, reloaded func(name string)) func(config.Driver) {
 	vrf := kernel.New(cfg.Interface, log).VRF
 	return func(d config.Driver) {

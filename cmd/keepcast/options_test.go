@@ -23,7 +23,7 @@ func TestOptionsOfRun(t *testing.T) {
 	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
 	d := &daemon{
 		cfg: config.Defaults(), log: slog.New(slog.DiscardHandler), metrics: engine.NewMetrics(prometheus.NewRegistry()),
-		hurry: make(chan struct{}), refused: errors.New("fish: no such setting"),
+		hurry: make(chan struct{}), refused: errors.New("fish: no such setting"), open: func(config.Driver) {},
 	}
 	o := d.options()
 	if o.Pulse != &d.pulse {

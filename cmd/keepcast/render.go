@@ -54,7 +54,7 @@ func render(cfg *config.Config, name string, announced bool) ([]byte, error) {
 	if announced {
 		presence = driver.Announced
 	}
-	equip(cfg, slog.New(slog.DiscardHandler), nil)
+	equip(cfg, opener(cfg, slog.New(slog.DiscardHandler), nil))
 	var names []string
 	for _, d := range cfg.Drivers {
 		names = append(names, d.Name)

@@ -73,7 +73,7 @@ func TestEquip(t *testing.T) {
 	cfg := &config.Config{Drivers: []config.Driver{{Name: "bare", Driver: bare{}}, {Name: "bird", Driver: first}, {Name: "frr", Driver: second}}}
 	cfg.TemplateDir = "/etc/keepcast/templates"
 	var reloaded []string
-	equip(cfg, slog.New(slog.DiscardHandler), func(name string) { reloaded = append(reloaded, name) })
+	equip(cfg, opener(cfg, slog.New(slog.DiscardHandler), func(name string) { reloaded = append(reloaded, name) }))
 	second.with.Reloaded()
 	first.with.Reloaded()
 	if d := cmp.Diff([]string{"frr", "bird"}, reloaded); d != "" {
@@ -82,7 +82,7 @@ func TestEquip(t *testing.T) {
 	if got := second.with; got.Templates != cfg.TemplateDir || got.Log == nil || got.VRF == nil {
 		t.Errorf("got %+v", got)
 	}
-	equip(cfg, slog.New(slog.DiscardHandler), nil)
+	equip(cfg, opener(cfg, slog.New(slog.DiscardHandler), nil))
 	if first.with.Reloaded != nil {
 		t.Error("somebody is told who is not there")
 	}

@@ -60,8 +60,9 @@ type daemon struct {
 	engine  *engine.Engine
 	systemd systemd
 	pulse   checks.Pulse
-	hurry   <-chan struct{} // closed when a stop is not to wait for linger
-	refused error           // why cfg is the last good configuration and not that of the operator
+	open    func(config.Driver) // gives a driver its surroundings: only a restart changes them
+	hurry   <-chan struct{}     // closed when a stop is not to wait for linger
+	refused error               // why cfg is the last good configuration and not that of the operator
 }
 
 func (a *app) run(ctx context.Context, errOut io.Writer) error {
@@ -102,7 +103,8 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	queue.register(registry)
 	d := &daemon{app: a, cfg: cfg, log: log, level: level, metrics: engine.NewMetrics(registry), systemd: newSystemd(), hurry: hurry, refused: refused}
-	equip(cfg, d.log, d.metrics.Reloaded)
+	d.open = opener(cfg, log, d.metrics.Reloaded)
+	equip(cfg, d.open)
 	d.warnOfBinding()
 	d.engine = engine.New(cfg, d.options())
 	registry.MustRegister(engine.Collector{Engine: d.engine})
@@ -173,7 +175,7 @@ func (d *daemon) options() engine.Options {
 	var stopping atomic.Bool
 	o := engine.Options{
 		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics, Hurry: d.hurry,
-		Pulse: &d.pulse, Open: opener(d.cfg, d.log, d.metrics.Reloaded),
+		Pulse: &d.pulse, Open: d.open,
 		Withdraw: func(ctx context.Context, onStop string) bool {
 			stopping.Store(true)
 			d.systemd.stopping()
@@ -237,7 +239,7 @@ func (d *daemon) reload() error {
 		}
 		return err
 	}
-	equip(cfg, d.log, d.metrics.Reloaded)
+	equip(cfg, d.open)
 	if err := d.engine.Reload(cfg); err != nil {
 		return err
 	}

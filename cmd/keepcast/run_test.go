@@ -156,7 +156,7 @@ func TestServerFails(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	cfg := loadedAt(t, k.path("keepcast.yaml"))
-	d := &daemon{app: &app{configFile: k.path("keepcast.yaml")}, cfg: cfg, log: newLogger(io.Discard, slog.LevelInfo), metrics: engine.NewMetrics(prometheus.NewRegistry())}
+	d := &daemon{app: &app{configFile: k.path("keepcast.yaml")}, cfg: cfg, log: newLogger(io.Discard, slog.LevelInfo), metrics: engine.NewMetrics(prometheus.NewRegistry()), open: func(config.Driver) {}}
 	d.engine = engine.New(cfg, d.options())
 	ctx, end := context.WithCancel(t.Context())
 	end()

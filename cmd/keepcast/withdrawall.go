@@ -81,9 +81,9 @@ func (a *app) withdrawAll(ctx context.Context, w withdrawal, out io.Writer) erro
 	if len(cfg.Services) == 0 {
 		unread = errors.Join(unread, errGates)
 	}
-	log := slog.New(slog.DiscardHandler) // what fails is in the error
-	equip(cfg, log, nil)
-	if err := errors.Join(unread, w.failSafe(cfg, log, tell).WithdrawAll(ctx), hangs); err != nil {
+	f := w.failSafe(cfg, slog.New(slog.DiscardHandler), tell) // what fails is in the error
+	equip(cfg, f.Open)
+	if err := errors.Join(unread, f.WithdrawAll(ctx), hangs); err != nil {
 		return fmt.Errorf("not everything may be withdrawn: %w", err)
 	}
 	return nil
