@@ -19,7 +19,7 @@ func (a *app) startConfig(errOut io.Writer) (cfg *config.Config, refused, err er
 	if err == nil {
 		return cfg, nil, nil
 	}
-	dir := a.glimpsedStateDir()
+	dir := a.glimpsedDir("state_directory")
 	if dir == "" {
 		return nil, nil, err
 	}
@@ -33,19 +33,19 @@ func (a *app) startConfig(errOut io.Writer) (cfg *config.Config, refused, err er
 	return nil, nil, err
 }
 
-// glimpsedStateDir returns the state_directory of files that are not valid; empty where
-// they don't say it, for the default may be that of another keepcast.
-func (a *app) glimpsedStateDir() string {
-	dir, found := config.Glimpse(a.configFile, "state_directory")
+// glimpsedDir returns the directory that a setting of files which are not valid names;
+// empty where they don't say it, for the default may be that of another keepcast.
+func (a *app) glimpsedDir(setting string) string {
+	dir, found := config.Glimpse(a.configFile, setting)
 	if !found && a.configFile == defaultConfig {
-		return config.DefaultOf("state_directory")
+		return config.DefaultOf(setting)
 	}
 	return dir
 }
 
 // lastGood returns the last good configuration for a withdrawal, or nil.
 func (a *app) lastGood() *config.Config {
-	dir := a.glimpsedStateDir()
+	dir := a.glimpsedDir("state_directory")
 	if dir == "" {
 		return nil
 	}

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -164,9 +163,8 @@ func (a *app) client() (control.Client, error) {
 	if socket, found := config.Glimpse(a.configFile, "control_socket"); found {
 		return control.Client{Socket: socket}, nil
 	}
-	dir, found := config.Glimpse(a.configFile, "runtime_directory")
-	if found || a.configFile == defaultConfig {
-		if cfg, err := config.LoadSaved(engine.InForceFile(cmp.Or(dir, config.DefaultOf("runtime_directory")))); err == nil {
+	if dir := a.glimpsedDir("runtime_directory"); dir != "" {
+		if cfg, err := config.LoadSaved(engine.InForceFile(dir)); err == nil {
 			return control.Client{Socket: cfg.ControlSocket}, nil
 		}
 	}

@@ -101,10 +101,9 @@ func (w withdrawal) failSafe(cfg *config.Config, log *slog.Logger, tell func(str
 	return f
 }
 
-// inForce returns the configuration to go by: what the last run had in force,
-// else that of the operator, else the last good one, which outlives a reboot, else the
-// defaults, with which the addresses that the last run saved still go, but no gate is known. The error says why what the
-// last run had can't be read.
+// inForce returns the configuration to go by: what the last run had in force, else that
+// of the operator, else a former one. The error says why what the last run had can't be
+// read.
 func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Config, unread error) {
 	own, ownErr := config.Load(a.configFile)
 	dir := w.runtimeDir
@@ -124,19 +123,27 @@ func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Conf
 	case ownErr == nil:
 		cfg = own
 		tell("going by %s", a.configFile)
-	case a.lastGood() != nil:
-		cfg = a.lastGood()
-		tell("going by the last good configuration (%s)", cfg.Files[0])
 	default:
-		cfg = a.glimpsed()
-		tell("no valid configuration: the gates of the routing daemons are not known, and stay as they are")
-		tell("  %s", ownErr)
+		cfg = a.former(ownErr, tell)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		unread = fmt.Errorf("what was in force last: %v", err) //nolint:errorlint // its faults are not those of the operator
 	}
 	cfg.RuntimeDir = dir
 	return cfg, unread
+}
+
+// former returns the last good configuration, which outlives a reboot. Where there is none,
+// it returns the defaults, with which the addresses that the last run saved still go, but
+// no gate is known.
+func (a *app) former(ownErr error, tell func(string, ...any)) *config.Config {
+	if cfg := a.lastGood(); cfg != nil {
+		tell("going by the last good configuration (%s)", cfg.Files[0])
+		return cfg
+	}
+	tell("no valid configuration: the gates of the routing daemons are not known, and stay as they are")
+	tell("  %s", ownErr)
+	return a.glimpsed()
 }
 
 // glimpsed returns the defaults, and what can still be read of the broken configuration.
