@@ -70,10 +70,7 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 		return doctor.Invalid(err), nil
 	}
 	equip(cfg, opener(cfg, slog.New(slog.DiscardHandler), nil))
-	client, err := a.client()
-	if err != nil {
-		return doctor.Report{}, err
-	}
+	client := control.Client{Socket: a.socketOf(cfg)}
 	h := doctor.Facts{Sysctls: os.DirFS(procSys), Together: doctor.StopTogether(ctx, cfg)}
 	if h.Network, err = doctor.ReadNetwork(); err != nil {
 		return doctor.Report{}, err

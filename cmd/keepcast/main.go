@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,6 +175,9 @@ func (a *app) client() (control.Client, error) {
 	// Its faults are not what the operator asked about: the exit code is that of a failure.
 	return control.Client{}, fmt.Errorf("%s is not valid, and does not say the control_socket of its keepcast: name it with --socket\n%v", a.configFile, err) //nolint:errorlint // as said
 }
+
+// socketOf returns the control socket of a keepcast with that configuration.
+func (a *app) socketOf(cfg *config.Config) string { return cmp.Or(a.socket, cfg.ControlSocket) }
 
 // completeServices completes the names of the configured services.
 func (a *app) completeServices(_ *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {

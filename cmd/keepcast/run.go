@@ -85,10 +85,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	if err := makeDirectories(cfg); err != nil {
 		return err
 	}
-	socket := cfg.ControlSocket
-	if a.socket != "" {
-		socket = a.socket
-	}
+	socket := a.socketOf(cfg)
 	lock, err := control.TakeLock(ctx, cfg.RuntimeDir)
 	if err != nil {
 		return err

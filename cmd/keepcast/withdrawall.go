@@ -163,7 +163,7 @@ func (a *app) glimpsed() *config.Config {
 // mustNotRun refuses while a keepcast runs, which would undo everything. One that hangs
 // does not do so yet: hangs then says so.
 func (a *app) mustNotRun(ctx context.Context, cfg *config.Config, w withdrawal) (hangs, err error) {
-	socket := cmp.Or(a.socket, cfg.ControlSocket)
+	socket := a.socketOf(cfg)
 	_, asked := (control.Client{Socket: socket}).Status(ctx)
 	pid, held := control.LockHolder(cfg.RuntimeDir)
 	const undo = "would announce everything again: \"keepcast drain --all\", or stop it first; --force withdraws all the same"
