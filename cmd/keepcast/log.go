@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // newLogger logs as text, one event a line.
@@ -105,17 +106,10 @@ func (q *logQueue) put(line []byte) {
 // close waits until all is written, for logFlush at most. Nothing may be logged after it.
 func (q *logQueue) close() {
 	q.closing.Do(func() {
-		late := time.NewTimer(logFlush)
-		defer late.Stop()
-		select {
-		case q.lines <- nil:
-		case <-late.C:
-			return
-		}
-		select {
-		case <-q.written:
-		case <-late.C:
-		}
+		pace.Within(logFlush, func() {
+			q.lines <- nil
+			<-q.written
+		})
 	})
 }
 
