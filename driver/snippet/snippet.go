@@ -5,13 +5,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // The modes of files that are new. A snippet holds nothing secret, and is for a
@@ -21,31 +22,13 @@ const (
 	Private fs.FileMode = 0o640
 )
 
-// readFile reads a regular file. A named pipe, whose reader would wait for a writer, is
-// an error.
-func readFile(path string) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) != 0 {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	return io.ReadAll(f)
-}
-
 // Write puts content into the file path so that a reader, or a crash, sees
 // either the old file or the new one: same directory, fsync, rename. Mode and
 // owner of an existing file are kept; a new one has the mode fresh and gets the
 // group of its directory. It returns whether the file changed, and a function
 // that puts the old content back.
 func Write(path string, content []byte, fresh fs.FileMode) (changed bool, restore func() error, err error) {
-	old, err := readFile(path)
+	old, err := trust.ReadAnyFile(path)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !isNew {
 		return false, nil, fmt.Errorf("reading the old snippet: %w", err)
