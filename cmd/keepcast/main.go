@@ -33,7 +33,8 @@ const (
 // exitCodes is what `keepcast --help` says of them.
 const exitCodes = `Exit codes:
   0  done
-  1  it failed, a probed check did, doctor found an error, or a reload was refused
+  1  it failed, a probed check did or could not be run, doctor found an error, or a
+     reload was refused
   2  wrong usage
   3  validate, run, probe or render found the configuration not valid
   4  keepcast is not running here
