@@ -68,18 +68,7 @@ func served(t *testing.T, e *fakeEngine) (client Client, web string) {
 // runs has a server serve until the test has ended.
 func runs(t *testing.T, s *Server) {
 	t.Helper()
-	if s.Metrics == nil {
-		s.Metrics = prometheus.NewRegistry()
-	}
-	if s.Log == nil {
-		s.Log = slog.New(slog.DiscardHandler)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.Serve(ctx)
-	}()
+	stop, ended := serving(s)
 	t.Cleanup(func() { stop(); <-ended })
 }
 

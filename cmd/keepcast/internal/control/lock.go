@@ -112,10 +112,7 @@ func (l *Lock) there() error {
 	if err != nil {
 		return err
 	}
-	if found, err := os.Lstat(l.path); err != nil || !os.SameFile(held, found) {
-		return fmt.Errorf("%s was removed", l.path)
-	}
-	return nil
+	return stillAt(l.path, held)
 }
 
 // LockHolder returns whether a keepcast holds the lock of a runtime directory, and which

@@ -86,9 +86,12 @@ type socket struct {
 }
 
 // there returns an error if the file is no longer that of this socket.
-func (s *socket) there() error {
-	if found, err := os.Lstat(s.path); err != nil || !os.SameFile(s.file, found) {
-		return fmt.Errorf("%s was removed", s.path)
+func (s *socket) there() error { return stillAt(s.path, s.file) }
+
+// stillAt returns an error if another file is at the path now, or none.
+func stillAt(path string, file fs.FileInfo) error {
+	if found, err := os.Lstat(path); err != nil || !os.SameFile(file, found) {
+		return fmt.Errorf("%s was removed", path)
 	}
 	return nil
 }
