@@ -84,3 +84,33 @@ func TestHTTPKeepsSecrets(t *testing.T) {
 		})
 	}
 }
+
+// A URL may carry a token, and errors are read by others than the configuration.
+func TestErrorsHideSecrets(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "/login?session=hush")
+		w.WriteHeader(http.StatusFound)
+	}))
+	defer server.Close()
+	at := strings.TrimPrefix(server.URL, "http://")
+	for name, url := range map[string]string{
+		"a redirect":      "http://me:hush@" + at + "/x?token=hush#hush",
+		"nobody listens":  "http://me:hush@127.0.0.1:1/x?token=hush",
+		"no such address": "http://me:hush@[::1%25nowhere]:1/x?token=hush",
+	} {
+		h := &HTTP{URL: url, Method: "GET", Headers: map[string]string{"Authorization": "hush"}}
+		if err := h.Codes.UnmarshalText([]byte("200")); err != nil {
+			t.Fatal(err)
+		}
+		err := h.Check(t.Context())
+		if err == nil || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "/x?...") {
+			t.Errorf("%s: the path is not shown: %v", name, err)
+		}
+	}
+	if got := safeText("http://[hush"); got != "a URL that is none" {
+		t.Error(got)
+	}
+}

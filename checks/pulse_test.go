@@ -182,3 +182,62 @@ func TestPulseForgets(t *testing.T) {
 		}
 	})
 }
+
+// A timeout for which keepcast itself was late says nothing of the service. A thousand
+// checks on a busy processor withdrew half of the services that they checked.
+func TestLateIsVoid(t *testing.T) {
+	for name, tc := range map[string]struct {
+		late time.Duration
+		want bool
+	}{
+		"late for a fifth": {101 * time.Millisecond, true},
+		"late for less":    {99 * time.Millisecond, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			pulse := &Pulse{}
+			p := NewProbe(checkFunc(func(ctx context.Context) error {
+				<-ctx.Done()
+				pulse.note(time.Now().Add(-tc.late), time.Now())
+				return explain(ctx, ctx.Err())
+			}), schedule)
+			p.Pulse = pulse
+			r := p.run(t.Context())
+			if r.Void != tc.want {
+				t.Errorf("%s: %+v", name, r)
+			}
+			if want := "keepcast itself was 101ms late, for want of processor time: timeout after 500ms: timed out"; tc.want && r.Err.Error() != want {
+				t.Errorf("%s: got %v", name, r.Err)
+			}
+		})
+	}
+}
+
+// A failure that is no timeout stays one, however late keepcast was.
+func TestLateFailure(t *testing.T) {
+	pulse := &Pulse{}
+	p := NewProbe(checkFunc(func(context.Context) error {
+		pulse.note(time.Now().Add(-time.Hour), time.Now())
+		return errors.New("connection refused")
+	}), schedule)
+	p.Pulse = pulse
+	if r := p.run(t.Context()); r.Void {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestPulse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		var p Pulse
+		go p.Run(ctx)
+		time.Sleep(time.Minute)
+		if late := p.Late(time.Now().Add(-time.Hour)); late != 0 {
+			t.Errorf("%s late, though nothing held it up", late)
+		}
+		stop()
+		synctest.Wait()
+		if (*Pulse)(nil).Late(time.Time{}) != 0 {
+			t.Error("none is late")
+		}
+	})
+}

@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
-	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -105,65 +102,6 @@ func TestVoidProperty(t *testing.T) {
 	})
 }
 
-// A timeout for which keepcast itself was late says nothing of the service. A thousand
-// checks on a busy processor withdrew half of the services that they checked.
-func TestLateIsVoid(t *testing.T) {
-	for name, tc := range map[string]struct {
-		late time.Duration
-		want bool
-	}{
-		"late for a fifth": {101 * time.Millisecond, true},
-		"late for less":    {99 * time.Millisecond, false},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			pulse := &Pulse{}
-			p := NewProbe(checkFunc(func(ctx context.Context) error {
-				<-ctx.Done()
-				pulse.note(time.Now().Add(-tc.late), time.Now())
-				return explain(ctx, ctx.Err())
-			}), schedule)
-			p.Pulse = pulse
-			r := p.run(t.Context())
-			if r.Void != tc.want {
-				t.Errorf("%s: %+v", name, r)
-			}
-			if want := "keepcast itself was 101ms late, for want of processor time: timeout after 500ms: timed out"; tc.want && r.Err.Error() != want {
-				t.Errorf("%s: got %v", name, r.Err)
-			}
-		})
-	}
-}
-
-// A failure that is no timeout stays one, however late keepcast was.
-func TestLateFailure(t *testing.T) {
-	pulse := &Pulse{}
-	p := NewProbe(checkFunc(func(context.Context) error {
-		pulse.note(time.Now().Add(-time.Hour), time.Now())
-		return errors.New("connection refused")
-	}), schedule)
-	p.Pulse = pulse
-	if r := p.run(t.Context()); r.Void {
-		t.Errorf("%+v", r)
-	}
-}
-
-func TestPulse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(t.Context())
-		var p Pulse
-		go p.Run(ctx)
-		time.Sleep(time.Minute)
-		if late := p.Late(time.Now().Add(-time.Hour)); late != 0 {
-			t.Errorf("%s late, though nothing held it up", late)
-		}
-		stop()
-		synctest.Wait()
-		if (*Pulse)(nil).Late(time.Time{}) != 0 {
-			t.Error("none is late")
-		}
-	})
-}
-
 // Hurry has a check prove itself by runs that began after it.
 func TestHurry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -209,35 +147,5 @@ func TestCarryOn(t *testing.T) {
 	p := CarryOn(checkFunc(func(context.Context) error { return errors.New("dead") }), schedule, h)
 	if r := p.run(t.Context()); r.Verdict != Down {
 		t.Errorf("after the fourth failure it is %s", r.Verdict)
-	}
-}
-
-// A URL may carry a token, and errors are read by others than the configuration.
-func TestErrorsHideSecrets(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Location", "/login?session=hush")
-		w.WriteHeader(http.StatusFound)
-	}))
-	defer server.Close()
-	at := strings.TrimPrefix(server.URL, "http://")
-	for name, url := range map[string]string{
-		"a redirect":      "http://me:hush@" + at + "/x?token=hush#hush",
-		"nobody listens":  "http://me:hush@127.0.0.1:1/x?token=hush",
-		"no such address": "http://me:hush@[::1%25nowhere]:1/x?token=hush",
-	} {
-		h := &HTTP{URL: url, Method: "GET", Headers: map[string]string{"Authorization": "hush"}}
-		if err := h.Codes.UnmarshalText([]byte("200")); err != nil {
-			t.Fatal(err)
-		}
-		err := h.Check(t.Context())
-		if err == nil || strings.Contains(err.Error(), "hush") {
-			t.Errorf("%s: %v", name, err)
-		}
-		if err != nil && !strings.Contains(err.Error(), "/x?...") {
-			t.Errorf("%s: the path is not shown: %v", name, err)
-		}
-	}
-	if got := safeText("http://[hush"); got != "a URL that is none" {
-		t.Error(got)
 	}
 }
