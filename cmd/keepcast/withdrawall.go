@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +68,10 @@ var errGates = errors.New("the gates of the routing daemons are not known, and s
 // withdrawAll does it, and prints each step.
 func (a *app) withdrawAll(ctx context.Context, w withdrawal, out io.Writer) error {
 	tell := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
-	cfg, unread := a.inForce(w, tell)
+	cfg, unread, err := a.inForce(w, tell)
+	if err != nil {
+		return err
+	}
 	hangs, err := a.mustNotRun(ctx, cfg, w)
 	if err != nil {
 		return err
@@ -102,9 +104,10 @@ func (w withdrawal) failSafe(cfg *config.Config, log *slog.Logger, tell func(str
 }
 
 // inForce returns the configuration to go by: what the last run had in force, else that
-// of the operator, else a former one. The error says why what the last run had can't be
-// read.
-func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Config, unread error) {
+// of the operator, else a former one. Unread says why what the last run had can't be read.
+// It is an error if nothing says which keepcast is meant: another one of this host must not
+// be withdrawn in its place.
+func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Config, unread, err error) {
 	own, ownErr := config.Load(a.configFile)
 	dir := w.runtimeDir
 	switch {
@@ -112,11 +115,13 @@ func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Conf
 	case ownErr == nil:
 		dir = own.RuntimeDir
 	default:
-		said, _ := config.Glimpse(a.configFile, "runtime_directory")
-		dir = cmp.Or(said, config.DefaultOf("runtime_directory"))
+		dir = a.glimpsedDir("runtime_directory")
+	}
+	if dir == "" {
+		return nil, nil, fmt.Errorf("%s is not valid, and does not say the runtime_directory of its keepcast: name it with --runtime-directory\n%v", a.configFile, ownErr) //nolint:errorlint // its faults are not what the operator asked about
 	}
 	path := engine.InForceFile(dir)
-	cfg, err := config.LoadSaved(path)
+	cfg, err = config.LoadSaved(path)
 	switch {
 	case err == nil:
 		tell("going by the configuration that was in force last (%s)", path)
@@ -130,7 +135,7 @@ func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Conf
 		unread = fmt.Errorf("what was in force last: %v", err) //nolint:errorlint // its faults are not those of the operator
 	}
 	cfg.RuntimeDir = dir
-	return cfg, unread
+	return cfg, unread, nil
 }
 
 // former returns the last good configuration, which outlives a reboot. Where there is none,

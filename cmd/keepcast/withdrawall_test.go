@@ -86,27 +86,37 @@ func TestInForce(t *testing.T) {
 	dir := drivertest.SocketDir(t)
 	a := &app{configFile: dir + "/keepcast.yaml"}
 	drivertest.WriteFile(t, a.configFile, "fish: 1\n")
-	for runtimeDir, want := range map[string]string{dir: dir, "": "/run/keepcast"} {
-		var told []string
-		cfg, err := a.inForce(withdrawal{runtimeDir: runtimeDir}, func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) })
-		if cfg.RuntimeDir != want {
-			t.Errorf("directory %s, want %s", cfg.RuntimeDir, want)
+	var told []string
+	cfg, unread, err := a.inForce(withdrawal{runtimeDir: dir}, func(format string, args ...any) { told = append(told, fmt.Sprintf(format, args...)) })
+	if unread != nil || err != nil {
+		t.Fatal(unread, err)
+	}
+	if cfg.RuntimeDir != dir || !cfg.ManageAddresses || len(cfg.Services) > 0 {
+		t.Errorf("got %+v", cfg)
+	}
+	if d := cmp.Diff([]string{
+		"no valid configuration: the gates of the routing daemons are not known, and stay as they are",
+		"  " + a.configFile + ": services: no service is configured\n" + a.configFile + ":1:1: fish: no such setting",
+	}, told); d != "" {
+		t.Error(d)
+	}
+}
+
+// A file that is named, but is missing or broken and says no runtime_directory, may be of any
+// keepcast. The one in /run/keepcast was withdrawn in its place, with exit code 0. Only the
+// default file means that one.
+func TestInForceGuessesNothing(t *testing.T) {
+	dir := drivertest.SocketDir(t)
+	drivertest.WriteFile(t, dir+"/broken.yaml", "fish: 1\n")
+	for _, name := range []string{"broken.yaml", "typo.yaml"} {
+		a := &app{configFile: dir + "/" + name}
+		want := a.configFile + " is not valid, and does not say the runtime_directory of its keepcast: name it with --runtime-directory\n"
+		if _, _, err := a.inForce(withdrawal{}, func(string, ...any) {}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
 		}
-		if runtimeDir == "" {
-			continue // that of this host may hold something
-		}
-		if err != nil {
-			t.Error(err)
-		}
-		if !cfg.ManageAddresses || len(cfg.Services) > 0 {
-			t.Errorf("got %+v", cfg)
-		}
-		if d := cmp.Diff([]string{
-			"no valid configuration: the gates of the routing daemons are not known, and stay as they are",
-			"  " + a.configFile + ": services: no service is configured\n" + a.configFile + ":1:1: fish: no such setting",
-		}, told); d != "" {
-			t.Error(d)
-		}
+	}
+	if got := (&app{configFile: defaultConfig}).glimpsedDir("runtime_directory"); got == "" {
+		t.Error("the default file means no keepcast")
 	}
 }
 
@@ -184,8 +194,8 @@ func TestInForceGlimpsed(t *testing.T) {
 	dir := drivertest.SocketDir(t)
 	a := &app{configFile: dir + "/b.yaml"}
 	drivertest.WriteFile(t, a.configFile, "runtime_directory: /run/b\ncontrol_socket: /run/b.sock\ninterface: b0\nmanage_addresses: false\nservices: [\n")
-	cfg, err := a.inForce(withdrawal{}, func(string, ...any) {})
-	if err != nil || cfg.RuntimeDir != "/run/b" || cfg.ControlSocket != "/run/b.sock" || cfg.Interface != "b0" || cfg.ManageAddresses {
+	cfg, unread, err := a.inForce(withdrawal{}, func(string, ...any) {})
+	if unread != nil || err != nil || cfg.RuntimeDir != "/run/b" || cfg.ControlSocket != "/run/b.sock" || cfg.Interface != "b0" || cfg.ManageAddresses {
 		t.Errorf("got %+v, %v", cfg.Main, err)
 	}
 }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"maps"
 	"regexp"
 	"slices"
@@ -23,6 +25,9 @@ func Glimpse(mainFile, setting string) (value string, found bool) {
 	}
 	for _, path := range append([]string{mainFile}, more...) {
 		text, err := trust.ReadAnyFile(path)
+		if errors.Is(err, fs.ErrNotExist) && path != mainFile {
+			continue // a link to nowhere says nothing
+		}
 		if err != nil {
 			return "", false
 		}

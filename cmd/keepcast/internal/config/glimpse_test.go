@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -73,5 +75,21 @@ func TestGlimpseNamedPipe(t *testing.T) {
 	}
 	if _, err := LoadOffline(path); err == nil {
 		t.Error("it is taken")
+	}
+}
+
+// A drop-in that is a link to nowhere says nothing, and takes away nothing that the main file
+// says: one dead link took drain and status away.
+func TestGlimpseDeadLink(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "keepcast.yaml")
+	if err := errors.Join(os.WriteFile(path, []byte("control_socket: /run/b.sock\n"), 0o600), os.Mkdir(dir+"/conf.d", 0o755), os.Symlink("nowhere", dir+"/conf.d/x.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if value, found := Glimpse(path, "control_socket"); value != "/run/b.sock" || !found {
+		t.Errorf("got %q, %t", value, found)
+	}
+	if value, found := Glimpse(dir+"/missing.yaml", "control_socket"); found {
+		t.Errorf("of a file that is missing: %q", value)
 	}
 }
