@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"sync"
 	"syscall"
+
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // hurrying counts the signals that tell the daemon to stop. The first ends its context, as
@@ -27,6 +30,9 @@ func hurrying() (hurry <-chan struct{}, end func()) {
 			case 2:
 				close(second)
 			case 3:
+				pace.Within(logFlush, func() {
+					fmt.Fprintln(os.Stderr, "keepcast: ended by a third signal, the host is left as it is: \"keepcast withdraw-all\" withdraws what is left")
+				})
 				os.Exit(exitLeft)
 			}
 		}
