@@ -35,23 +35,21 @@ type daemon struct {
 	// line that frr.conf has above the route-map denies for ever.
 	resolved []redistribution
 	holders  driver.Holders // the neighbors that may wait for it once it is gone
+	// lines are the redistribute lines that the daemon showed last, on this connection: it
+	// may hide some after zebra was restarted.
+	lines []redistribution
 
 	// Of FRR.
 
 	// retold: the daemon asked the zebra of this connection for what it redistributes.
 	retold bool
-	// shown are the redistribute lines last seen, on this connection: babeld does not show
-	// its own after zebra was restarted.
-	shown []redistribution
-	mute  bool // it can't ask zebra again; known once zebra was asked
+	mute   bool // it can't ask zebra again; known once zebra was asked
 
 	// Of Quagga.
 
-	link link // to zebra, at the last Apply
-	// lines are the redistribute lines that the daemon showed last, on this connection, and
-	// linesAt is when that was. Those of hidden it no longer shows.
-	lines, hidden []redistribution
-	linesAt       time.Time
+	link    link             // to zebra, at the last Apply
+	linesAt time.Time        // when it showed the lines
+	hidden  []redistribution // those of the lines that it no longer shows
 	// kept are the prefixes that it goes on announcing without an address, and since when
 	// that has been seen.
 	kept map[netip.Prefix]time.Time
@@ -64,7 +62,7 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	if fresh {
-		d.resolved, d.lines, d.hidden, d.shown, d.major = nil, nil, nil, nil, 0
+		d.resolved, d.lines, d.hidden, d.major = nil, nil, nil, 0
 	}
 	if d.spec.mgmtd && d.major == 0 {
 		answers, err := d.vty.Ask(ctx, "show version")

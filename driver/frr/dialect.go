@@ -33,7 +33,8 @@ type dialect struct {
 	routeMaps func(run, desired config) []step
 	// outMap returns the route-map of keepcast that the operator gives eBGP neighbors.
 	outMap func(a netip.Addr) string
-	// relearns: a zebra that was restarted alone is asked what it has forgotten.
+	// relearns: zebra is asked after each load what it has forgotten, as one that was
+	// restarted alone has. Else it is asked before whether the daemon is connected to it.
 	relearns bool
 	// locked is in the answer to "configure terminal" while another vty session is in
 	// the configuration; "" where any number may be.

@@ -26,9 +26,9 @@ func redistributedAnew() effect {
 	return effect{
 		due: func(ctx context.Context, d *daemon, run, section config, m managed) (bool, error) {
 			switch {
-			case len(run.redistribute) == 0 || !d.link.up:
+			case len(run.redistribute) == 0 || !d.link.connected:
 				return false, nil
-			case d.link.sent == 0:
+			case d.link.routes == 0:
 				return true, nil
 			}
 			return d.unfollowed(ctx, run, section, m)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -48,9 +47,9 @@ func TestQuaggaRecorded(t *testing.T) {
 		return strings.Join(frrShown(all), "; ")
 	}
 	clients := func(text string) string {
-		now, out := time.Now(), []string{}
-		for name, l := range quaggaClients(text, now) {
-			out = append(out, fmt.Sprintf("%s %t, %d routes, after %s", name, l.up, l.sent, now.Sub(l.since)))
+		out := []string{}
+		for name, c := range clientsOf(text) {
+			out = append(out, fmt.Sprintf("%s %t, %d routes, after %s", name, c.connected, c.routes, c.since))
 		}
 		slices.Sort(out)
 		return strings.Join(out, "; ")
@@ -138,9 +137,9 @@ func seedQuagga(f *testing.F) {
 func FuzzQuaggaClients(f *testing.F) {
 	seedQuagga(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		for name, l := range quaggaClients(text, time.Now()) {
-			if name == "" || l.sent < 0 {
-				t.Errorf("client %q: %+v", name, l)
+		for name, c := range clientsOf(text) {
+			if name == "" || c.routes < 0 {
+				t.Errorf("client %q: %+v", name, c)
 			}
 		}
 		servedLines(text)

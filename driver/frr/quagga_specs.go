@@ -13,7 +13,7 @@ func quaggaSpecs() []spec {
 		{
 			name: "bgpd", ipv4: true, ipv6: true,
 			router: "bgp", redistribute: "redistribute SOURCE route-map GATE",
-			effects: []effect{redistributedAnew(), sentAgain()}, zebraName: "bgp",
+			effects: []effect{redistributedAnew(), sentAgain()}, client: "bgp",
 			state: "show ip bgp summary", neighbors: "show ip bgp neighbors", bgp: quaggaBGP(),
 			gate: quaggaGate, losses: quaggaBGPLosses, degrades: quaggaDegrades, routerID: "bgp router-id",
 			exams: []finder{exam.quaggaVersion}, vrfExams: []finder{exam.ownRouterID, exam.redistributed, exam.quaggaPeers},
@@ -21,14 +21,14 @@ func quaggaSpecs() []spec {
 		{
 			name: "ospfd", ipv4: true,
 			router: "ospf", redistribute: "redistribute SOURCE route-map GATE",
-			effects: []effect{redistributedAgain()}, zebraName: "ospf",
+			effects: []effect{redistributedAgain()}, client: "ospf",
 			state: "show ip ospf", originated: "show ip ospf database external self-originate", neighbors: "show ip ospf neighbor",
 			readOriginated: quaggaOSPF, readNeighbors: quaggaOSPFNeighbors, neighborFix: ospfFix,
 			gate: quaggaGate, degrades: always(true), routerID: "ospf router-id",
 			exams: []finder{exam.quaggaVersion}, vrfExams: []finder{exam.ownRouterID, exam.redistributed, exam.quaggaThrottle},
 		},
 		{
-			name: "isisd", ipv4: true, ipv6: true, interfaceGate: true, router: "isis", instance: "NAME", zebraName: "isis",
+			name: "isisd", ipv4: true, ipv6: true, interfaceGate: true, router: "isis", instance: "NAME", client: "isis",
 			interfaces: "show isis interface detail", readInterfaces: quaggaISISAddresses,
 			state: "show isis summary", originated: "show isis database detail", neighbors: "show isis neighbor detail",
 			readOriginated: quaggaISIS, readNeighbors: isisNeighbors, neighborFix: isisFix,

@@ -14,7 +14,7 @@ type spec struct {
 	name       string
 	ipv4, ipv6 bool   // the families that it carries
 	mgmtd      bool   // mgmtd configures it, from FRR 10 on
-	client     string // its name in zebra, which may forget it; "": it is not asked
+	client     string // its name in zebra, which is asked about it
 	deaf       bool   // it can't ask zebra again what it redistributes, before FRR 10
 
 	// What the operator writes, so that routes get to keepcast's gate.
@@ -41,9 +41,6 @@ type spec struct {
 	readOriginated func(text string) map[netip.Prefix]bool
 	readNeighbors  func(text string) []neighbor
 	bgp            *bgpAnswers // of a daemon that is asked for each prefix
-	// zebraName is what zebra of Quagga calls the daemon, which is asked whether it is
-	// connected.
-	zebraName string
 	// interfaces asks which addresses the daemon takes its interfaces to have, where
 	// nothing but the coming and going of an address tells it otherwise.
 	interfaces     string

@@ -134,7 +134,7 @@ func (s *suite) watchZebra(ctx context.Context, changed func()) {
 		if _, err := zebra.Open(ctx); err == nil {
 			texts, err := zebra.Ask(ctx, "show zebra client summary")
 			if err == nil {
-				now := clientsOf(texts[0])
+				now := namesOf(texts[0])
 				if known && !slices.Equal(now, last) {
 					again = changedAgain
 				}
@@ -186,7 +186,7 @@ func (d *daemon) follow(ctx context.Context, isNew bool, changed func()) {
 // looks for in the running configuration, or who is connected to zebra.
 func (d *daemon) news(ctx context.Context) (string, error) {
 	question, own := "show running-config", ownLines
-	if d.name == "zebra" {
+	if d.name == zebraName {
 		question, own = zebraClients, servedLines
 	}
 	texts, err := d.configClient().Ask(ctx, question)

@@ -155,14 +155,14 @@ func TestFRRZebraSaid(t *testing.T) {
 		"Client: ospf\n------------------------ \nFD: 23 \nConnect Time: 00:00:13 \nType        Add         Update      Del \nRedist:v4   0           0           0 \nRedist:v6   0           0           0 \n\n" +
 		"Client: isis\nConnect Time: 01d02h03m \nRedist:v4   0           0           0 \n"
 	for name, want := range map[string][3]bool{"ospf": {true, true}, "ospf6": {true, false}, "isis": {true, true}, "bgp": {}} {
-		c := clientOf(client, name)
+		c := clientsOf(client)[name]
 		if got := [3]bool{c.connected, c.lost()}; got != want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
 	const summary = "Name      Connect Time    Last Read  Last Write      IPv4 Routes           IPv6 Routes\n----\nvnc           00:00:30     00:00:30    00:00:03          0/0                   0/0         \n" +
 		"bgp           00:00:30     00:00:03    00:00:03          0/0                   0/0         \nRoutes column shows (added+updated)/deleted\n"
-	if d := cmp.Diff([]string{"bgp", "vnc"}, clientsOf(summary)); d != "" {
+	if d := cmp.Diff([]string{"bgp", "vnc"}, namesOf(summary)); d != "" {
 		t.Error(d)
 	}
 	const nht = "VRF default:\n Resolve via default: on\n192.0.2.53\n resolved via connected, prefix 192.0.2.53/32\n is directly connected, anycast0 (vrf default), weight 1\n Client list: bgp(fd 27)\n" +
