@@ -204,28 +204,25 @@ func leadsOut(name string) bool {
 }
 
 // treatedOtherwise tells whether the route-maps selected by which will treat a prefix
-// on the host differently.
-func treatedOtherwise(run, section config, m managed, which func(routeMap string) bool) bool {
-	return slices.ContainsFunc(otherwise(run, section, m.onHost(), which), m.has)
-}
-
-// otherwise returns those of the prefixes that the route-maps selected by which will treat
-// differently.
-func otherwise(run, section config, prefixes map[netip.Prefix]bool, which func(routeMap string) bool) []netip.Prefix {
-	before, after := run.treatments(which), section.treatments(which)
-	return slices.DeleteFunc(sortedPrefixes(prefixes), func(p netip.Prefix) bool { return before[p.String()] == after[p.String()] })
-}
-
-// treatedOtherwise tells whether the route-maps selected by which will treat a prefix
 // differently that is on the host, or that the daemon has all the same: it may have missed
 // that the address went.
 func (d *daemon) treatedOtherwise(ctx context.Context, run, section config, m managed, which func(routeMap string) bool) (bool, error) {
-	if treatedOtherwise(run, section, m, which) {
-		return true, nil
+	same := treatedAlike(run, section, which)
+	for p := range m.onHost() {
+		if !same(p) {
+			return true, nil
+		}
 	}
-	others := otherwise(run, section, m.owned, which)
+	others := slices.DeleteFunc(sortedPrefixes(m.owned), same)
 	is, err := d.originates(ctx, others)
 	return anyOf(is, others, func(originated) bool { return true }), err
+}
+
+// treatedAlike returns what tells whether the route-maps selected by which will treat a
+// prefix as they do.
+func treatedAlike(run, section config, which func(routeMap string) bool) func(netip.Prefix) bool {
+	before, after := run.treatments(which), section.treatments(which)
+	return func(p netip.Prefix) bool { return before[p.String()] == after[p.String()] }
 }
 
 // treatments returns what the route-maps selected by which do with each prefix.
