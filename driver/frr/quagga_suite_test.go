@@ -3,8 +3,6 @@ package frr
 import (
 	"math/rand/v2"
 	"net/netip"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,12 +16,7 @@ import (
 func TestQuaggaRealSuite(t *testing.T) {
 	drivertest.TestDriver(t, func(t *testing.T) drivertest.Rig {
 		r := newRealQuagga(t, "bgpd")
-		for _, a := range drivertest.Addresses() {
-			if strings.Contains(a, ":") {
-				a += " nodad"
-			}
-			r.addr("add", a)
-		}
+		r.addSuite()
 		proxy := newFRRProxy(t, r.dir, "zebra", "bgpd")
 		templates, changes := t.TempDir(), 0
 		return drivertest.Rig{
@@ -34,18 +27,15 @@ func TestQuaggaRealSuite(t *testing.T) {
 			Dump:      func() []string { return configLines(readQuagga(r.ask("bgpd", "show running-config"))) },
 			Changes:   func() int { changes += len(proxy.taken()); return changes },
 			Break: func() (string, func()) {
-				const list = "ipv6 prefix-list KEEPCAST6 seq {{.Seq}} {{if .Announced}}permit{{else}}deny{{end}} {{.Prefix}}"
-				return `bgpd refused "ipv6 prefix-list KEEPCAST6 seq 5 permit 2001:db8:53::53/128 nonsense": % [BGP] Unknown command: `,
-					spoil(t, templates, quaggaTemplate, list, list+" nonsense")
+				return `bgpd refused "ipv6 prefix-list KEEPCAST6 seq 5 permit 2001:db8:53::53/128 nonsense": % [BGP] Unknown command: `, spoilQuagga(t, templates)
 			},
 			Disturb: r.disturb,
 			Stop: func() func() {
-				socket := filepath.Join(proxy.dir, "bgpd.vty")
-				move(t, socket, socket+".away")
+				back := hide(t, proxy.dir, "bgpd.vty")
 				r.stop("bgpd")
 				return func() {
 					r.start("bgpd")
-					move(t, socket+".away", socket)
+					back()
 				}
 			},
 			Steps: 10,
@@ -95,8 +85,7 @@ func (r *realQuagga) disturb(rnd *rand.Rand) string {
 	}[rnd.IntN(4)]
 	if lines[1] == "restart" {
 		r.restart(lines[0])
-	} else {
-		_, _ = r.tell(lines[0], slices.Concat([]string{"configure terminal"}, lines[1:], []string{"end"})...) // it may be so already
+		return "restarts " + lines[0]
 	}
-	return "tells " + strings.Join(lines, " / ")
+	return r.meddle(lines)
 }

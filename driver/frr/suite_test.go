@@ -26,12 +26,7 @@ func TestFRRSuite(t *testing.T) {
 	drivertest.TestDriver(t, func(t *testing.T) drivertest.Rig {
 		r := newRealFRR(t, suiteDaemons...)
 		r.enter("ospfd", frrKernel)
-		for _, a := range drivertest.Addresses() {
-			if strings.Contains(a, ":") {
-				a += " nodad"
-			}
-			r.addr("add", a)
-		}
+		r.addSuite()
 		for _, p := range drivertest.Networks() {
 			frrRun(t, "ip route add blackhole "+p)
 		}
@@ -53,13 +48,12 @@ func TestFRRSuite(t *testing.T) {
 			},
 			Disturb: r.disturb,
 			Stop: func() func() {
-				socket := filepath.Join(proxy.dir, "bgpd.vty")
-				move(t, socket, socket+".away")
+				back := hide(t, proxy.dir, "bgpd.vty")
 				r.stop("bgpd")
 				return func() {
 					r.start("bgpd")
 					r.load("bgpd")
-					move(t, socket+".away", socket)
+					back()
 				}
 			},
 			Steps: 10,
@@ -83,9 +77,7 @@ func TestQuaggaSuite(t *testing.T) {
 			Dump:      func() []string { return append(configLines(bgpd.shows()), configLines(ospfd.shows())...) },
 			Changes:   func() int { changes += len(bgpd.taken()) + len(ospfd.taken()); return changes },
 			Break: func() (string, func()) {
-				const list = "ipv6 prefix-list KEEPCAST6 seq {{.Seq}} {{if .Announced}}permit{{else}}deny{{end}} {{.Prefix}}"
-				return `bgpd refused "ipv6 prefix-list KEEPCAST6 seq 5 permit 2001:db8:53::53/128 nonsense": % Command incomplete.`,
-					spoil(t, templates, quaggaTemplate, list, list+" nonsense")
+				return `bgpd refused "ipv6 prefix-list KEEPCAST6 seq 5 permit 2001:db8:53::53/128 nonsense": % Command incomplete.`, spoilQuagga(t, templates)
 			},
 			Disturb: func(rnd *rand.Rand) string { return []*fakeQuagga{bgpd, ospfd}[rnd.IntN(2)].disturb(rnd) },
 		}
@@ -131,10 +123,36 @@ func spoil(t *testing.T, dir, name string, oldnew ...string) (mend func()) {
 	}
 }
 
+// spoilQuagga has Quagga refuse the lists of IPv6.
+func spoilQuagga(t *testing.T, dir string) (mend func()) {
+	t.Helper()
+	const list = "ipv6 prefix-list KEEPCAST6 seq {{.Seq}} {{if .Announced}}permit{{else}}deny{{end}} {{.Prefix}}"
+	return spoil(t, dir, quaggaTemplate, list, list+" nonsense")
+}
+
+// hide moves a file away, and returns what moves it back.
+func hide(t *testing.T, dir, name string) (back func()) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	move(t, path, path+".away")
+	return func() { move(t, path+".away", path) }
+}
+
 func move(t *testing.T, from, to string) {
 	t.Helper()
 	if err := os.Rename(from, to); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// addSuite puts the addresses of the suite on the host.
+func (r *realFRR) addSuite() {
+	r.t.Helper()
+	for _, a := range drivertest.Addresses() {
+		if strings.Contains(a, ":") {
+			a += " nodad"
+		}
+		r.addr("add", a)
 	}
 }
 
@@ -195,8 +213,7 @@ func (r *realFRR) disturb(rnd *rand.Rand) string {
 		if lines[0] == "ospfd" { // it looks at what it redistributes at once, and not after 5 s
 			lines = append(lines, "router ospf", "redistribute connected metric-type 1 route-map KEEPCAST", "redistribute kernel route-map KEEPCAST")
 		}
-		_, _ = r.tell(lines[0], slices.Concat([]string{"configure terminal"}, lines[1:], []string{"end"})...) // it may be so already
-		return "tells " + strings.Join(lines, " / ")
+		return r.meddle(lines)
 	}
 	for _, d := range suiteDaemons {
 		r.stop(d)
@@ -205,4 +222,11 @@ func (r *realFRR) disturb(rnd *rand.Rand) string {
 	}
 	r.enter("ospfd", frrKernel)
 	return "restarts FRR"
+}
+
+// meddle enters lines in the daemon that is named first, and returns what it does.
+func (r *realFRR) meddle(lines []string) string {
+	r.t.Helper()
+	_, _ = r.tell(lines[0], slices.Concat([]string{"configure terminal"}, lines[1:], []string{"end"})...) // it may be so already
+	return "tells " + strings.Join(lines, " / ")
 }
