@@ -133,13 +133,13 @@ func (b *Driver) slowToNotice(ctx context.Context, protocols []protocol, neighbo
 			out = append(out, slowBGPToNotice(p, watched)...)
 		}
 	}
-	dead := map[string]time.Duration{} // by protocol and interface
+	dead, timers := map[string]time.Duration{}, deadTimers{} // by protocol and interface
 	for _, n := range neighbors {
 		where := n.via + " " + n.iface
 		if _, asked := dead[where]; asked || n.Protocol != "ospf" || n.iface == "" {
 			continue
 		}
-		if dead[where], err = b.deadTimer(ctx, n); err != nil {
+		if dead[where], err = b.deadTimer(ctx, n, timers); err != nil {
 			return out, err
 		}
 		if address, _, _ := strings.Cut(strings.TrimPrefix(n.Name, n.via+" "), "%"); dead[where] > longHold && !watched[address] {
@@ -181,28 +181,40 @@ func slowBGPToNotice(p protocol, watched map[string]bool) []driver.Finding {
 	return out
 }
 
-// deadTimer returns when a neighbor is given up on the interface of n, 0 if BIRD
-// does not tell.
-func (b *Driver) deadTimer(ctx context.Context, n neighbor) (time.Duration, error) {
-	r, err := b.ask(ctx, "show ospf interface "+quoted(n.via))
-	if err != nil && refusalCode(err) == 0 {
-		return 0, err
+// deadTimers is when BIRD's OSPF protocols give neighbors up, by protocol and interface.
+type deadTimers map[string]map[string]time.Duration
+
+// deadTimer returns when a neighbor is given up on the interface of n, 0 if BIRD does not
+// tell. A protocol that is not among those known is asked, about all its interfaces.
+func (b *Driver) deadTimer(ctx context.Context, n neighbor, known deadTimers) (time.Duration, error) {
+	if _, asked := known[n.via]; !asked {
+		r, err := b.ask(ctx, "show ospf interface "+quoted(n.via))
+		if err != nil && refusalCode(err) == 0 {
+			return 0, err
+		}
+		known[n.via] = readDeadTimers(r)
 	}
-	here := false
+	return known[n.via][n.iface], nil
+}
+
+// readDeadTimers reads "show ospf interface".
+func readDeadTimers(r reply) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	iface := ""
 	for _, l := range r.Lines {
 		f := strings.Fields(l.Text)
 		if len(f) > 1 && f[0] == "Interface" {
-			here = f[1] == n.iface
+			iface = f[1]
 		}
-		if here && len(f) == 3 && f[0] == "Dead" {
+		if _, told := out[iface]; !told && iface != "" && len(f) == 3 && f[0] == "Dead" {
 			seconds, err := strconv.Atoi(f[2])
 			if err != nil {
-				return 0, nil
+				seconds = 0
 			}
-			return time.Duration(seconds) * time.Second, nil
+			out[iface] = time.Duration(seconds) * time.Second
 		}
 	}
-	return 0, nil
+	return out
 }
 
 // findRouterID says that the router id is one of the addresses that come and go.

@@ -22,7 +22,7 @@ func (b *Driver) heldBy(ctx context.Context, observed driver.State, protocols []
 	for _, r := range observed.Routes {
 		exported[r.Prefix.Masked()] = r.ExportedTo
 	}
-	sessions := map[string]driver.Session{}
+	sessions, timers := map[string]driver.Session{}, deadTimers{}
 	for _, n := range neighbors {
 		i := slices.IndexFunc(protocols, func(p protocol) bool { return p.name == n.via })
 		switch {
@@ -31,7 +31,7 @@ func (b *Driver) heldBy(ctx context.Context, observed driver.State, protocols []
 		case n.Up && n.Protocol == "bgp":
 			sessions[n.Name] = protocols[i].graceful()
 		case n.Up && n.Protocol == "ospf":
-			dead, err := b.deadTimer(ctx, n)
+			dead, err := b.deadTimer(ctx, n, timers)
 			if err != nil {
 				return nil, err
 			}

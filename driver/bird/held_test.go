@@ -61,6 +61,33 @@ func TestGraceful(t *testing.T) {
 	}
 }
 
+// BIRD was asked about the interfaces of a protocol for each neighbor on them, at each look.
+func TestDeadTimer(t *testing.T) {
+	asked := 0
+	_, c := newFakeBIRD(t, func(_ int, command string) string {
+		switch command {
+		case "":
+			return "0001 BIRD 2.0.12 ready.\n"
+		case "show ospf interface 'o4'":
+			asked++
+			return "1015-o4:\n Interface eth0 (10.0.0.0/24)\n \tHello timer: 1\n \tDead timer: 4\n Interface eth1 (10.0.1.0/24)\n \tDead timer: 40\n" +
+				" Interface eth2 (10.0.2.0/24)\n \tDead timer: unknown\n0000 \n"
+		}
+		return "8003 No protocols match\n"
+	})
+	b := &Driver{ctl: c}
+	timers := deadTimers{}
+	for where, want := range map[[2]string]time.Duration{{"o4", "eth0"}: 4 * time.Second, {"o4", "eth1"}: 40 * time.Second, {"o4", "eth2"}: 0, {"o4", "eth3"}: 0, {"o4", ""}: 0, {"o6", "eth0"}: 0} {
+		got, err := b.deadTimer(t.Context(), neighbor{via: where[0], iface: where[1]}, timers)
+		if got != want || err != nil {
+			t.Errorf("%s: %s, %v, want %s", where, got, err, want)
+		}
+	}
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
+
 // BIRD is killed, and then the service dies. Status said withdrawn while the router went on
 // sending to this host, for as long as it waits for BIRD.
 func TestRealHeld(t *testing.T) {
