@@ -14,8 +14,7 @@ func TestRealDefaultRoute(t *testing.T) {
 	t.Cleanup(func() { b.Close() })
 	drivertest.WriteFile(t, b.Snippet, renderRoutes(t, b))
 	r.start()
-	four, six := routeOf("0.0.0.0/0", driver.Announced), routeOf("::/0", driver.Announced)
-	four.PrefixOnly, six.PrefixOnly = true, true
+	four, six := prefixRoute("0.0.0.0/0", driver.Announced), prefixRoute("::/0", driver.Announced)
 	applyRoutes(t, b, four, six)
 	observes(t, b, "0.0.0.0/0", "::/0")
 	four.Presence = driver.Absent

@@ -16,9 +16,7 @@ func TestFRRRealDefaultRoute(t *testing.T) {
 	all := []driver.Route{}
 	for _, p := range []string{"0.0.0.0/0", "::/0", "198.51.100.0/24"} {
 		frrRun(t, "ip route add blackhole "+p)
-		route := frrRouteOf(p, driver.Announced, false)
-		route.PrefixOnly = true
-		all = append(all, route)
+		all = append(all, frrPrefixOnly(p, driver.Announced))
 	}
 	f := testFRR(r.dir, suiteDaemons...)
 	defer f.Close()
