@@ -137,6 +137,9 @@ func (s State) Managed() map[netip.Prefix]bool {
 	return out
 }
 
+// ErrElsewhere is among what the kernel says of an address that is not on this host.
+var ErrElsewhere = errors.New("is not on this host")
+
 // ErrNotRunning is among what Observe returns for a daemon that is known not to run:
 // nobody listens on its socket. Such a daemon announces nothing, though its neighbors may
 // wait for it to come back: see State.Held.

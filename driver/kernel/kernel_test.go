@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
@@ -227,6 +229,9 @@ func TestKernelLocal(t *testing.T) {
 	s.ip("link set eth7 up")
 	s.ip("addr add 10.9.8.1/24 dev eth7")
 	s.ip("route add 192.0.2.0/24 via 10.9.8.7")
+	for i, kind := range []string{"unreachable", "prohibit", "blackhole", "throw"} {
+		s.ip(fmt.Sprintf("route add %s 203.0.113.%d", kind, i))
+	}
 	for _, p := range []driver.Presence{driver.Announced, driver.Delivered} {
 		apply(t, k, drivertest.Route(drivertest.V4, p), drivertest.Route(drivertest.V6, p))
 		for _, addr := range []string{"192.0.2.53", "::ffff:192.0.2.53", "2001:db8:53::53"} {
@@ -240,9 +245,13 @@ func TestKernelLocal(t *testing.T) {
 		"192.0.2.53":      "192.0.2.53 is not on this host: it would be sent to 10.9.8.7 on eth7",
 		"10.9.8.9":        "10.9.8.9 is not on this host: it would be sent to eth7",
 		"198.51.100.1":    "198.51.100.1 is not on this host, and there is no route to it: network is unreachable",
+		"203.0.113.0":     "203.0.113.0 is not on this host, and there is no route to it: no route to host",
+		"203.0.113.1":     "203.0.113.1 is not on this host, and there is no route to it: permission denied",
+		"203.0.113.2":     "203.0.113.2 is not on this host, and there is no route to it: invalid argument",
+		"203.0.113.3":     "203.0.113.3 is not on this host, and there is no route to it: network is unreachable",
 		"2001:db8:53::53": "2001:db8:53::53 is not on this host, and there is no route to it: network is unreachable",
 	} {
-		if err := k.Local(netip.MustParseAddr(addr)); err == nil || err.Error() != want {
+		if err := k.Local(netip.MustParseAddr(addr)); !errors.Is(err, driver.ErrElsewhere) || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}

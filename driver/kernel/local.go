@@ -1,17 +1,21 @@
 package kernel
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/driver"
 )
 
 // Local returns nil when the kernel would deliver packets for addr on this host,
-// in the VRF of a managed interface or in none, else an error that says where
-// they would go. It is what keeps a check from asking another host's service
+// in the VRF of a managed interface or in none, else driver.ErrElsewhere in an error that
+// says where they would go, or what kept it from asking. It is what keeps a check from asking another host's service
 // behind the same anycast address.
 func (k *Kernel) Local(addr netip.Addr) error {
 	h, err := k.asking.take()
@@ -70,17 +74,24 @@ func vrfOf(h *netlink.Handle, link netlink.Link) (*netlink.Vrf, error) {
 	return vrf, nil
 }
 
+// unrouted is what the kernel says of an address that it sends nowhere: it has no route, or
+// one of type unreachable, prohibit or blackhole.
+var unrouted = []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix.EINVAL}
+
 // local asks the kernel where it would send packets for addr from within a VRF;
 // "": from outside of any.
 func local(h *netlink.Handle, addr netip.Addr, vrf string) error {
 	found, err := h.RouteGetWithOptions(net.IP(addr.AsSlice()), &netlink.RouteGetOptions{VrfName: vrf})
-	if err != nil {
-		return fmt.Errorf("%s is not on this host, and there is no route to it: %w", addr, err)
+	switch {
+	case slices.ContainsFunc(unrouted, func(e error) bool { return errors.Is(err, e) }):
+		return fmt.Errorf("%s %w, and there is no route to it: %w", addr, driver.ErrElsewhere, err)
+	case err != nil:
+		return fmt.Errorf("asking where %s is: %w", addr, err)
 	}
 	// The type decides, not the table: without policy rules the kernel answers
 	// table main for IPv4 local routes as well.
 	if len(found) == 0 {
-		return fmt.Errorf("%s is not on this host, and there is no route to it", addr)
+		return fmt.Errorf("%s %w, and there is no route to it", addr, driver.ErrElsewhere)
 	}
 	r := found[0]
 	if r.Type == unix.RTN_LOCAL {
@@ -93,5 +104,5 @@ func local(h *netlink.Handle, addr netip.Addr, vrf string) error {
 	if r.Gw != nil {
 		where = fmt.Sprintf("%s on %s", r.Gw, where)
 	}
-	return fmt.Errorf("%s is not on this host: it would be sent to %s", addr, where)
+	return fmt.Errorf("%s %w: it would be sent to %s", addr, driver.ErrElsewhere, where)
 }

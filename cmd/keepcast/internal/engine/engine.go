@@ -99,7 +99,7 @@ func New(cfg *config.Config, opts Options) *Engine {
 	e.disk = e.newDisk(cfg)
 	e.reloadError, e.lastGood = opts.Refused, opts.Refused != ""
 	e.reconciler = reconcile.New(reconcile.Options{
-		Kernel: opts.Kernel, Log: opts.Log, Metrics: opts.Metrics,
+		Kernel: opts.Kernel, Local: opts.Local, Log: opts.Log, Metrics: opts.Metrics,
 		Report: func(r reconcile.Report) { e.post(func() { e.receive(r) }) },
 	})
 	return e

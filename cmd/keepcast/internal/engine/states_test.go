@@ -2,6 +2,8 @@ package engine
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -198,6 +200,29 @@ func TestUnmanagedAddresses(t *testing.T) {
 		}
 		if moves := b.kernel.take(); len(moves) != 2 || strings.Contains(moves[0], "kernel") {
 			t.Errorf("got %v", moves)
+		}
+		b.end()
+	})
+}
+
+// The address that somebody else was to put on the host was missing: the service was
+// announcing for ever, and no word said why.
+func TestUnmanagedAddressMissing(t *testing.T) {
+	b := newHarness(t)
+	b.cfg.ManageAddresses = false
+	b.service("dns", address, &fakeCheck{})
+	b.options = func(o *Options) {
+		o.Local = func(a netip.Addr) error { return fmt.Errorf("%s %w", a, driver.ErrElsewhere) }
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(10 * time.Second)
+		s, err := b.engine.Status()
+		if err != nil || len(s.Findings) != 1 || s.Findings[0].Name != "address-missing" || s.Findings[0].Subject != "dns" {
+			t.Errorf("found %v, %v", s.Findings, err)
+		}
+		if len(s.Drivers) != 1 || len(s.Services[0].Addresses[0].Observed) != 1 {
+			t.Errorf("the kernel is among the drivers: %+v", s)
 		}
 		b.end()
 	})

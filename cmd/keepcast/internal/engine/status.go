@@ -38,6 +38,8 @@ func (p *published) status(opts Options, started, now time.Time) api.Status {
 	}
 	if managed {
 		s.Drivers = append(s.Drivers, p.driverStatus(reconcile.KernelName, reconcile.KernelName, now))
+	} else {
+		s.Findings = append(s.Findings, p.reports[reconcile.KernelName].Observed.Findings...)
 	}
 	for _, d := range p.cfg.Drivers {
 		s.Drivers = append(s.Drivers, p.driverStatus(d.Name, d.Kind, now))

@@ -98,7 +98,8 @@ type harness struct {
 	took     map[string]time.Duration // the last one
 	repaired map[string]int
 	reached  []time.Duration
-	told     func(Report) // is told each report, too; nil: nobody
+	told     func(Report)           // is told each report, too; nil: nobody
+	local    func(netip.Addr) error // what the host says of an address
 }
 
 // newHarness returns a host on which nothing runs yet.
@@ -107,6 +108,7 @@ func newHarness(t *testing.T) *harness {
 	j := &journal{began: time.Now()}
 	return &harness{
 		t: t, journal: j, kernel: &fakeKernel{journal: j, have: map[netip.Prefix]driver.Presence{}, fails: map[string]error{}},
+		local:   func(netip.Addr) error { return nil },
 		reports: map[string]Report{}, applied: map[string][2]int{}, took: map[string]time.Duration{}, repaired: map[string]int{},
 	}
 }
@@ -158,7 +160,7 @@ func watched(d *fakeDriver, of Driver) (*watchedDriver, Driver) {
 func (h *harness) start(drivers ...Driver) {
 	h.t.Helper()
 	opts := Options{
-		Metrics: h, Report: func(r Report) {
+		Local: func(a netip.Addr) error { return h.local(a) }, Metrics: h, Report: func(r Report) {
 			h.set(func() {
 				if h.reports[r.Driver] = r; h.told != nil {
 					h.told(r)

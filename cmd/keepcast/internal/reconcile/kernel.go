@@ -90,7 +90,10 @@ func (r *Reconciler) report() {
 func (r *Reconciler) repair(ctx context.Context) {
 	r.actedAt = time.Now()
 	switch {
-	case r.opts.Kernel == nil || r.now.Gen == 0:
+	case r.now.Gen == 0:
+		return
+	case r.opts.Kernel == nil:
+		r.look()
 		return
 	case !r.grown:
 		r.shrink(ctx)
@@ -115,7 +118,10 @@ func (r *Reconciler) repair(ctx context.Context) {
 // observe asks the kernel what is there, and returns the addresses that are not as desired.
 func (r *Reconciler) observe(ctx context.Context) (differ []netip.Prefix, err error) {
 	observed, err := r.opts.Kernel.Observe(ctx)
-	r.kernel.Observed = observedOf(observed, err)
+	if err == nil {
+		observed.Findings = unclaimed(observed, r.now.State)
+	}
+	r.seen(observed, err)
 	return differing(observed, r.now.forKernel()), err
 }
 

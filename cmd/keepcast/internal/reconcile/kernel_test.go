@@ -3,6 +3,7 @@ package reconcile
 import (
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -125,12 +126,13 @@ func TestRepair(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*harness)
 		did    string
+		tells  []string
 	}{
-		"an address is deleted":             {func(h *harness) { h.put(one, driver.Absent) }, again + one + " announced"},
-		"an address comes back":             {func(h *harness) { h.put(two, driver.Announced) }, again + two + " delivered"},
-		"a local delivery route is deleted": {func(h *harness) { h.put(two, driver.Absent) }, again + two + " delivered"},
-		"somebody else's address comes":     {func(h *harness) { h.put(six, driver.Announced) }, ""},
-		"nothing":                           {func(*harness) {}, ""},
+		"an address is deleted":             {func(h *harness) { h.put(one, driver.Absent) }, again + one + " announced", nil},
+		"an address comes back":             {func(h *harness) { h.put(two, driver.Announced) }, again + two + " delivered", nil},
+		"a local delivery route is deleted": {func(h *harness) { h.put(two, driver.Absent) }, again + two + " delivered", nil},
+		"somebody else's address comes":     {func(h *harness) { h.put(six, driver.Announced) }, "", []string{unclaimedSix}},
+		"nothing":                           {func(*harness) {}, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -147,7 +149,7 @@ func TestRepair(t *testing.T) {
 				h.kernel.changed()
 				h.later(time.Second)
 				h.did(did...)
-				h.logged(logged...)
+				h.logged(append(slices.Clone(logged), tc.tells...)...)
 
 				tc.change(h)
 				if tc.did != "" {

@@ -9,6 +9,7 @@ package reconcile
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -38,7 +39,10 @@ type Metrics interface {
 
 // Options are the surroundings of a Reconciler.
 type Options struct {
-	Kernel  Kernel // nil: somebody else manages the addresses
+	Kernel Kernel // nil: somebody else manages the addresses
+	// Local returns nil if the host serves an address, and driver.ErrElsewhere if it does
+	// not. It is asked about those that somebody else manages.
+	Local   func(netip.Addr) error
 	Log     *slog.Logger
 	Metrics Metrics
 	// Report is given the status of the kernel or a driver. It must not wait for the
@@ -69,6 +73,7 @@ type Reconciler struct {
 	failures int       // of the kernel, in a row
 	actedAt  time.Time // when the kernel was last told or observed
 	kernel   Report
+	found    findings // about what the kernel has
 }
 
 // New returns a Reconciler that has nothing to do yet.
@@ -78,6 +83,7 @@ func New(o Options) *Reconciler {
 		desired: pace.NewMailbox[Desired](), drivers: pace.NewMailbox[[]Driver](),
 		changed: pace.NewBell(), reports: make(chan Report), left: pace.NewBell(),
 		workers: map[string]*worker{}, kernel: Report{Driver: KernelName}, grown: true,
+		found: findings{log: o.Log.With("driver", KernelName)},
 	}
 }
 
@@ -165,6 +171,10 @@ func (r *Reconciler) next() time.Duration {
 		return time.Until(r.actedAt.Add(pace.Backoff(loadSpacing, Interval, r.failures)))
 	case !r.grown:
 		return max(time.Until(r.gatesBy), time.Millisecond)
+	case r.found.unsure:
+		return time.Until(r.actedAt.Add(findingLasts))
+	case r.opts.Kernel == nil:
+		return time.Until(r.actedAt.Add(lookInterval))
 	}
 	return time.Until(r.actedAt.Add(Interval))
 }

@@ -1,0 +1,119 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/driver"
+)
+
+const unclaimedSix = `level=WARN msg=finding driver=kernel finding=address-unclaimed level=warning subject=` + six +
+	` text="is on anycast0, and no service has it: keepcast leaves it alone"` +
+	` fix="if a service had it that is gone: ip address del ` + six + ` dev anycast0; if it is yours, put it on an interface that keepcast does not use"`
+
+// A service was taken out of the configuration while keepcast was stopped, and /run was
+// lost: its address stayed on the host for ever, and nothing said so.
+func TestUnclaimed(t *testing.T) {
+	other := throughInterface("other0", announced("198.51.100.1/24"))
+	observed := state(announced(one), announced(two), throughInterface("lo", announced("10.0.0.11/32")), throughInterface("lo", announced("127.0.0.1/8")),
+		announced("fe80::1/64"), delivered("192.0.2.99/32"), other)
+	var got []string
+	for _, f := range unclaimed(observed, state(gone("192.0.2.53/24"), announced("198.51.100.2/24"))) {
+		got = append(got, fmt.Sprintf("%s %s %s", f.Level, f.Name, f))
+	}
+	if diff := cmp.Diff([]string{
+		"warning address-unclaimed 192.0.2.54/32: is on anycast0, and no service has it: keepcast leaves it alone: if a service had it that is gone:" +
+			" ip address del 192.0.2.54/32 dev anycast0; if it is yours, put it on an interface that keepcast does not use",
+		"info address-unclaimed 10.0.0.11/32: is on lo, and no service has it: keepcast leaves it alone: if a service had it that is gone:" +
+			" ip address del 10.0.0.11/32 dev lo; if it is yours, put it on an interface that keepcast does not use",
+		"info address-unclaimed 192.0.2.99/32: is delivered on this host by a route of keepcast, and no service has it:" +
+			" unless another keepcast of this host has it: ip route del local 192.0.2.99 table all proto 250",
+		"warning address-unclaimed 198.51.100.1/24: is on other0, and no service has it: keepcast leaves it alone: if a service had it that is gone:" +
+			" ip address del 198.51.100.1/24 dev other0; if it is yours, put it on an interface that keepcast does not use",
+	}, got); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
+// What is found about the kernel has lasted, stays while the kernel can't be asked, and is
+// over once the address is gone. An address that the kernel was let go of is claimed still.
+func TestUnclaimedLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.put(six, driver.Announced)
+		h.put(two, driver.Announced)
+		h.start()
+		h.gen++
+		off := map[netip.Prefix]bool{netip.MustParsePrefix(two): true}
+		h.reconciler.Apply(Desired{State: state(announced(one), gone(two)), Gen: h.gen, Off: off})
+		h.later(findingLasts - 1)
+		h.logged()
+		h.later(1)
+		h.logged(unclaimedSix)
+		h.finds(six)
+		h.kernel.fails["observe"] = errNetlink
+		h.later(Interval)
+		h.logged(`level=ERROR msg="kernel not in sync, retrying" driver=kernel err="no buffer space available"`)
+		delete(h.kernel.fails, "observe")
+		h.put(six, driver.Absent)
+		h.later(2 * Interval)
+		h.logged(`level=INFO msg="finding is over" driver=kernel finding=address-unclaimed subject=`+six, `level=INFO msg="kernel in sync again" driver=kernel after=1`)
+		h.finds()
+	})
+}
+
+// finds compares what is found about the kernel with the subjects of it.
+func (h *harness) finds(want ...string) {
+	h.t.Helper()
+	var got []string
+	for _, f := range h.reports[KernelName].Observed.Findings {
+		got = append(got, f.Subject)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		h.t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
+// With manage_addresses: false nobody said that an address is missing, for which the
+// service stayed announcing for ever.
+func TestAddressMissing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.kernel = nil
+		missing := map[string]bool{one: true, six: true}
+		unknown := errors.New("out of sockets")
+		h.local = func(a netip.Addr) error {
+			switch {
+			case missing[netip.PrefixFrom(a, a.BitLen()).String()]:
+				return fmt.Errorf("%s %w", a, driver.ErrElsewhere)
+			case a.String() == "192.0.2.54":
+				return unknown
+			}
+			return nil
+		}
+		h.start()
+		network := prefixOnly(announced("203.0.113.0/24"))
+		missing[network.Prefix.Masked().Addr().String()+"/32"] = true
+		h.desire(announced(one), announced(six), announced("192.0.2.55/32"), network, delivered("192.0.2.56/32"))
+		h.later(lookInterval + findingLasts - 1)
+		h.logged()
+		h.later(1)
+		h.logged(`level=WARN msg=finding driver=kernel finding=address-missing level=error subject=dns` +
+			` text="is to be announced, but with manage_addresses: false somebody else puts its addresses on this host, and has not: ` + one + " " + six + `"` +
+			` fix="add what is missing in the network configuration of this host, or leave it to keepcast (manage_addresses: true)"`)
+		h.finds("dns")
+		clear(missing)
+		h.desire(announced(one), announced(two)) // which can't be asked for
+		h.later(lookInterval)
+		h.logged() // nothing is known to be over
+		unknown = nil
+		h.later(lookInterval)
+		h.logged(`level=INFO msg="finding is over" driver=kernel finding=address-missing subject=dns`)
+		h.finds()
+	})
+}
