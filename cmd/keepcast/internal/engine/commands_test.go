@@ -214,7 +214,7 @@ func TestChecksAreLogged(t *testing.T) {
 		b.end()
 		b.wantLog(1, `level=INFO msg="check up" service=dns check=checka`)
 		b.wantLog(1, `level=INFO msg="check down" service=dns check=checka err="connection refused"`)
-		b.wantLog(1, `level=INFO msg="service state changed" service=dns state=announced was=withdrawn reason="all checks up"`)
+		b.wantLog(1, `level=INFO msg="service state decided" service=dns state=announced was=withdrawn reason="all checks up"`)
 		b.wantLog(c.ran(), `level=DEBUG msg=checked service=dns check=checka`)
 	})
 }

@@ -86,39 +86,6 @@ func (e *Engine) takeLateDrains(list []api.Drain, notice, err error) {
 	e.disk.drains.Put(e.drains.list())
 }
 
-// moveDrain has the drain by command of a service, if there is one, follow it to another
-// name.
-func (e *Engine) moveDrain(from, to string) {
-	d, drained := e.drains.commanded[from]
-	if !drained {
-		return
-	}
-	d.Service = to
-	e.drains.commanded[to] = d
-	delete(e.drains.commanded, from)
-	e.log.Info("drain follows the service to its new name", "service", to, "was", from)
-	e.disk.drains.Put(e.drains.list())
-}
-
-// followRenames moves the drains of the services that were renamed while keepcast did not
-// run: the last run had one with another name and the same addresses.
-func (e *Engine) followRenames(last saved) {
-	now := map[string]savedService{}
-	for _, s := range e.services {
-		now[s.cfg.Name] = savedOf(s)
-	}
-	for _, old := range last.Services {
-		if _, stays := now[old.Name]; stays {
-			continue
-		}
-		for name, s := range now {
-			if slices.Equal(s.Addresses, old.Addresses) && slices.Equal(s.Prefixes, old.Prefixes) {
-				e.moveDrain(old.Name, name)
-			}
-		}
-	}
-}
-
 // unknownDrain is the reason of services that may have been drained.
 func (e *Engine) unknownDrain() string {
 	return fmt.Sprintf("saved drains unreadable (%s): keepcast resume when it may come back", e.disk.savedDrains.Path)

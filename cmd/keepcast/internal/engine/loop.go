@@ -70,7 +70,8 @@ func (e *Engine) decide() {
 		if s.decide(now, s.fitness(), i) {
 			moved = true
 			e.opts.Metrics.transitions.WithLabelValues(s.cfg.Name, string(s.state)).Inc()
-			e.log.Info("service state changed", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
+			s.unreached = true
+			e.log.Info("service state decided", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
 			// A check without a verdict counts for the service as it is, which is another now.
 			_, s.reason = s.target(now, s.fitness(), i)
 		}
@@ -133,6 +134,7 @@ func (e *Engine) forgetLeft(now time.Time) {
 // receive takes a report. One of a driver that is no longer so configured is of no use,
 // unless it tells that the driver is leaving.
 func (e *Engine) receive(r reconcile.Report) {
+	defer e.tellReached()
 	defer e.publish()
 	switch {
 	case r.Gone:

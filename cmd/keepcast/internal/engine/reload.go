@@ -44,6 +44,7 @@ func (e *Engine) replace(cfg *config.Config) {
 	before := e.services
 	e.cfg, e.services = cfg, nil
 	old := predecessors(before, cfg)
+	e.drop(before, old) // first: another service may have the name now
 	for _, c := range cfg.Services {
 		e.services = append(e.services, e.renew(old[c.Name], c, now))
 	}
@@ -54,7 +55,6 @@ func (e *Engine) replace(cfg *config.Config) {
 		}
 		e.leave(savedOf(s), until, now)
 	}
-	e.drop(before, old)
 	e.rejoin()
 	e.setManaged()
 	e.find()
@@ -69,42 +69,14 @@ func (e *Engine) replace(cfg *config.Config) {
 	e.disk.keep(cfg)
 }
 
-// predecessors returns, by the names that services have in cfg, what they go on from.
-func predecessors(before []*service, cfg *config.Config) map[string]*service {
-	old := map[string]*service{}
-	for _, s := range before {
-		old[s.cfg.Name] = s
-	}
-	unnamed := maps.Clone(old)
-	for _, c := range cfg.Services {
-		delete(unnamed, c.Name)
-	}
-	for _, c := range cfg.Services {
-		for name, s := range unnamed {
-			if old[c.Name] == nil && s.sameBut(c) {
-				old[c.Name] = s
-				delete(unnamed, name)
-			}
-		}
-	}
-	return old
-}
-
-// sameBut reports whether the service has the addresses and the checks of cfg.
-func (s *service) sameBut(cfg config.Service) bool {
-	return slices.Equal(s.cfg.Addresses, cfg.Addresses) && slices.Equal(s.cfg.Prefixes, cfg.Prefixes) &&
-		slices.EqualFunc(s.checks, cfg.Checks, func(c *check, other config.Check) bool { return reflect.DeepEqual(c.cfg.Raw, other.Raw) })
-}
-
-// drop forgets the services from before whose name nobody has now. A drain by command
-// follows a service to its new name.
+// drop forgets the services from before whose name nobody has now, and has the drains of
+// the others follow them to their new names.
 func (e *Engine) drop(before []*service, successors map[string]*service) {
 	named := map[*service]string{} // by their new names
-	for _, s := range e.services {
-		if was := successors[s.cfg.Name]; was != nil {
-			named[was] = s.cfg.Name
-		}
+	for to, was := range successors {
+		named[was] = to
 	}
+	renamed := map[string]string{}
 	for _, gone := range before {
 		name := gone.cfg.Name
 		switch to := named[gone]; to {
@@ -114,11 +86,12 @@ func (e *Engine) drop(before []*service, successors map[string]*service) {
 			gone.stopChecks(func(*check) bool { return false })
 			e.log.Info("service removed from the configuration", "service", name)
 		default:
-			e.moveDrain(name, to)
+			renamed[name] = to
 			e.log.Info("service renamed", "service", to, "was", name)
 		}
 		e.opts.Metrics.forget(name)
 	}
+	e.moveDrains(renamed)
 }
 
 // renew returns the service for cfg, which carries on with the state and the checks of the
@@ -130,7 +103,7 @@ func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service
 	if old != nil {
 		s.state, s.reason, s.since, s.lingerUntil = old.state, old.reason, old.since, old.lingerUntil
 		s.hold.failures, s.hold.last = old.hold.failures, old.hold.last
-		s.fit, s.gone = old.fit, old.gone
+		s.fit, s.gone, s.unreached = old.fit, old.gone, old.unreached
 		for _, c := range old.checks {
 			kept[c.cfg.Name] = c
 		}

@@ -128,14 +128,10 @@ func (e *Engine) save() {
 // address that is everything.
 func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 	there := driver.State{Routes: host.Announced()}.Managed()
-	before := map[string]savedService{}
-	for _, old := range s.Services {
-		if old.State != "" {
-			before[old.Name] = old
-		}
-	}
+	before := e.former(s)
 	for _, svc := range e.services {
-		old, known := before[svc.cfg.Name]
+		old := before[svc.cfg.Name]
+		known := old.State != ""
 		if known {
 			svc.hold.failures, svc.hold.last = old.Failures, old.LastFailure
 			svc.lingerUntil = old.LingerUntil

@@ -22,6 +22,7 @@ type service struct {
 	since       time.Time
 	lingerUntil time.Time
 	hold        hold
+	unreached   bool                     // the host and the daemons were not seen to follow its state yet
 	fit         bool                     // when it was decided last
 	gone        time.Time                // when it was fit last; results that began before say nothing of it any more
 	drain       *api.Drain               // set where it is shown

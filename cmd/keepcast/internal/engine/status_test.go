@@ -192,3 +192,32 @@ func TestStatus(t *testing.T) {
 		b.end()
 	})
 }
+
+// The log said announced long before a neighbor had it. Now it says that this is decided, and
+// then that it is so.
+func TestReachedIsTold(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	b.driver.neighbors = []driver.Neighbor{{Name: "r1", Protocol: "bgp", IPv4: true}}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(10 * time.Second)
+		b.wantLog(1, `msg="service state decided" service=dns state=announced`)
+		b.wantLog(0, "reached")
+		b.driver.set(func() { b.driver.neighbors = []driver.Neighbor{{Name: "r1", Protocol: "bgp", IPv4: true, Up: true}} })
+		later(30 * time.Second)
+		b.wantLog(1, `msg="service state reached" service=dns state=announced after=1`)
+		b.driver.set(func() { b.driver.fail = errDead }) // its gate stays open
+		c.set(errDead)
+		later(10 * time.Second)
+		b.wantLog(1, `msg="service state decided" service=dns state=withdrawn`)
+		b.wantLog(1, "reached")
+		b.driver.set(func() { b.driver.fail = nil })
+		later(time.Minute)
+		b.wantLog(1, `msg="service state reached" service=dns state=withdrawn`)
+		b.wantLog(2, "reached")
+		b.end()
+	})
+}

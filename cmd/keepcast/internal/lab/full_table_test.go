@@ -139,7 +139,7 @@ func (s *table) set(file string, there bool) {
 
 // logged takes a line of keepcast's log.
 func (s *table) logged(line string) {
-	if strings.Contains(line, "service state changed") && strings.Contains(line, "service=s1 ") {
+	if strings.Contains(line, "service state decided") && strings.Contains(line, "service=s1 ") {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.decided = time.Now()

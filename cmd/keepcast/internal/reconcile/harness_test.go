@@ -160,7 +160,11 @@ func watched(d *fakeDriver, of Driver) (*watchedDriver, Driver) {
 func (h *harness) start(drivers ...Driver) {
 	h.t.Helper()
 	opts := Options{
-		Local: func(a netip.Addr) error { return h.local(a) }, Metrics: h, Report: func(r Report) {
+		Local: func(a netip.Addr) (err error) {
+			h.set(func() { err = h.local(a) })
+			return err
+		},
+		Metrics: h, Report: func(r Report) {
 			h.set(func() {
 				if h.reports[r.Driver] = r; h.told != nil {
 					h.told(r)

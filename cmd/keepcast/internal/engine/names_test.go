@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+)
+
+// called gives services other names, in their order.
+func called(names ...string) func(*config.Config) {
+	return func(c *config.Config) {
+		for i, name := range names {
+			c.Services[i].Name, c.Services[i].Raw = name, map[string]any{"name": name}
+		}
+	}
+}
+
+// Two services swapped names while one was drained: the address of the drained one came, and
+// that of the other went.
+func TestNamesSwapped(t *testing.T) {
+	for name, running := range map[string]bool{"by a reload": true, "by a restart": false} {
+		t.Run(name, func(t *testing.T) {
+			const other = "192.0.2.54/32"
+			b := newHarness(t)
+			b.service("dns", address, &fakeCheck{})
+			b.service("ldap", other, &fakeCheck{})
+			b.keep = true
+			synctest.Test(t, func(t *testing.T) {
+				b.start()
+				later(2 * time.Second)
+				if err := b.engine.Drain([]string{"ldap"}, time.Time{}, "CHG-1", ""); err != nil {
+					t.Fatal(err)
+				}
+				later(time.Minute)
+				b.kernel.take()
+				if running {
+					b.reload(called("ldap", "dns"))
+					later(time.Minute)
+				}
+				b.end()
+				b.cfg = copied(b.cfg)
+				called("ldap", "dns")(b.cfg)
+				b.start()
+				later(time.Minute)
+				b.want("ldap", api.Announced, "all checks up")
+				b.want("dns", api.Withdrawn, "drained: CHG-1")
+				for _, line := range b.kernel.take() {
+					if strings.HasPrefix(line, "kernel") {
+						t.Errorf("moved: %s", line)
+					}
+				}
+				b.end()
+			})
+		})
+	}
+}
+
+// One service took the name of another, which went: neither goes on as the other was, and
+// what is counted for the name is that of the new one.
+func TestNameTaken(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	b.service("ldap", "192.0.2.54/32", &fakeCheck{})
+	b.keep = true
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		if err := b.engine.Drain([]string{"ldap"}, time.Time{}, "CHG-1", ""); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Minute)
+		b.kernel.take()
+		b.reload(func(c *config.Config) {
+			called("ldap", "old")(c)
+			c.Services = c.Services[:1]
+		})
+		b.want("ldap", api.Announced, "all checks up")
+		if b.wantKernel(address, driver.Announced); b.engine.drains.active("ldap", time.Now()) != nil {
+			t.Error("ldap took over the drain of another service")
+		}
+		b.wantLog(1, `msg="service renamed" service=ldap was=dns`)
+		b.wantLog(1, `msg="service removed from the configuration" service=ldap`)
+		b.end()
+	})
+}
+
+// A service that a file in drain.d drained was announced as soon as it was called otherwise.
+func TestFileDrainFollowsRename(t *testing.T) {
+	file := func(service string) api.Drain {
+		return api.Drain{Service: service, File: "/d/" + service, Reason: "CHG-1"}
+	}
+	unread := api.Drain{Service: "dns", File: "/d", Reason: "it can't be read"}
+	for name, tc := range map[string]struct {
+		files map[string]api.Drain
+		want  string
+		finds string
+	}{
+		"its file has the former name": {map[string]api.Drain{"dns": file("dns")}, "drained: by /d/dns when the service was called dns", "/d/dns"},
+		"its file is renamed, too":     {map[string]api.Drain{"resolver": file("resolver")}, "drained by /d/resolver: CHG-1", ""},
+		"there are both":               {map[string]api.Drain{"dns": file("dns"), "resolver": file("resolver")}, "drained by /d/resolver: CHG-1", "/d/dns"},
+		"drain.d can't be read":        {map[string]api.Drain{"dns": unread}, "drained by /d: it can't be read", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newHarness(t)
+			b.service("resolver", address)
+			b.create()
+			e := b.engine
+			e.cfg.DrainDir = "/d"
+			e.services = []*service{newService(b.cfg.Services[0], time.Now())}
+			e.drains.files = tc.files
+			e.followRenames(saved{Services: []savedService{{Name: "dns", Addresses: savedOf(e.services[0]).Addresses}}})
+			d := e.drains.active("resolver", time.Now())
+			if d == nil {
+				t.Fatal("not drained any more")
+			}
+			var finds string
+			e.find()
+			for _, f := range e.found {
+				finds += f.Subject
+			}
+			if diff := cmp.Diff([]string{tc.want, tc.finds}, []string{d.String(), finds}); diff != "" {
+				t.Errorf("drain and finding (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
