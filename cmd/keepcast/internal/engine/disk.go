@@ -35,6 +35,8 @@ func (e *Engine) newDisk(cfg *config.Config) disk {
 		e.saving("configuration in force", "keepcast withdraw-all has to go by the files of the operator"))
 	d.lastGood = store.NewSaver(writeConfig(config.LastGoodFile(cfg.StateDir)),
 		e.saving("last good configuration", "a start with files that are not valid could not go on with it"))
+	d.state.Path, d.drains.Path = d.savedState.Path, d.savedDrains.Path
+	d.inForce.Path, d.lastGood.Path = InForceFile(cfg.RuntimeDir), config.LastGoodFile(cfg.StateDir)
 	return d
 }
 

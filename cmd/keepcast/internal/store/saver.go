@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -14,9 +17,16 @@ const (
 	retryMost  = 30 * time.Second
 )
 
+// lookEvery is how often a Saver looks whether its file is still there.
+const lookEvery = 30 * time.Second
+
 // Saver has values written by a goroutine of its own. Only the newest one counts: older
 // ones that were not written yet are dropped. A write that fails is tried again for ever.
 type Saver[T any] struct {
+	// Path is the file that write replaces: if somebody removes it, the newest value is
+	// written again. Empty: nobody looks. It is set before Run.
+	Path string
+
 	write func(T) error
 	tell  func(error)
 	box   pace.Mailbox[numbered[T]]
@@ -86,6 +96,9 @@ func (s *Saver[T]) Run(ctx context.Context) {
 
 // work writes until ctx is done, and then what is left.
 func (s *Saver[T]) work(ctx context.Context) {
+	var newest numbered[T]
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -96,17 +109,31 @@ func (s *Saver[T]) work(ctx context.Context) {
 			}
 			return
 		case v := <-s.box:
-			s.persist(ctx, v)
+			newest = s.persist(ctx, v)
+		case <-look.C:
+			if newest.number > 0 && s.lost() {
+				newest = s.persist(ctx, newest)
+			}
 		}
 	}
 }
 
-// persist tries until it has written v or a newer value. After the end of ctx it tries
-// once more.
-func (s *Saver[T]) persist(ctx context.Context, v numbered[T]) {
+// lost reports whether somebody has removed the file. One that can't be looked at in time
+// may be lost, too.
+func (s *Saver[T]) lost() bool {
+	if s.Path == "" {
+		return false
+	}
+	_, err := Within(Patience, func() (fs.FileInfo, error) { return os.Lstat(s.Path) })
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrHangs)
+}
+
+// persist tries until it has written v or a newer value, which it returns. After the end of
+// ctx it tries once more.
+func (s *Saver[T]) persist(ctx context.Context, v numbered[T]) numbered[T] {
 	for failures := 1; !s.try(v); failures++ {
 		if ctx.Err() != nil {
-			return
+			break
 		}
 		timer := time.NewTimer(pace.Backoff(retryFirst, retryMost, failures))
 		select {
@@ -120,6 +147,7 @@ func (s *Saver[T]) persist(ctx context.Context, v numbered[T]) {
 		}
 		timer.Stop()
 	}
+	return v
 }
 
 // try writes a value, and publishes and tells what came of it.

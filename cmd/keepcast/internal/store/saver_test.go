@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -59,9 +61,16 @@ func (d *disk) hangs() (release func()) {
 // running runs a Saver in a bubble, and stops it after the test.
 func running(t *testing.T, test func(t *testing.T, d *disk, s *Saver[int], stop func())) {
 	t.Helper()
+	runningAt(t, "", test)
+}
+
+// runningAt is running for a Saver whose file is at path.
+func runningAt(t *testing.T, path string, test func(t *testing.T, d *disk, s *Saver[int], stop func())) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d := &disk{}
 		s := NewSaver(d.write, d.tell)
+		s.Path = path
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -238,5 +247,34 @@ func TestStopWhileDiskHangs(t *testing.T) {
 		d.wantTold(t, ErrHangs, ErrHangs)
 		release()
 		d.want(t, 1)
+	})
+}
+
+// Somebody removed the file, and it stayed away until the next change: a restart in between
+// knew nothing.
+func TestSaverWritesWhatWasRemoved(t *testing.T) {
+	runningAt(t, filepath.Join(t.TempDir(), "file"), func(t *testing.T, d *disk, s *Saver[int], _ func()) {
+		time.Sleep(2 * lookEvery)
+		d.want(t) // there is nothing to write yet
+		s.Put(7)
+		d.want(t, 7)
+		time.Sleep(lookEvery) // nothing of the tests writes the file itself
+		d.want(t, 7, 7)
+		d.fails(errFull)
+		time.Sleep(lookEvery)
+		d.wantTold(t, errFull)
+		d.fails(nil)
+		time.Sleep(retryMost)
+		if err := os.WriteFile(s.Path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.mu.Lock()
+		n := len(d.written)
+		d.mu.Unlock()
+		time.Sleep(10 * lookEvery)
+		d.want(t, slices.Repeat([]int{7}, n)...)
+		if n < 3 {
+			t.Errorf("written %d times", n)
+		}
 	})
 }
