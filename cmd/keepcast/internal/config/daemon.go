@@ -38,12 +38,21 @@ func (l *loader) templates(dir string) {
 	if dir == "" || l.offline {
 		return
 	}
+	for _, path := range replacements(dir) {
+		_, err := trust.ReadFile(path)
+		l.distrust("template_directory", err)
+	}
+}
+
+// replacements are the files of a directory that replace an embedded template, if they are
+// there.
+func replacements(dir string) (paths []string) {
 	for _, k := range kinds.All() {
 		if strings.HasSuffix(k.Template.Name, ".tmpl") { // the others have no name of their own
-			_, err := trust.ReadFile(filepath.Join(dir, k.Template.Name))
-			l.distrust("template_directory", err)
+			paths = append(paths, filepath.Join(dir, k.Template.Name))
 		}
 	}
+	return paths
 }
 
 // interfaceName is what the kernel takes (at most IFNAMSIZ-1 bytes), less what
@@ -105,6 +114,10 @@ func (l *loader) directory(name, path string, needed bool) {
 		return
 	}
 	if l.offline {
+		return
+	}
+	if to, dead := deadLink(path); dead && needed {
+		l.fault(name, "%s "+deadLinkText, path, to)
 		return
 	}
 	for at := filepath.Clean(path); ; at = filepath.Dir(at) {

@@ -7,8 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -26,42 +24,12 @@ type file struct {
 	raw  map[string]any // keys in lower case
 }
 
-// confD is the directory of the drop-ins.
-func confD(mainFile string) string { return filepath.Join(filepath.Dir(mainFile), "conf.d") }
-
-// dropIns returns the files of the directory conf.d beside the main file, sorted, and
-// those that look like one and are not read, for their ending.
-func dropIns(mainFile string) (paths, misnamed []string, err error) {
-	dir := confD(mainFile)
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("drop-ins: %w", err)
-	}
-	for _, e := range entries {
-		path, ending := filepath.Join(dir, e.Name()), filepath.Ext(e.Name())
-		switch {
-		case strings.HasPrefix(e.Name(), "."):
-		case ending == ".yaml":
-			paths = append(paths, path)
-		case strings.EqualFold(ending, ".yaml"), strings.EqualFold(ending, ".yml"):
-			misnamed = append(misnamed, path)
-		}
-	}
-	return paths, misnamed, nil // ReadDir sorts
-}
-
 // read reads one file and notes where everything stands. What is wrong with its
 // syntax ends up in the faults, and the file counts as empty then.
 func (l *loader) read(path string) (file, error) {
 	text, err := l.text(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return file{}, fmt.Errorf("configuration: %w: write one (docs/tutorial.md shows how), or name another with --config", err)
-	}
 	if err != nil {
-		return file{}, fmt.Errorf("configuration: %w", err)
+		return file{}, fmt.Errorf("configuration: %w", advised(path, err))
 	}
 	f := file{path: path}
 	root, err := document(text)
@@ -87,6 +55,18 @@ func (l *loader) read(path string) (file, error) {
 	l.walk(path, "", root.Content[0])
 	f.raw = v.AllSettings()
 	return f, nil
+}
+
+// advised says what to do about a file that is not there.
+func advised(path string, err error) error {
+	const other = ", or name another with --config"
+	if to, dead := deadLink(path); dead {
+		return fmt.Errorf("%w: it "+deadLinkText+other, err, to)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: write one (docs/tutorial.md shows how)"+other, err)
+	}
+	return err
 }
 
 // text returns the text of a file. That it is not trusted becomes faults.

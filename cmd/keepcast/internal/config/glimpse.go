@@ -1,8 +1,6 @@
 package config
 
 import (
-	"errors"
-	"io/fs"
 	"maps"
 	"regexp"
 	"slices"
@@ -17,7 +15,7 @@ import (
 // Glimpse returns what the files say of a setting of the top level that is a text, or yes
 // or no, for when they are not valid. It is found only where they really say it: one who guesses
 // instead may command another keepcast of this host. A file that can't be read may have
-// said anything.
+// said anything; a link that leads nowhere says nothing.
 func Glimpse(mainFile, setting string) (value string, found bool) {
 	more, _, err := dropIns(mainFile)
 	if err != nil {
@@ -25,9 +23,6 @@ func Glimpse(mainFile, setting string) (value string, found bool) {
 	}
 	for _, path := range append([]string{mainFile}, more...) {
 		text, err := trust.ReadAnyFile(path)
-		if errors.Is(err, fs.ErrNotExist) && path != mainFile {
-			continue // a link to nowhere says nothing
-		}
 		if err != nil {
 			return "", false
 		}

@@ -8,6 +8,13 @@ import "github.com/keepcast/keepcast/driver/trust"
 // reloads is there to be told.
 func (c *Config) Host() Faults {
 	l := &loader{files: c.Files, where: c.where}
+	l.notDead("drain_directory", c.DrainDir)
+	l.notDead("template_directory", c.TemplateDir)
+	if c.TemplateDir != "" {
+		for _, path := range replacements(c.TemplateDir) {
+			l.notDead("template_directory", path)
+		}
+	}
 	for _, d := range c.Drivers {
 		l.host("drivers["+d.Name+"]", d.Driver)
 	}
@@ -17,6 +24,14 @@ func (c *Config) Host() Faults {
 		}
 	}
 	return l.faults.sorted(l.files)
+}
+
+// notDead checks that what may be missing is not a link that leads nowhere: who made it
+// means something by it.
+func (l *loader) notDead(name, path string) {
+	if to, dead := deadLink(path); dead {
+		l.fault(name, "%s "+deadLinkText, path, to)
+	}
 }
 
 func (l *loader) host(path string, needs any) {

@@ -3,8 +3,6 @@ package config
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
-	"strings"
 
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/driver/trust"
@@ -43,7 +41,7 @@ func LoadSaved(path string) (*Config, error) {
 }
 
 func loadAll(mainFile string, offline bool) (*Config, error) {
-	more, misnamed, err := dropIns(mainFile)
+	more, unread, err := dropIns(mainFile)
 	if err != nil {
 		return nil, err
 	}
@@ -51,10 +49,7 @@ func loadAll(mainFile string, offline bool) (*Config, error) {
 	if !offline {
 		l.distrust("", trust.Directory(confD(mainFile)))
 	}
-	for _, path := range misnamed {
-		text := fmt.Sprintf("is not read: drop-ins are *.yaml, so rename it to %s.yaml", strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
-		l.faults = append(l.faults, Fault{At: Position{File: path}, Text: text})
-	}
+	l.faults = append(l.faults, unread...)
 	return l.load()
 }
 
