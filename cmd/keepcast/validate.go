@@ -14,7 +14,8 @@ func (a *app) validateCommand() *cobra.Command {
 		Use:   "validate",
 		Short: "check the configuration and name every fault",
 		Long: `Validate reads the main file and all drop-ins and prints every fault of every file
-as file:line:col: setting: what is wrong. Exit code 3 when there is one.
+as file:line:col: setting: what is wrong. Exit code 3 when there is one. What depends on a
+setting that is wrong by itself, such as a rule between two, is judged once that is right.
 
 It is for the host that keepcast runs on: programs of checks, certificates and templates
 that are named must be there, as a reload wants them too. (A start does not fail for want
@@ -53,12 +54,5 @@ func (a *app) validated(offline bool) (*config.Config, error) {
 	if offline {
 		return config.LoadOffline(a.configFile)
 	}
-	cfg, err := config.Load(a.configFile)
-	if err != nil {
-		return nil, err
-	}
-	if faults := cfg.Host(); len(faults) > 0 {
-		return nil, faults
-	}
-	return cfg, nil
+	return config.LoadStrict(a.configFile)
 }

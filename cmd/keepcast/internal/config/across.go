@@ -54,6 +54,9 @@ func (l *loader) apart(c *Config) {
 		}
 		needs := e.Places()
 		for i, path := range slices.Concat(needs.Files, needs.Sockets) {
+			if path == "" { // what was written there is a fault
+				continue
+			}
 			path = filepath.Clean(path)
 			o, shared := taken[path]
 			if !shared {

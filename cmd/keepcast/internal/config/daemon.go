@@ -17,12 +17,13 @@ import (
 	"github.com/keepcast/keepcast/driver/trust"
 )
 
-// daemon checks what a run would fail on for itself, whatever the services are.
+// daemon checks what a run would fail on for itself, whatever the services are. A setting
+// that is wrong by itself is not looked at.
 func (l *loader) daemon(m Main) {
-	if why := interfaceFault(m.Interface); why != "" {
+	if why := interfaceFault(m.Interface); why != "" && !l.faulty["interface"] {
 		l.fault("interface", "%s", why)
 	}
-	if err := listenable(m.Listen); err != nil {
+	if err := listenable(m.Listen); err != nil && !l.faulty["listen"] {
 		l.fault("listen", "%v", err)
 	}
 	l.socket("control_socket", m.ControlSocket)
@@ -96,6 +97,7 @@ const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
 func (l *loader) socket(name, path string) {
 	switch {
+	case l.faulty[name]:
 	case path == "":
 		l.fault(name, "empty: without it no command could speak to keepcast")
 	case len(path) > maxSocketPath:
@@ -107,6 +109,9 @@ func (l *loader) socket(name, path string) {
 
 // directory checks that a path is a directory, or can become one.
 func (l *loader) directory(name, path string, needed bool) {
+	if l.faulty[name] {
+		return
+	}
 	if path == "" {
 		if needed {
 			l.fault(name, "empty: the path of a directory expected")

@@ -37,19 +37,20 @@ func (l *loader) service(path string, raw, defaults map[string]any) Service {
 	own := maps.Clone(raw)
 	delete(own, "checks")
 	var forChecks checks.Schedule
-	if l.clean(func() { l.decode(path, own, &s, &forChecks) }) {
+	l.decode(path, own, &s, &forChecks)
+	if !l.faulty[join(path, "addresses")] && !l.faulty[join(path, "prefixes")] {
 		l.announcesAny(path, s, raw["addresses"] != nil)
-	} else {
-		defaults = nil
 	}
+	defaults = l.sound(path, defaults)
 	l.name(path, s.Name)
-	valid := l.clean(func() {
-		for i, entry := range l.entriesAt(join(path, "checks"), raw["checks"]) {
-			at := join(path, "checks") + "[" + entryID(entry, i) + "]"
-			s.Checks = append(s.Checks, l.check(at, merge(defaults, entry)))
-		}
-	})
-	if valid {
+	var entries []map[string]any
+	all := l.clean(func() { entries = l.entriesAt(join(path, "checks"), raw["checks"]) })
+	for i, entry := range entries {
+		at := join(path, "checks") + "[" + entryID(entry, i) + "]"
+		s.Checks = append(s.Checks, l.check(at, merge(defaults, entry)))
+		all = all && !l.faulty[join(at, "kind")] && !l.faulty[join(at, "on_failure")]
+	}
+	if all {
 		l.required(path, s)
 	}
 	return s

@@ -41,7 +41,7 @@ func (l *loader) read(path string) (file, error) {
 		return f, nil
 	}
 	if top := root.Content[0]; top.Kind != yaml.MappingNode {
-		l.faults = append(l.faults, Fault{At: Position{path, top.Line, top.Column}, Text: "settings (name: value) expected at the top level"})
+		l.add(Fault{At: Position{path, top.Line, top.Column}, Text: "settings (name: value) expected at the top level"})
 		return f, nil
 	}
 	// Key names may contain dots, which viper would take for its delimiter.
@@ -91,7 +91,7 @@ func (l *loader) distrust(setting string, err error) bool {
 			fault = Fault{at, setting, v.Error()}
 		}
 		if !slices.Contains(l.faults, fault) {
-			l.faults = append(l.faults, fault)
+			l.add(fault)
 		}
 	}
 	return ok
@@ -125,11 +125,11 @@ func (l *loader) syntaxFaults(path string, err error) {
 	found := yamlLine.FindAllStringSubmatch(err.Error(), -1)
 	for _, m := range found {
 		line, _ := strconv.Atoi(m[1]) // digits by the expression
-		l.faults = append(l.faults, Fault{At: Position{path, line, 1}, Text: m[2]})
+		l.add(Fault{At: Position{path, line, 1}, Text: m[2]})
 	}
 	if len(found) == 0 {
 		text := strings.TrimPrefix(err.Error(), "While parsing config: ") // viper's
-		l.faults = append(l.faults, Fault{At: Position{File: path}, Text: text})
+		l.add(Fault{At: Position{File: path}, Text: text})
 	}
 }
 
@@ -149,7 +149,7 @@ func (l *loader) walk(path, at string, node *yaml.Node) {
 			}
 			name := strings.ToLower(key.Value)
 			if line, twice := seen[name]; twice {
-				l.faults = append(l.faults, Fault{
+				l.add(Fault{
 					Position{path, key.Line, key.Column},
 					join(at, key.Value),
 					fmt.Sprintf("written twice (first in line %d)", line),
@@ -165,7 +165,7 @@ func (l *loader) walk(path, at string, node *yaml.Node) {
 			id := entryID(plain(entry), i)
 			here := at + "[" + id + "]"
 			if line, twice := seen[here]; twice {
-				l.faults = append(l.faults, Fault{
+				l.add(Fault{
 					Position{path, entry.Line, entry.Column},
 					here,
 					fmt.Sprintf("the name %q is taken (line %d): names must differ within a list", id, line),

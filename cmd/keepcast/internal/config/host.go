@@ -8,6 +8,12 @@ import "github.com/keepcast/keepcast/driver/trust"
 // reloads is there to be told.
 func (c *Config) Host() Faults {
 	l := &loader{files: c.Files, where: c.where}
+	l.host(c)
+	return l.faults.sorted(l.files)
+}
+
+// host finds them. It looks at nothing in which another fault is.
+func (l *loader) host(c *Config) {
 	l.notDead("drain_directory", c.DrainDir)
 	l.notDead("template_directory", c.TemplateDir)
 	if c.TemplateDir != "" {
@@ -16,14 +22,16 @@ func (c *Config) Host() Faults {
 		}
 	}
 	for _, d := range c.Drivers {
-		l.host("drivers["+d.Name+"]", d.Driver)
+		l.needs("drivers["+d.Name+"]", d.Driver)
 	}
 	for _, s := range c.Services {
+		if s.Name == "" {
+			continue // what is wrong with its checks is not known
+		}
 		for _, check := range s.Checks {
-			l.host("services["+s.Name+"].checks["+check.Name+"]", check.Checker)
+			l.needs("services["+s.Name+"].checks["+check.Name+"]", check.Checker)
 		}
 	}
-	return l.faults.sorted(l.files)
 }
 
 // notDead checks that what may be missing is not a link that leads nowhere: who made it
@@ -34,9 +42,10 @@ func (l *loader) notDead(name, path string) {
 	}
 }
 
-func (l *loader) host(path string, needs any) {
-	h, ok := needs.(interface{ Host() ([]string, error) })
-	if !ok {
+// needs looks at what one entry needs.
+func (l *loader) needs(path string, entry any) {
+	h, ok := entry.(interface{ Host() ([]string, error) })
+	if !ok || l.faulty[path] {
 		return
 	}
 	programs, err := h.Host()

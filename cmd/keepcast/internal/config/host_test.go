@@ -62,6 +62,53 @@ func TestHostOfDriver(t *testing.T) {
 	}
 }
 
+// Whoever validates corrects all faults in one go: a socket path, a check without a program or
+// a count of checks was judged only once every other fault was mended.
+func TestAllInOneGo(t *testing.T) {
+	main := files(t, `lingre: 5s
+on_stop: wait
+hold_down: 5
+while_withdrawn: absent
+listen: ":99171"
+control_socket: `+strings.Repeat("/x", 60)+`
+runtime_directory: 5
+state_directory: /etc/hostname
+interface: any/0
+defaults: {rise: 0, fall: x, interval: 1s}
+drivers: [{kind: template, template: /etc/hostname, output: /o, reload: [no-such-program]}, {kind: bird, socket: 5}]
+services:
+- {name: a, addresses: [192.0.2.1], linger: 5, require: 3, checks: [{kind: exec, command: [/nowhere/a]}, {name: t, kind: tcp, address: "192.0.2.1:1", timeout: 2}]}
+- {name: b, hold_down: 5, prefixes: [], checks: [{kind: exec, command: [sh], on_failure: degrade}, {name: p, kind: pnig}]}
+- {addresses: [192.0.2.2], checks: [{name: d, kind: tcp, address: "192.0.2.2:2", on_failure: degrade}]}
+`)
+	_, err := LoadStrict(main)
+	want := `keepcast.yaml:1:1: lingre: no such setting (did you mean "linger"?)
+keepcast.yaml:2:1: on_stop: "wait" is none of auto, withdraw, keep
+keepcast.yaml:3:1: hold_down: duration with a unit expected, such as 500ms or 2s, got 5
+keepcast.yaml:5:1: listen: ":99171": "99171" is no port: a number up to 65535 expected
+keepcast.yaml:6:1: control_socket: 120 bytes are too many for the path of a socket, which has 107 at most: move it to a shorter one, such as /run/x
+keepcast.yaml:7:1: runtime_directory: text expected, got 5
+keepcast.yaml:8:1: state_directory: /etc/hostname is a file, not a directory
+keepcast.yaml:9:1: interface: "any/0" is no name of an interface: up to 15 letters, digits, '.', '-', '_' and ':'
+keepcast.yaml:10:12: defaults.rise: 0 is below the least value, 1
+keepcast.yaml:10:21: defaults.fall: whole number expected, got "x"
+keepcast.yaml:11:11: drivers[template]: reload: "no-such-program" is in no directory of PATH: give its whole path
+keepcast.yaml:11:106: drivers[bird].socket: text expected, got 5
+keepcast.yaml:13:37: services[a].linger: duration with a unit expected, such as 500ms or 2s, got 5
+keepcast.yaml:13:48: services[a].require: 3 checks required, but only 2 with on_failure: withdraw
+keepcast.yaml:13:69: services[a].checks[exec]: command: /nowhere/a does not exist
+keepcast.yaml:13:106: services[a].checks[t]: probes an address of the service itself, which is off the host while the service is withdrawn (while_withdrawn: absent): it could never be announced. Probe another address of this host, such as 127.0.0.1, or leave out while_withdrawn: absent
+keepcast.yaml:13:151: services[a].checks[t].timeout: duration with a unit expected, such as 500ms or 2s, got 2
+keepcast.yaml:14:3: services[b].addresses: required, but missing: a service has addresses, prefixes, or both
+keepcast.yaml:14:13: services[b].hold_down: duration with a unit expected, such as 500ms or 2s, got 5
+keepcast.yaml:14:110: services[b].checks[p].kind: no check kind "pnig" (known: ` + checkKinds() + `)
+keepcast.yaml:15:3: services[2].name: required, but missing
+keepcast.yaml:15:28: services[2].checks: no check withdraws the service when it fails: add one, or leave out on_failure: degrade`
+	if got := strings.ReplaceAll(drivertest.ErrText(err), filepath.Dir(main)+"/", ""); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 // A build machine has the configuration, and not what it names.
 func TestOffline(t *testing.T) {
 	main := files(t, minimal+"drivers: [{kind: template, template: /nowhere/t, output: /nowhere/o, reload: [x]}]\nruntime_directory: /etc/hostname\n")

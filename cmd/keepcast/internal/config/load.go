@@ -13,7 +13,9 @@ type loader struct {
 	files   []string
 	where   positions
 	faults  Faults
-	offline bool // the files that settings name are those of another host
+	faulty  map[string]bool // the paths of the faults, and of what is around them
+	offline bool            // the files that settings name are those of another host
+	strict  bool            // what checks and drivers need of this host has to be there, too
 }
 
 func (l *loader) fault(path, format string, args ...any) {
@@ -21,18 +23,34 @@ func (l *loader) fault(path, format string, args ...any) {
 	if at.File == "" {
 		at.File = l.files[0]
 	}
-	l.faults = append(l.faults, Fault{at, path, fmt.Sprintf(format, args...)})
+	l.add(Fault{at, path, fmt.Sprintf(format, args...)})
+}
+
+// add notes a fault, and what it is a fault of.
+func (l *loader) add(f Fault) {
+	l.faults = append(l.faults, f)
+	if l.faulty == nil {
+		l.faulty = map[string]bool{}
+	}
+	for path := f.Path; path != ""; path = parent(path) {
+		l.faulty[path] = true
+	}
 }
 
 // Load reads the main file and the drop-ins, conf.d/*.yaml beside it, in the
 // order of their names. A drop-in adds services, checks and drivers, or
 // overrides settings of those with the same name. The error is a Faults with
 // everything that is wrong with any file, or that of a file that can't be read.
-func Load(mainFile string) (*Config, error) { return loadAll(mainFile, false) }
+func Load(mainFile string) (*Config, error) { return loadAll(mainFile, &loader{}) }
+
+// LoadStrict is Load for whoever is there to be told: it also wants what Host looks at.
+func LoadStrict(mainFile string) (*Config, error) { return loadAll(mainFile, &loader{strict: true}) }
 
 // LoadOffline is Load where keepcast is not to run: it does not look at the files
 // that settings name.
-func LoadOffline(mainFile string) (*Config, error) { return loadAll(mainFile, true) }
+func LoadOffline(mainFile string) (*Config, error) {
+	return loadAll(mainFile, &loader{offline: true})
+}
 
 // LoadSaved reads what Text has written: one file, without drop-ins.
 func LoadSaved(path string) (*Config, error) {
@@ -40,16 +58,18 @@ func LoadSaved(path string) (*Config, error) {
 	return l.load()
 }
 
-func loadAll(mainFile string, offline bool) (*Config, error) {
+func loadAll(mainFile string, l *loader) (*Config, error) {
 	more, unread, err := dropIns(mainFile)
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{files: append([]string{mainFile}, more...), where: positions{}, offline: offline}
-	if !offline {
+	l.files, l.where = append([]string{mainFile}, more...), positions{}
+	if !l.offline {
 		l.distrust("", trust.Directory(confD(mainFile)))
 	}
-	l.faults = append(l.faults, unread...)
+	for _, f := range unread {
+		l.add(f)
+	}
 	return l.load()
 }
 
@@ -67,6 +87,9 @@ func (l *loader) load() (*Config, error) {
 		return nil, l.faults.sorted(l.files)
 	}
 	c := l.config(raw)
+	if l.strict {
+		l.host(c)
+	}
 	if len(l.faults) > 0 {
 		return nil, l.faults.sorted(l.files)
 	}
@@ -80,9 +103,8 @@ func (l *loader) config(raw map[string]any) *Config {
 	c := &Config{}
 	var defaults checks.Schedule
 	inherited := l.group(raw, "defaults")
-	if !l.clean(func() { l.decode("defaults", inherited, &defaults) }) {
-		inherited = nil // what is wrong with them is said once, not for every check
-	}
+	l.decode("defaults", inherited, &defaults)
+	inherited = l.sound("defaults", inherited)
 	drivers, services := l.entries(raw, "drivers"), l.entries(raw, "services")
 	if list, _ := raw["services"].([]any); raw["services"] == nil || list != nil && len(list) == 0 {
 		l.fault("services", "no service is configured")
@@ -90,12 +112,9 @@ func (l *loader) config(raw map[string]any) *Config {
 	for _, list := range []string{"defaults", "drivers", "services"} {
 		delete(raw, list)
 	}
-	policy := pick(raw, Settings(Policy{}))
-	if l.clean(func() { l.decode("", raw, &c.Main) }) {
-		l.daemon(c.Main)
-	} else {
-		policy = nil
-	}
+	l.decode("", raw, &c.Main)
+	l.daemon(c.Main)
+	policy := l.sound("", pick(raw, Settings(Policy{})))
 	for i, entry := range drivers {
 		c.Drivers = append(c.Drivers, l.driver("drivers["+entryID(entry, i)+"]", entry))
 	}
@@ -105,6 +124,14 @@ func (l *loader) config(raw map[string]any) *Config {
 	}
 	l.across(c)
 	return c
+}
+
+// sound returns the settings of a group with which nothing is wrong, for others to inherit:
+// what is wrong with them is said once.
+func (l *loader) sound(path string, group map[string]any) map[string]any {
+	out := maps.Clone(group)
+	maps.DeleteFunc(out, func(name string, _ any) bool { return l.faulty[join(path, name)] })
+	return out
 }
 
 // clean runs f and reports whether it found no fault.
