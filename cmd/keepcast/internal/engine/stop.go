@@ -36,11 +36,33 @@ func (e *Engine) withdrawAll() error {
 	e.finished = true
 	e.decide()
 	e.loop(nil, time.Now().Add(stopLimit), e.followed)
-	if e.followed() {
-		return nil
+	left := e.remains()
+	if left != nil {
+		e.log.Error("stopping although not everything is withdrawn: see the errors before")
+		return left
 	}
-	e.log.Error("stopping although not everything is withdrawn: see the errors before")
-	return e.remains()
+	e.warnOfGates()
+	return nil
+}
+
+// warnOfGates warns of what is not in sync at the end of a stop that has withdrawn
+// everything.
+func (e *Engine) warnOfGates() {
+	for _, name := range e.expected() {
+		switch why := e.whyNot(name); {
+		case e.follows(name):
+		case name == reconcile.KernelName:
+			e.log.Warn("withdrawn, but what is delivered locally may be left", "err", why)
+		default:
+			e.log.Warn("withdrawn, but the gate is not known to be closed", "driver", name, "err", why)
+		}
+	}
+}
+
+// whyNot is why one of them has not done what was posted last.
+func (e *Engine) whyNot(name string) error {
+	r := e.reports[name]
+	return cmp.Or(r.Err, r.Unobserved, errors.New("it has not answered"))
 }
 
 // followed reports whether the kernel and every daemon have done what was posted last, and
@@ -75,8 +97,7 @@ func (e *Engine) remains() error {
 			}
 		}
 		if len(left) > 0 {
-			why := cmp.Or(report.Err, report.Unobserved, errors.New("it has not answered"))
-			errs = append(errs, fmt.Errorf("%s may still have %s: %w", name, strings.Join(left, ", "), why))
+			errs = append(errs, fmt.Errorf("%s may still have %s: %w", name, strings.Join(left, ", "), e.whyNot(name)))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.departing)) {

@@ -42,29 +42,35 @@ func TestFollowed(t *testing.T) {
 
 // A stop waits for what refuses, but not for ever, and says so. One that left prefixes
 // announced, which the gate alone withdraws, ended as if all was well: nobody was told, and
-// nothing withdrew them after.
+// nothing withdrew them after. One that left nothing but a gate that was not known to be closed
+// told an operator that not everything was withdrawn, and ended as if all was well.
 func TestStopWithFaults(t *testing.T) {
 	for name, tc := range map[string]struct {
-		fault  func(*fakeDriver)
-		took   time.Duration
-		logged int
-		left   string
+		fault func(*fakeDriver)
+		took  time.Duration
+		left  string // of what is announced
+		gate  string // why it is not known to be closed
 	}{
-		"all follow": {func(*fakeDriver) {}, 10 * time.Second, 0, ""}, // linger
+		"all follow": {func(*fakeDriver) {}, 10 * time.Second, "", ""}, // linger
 		"a daemon refuses": {
-			func(d *fakeDriver) { d.fail = errDead }, 20 * time.Second, 1,
-			"bird may still have 192.0.2.53/32, 198.51.100.0/24: connection refused",
+			func(d *fakeDriver) { d.fail = errDead }, 20 * time.Second,
+			"bird may still have 192.0.2.53/32, 198.51.100.0/24: connection refused", "",
 		},
 		"a daemon can't be asked": {
-			func(d *fakeDriver) { d.fail, d.mute = errDead, errors.New("no answer") }, 20 * time.Second, 1,
-			"bird may still have 192.0.2.53/32, 198.51.100.0/24: connection refused",
+			func(d *fakeDriver) { d.fail, d.mute = errDead, errors.New("no answer") }, 20 * time.Second,
+			"bird may still have 192.0.2.53/32, 198.51.100.0/24: connection refused", "",
 		},
 		"a daemon hangs": {
-			func(d *fakeDriver) { d.hang = true }, 20 * time.Second, 1,
-			"bird may still have 192.0.2.53/32, 198.51.100.0/24: it has not answered",
+			func(d *fakeDriver) { d.hang = true }, 20 * time.Second,
+			"bird may still have 192.0.2.53/32, 198.51.100.0/24: it has not answered", "",
 		},
 		"a daemon does not run": {
-			func(d *fakeDriver) { d.fail, d.mute = driver.ErrNotRunning, driver.ErrNotRunning }, 20 * time.Second, 1, "",
+			func(d *fakeDriver) { d.fail, d.mute = driver.ErrNotRunning, driver.ErrNotRunning }, 20 * time.Second,
+			"", "is not running",
+		},
+		"a daemon refuses, and has nothing": {
+			func(d *fakeDriver) { d.fail, d.have = errDead, driver.State{} }, 20 * time.Second,
+			"", "connection refused",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,10 +88,38 @@ func TestStopWithFaults(t *testing.T) {
 				}
 				b.wantKernel(address, driver.Absent)
 				b.wantLog(1, `level=INFO msg="withdrawing all services"`)
-				b.wantLog(tc.logged, `level=ERROR msg="stopping although not everything is withdrawn: see the errors before"`)
+				const notAll, closed = `level=ERROR msg="stopping although not everything is withdrawn: see the errors before"`, `msg="withdrawn, but`
+				b.wantLog(number(tc.left != ""), notAll)
+				b.wantLog(number(tc.gate != ""), closed)
+				b.wantLog(number(tc.gate != ""), `level=WARN msg="withdrawn, but the gate is not known to be closed" driver=bird err="`+tc.gate+`"`)
 			})
 		})
 	}
+}
+
+func number(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// Where only local delivery is left, a stop withdrew everything, and no gate is in question.
+func TestStopLeavesDelivery(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.stop()
+		later(time.Second)
+		b.wantKernel(address, driver.Delivered)
+		b.kernel.set(func() { b.kernel.fail = errDead })
+		b.end()
+		b.wantLog(1, `level=WARN msg="withdrawn, but what is delivered locally may be left" err="connection refused`)
+		b.wantLog(1, `msg="withdrawn, but`)
+		b.wantLog(0, `msg="stopping although`)
+	})
 }
 
 // A daemon is not accused of what it does not announce, nor the kernel of prefixes, which
