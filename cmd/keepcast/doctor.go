@@ -79,18 +79,25 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 		return doctor.Report{}, err
 	}
 	h.Barred = h.Account.Barred
-	status, err := client.Status(ctx)
-	switch {
-	case err == nil:
-		h.Running = &doctor.Running{ConfigError: status.Config.Error, LastGood: status.Config.LastGood, Degraded: map[string]bool{}, Withdrawn: map[string]bool{}}
-		for _, s := range status.Services {
-			h.Running.Degraded[s.Name] = s.Desired == api.Degraded
-			h.Running.Withdrawn[s.Name] = !s.Desired.Up()
-		}
-	case !errors.Is(err, control.ErrNotRunning):
-		h.Running = &doctor.Running{Mute: err}
-	}
+	h.Running = running(ctx, client)
 	return doctor.Examine(ctx, cfg, h), nil
+}
+
+// running is what a keepcast tells of itself, or why it does not; nil without one.
+func running(ctx context.Context, client control.Client) *doctor.Running {
+	s, err := client.Status(ctx)
+	if errors.Is(err, control.ErrNotRunning) {
+		return nil
+	}
+	if silent, ok := errors.AsType[*control.SilentError](err); ok {
+		return &doctor.Running{Silent: silent.What()}
+	}
+	out := &doctor.Running{Mute: err, ConfigError: s.Config.Error, LastGood: s.Config.LastGood, Degraded: map[string]bool{}, Withdrawn: map[string]bool{}}
+	for _, service := range s.Services {
+		out.Degraded[service.Name] = service.Desired == api.Degraded
+		out.Withdrawn[service.Name] = !service.Desired.Up()
+	}
+	return out
 }
 
 // reportTable is for people.

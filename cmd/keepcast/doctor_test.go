@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -100,6 +104,31 @@ func TestDoctorAsks(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// A keepcast that hung was a remark of doctor (info), with the advice to run it as root, as
+// which the operator had run it.
+func TestDoctorOfSilentKeepcast(t *testing.T) {
+	file := written(t, gated)
+	drivertest.WriteFile(t, filepath.Dir(file)+"/t", "")
+	socket := filepath.Dir(file) + "/keepcast.sock"
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	report, err := (&app{configFile: file}).examine(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(report.Findings, func(f driver.Finding) bool { return f.Subject == "keepcast" })
+	f := report.Findings[i]
+	want := fmt.Sprintf("error not-answering keepcast (pid %d) does not answer on %s for ", os.Getpid(), socket)
+	if got := string(f.Level) + " " + f.Name + " " + f.Text; !strings.HasPrefix(got, want) || !strings.HasPrefix(f.Fix, "systemctl restart keepcast") {
+		t.Errorf("got %s, fix %s, want %s", got, f.Fix, want)
 	}
 }
 

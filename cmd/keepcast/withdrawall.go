@@ -182,6 +182,9 @@ func (a *app) mustNotRun(ctx context.Context, cfg *config.Config, w withdrawal) 
 	case errors.Is(asked, control.ErrNotRunning):
 		return nil, fmt.Errorf("keepcast is running (pid %d holds the lock in %s, though nobody answers at %s) and "+undo, pid, cfg.RuntimeDir, socket)
 	}
+	if silent, ok := errors.AsType[*control.SilentError](asked); ok {
+		return fmt.Errorf("%s: end pid %d, or it may announce everything again", silent.What(), pid), nil
+	}
 	return fmt.Errorf("keepcast runs, and does not answer (%w): end pid %d, or it may announce everything again", asked, pid), nil
 }
 

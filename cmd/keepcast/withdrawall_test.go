@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -163,6 +165,29 @@ func TestWithdrawAllLocked(t *testing.T) {
 				t.Errorf("the gate is %q, want %q", got, tt.gate)
 			}
 		})
+	}
+}
+
+// Who withdraws while keepcast hangs is told which process that is, and how it was found out.
+func TestWithdrawAllSilent(t *testing.T) {
+	cfg := loaded(t, strings.Replace(gated, "DIR/t", "/etc/hostname", 1))
+	l, err := net.Listen("unix", cfg.ControlSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	lock, err := control.TakeLock(t.Context(), cfg.RuntimeDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	hangs, err := (&app{}).mustNotRun(ctx, cfg, withdrawal{})
+	got := regexp.MustCompile(` for [0-9.]+m?s:`).ReplaceAllString(drivertest.ErrText(hangs), " for TIME:")
+	want := fmt.Sprintf("keepcast (pid %d) does not answer on %s for TIME: it hangs, or was stopped: end pid %[1]d, or it may announce everything again", os.Getpid(), cfg.ControlSocket)
+	if got != want || err != nil {
+		t.Errorf("got %s, %v, want %s", got, err, want)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,39 @@ type Client struct{ Socket string }
 
 // ErrNotRunning is the error when no keepcast answers at the socket.
 var ErrNotRunning = errors.New("keepcast is not running here")
+
+// SilentError is the error of a keepcast that is there, and does not answer.
+type SilentError struct {
+	Socket string
+	PID    int           // whose socket that is; 0: unknown
+	After  time.Duration // how long it was waited for
+	Full   bool          // it was not: so many wait already
+	Order  bool          // something was to be done, and may be yet
+}
+
+// Error says what is known, and what to do.
+func (e *SilentError) Error() string {
+	fix := "systemctl restart keepcast, or end the process"
+	if e.Order {
+		fix = "whether it does what it was told is not known; " + fix
+	}
+	return e.What() + "; " + fix
+}
+
+// What says what is known.
+func (e *SilentError) What() string {
+	if e.Full {
+		return fmt.Sprintf("keepcast does not answer on %s: it hangs, or was stopped, and too many wait for it already", e.Socket)
+	}
+	return fmt.Sprintf("keepcast%s does not answer on %s for %s: it hangs, or was stopped", pidText(e.PID), e.Socket, e.After)
+}
+
+// The times after which a keepcast counts as silent: it answers a question at once, but
+// an order may have to be saved and a reload to read files.
+const (
+	questionLimit = 5 * time.Second
+	orderLimit    = 10 * time.Second
+)
 
 // Status returns what keepcast desires and observes now.
 func (c Client) Status(ctx context.Context) (api.Status, error) {
@@ -44,7 +78,11 @@ func (c Client) Reload(ctx context.Context) (api.Status, error) {
 }
 
 func (c Client) do(ctx context.Context, method, path string, body any) (s api.Status, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	limit, order := questionLimit, method != http.MethodGet
+	if order {
+		limit = orderLimit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -54,15 +92,34 @@ func (c Client) do(ctx context.Context, method, path string, body any) (s api.St
 	if err != nil {
 		return s, err
 	}
+	begun := time.Now()
+	var pid atomic.Int64
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
+		if err == nil {
+			pid.Store(int64(pidOf(conn)))
+		}
+		return conn, err
 	}
 	h := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 	resp, err := h.Do(req)
 	if err != nil {
-		return s, c.explain(err)
+		err = c.explain(err)
+	} else {
+		defer resp.Body.Close()
+		s, err = c.answer(resp)
 	}
-	defer resp.Body.Close()
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return s, &SilentError{Socket: c.Socket, PID: int(pid.Load()), After: time.Since(begun).Round(100 * time.Millisecond), Order: order}
+	case errors.Is(err, syscall.EAGAIN):
+		return s, &SilentError{Socket: c.Socket, Full: true}
+	}
+	return s, err
+}
+
+// answer reads what keepcast has to say.
+func (c Client) answer(resp *http.Response) (s api.Status, err error) {
 	answer := json.NewDecoder(resp.Body)
 	if resp.StatusCode != http.StatusOK {
 		var p api.Problem

@@ -3,10 +3,12 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,6 +96,56 @@ func TestClientInterrupted(t *testing.T) {
 	cancel()
 	want := `control socket ` + path + `: Get "http://keepcast/v1/status": context canceled`
 	if got := drivertest.ErrText(<-asked); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// A keepcast that was stopped, or hangs, was "context deadline exceeded" to the operator, who
+// could not know what that means, nor which process to look at.
+func TestClientSilent(t *testing.T) {
+	path := filepath.Join(drivertest.SocketDir(t), "keepcast.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, after := Client{path}, regexp.MustCompile(` for [0-9.]+m?s:`)
+	what := fmt.Sprintf("keepcast (pid %d) does not answer on %s for TIME: it hangs, or was stopped", os.Getpid(), path)
+	for name, tt := range map[string]struct {
+		ask  func(context.Context) (api.Status, error)
+		want string
+	}{
+		"a question": {c.Status, what + "; systemctl restart keepcast, or end the process"},
+		"an order":   {c.Reload, what + "; whether it does what it was told is not known; systemctl restart keepcast, or end the process"},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		_, err := tt.ask(ctx)
+		cancel()
+		if got := after.ReplaceAllString(drivertest.ErrText(err), " for TIME:"); got != tt.want {
+			t.Errorf("%s: got  %s\nwant %s", name, got, tt.want)
+		}
+	}
+}
+
+// Where so many wait that nobody else can, nothing tells whom they wait for.
+func TestClientNoRoom(t *testing.T) {
+	path := filepath.Join(drivertest.SocketDir(t), "keepcast.sock")
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: path}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	first, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	_, err = Client{path}.Status(t.Context())
+	want := "keepcast does not answer on " + path + ": it hangs, or was stopped, and too many wait for it already; systemctl restart keepcast, or end the process"
+	if got := drivertest.ErrText(err); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -42,6 +42,14 @@ func peerOf(conn net.Conn) (peer *unix.Ucred) {
 	return peer
 }
 
+// pidOf returns the process at the other end of a unix socket; 0 where that is unknown.
+func pidOf(conn net.Conn) int {
+	if peer := peerOf(conn); peer != nil {
+		return int(peer.Pid)
+	}
+	return 0
+}
+
 // users knows the names of users. The look-up may ask a directory in the network, which
 // may hang: it is left alone then, and no other begins before it has ended.
 type users struct {

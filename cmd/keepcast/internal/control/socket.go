@@ -63,11 +63,7 @@ func free(ctx context.Context, path string) error {
 	switch {
 	case err == nil:
 		defer conn.Close()
-		pid := 0
-		if peer := peerOf(conn); peer != nil {
-			pid = int(peer.Pid)
-		}
-		return fmt.Errorf("%s answers: another keepcast is running%s", path, pidText(pid))
+		return fmt.Errorf("%s answers: another keepcast is running%s", path, pidText(pidOf(conn)))
 	case errors.Is(err, syscall.EAGAIN), errors.As(err, &late) && late.Timeout():
 		return fmt.Errorf("%s is open, and nobody answers: another keepcast hangs (ss -xlp shows which)", path)
 	}

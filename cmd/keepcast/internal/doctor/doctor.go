@@ -54,6 +54,7 @@ type Running struct {
 	ConfigError string          // why it refused the last reload
 	LastGood    bool            // and runs on the last good configuration since its start
 	Mute        error           // it is there, but does not tell
+	Silent      string          // it is there, but answers nobody: what is known of that
 }
 
 // Examine looks over the host and the routing daemons that cfg names.
@@ -108,6 +109,12 @@ func (h Facts) running() []driver.Finding {
 			Name: "not-running", Level: driver.LevelInfo, Subject: "keepcast",
 			Text: "does not answer on its control socket, so nothing is probed, announced or withdrawn on this host",
 			Fix:  "start it: systemctl start keepcast",
+		}}
+	case h.Running.Silent != "":
+		return []driver.Finding{{
+			Name: "not-answering", Level: driver.LevelError, Subject: "keepcast",
+			Text: h.Running.Silent + "; until it goes on, what is announced stays so, whatever becomes of the services",
+			Fix:  "systemctl restart keepcast, or end the process and start keepcast again (systemd's watchdog does so)",
 		}}
 	case h.Running.Mute != nil:
 		return []driver.Finding{{
