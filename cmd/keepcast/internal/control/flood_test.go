@@ -86,7 +86,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	l.add(1)
-	return &countedConn{conn, sync.OnceFunc(func() { l.add(-1) })}, nil
+	return &countedConn{conn.(*net.TCPConn), sync.OnceFunc(func() { l.add(-1) })}, nil
 }
 
 func (l *countingListener) add(n int) {
@@ -102,14 +102,15 @@ func (l *countingListener) count() (held, most int) {
 	return l.held, l.most
 }
 
+// countedConn has all methods of a TCP connection: keepcast bounds its buffer.
 type countedConn struct {
-	net.Conn
+	*net.TCPConn
 	closed func()
 }
 
 func (c *countedConn) Close() error {
 	defer c.closed()
-	return c.Conn.Close()
+	return c.TCPConn.Close()
 }
 
 // 1,000 connections of one local user, each with 20 requests whose answers he never read,
