@@ -47,6 +47,9 @@ func TestLastGood(t *testing.T) {
 		t.Errorf("status: %+v, %v", s.Config, err)
 	}
 	has(t, k.get("/metrics"), "\nkeepcast_config_last_reload_successful 0\n")
+	if loads := "\nkeepcast_config_last_reload_success_timestamp_seconds "; strings.Contains(k.get("/metrics"), loads) {
+		t.Error("a metric tells of a load that succeeded")
+	}
 	const note = "note: keepcast was started with files that were not valid, and runs on the last good configuration until a reload: keepcast reload\n"
 	if code, out, errs := keepcastSays(t, "validate", "-c", k.path("keepcast.yaml")); code != exitConfig || out != note || !strings.HasPrefix(errs, fault) {
 		t.Errorf("validate: exit code %d, %s%s", code, out, errs)
@@ -62,7 +65,8 @@ func TestLastGood(t *testing.T) {
 		t.Errorf("reload: %+v, %v", s.Config, err)
 	}
 	drivertest.Eventually(t, "the metric is good again", func() bool {
-		return strings.Contains(k.get("/metrics"), "\nkeepcast_config_last_reload_successful 1\n")
+		page := k.get("/metrics")
+		return strings.Contains(page, "\nkeepcast_config_last_reload_successful 1\n") && strings.Contains(page, "\nkeepcast_config_last_reload_success_timestamp_seconds ")
 	})
 	if code := stop(); code != exitOK {
 		t.Errorf("exit code %d", code)

@@ -37,7 +37,9 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(buildInfo, 1, s.Version, runtime.Version())
 	gauge(configReloaded, truth(s.Config.Error == ""))
-	gauge(configReloadTime, float64(s.Config.Loaded.UnixMilli())/1000)
+	if !s.Config.LastGood {
+		gauge(configReloadTime, float64(s.Config.Loaded.UnixMilli())/1000)
+	}
 	for _, d := range s.Drivers {
 		gauge(driverInSync, truth(d.InSync), d.Name)
 		if d.Neighbors != nil {

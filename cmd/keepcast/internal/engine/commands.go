@@ -41,7 +41,11 @@ func (e *Engine) call(f func()) error {
 func (e *Engine) Drain(names []string, until time.Time, reason, by string) error {
 	return e.changeDrains(names, func(name string) {
 		e.drains.commanded[name] = api.Drain{Service: name, Reason: reason, Since: time.Now(), Until: until, By: by}
-		e.log.Info("drain ordered", "service", name, "until", until, "reason", reason, "by", by)
+		log := e.log.With("service", name)
+		if !until.IsZero() {
+			log = log.With("until", until)
+		}
+		log.Info("drain ordered", "reason", reason, "by", by)
 	})
 }
 
@@ -139,12 +143,15 @@ func (e *Engine) startCheck(c *check) {
 
 // learn takes the result of a check.
 func (e *Engine) learn(c *check, r checks.Result) {
-	now, before, was, wasVoid := time.Now(), c.service.fitness(), c.result.Verdict, !c.void.IsZero()
+	now, before, was, first := time.Now(), c.service.fitness(), c.result.Verdict, c.result.At.IsZero()
 	c.learn(r, now)
+	c.told = c.told && r.Void
 	e.opts.Metrics.checked(c.service.cfg.Name, c.cfg.Name, r)
 	c.log.Debug("checked", "err", r.Err, "verdict", r.Verdict, "void", r.Void, "took", r.Took)
 	switch {
-	case r.Void && !wasVoid:
+	case r.Void && (c.told || first || e.stopping): // the first one may come before the address does, the last one after it went
+	case r.Void:
+		c.told = true
 		c.log.Warn("check can't be run, which says nothing of the service", "err", r.Err)
 	case r.Verdict == was:
 	case r.Verdict == checks.Up:

@@ -41,7 +41,7 @@ func TestResume(t *testing.T) {
 		if _, dns := kept["dns"]; len(kept) != 1 || dns || err != nil {
 			t.Errorf("saved are %v, %v", kept, err)
 		}
-		b.wantLog(1, `msg="drain ordered" service=dns until=0001-01-01T00:00:00.000Z reason=CHG-1`)
+		b.wantLog(1, `msg="drain ordered" service=dns reason=CHG-1`) // without the year 1 as its end
 		b.wantLog(1, `msg="drain ended by command" service=dns`)
 		b.end()
 	})
@@ -157,6 +157,37 @@ func TestGuard(t *testing.T) {
 		later(3 * time.Second)
 		b.want("ldap", api.Withdrawn, "check checka can't be run: not probed, since another host would answer: 192.0.2.54 is not on this host")
 		b.end()
+	})
+}
+
+// Each start and each stop warned of a check that can't be run: its first run came before the
+// address, its last one after it. What lasts is told once, also after a reload.
+func TestVoidIsTold(t *testing.T) {
+	const told = `level=WARN msg="check can't be run, which says nothing of the service"`
+	b := newHarness(t)
+	c := &fakeCheck{err: errNoDescriptor}
+	b.service("dns", address, c)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(10 * time.Millisecond)
+		b.wantLog(0, told)
+		later(5 * time.Second)
+		b.wantLog(1, told)
+		b.reload(func(cfg *config.Config) { cfg.Services[0].Checks[0].Raw = map[string]any{"fall": 3} })
+		later(5 * time.Second)
+		b.wantLog(1, told)
+		c.set(nil)
+		later(10 * time.Second)
+		b.want("dns", api.Announced, "all checks up")
+		c.set(errNoDescriptor)
+		later(5 * time.Second)
+		b.wantLog(2, told)
+		c.set(nil)
+		later(10 * time.Second)
+		b.stop()
+		c.set(errNoDescriptor)
+		b.end()
+		b.wantLog(2, told)
 	})
 }
 

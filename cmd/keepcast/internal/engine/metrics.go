@@ -32,7 +32,7 @@ var (
 	checkUp          = Metric{"keepcast_check_up", "gauge", []string{"service", "check"}, "1 when the check is up, 0 when it is down or has not decided yet."}
 	driverInSync     = Metric{"keepcast_driver_in_sync", "gauge", []string{"driver"}, "1 when the daemon or the kernel has the newest desired state, as far as the driver could verify it; 0 also while it can't be asked."}
 	configReloaded   = Metric{"keepcast_config_last_reload_successful", "gauge", nil, "1 when the last load of the configuration succeeded, by a reload or a start. With 0 the configuration before it is in force."}
-	configReloadTime = Metric{"keepcast_config_last_reload_success_timestamp_seconds", "gauge", nil, "Unix time of the last successful load of the configuration."}
+	configReloadTime = Metric{"keepcast_config_last_reload_success_timestamp_seconds", "gauge", nil, "Unix time of the last successful load of the configuration. It is missing while keepcast runs on the last good configuration, since a start with files that are not valid."}
 	buildInfo        = Metric{"keepcast_build_info", "gauge", []string{"version", "goversion"}, "1, with the build in the labels."}
 	checkResults     = Metric{"keepcast_check_results_total", "counter", []string{"service", "check", "result"}, "Runs of the check by result: success, failure, or void when keepcast itself could not probe."}
 	checkDuration    = Metric{"keepcast_check_duration_seconds", "histogram", []string{"service", "check"}, "How long the runs of the check took."}

@@ -118,7 +118,7 @@ func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service
 		}
 		fresh := newCheck(c, s)
 		if was != nil && was.cfg.Kind == c.Kind {
-			fresh.result, fresh.void = was.result, was.void
+			fresh.result, fresh.void, fresh.told = was.result, was.void, was.told
 		}
 		s.checks = append(s.checks, fresh)
 		e.startCheck(fresh)

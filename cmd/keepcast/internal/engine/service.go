@@ -36,6 +36,7 @@ type check struct {
 	result  checks.Result
 	void    time.Time // since when keepcast could not run it; zero: it could
 	lost    bool      // that lasts, and counts as down
+	told    bool      // that it can't be run, in the log
 	log     *slog.Logger
 	hurry   func() // has it prove itself anew
 	stop    func() // ends its goroutine
