@@ -61,7 +61,7 @@ func replace(path string, content []byte, fresh fs.FileMode) error {
 	}
 	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(mode))
 	if err != nil {
-		return fmt.Errorf("%s: a temporary file beside it: %w (keepcast needs write permission on %s)", path, err, dir)
+		return fmt.Errorf("%s: a temporary file beside it: %w%s", path, err, hint(err, dir))
 	}
 	defer f.Cleanup() //nolint:errcheck // the error that matters is the one returned below
 	if _, err := f.Write(content); err != nil {
@@ -75,6 +75,18 @@ func replace(path string, content []byte, fresh fs.FileMode) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return syncDir(dir)
+}
+
+// hint is what to do about an error of making a file in a directory; empty where the error
+// says it all, such as that of a full disk.
+func hint(err error, dir string) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Sprintf(" (keepcast needs write permission on %s)", dir)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Sprintf(" (if the sandbox of its unit makes it so, that needs ReadWritePaths=%s)", dir)
+	}
+	return ""
 }
 
 // give gives a file away, if it is not there already: a sandbox may forbid even

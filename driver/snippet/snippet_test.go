@@ -167,3 +167,20 @@ func TestWriteOverNamedPipe(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
+
+// A keepcast without descriptors was said to need write permission, on a directory where it
+// had that.
+func TestHint(t *testing.T) {
+	for err, want := range map[error]string{
+		syscall.EACCES: " (keepcast needs write permission on /d)",
+		syscall.EPERM:  " (keepcast needs write permission on /d)",
+		syscall.EROFS:  " (if the sandbox of its unit makes it so, that needs ReadWritePaths=/d)",
+		syscall.EMFILE: "",
+		syscall.ENOSPC: "",
+		syscall.ENOENT: "",
+	} {
+		if got := hint(&fs.PathError{Op: "open", Path: "/d/.x", Err: err}, "/d"); got != want {
+			t.Errorf("%v: got %q, want %q", err, got, want)
+		}
+	}
+}
