@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -62,7 +61,8 @@ type daemon struct {
 	pulse   checks.Pulse
 	open    func(config.Driver) // gives a driver its surroundings: only a restart changes them
 	hurry   <-chan struct{}     // closed when a stop is not to wait for linger
-	refused error               // why cfg is the last good configuration and not that of the operator
+	saved   []*savedDir
+	refused error // why cfg is the last good configuration and not that of the operator
 }
 
 func (a *app) run(ctx context.Context, errOut io.Writer) error {
@@ -103,36 +103,28 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	d.open = opener(cfg, log, d.metrics.Reloaded)
 	equip(cfg, d.open)
 	d.warnOfBinding()
+	d.saved = savedDirs(cfg, log)
 	d.engine = engine.New(cfg, d.options())
 	registry.MustRegister(engine.Collector{Engine: d.engine})
 	server := &control.Server{
 		Engine: d.engine, Metrics: registry, Log: d.log, Lock: lock, Address: cfg.Listen, Socket: listener,
 		OpenSocket: func(ctx context.Context) (net.Listener, error) { return control.Listen(ctx, socket) },
 	}
-	if cfg.Listen != "" {
-		server.OpenWeb = func(ctx context.Context) (net.Listener, error) {
-			return (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen)
-		}
-	}
+	d.equip(server)
 	return d.run(ctx, server)
 }
 
-// makeDirectories makes those for what is saved.
-func makeDirectories(cfg *config.Config) error {
-	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
-		made := make(chan error, 1)
-		if !pace.Within(makeLimit, func() { made <- os.MkdirAll(dir, 0o755) }) {
-			continue // its file system hangs: what can't be saved there will be a finding
-		}
-		if err := <-made; err != nil {
-			return fmt.Errorf("directory for the state: %w (run as root, or see runtime_directory and state_directory)", err)
+// equip gives the server what the configuration asks for.
+func (d *daemon) equip(server *control.Server) {
+	for _, dir := range d.saved {
+		server.Found = append(server.Found, dir.finding.Load)
+	}
+	if d.cfg.Listen != "" {
+		server.OpenWeb = func(ctx context.Context) (net.Listener, error) {
+			return (&net.ListenConfig{}).Listen(ctx, "tcp", d.cfg.Listen)
 		}
 	}
-	return nil
 }
-
-// makeLimit is how long a start waits for a directory.
-const makeLimit = 2 * time.Second
 
 // run runs the engine, the server and the signals until the engine has ended.
 func (d *daemon) run(ctx context.Context, server *control.Server) error {
@@ -153,10 +145,13 @@ func (d *daemon) run(ctx context.Context, server *control.Server) error {
 	running.Go(func() { d.reloads(serving, asked) })
 	running.Go(func() { d.systemd.run(serving) })
 	running.Go(func() { d.pulse.Run(serving) })
+	for _, dir := range d.saved {
+		running.Go(func() { dir.keep(serving) })
+	}
 	err := d.engine.Run(ctx)
 	end()
 	if !pace.Within(endLimit, running.Wait) {
-		d.log.Error("a reload, a client or the service manager hangs, ending without it")
+		d.log.Error("a reload, a client, a directory or the service manager hangs, ending without it")
 	}
 	if errors.Is(err, context.Canceled) {
 		return nil

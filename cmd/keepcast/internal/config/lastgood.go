@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // LastGoodFile is where the configuration that was in force last is kept as one file, for a
@@ -25,4 +27,18 @@ func LastGood(stateDir string) (*Config, error) {
 		return nil, errExit
 	}
 	return cfg, nil
+}
+
+// Distrusted says why what keepcast saves in a directory is not believed: others may write
+// there, or a configuration in it. Nil: it is, or can't be looked at.
+func Distrusted(dir string) error {
+	err := trust.Directory(dir)
+	files, _ := filepath.Glob(filepath.Join(dir, "*.yaml")) // no directory has none
+	for i := 0; err == nil && i < len(files); i++ {
+		_, err = trust.ReadFile(files[i])
+	}
+	if why, ok := errors.AsType[trust.Violations](err); ok {
+		return why
+	}
+	return nil
 }

@@ -42,6 +42,8 @@ type Server struct {
 	// OpenWeb opens the read-only HTTP server at Address; nil: there is none.
 	OpenWeb func(context.Context) (net.Listener, error)
 	Address string // as configured
+	// Found are what else the status is to tell of; each returns nil while there is nothing.
+	Found []func() *driver.Finding
 }
 
 // The most connections at once. The control socket has its own, so that commands work
@@ -70,7 +72,7 @@ func (s *Server) Serve(ctx context.Context) {
 		},
 	}
 	lock := &keeper{lock: s.Lock, log: s.Log}
-	h := newHandlers(s.Engine, s.Metrics, socket.found, web.found, lock.found)
+	h := newHandlers(s.Engine, s.Metrics, append([]func() *driver.Finding{socket.found, web.found, lock.found}, s.Found...)...)
 	socket.server.Handler, web.server.Handler = h.commands(s.Reload, s.Log), h.readOnly()
 	// One request a connection: who sends many and reads no answer has one slot for one.
 	socket.server.SetKeepAlivesEnabled(false)

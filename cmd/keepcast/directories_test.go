@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// A state_directory that anybody may write, as Kubernetes makes an emptyDir, made the last
+// good configuration useless without a word: the operator learned of it from a start that
+// ended, and withdrew the host.
+func TestUntrustedDirectories(t *testing.T) {
+	k := start(t, "on_stop: keep\n")
+	k.stop()
+	if err := errors.Join(os.Chmod(k.path("state"), 0o777), os.Chmod(k.path("runtime/config.yaml"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	k.again()
+	const state = "others may write there, so that a start with files that are not valid can't go on with what was in force last, and ends: " +
+		"DIR/state: anybody may write it (mode 0777), and keepcast would do what they say: chmod go-w DIR/state"
+	const runtime = "others may write there, so that withdraw-all does not go by what was in force and announced last: " +
+		"DIR/runtime/config.yaml: anybody may write it (mode 0666), and keepcast would do what they say: chmod go-w DIR/runtime/config.yaml"
+	var found []string
+	drivertest.Eventually(t, "status tells of both", func() bool {
+		s, err := k.client().Status(t.Context())
+		found = nil
+		for _, f := range s.Findings {
+			found = append(found, string(f.Level)+" "+f.Name+" "+strings.ReplaceAll(f.Subject+": "+f.Text, k.dir, "DIR"))
+		}
+		return err == nil && len(found) == 2
+	})
+	drivertest.Same(t, "findings", []string{"warning directory-untrusted DIR/state: " + state, "warning directory-untrusted DIR/runtime: " + runtime}, found)
+	has(t, k.log.String(), `level=WARN msg="the configuration that is saved is not believed" directory=`+k.path("state")+` err="others may write there`)
+	_, out, _ := keepcastSays(t, "doctor", "-c", k.path("keepcast.yaml"))
+	has(t, out, "warning: "+k.path("state")+": "+strings.ReplaceAll(state, "DIR", k.dir)+" [directory-untrusted]\n    fix: what it says; ",
+		"warning: "+k.path("runtime")+": "+strings.ReplaceAll(runtime, "DIR", k.dir)+" [directory-untrusted]\n")
+}
+
+// What is mended is seen without a restart, and each change is logged once.
+func TestSavedDirIsLookedAtAgain(t *testing.T) {
+	var log drivertest.Buffer
+	var is *driver.Finding
+	s := savedDir{look: func() *driver.Finding { return is }, log: newLogger(&log, levelVar("info"))}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		go s.keep(ctx)
+		for _, now := range []*driver.Finding{nil, {Subject: "/d", Text: "a"}, {Subject: "/d", Text: "a"}, {Subject: "/d", Text: "b"}, nil, nil} {
+			synctest.Wait()
+			is = now
+			<-time.After(savedLook)
+			synctest.Wait()
+			if s.finding.Load() != now {
+				t.Errorf("found %v, want %v", s.finding.Load(), now)
+			}
+		}
+		cancel()
+	})
+	lines := log.String()
+	if strings.Count(lines, "\n") != 3 || strings.Count(lines, "is not believed") != 2 || !strings.HasSuffix(lines, "level=INFO msg=\"the configuration that is saved is believed again\" directory=/d\n") {
+		t.Errorf("logged\n%s", lines)
+	}
+}
