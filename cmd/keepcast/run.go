@@ -24,7 +24,6 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 	"github.com/keepcast/keepcast/driver/kernel"
 	"github.com/keepcast/keepcast/driver/pace"
 )
@@ -147,7 +146,7 @@ func (d *daemon) run(ctx context.Context, server *control.Server) error {
 	running.Go(func() { d.systemd.run(serving) })
 	running.Go(func() { d.pulse.Run(serving) })
 	for _, dir := range d.saved {
-		running.Go(func() { store.Abandon(serving, dir.keep) }) // its file system may hang
+		running.Go(func() { dir.keep(serving) })
 	}
 	err := d.engine.Run(ctx)
 	end()
