@@ -67,7 +67,7 @@ everything. Exit code 1 when there is an error, or the configuration is bad.`,
 func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	cfg, err := config.Load(a.configFile)
 	if err != nil {
-		return doctor.Invalid(err), nil
+		return a.invalid(ctx, err), nil
 	}
 	equip(cfg, opener(cfg, slog.New(slog.DiscardHandler), nil))
 	client := control.Client{Socket: a.socketOf(cfg)}
@@ -81,6 +81,15 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	h.Barred = h.Account.Barred
 	h.Running = running(ctx, client)
 	return doctor.Examine(ctx, cfg, h), nil
+}
+
+// invalid reports on a configuration that can't be loaded.
+func (a *app) invalid(ctx context.Context, err error) doctor.Report {
+	h := doctor.Facts{Running: &doctor.Running{}} // it is not known which keepcast to ask
+	if client, unknown := a.client(); unknown == nil {
+		h.Running = running(ctx, client)
+	}
+	return doctor.Invalid(err, a.startsWith(), h)
 }
 
 // running is what a keepcast tells of itself, or why it does not; nil without one.

@@ -19,11 +19,7 @@ func (a *app) startConfig(errOut io.Writer) (cfg *config.Config, refused, err er
 	if err == nil {
 		return cfg, nil, nil
 	}
-	dir := a.glimpsedDir("state_directory")
-	if dir == "" {
-		return nil, nil, err
-	}
-	good, none := config.LastGood(dir)
+	good, none := a.goOn()
 	switch {
 	case none == nil:
 		return good, err, nil
@@ -31,6 +27,30 @@ func (a *app) startConfig(errOut io.Writer) (cfg *config.Config, refused, err er
 		fmt.Fprintf(errOut, "keepcast: can't go on with what was in force last: %v\n", none)
 	}
 	return nil, nil, err
+}
+
+// goOn returns what a start goes on with whose files are not valid. The error says why there
+// is nothing.
+func (a *app) goOn() (*config.Config, error) {
+	dir := a.glimpsedDir("state_directory")
+	if dir == "" {
+		return nil, fmt.Errorf("the files do not say their state_directory: %w", fs.ErrNotExist)
+	}
+	return config.LastGood(dir)
+}
+
+// startsWith says what a start does whose files are not valid.
+func (a *app) startsWith() string {
+	good, none := a.goOn()
+	switch {
+	case none == nil:
+		return "a start goes on with what was in force last (" + good.Files[0] + ")"
+	case errors.Is(none, fs.ErrPermission):
+		return "this user may not see what a start would go on with"
+	case errors.Is(none, fs.ErrNotExist):
+		return "a start ends, for there is nothing that was in force before"
+	}
+	return fmt.Sprintf("a start ends, for it can't go on with what was in force last: %v", none)
 }
 
 // glimpsedDir returns the directory that a setting of files which are not valid names;

@@ -54,7 +54,12 @@ func TestLastGood(t *testing.T) {
 	if code, out, errs := keepcastSays(t, "validate", "-c", k.path("keepcast.yaml")); code != exitConfig || out != note || !strings.HasPrefix(errs, fault) {
 		t.Errorf("validate: exit code %d, %s%s", code, out, errs)
 	}
-	_, out, _ := keepcastSays(t, "status", "-c", k.path("keepcast.yaml"))
+	// doctor said that keepcast could not start with this, as which it runs.
+	_, out, _ := keepcastSays(t, "doctor", "-c", k.path("keepcast.yaml"))
+	has(t, out, "error: "+k.path("keepcast.yaml")+":10:1: lingre: no such setting",
+		"and a start goes on with what was in force last ("+k.path("state/last-good.yaml")+")\n",
+		"warning: keepcast: was started with files that are not valid, and runs on what was in force before them: "+fault)
+	_, out, _ = keepcastSays(t, "status", "-c", k.path("keepcast.yaml"))
 	has(t, out, "\nkeepcast was started with files that are not valid. It runs on what was in force before them ("+k.path("state/last-good.yaml")+"):\n"+fault)
 
 	k.write("keepcast.yaml", gated)
@@ -77,12 +82,19 @@ func TestLastGood(t *testing.T) {
 // file ends, and the fail-safe does its work.
 func TestNoLastGood(t *testing.T) {
 	const bad = gated + "lingre: 5s\n"
-	for name, tt := range map[string]struct{ text, last, want string }{
-		"none":    {bad, "", ""},
-		"exit":    {bad, gated + "on_bad_configuration: exit\n", "keepcast: can't go on with what was in force last: on_bad_configuration is exit\n"},
-		"bad too": {bad, "raise: 5\n" + gated, "keepcast: can't go on with what was in force last: the last good configuration: DIR/state/last-good.yaml:1:1: raise: no such setting\n"},
+	const ends = "a start ends, for there is nothing that was in force before\n"
+	for name, tt := range map[string]struct{ text, last, want, doctor string }{
+		"none": {bad, "", "", ends},
+		"exit": {
+			bad, gated + "on_bad_configuration: exit\n", "keepcast: can't go on with what was in force last: on_bad_configuration is exit\n",
+			"a start ends, for it can't go on with what was in force last: on_bad_configuration is exit\n",
+		},
+		"bad too": {
+			bad, "raise: 5\n" + gated, "keepcast: can't go on with what was in force last: the last good configuration: DIR/state/last-good.yaml:1:1: raise: no such setting\n",
+			"a start ends, for it can't go on with what was in force last: the last good configuration: DIR/state/last-good.yaml:1:1: raise: no such setting\n",
+		},
 		// The default directory may be that of another keepcast of the host.
-		"nobody says where": {strings.Replace(bad, "state_directory: DIR/state\n", "", 1), gated, ""},
+		"nobody says where": {strings.Replace(bad, "state_directory: DIR/state\n", "", 1), gated, "", ends},
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := written(t, tt.text)
@@ -98,6 +110,8 @@ func TestNoLastGood(t *testing.T) {
 			if got := strings.ReplaceAll(errs, dir, "DIR"); code != exitConfig || !strings.HasPrefix(got, tt.want+"DIR/keepcast.yaml:") {
 				t.Errorf("exit code %d, got %s", code, got)
 			}
+			_, out, _ := keepcastSays(t, "doctor", "-c", file)
+			has(t, strings.ReplaceAll(out, dir, "DIR"), "goes on with what it has, and "+tt.doctor)
 		})
 	}
 }

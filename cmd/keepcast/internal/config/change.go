@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 )
 
 // Change says by what a changed setting takes effect, as its tag does. Every setting of
@@ -44,8 +45,14 @@ func Fixed(old, now *Config) error {
 			continue
 		}
 		if o, n := was.FieldByIndex(s.index), is.FieldByIndex(s.index); !o.Equal(n) {
-			errs = append(errs, fmt.Errorf("%s: changed from %v to %v, which takes a restart of keepcast", s.Name, o, n))
+			errs = append(errs, fmt.Errorf("%s: changed from %v to %v, "+takesRestart, s.Name, o, n))
 		}
 	}
 	return errors.Join(errs...)
 }
+
+const takesRestart = "which takes a restart of keepcast"
+
+// TakesRestart reports whether that is why Fixed refused a change. The text of its error is
+// all that a status has of it.
+func TakesRestart(refused string) bool { return strings.Contains(refused, takesRestart) }

@@ -72,13 +72,14 @@ func Examine(ctx context.Context, cfg *config.Config, h Facts) Report {
 	return r
 }
 
-// Invalid returns the report on a configuration that can't be loaded.
-func Invalid(err error) Report {
-	r := Report{Services: []Service{}}
+// Invalid returns the report on a configuration that can't be loaded. Start says what a start
+// with it does.
+func Invalid(err error, start string, h Facts) Report {
+	r := Report{Services: []Service{}, Findings: h.running()}
 	add := func(subject, text string) {
 		r.Findings = append(r.Findings, driver.Finding{
 			Name: "configuration", Level: driver.LevelError, Subject: subject, Text: text,
-			Fix: "correct it; a running keepcast goes on with what it has, but could not start with this",
+			Fix: "correct it, then reload; until then a running keepcast goes on with what it has, and " + start,
 		})
 	}
 	faults, ok := errors.AsType[config.Faults](err)
@@ -90,6 +91,7 @@ func Invalid(err error) Report {
 		f.At = config.Position{}
 		add(subject, trimPosition(f))
 	}
+	slices.SortStableFunc(r.Findings, driver.CompareFindings)
 	return r
 }
 
@@ -129,10 +131,14 @@ func (h Facts) running() []driver.Finding {
 			Fix:  "correct what it names, then reload: systemctl reload keepcast",
 		}}
 	case h.Running.ConfigError != "":
+		fix := "correct what it names, then reload: systemctl reload keepcast"
+		if config.TakesRestart(h.Running.ConfigError) {
+			fix = "systemctl restart keepcast, which moves no route unless on_stop is withdraw; or take the change back and reload"
+		}
 		return []driver.Finding{{
 			Name: "reload-refused", Level: driver.LevelWarning, Subject: "keepcast",
 			Text: "runs with an older configuration, since it refused the last reload: " + h.Running.ConfigError,
-			Fix:  "correct what it names, then reload: systemctl reload keepcast",
+			Fix:  fix,
 		}}
 	}
 	return nil

@@ -118,7 +118,15 @@ func TestFindings(t *testing.T) {
 		},
 		"old configuration": {
 			"", func(h *Facts) { h.Running.ConfigError = "keepcast.yaml:1:1: x" },
-			[]string{"warning reload-refused keepcast: refused the last reload: keepcast.yaml:1:1: x"},
+			[]string{"warning reload-refused keepcast: refused the last reload: keepcast.yaml:1:1: x\ncorrect what it names, then reload: systemctl reload keepcast"},
+		},
+		"takes a restart": { // it was to be corrected, though it was right
+			"", func(h *Facts) {
+				before, now := config.Defaults(), config.Defaults()
+				now.Listen = ":9911"
+				h.Running.ConfigError = config.Fixed(before, now).Error()
+			},
+			[]string{"warning reload-refused keepcast: which takes a restart of keepcast\nsystemctl restart keepcast, which moves no route unless on_stop is withdraw; or take the change back and reload"},
 		},
 		"no interface": {
 			"", func(h *Facts) { h.drop("anycast0") },
@@ -290,12 +298,18 @@ func TestInvalid(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := config.Load(path)
-	expect(t, Invalid(err).Findings, []string{
-		`error configuration ` + path + `:1:1: lisen: no such setting (did you mean "listen"?)`,
+	const start = "a start ends"
+	expect(t, Invalid(err, start, healthy()).Findings, []string{
+		`error configuration ` + path + `:1:1: lisen: no such setting (did you mean "listen"?)` + "\ncorrect it, then reload; until then a running keepcast goes on with what it has, and a start ends",
 		"error configuration " + path + ":2:1: services: no service is configured",
 	})
+	refused := healthy()
+	refused.Running.ConfigError = "keepcast.yaml:1:1: x"
+	if found := Invalid(err, start, refused).Findings; len(found) != 3 || found[2].Name != "reload-refused" { // the worst first
+		t.Errorf("found %v", found)
+	}
 	_, err = config.Load(filepath.Join(t.TempDir(), "none.yaml"))
-	expect(t, Invalid(err).Findings, []string{"error configuration keepcast: no such file or directory"})
+	expect(t, Invalid(err, start, healthy()).Findings, []string{"error configuration keepcast: no such file or directory"})
 }
 
 // The JSON form is for scripts: lists are never null.
