@@ -233,15 +233,22 @@ func tableHeld(out io.Writer, services []api.ServiceStatus) {
 	}
 }
 
-// up counts the checks that are up.
+// up counts the checks that are up, and those that could not be run when they were to.
 func up(list []api.CheckStatus) string {
-	n := 0
+	n, void := 0, 0
 	for _, c := range list {
 		if c.Verdict == checks.Up {
 			n++
 		}
+		if c.Void {
+			void++
+		}
 	}
-	return fmt.Sprintf("%d/%d up", n, len(list))
+	text := fmt.Sprintf("%d/%d up", n, len(list))
+	if void > 0 {
+		text += fmt.Sprintf(", %d void", void)
+	}
+	return text
 }
 
 // ago is the time since t, as short as a table wants it.

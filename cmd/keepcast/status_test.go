@@ -28,6 +28,21 @@ func TestTableUnknown(t *testing.T) {
 	}
 }
 
+// A service that was withdrawn since its checks can't be run (on_void: withdraw) was shown with
+// 2/2 up, as one to which nothing has happened.
+func TestTableVoid(t *testing.T) {
+	for want, list := range map[string][]api.CheckStatus{
+		"0/0 up":         nil,
+		"1/2 up":         {{Verdict: checks.Up}, {Verdict: checks.Down}},
+		"2/2 up, 2 void": {{Verdict: checks.Up, Void: true}, {Verdict: checks.Up, Void: true}},
+		"1/2 up, 1 void": {{Verdict: checks.Up}, {Void: true}},
+	} {
+		if got := up(list); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 // An operator who looks while routers wait for a dead daemon sees which, and until when.
 func TestTableHeld(t *testing.T) {
 	held := driver.Held{Neighbor: "10.0.0.1", Until: time.Date(2026, 11, 27, 12, 34, 56, 0, time.Local), Reason: "graceful restart"}
