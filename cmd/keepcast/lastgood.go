@@ -63,17 +63,14 @@ func (a *app) glimpsedDir(setting string) string {
 	return dir
 }
 
-// lastGood returns the last good configuration for a withdrawal, or nil.
-func (a *app) lastGood() *config.Config {
+// lastGood returns the last good configuration for a withdrawal. The error says why it can't
+// be gone by, and is fs.ErrNotExist where there is none.
+func (a *app) lastGood() (*config.Config, error) {
 	dir := a.glimpsedDir("state_directory")
 	if dir == "" {
-		return nil
+		return nil, fs.ErrNotExist
 	}
-	cfg, err := config.LoadSaved(config.LastGoodFile(dir))
-	if err != nil {
-		return nil
-	}
-	return cfg
+	return config.LoadSaved(config.LastGoodFile(dir))
 }
 
 // tellOfLastGood says that the running keepcast does not go by the files, if that is so.

@@ -132,3 +132,23 @@ func TestWithdrawAllByLastGood(t *testing.T) {
 		t.Errorf("exit code %d, got %s%s, want %s", code, out, errs, want)
 	}
 }
+
+// Why the last good configuration is not gone by was not said: an operator looked for it, and
+// it was there.
+func TestWithdrawAllDistrustsLastGood(t *testing.T) {
+	file := written(t, "manage_addresses: false\nruntime_directory: DIR/runtime\nstate_directory: DIR/state\ncontrol_socket: DIR/k.sock\n")
+	dir := strings.TrimSuffix(file, "/keepcast.yaml")
+	if err := os.Mkdir(dir+"/state", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	drivertest.WriteFile(t, dir+"/state/last-good.yaml", strings.ReplaceAll(gated, "DIR", dir))
+	drivertest.WriteFile(t, dir+"/t", "")
+	if err := os.Chmod(dir+"/state", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ := keepcastSays(t, "withdraw-all", "-c", file)
+	want := "\n  the last good one: " + dir + "/state: anybody may write it (mode 0777), and keepcast would do what they say: chmod go-w " + dir + "/state\n"
+	if code != exitFailed || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, got %s, want %s", code, out, want)
+	}
+}

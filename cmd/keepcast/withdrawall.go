@@ -35,8 +35,10 @@ func (a *app) withdrawAllCommand() *cobra.Command {
 routing daemons, and after linger ends the local delivery too, as a stop does. It is the
 fail-safe for when keepcast can't run: it needs neither a running keepcast nor a valid
 configuration. It goes by the configuration that was in force last, which a running
-keepcast keeps in its runtime directory, by that of --config where there is none, and by
-what the kernel has that is marked as keepcast's.
+keepcast keeps in its runtime directory; where there is none, by that of --config; where
+that is not valid, by the last good one in the state directory, which outlives a reboot;
+and by what the kernel has that is marked as keepcast's. It changes none of these files. One
+that others may write is not believed.
 
 A running keepcast would announce everything again: drain it, or stop it first. Exit code 1
 when something could not be withdrawn, or when nobody knows what keepcast announced; the rest
@@ -142,12 +144,16 @@ func (a *app) inForce(w withdrawal, tell func(string, ...any)) (cfg *config.Conf
 // it returns the defaults, with which the addresses that the last run saved still go, but
 // no gate is known.
 func (a *app) former(ownErr error, tell func(string, ...any)) *config.Config {
-	if cfg := a.lastGood(); cfg != nil {
+	cfg, err := a.lastGood()
+	if err == nil {
 		tell("going by the last good configuration (%s)", cfg.Files[0])
 		return cfg
 	}
 	tell("no valid configuration: the gates of the routing daemons are not known, and stay as they are")
 	tell("  %s", ownErr)
+	if !errors.Is(err, fs.ErrNotExist) {
+		tell("  the last good one: %s", err)
+	}
 	return a.glimpsed()
 }
 
