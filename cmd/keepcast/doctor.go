@@ -79,7 +79,7 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 		return doctor.Report{}, err
 	}
 	h.Barred = h.Account.Barred
-	h.Running = running(ctx, client)
+	h.Running = running(ctx, client, cfg.RuntimeDir)
 	return doctor.Examine(ctx, cfg, h), nil
 }
 
@@ -87,15 +87,18 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 func (a *app) invalid(ctx context.Context, err error) doctor.Report {
 	h := doctor.Facts{Running: &doctor.Running{}} // it is not known which keepcast to ask
 	if client, unknown := a.client(); unknown == nil {
-		h.Running = running(ctx, client)
+		h.Running = running(ctx, client, a.glimpsedDir("runtime_directory"))
 	}
 	return doctor.Invalid(err, a.startsWith(), h)
 }
 
 // running is what a keepcast tells of itself, or why it does not; nil without one.
-func running(ctx context.Context, client control.Client) *doctor.Running {
+func running(ctx context.Context, client control.Client, runtimeDir string) *doctor.Running {
 	s, err := client.Status(ctx)
 	if errors.Is(err, control.ErrNotRunning) {
+		if pid, held := control.LockHolder(runtimeDir); held && runtimeDir != "" {
+			return &doctor.Running{Silent: fmt.Sprintf("keepcast (pid %d) runs, for it holds the lock in %s, but nobody answers on %s", pid, runtimeDir, client.Socket)}
+		}
 		return nil
 	}
 	if silent, ok := errors.AsType[*control.SilentError](err); ok {

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/drivertest"
@@ -129,6 +130,26 @@ func TestDoctorOfSilentKeepcast(t *testing.T) {
 	want := fmt.Sprintf("error not-answering keepcast (pid %d) does not answer on %s for ", os.Getpid(), socket)
 	if got := string(f.Level) + " " + f.Name + " " + f.Text; !strings.HasPrefix(got, want) || !strings.HasPrefix(f.Fix, "systemctl restart keepcast") {
 		t.Errorf("got %s, fix %s, want %s", got, f.Fix, want)
+	}
+}
+
+// A keepcast whose socket was gone was not running, to doctor, and nothing was announced.
+func TestDoctorOfLockedKeepcast(t *testing.T) {
+	file := written(t, gated)
+	dir := filepath.Dir(file)
+	drivertest.WriteFile(t, dir+"/t", "")
+	lock, err := control.TakeLock(t.Context(), dir+"/runtime")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	want := fmt.Sprintf("\nerror: keepcast: keepcast (pid %d) runs, for it holds the lock in %[2]s/runtime, but nobody answers on %[2]s/keepcast.sock; if it hangs, what is announced stays so", os.Getpid(), dir)
+	for _, text := range []string{gated, gated + "lingre: 5s\n"} {
+		drivertest.WriteFile(t, file, strings.ReplaceAll(text, "DIR", dir))
+		code, out, _ := keepcastSays(t, "doctor", "-c", file)
+		if code != exitFailed || !strings.Contains("\n"+out, want) {
+			t.Errorf("exit code %d, got %s, want %s", code, out, want)
+		}
 	}
 }
 

@@ -115,7 +115,7 @@ func (h Facts) running() []driver.Finding {
 	case h.Running.Silent != "":
 		return []driver.Finding{{
 			Name: "not-answering", Level: driver.LevelError, Subject: "keepcast",
-			Text: h.Running.Silent + "; until it goes on, what is announced stays so, whatever becomes of the services",
+			Text: h.Running.Silent + "; if it hangs, what is announced stays so, whatever becomes of the services",
 			Fix:  "systemctl restart keepcast, or end the process and start keepcast again (systemd's watchdog does so)",
 		}}
 	case h.Running.Mute != nil:
