@@ -1,6 +1,8 @@
 package frr
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -158,4 +160,30 @@ func (e exam) delayTimer() []driver.Finding {
 		}
 	})
 	return out
+}
+
+// ungated says which prefixes have no gate but the daemon's own: no address that keepcast
+// could take off the host stands behind them. That gate is closed after a start, for
+// nothing of it is saved, and a route-map that is missing denies.
+func (e exam) ungated() []driver.Finding {
+	var prefixes []string
+	fix := ""
+	for _, r := range e.desired.Routes {
+		p := r.Prefix.Masked()
+		if !r.PrefixOnly || !e.spec.carries(p.Addr()) {
+			continue
+		}
+		prefixes = append(prefixes, p.String())
+		if fix == "" && p.Bits() > 0 {
+			fix = fmt.Sprintf("if the service has an address within %s, write it with that length in place of the prefix: addresses: [A/%d]", p, p.Bits())
+		}
+	}
+	if len(prefixes) == 0 {
+		return nil
+	}
+	return []driver.Finding{{
+		Name: "prefix-ungated", Level: driver.LevelWarning, Subject: e.spec.name,
+		Text: "has to take commands to withdraw " + strings.Join(prefixes, ", ") + ": no address could go instead, so it stays announced for as long as " + e.spec.name + " takes none",
+		Fix:  cmp.Or(fix, "no address can stand for a default route: watch /readyz, which tells of a daemon that takes no commands"),
+	}}
 }

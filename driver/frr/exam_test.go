@@ -74,7 +74,7 @@ func TestFRRExam(t *testing.T) {
 		"isisd, level 1 is slow":   {exam{spec: frrSpec("isisd"), running: "router isis A\n lsp-timers level-1 gen-interval 30 refresh-interval 900\n lsp-timers level-2 gen-interval 1 refresh-interval 900\nexit\n"}, []string{"warning isis-lsp-interval isisd"}},
 		"isisd, bfd":               {exam{spec: frrSpec("isisd"), neighbors: frrSaid(t, "84", "isisd-neighbor.txt"), running: "interface nh0\n isis bfd\nexit\n"}, nil},
 		"isisd, unfiltered":        {exam{spec: frrSpec("isisd"), running: "router isis A\n lsp-timers gen-interval 1\n redistribute ipv4 connected level-2\n redistribute ipv6 static level-2\n redistribute ipv6 connected level-2 route-map X\n"}, []string{"warning redistribute-unfiltered isisd redistribute ipv4 connected level-2"}},
-		"static leads past a gate": {exam{spec: frrSpec("ospfd"), desired: prefixOnly, running: "interface nh0\n description redistribute connected\nrouter ospf\n ospf router-id 10.99.0.1\n redistribute static\n"}, []string{"warning redistribute-unfiltered ospfd redistribute static"}},
+		"static leads past a gate": {exam{spec: frrSpec("ospfd"), desired: prefixOnly, running: "interface nh0\n description redistribute connected\nrouter ospf\n ospf router-id 10.99.0.1\n redistribute static\n"}, []string{"warning redistribute-unfiltered ospfd redistribute static", "warning prefix-ungated ospfd"}},
 		"ripd, as mgmtd shows it":  {exam{spec: frrSpec("ripd"), running: "router rip\n redistribute connected\nexit\nrouter ripng\n redistribute kernel\nexit\n"}, []string{"warning redistribute-unfiltered ripd redistribute connected"}},
 		"babeld has no route-maps": {exam{spec: frrSpec("babeld"), running: "router babel\n redistribute ipv4 connected\n"}, nil},
 		"a later FRR":              {exam{spec: frrSpec("ospfd"), version: "FRRouting 10.4.1 (host)"}, []string{"info version-untested ospfd"}},
@@ -119,27 +119,33 @@ func TestFRRExamFix(t *testing.T) {
 
 func TestFRRSaved(t *testing.T) {
 	owned := map[netip.Prefix]bool{netip.MustParsePrefix(frr4): true}
+	const babel = "router babel\n redistribute ipv4 connected\n redistribute ipv6 static\n distribute-list prefix KEEPCAST out nh0\n"
 	for name, tc := range map[string]struct {
 		text string
-		open string
+		want []string // how the texts begin
 	}{
-		"nothing of keepcast's": {"router bgp 65001\n address-family ipv4 unicast\n  network 198.51.100.0/24\n", ""},
-		"the operator's lines":  {"router ospf\n redistribute connected route-map KEEPCAST\n", ""},
-		"a closed gate":         {"ip prefix-list KEEPCAST seq 5 deny 192.0.2.53/32\nroute-map KEEPCAST permit 20\n match ip address prefix-list KEEPCAST\n", ""},
-		"an open list":          {"ip prefix-list KEEPCAST seq 5 permit 192.0.2.7/32\n", "192.0.2.7/32"},
-		"a network line":        {"router bgp 65001\n address-family ipv4 unicast\n  network 192.0.2.53/32\n", frr4},
+		"nothing of keepcast's": {"router bgp 65001\n address-family ipv4 unicast\n  network 198.51.100.0/24\n", nil},
+		"the operator's lines":  {"router ospf\n redistribute connected route-map KEEPCAST\n", nil},
+		"a closed gate":         {"ip prefix-list KEEPCAST seq 5 deny 192.0.2.53/32\nroute-map KEEPCAST permit 20\n match ip address prefix-list KEEPCAST\n", nil},
+		"an open list":          {"ip prefix-list KEEPCAST seq 5 permit 192.0.2.7/32\n", []string{"permits 192.0.2.7/32, "}},
+		"a network line":        {"router bgp 65001\n address-family ipv4 unicast\n  network 192.0.2.53/32\n", []string{"permits " + frr4 + ", "}},
+		"babeld":                {babel, []string{"has no 'ip prefix-list KEEPCAST', ", "has no 'ipv6 prefix-list KEEPCAST6', "}},
+		"babeld, half":          {"ip prefix-list KEEPCAST seq 65535 deny any\n" + babel, []string{"has no 'ipv6 prefix-list KEEPCAST6', "}},
+		"babeld, closed":        {"ip prefix-list KEEPCAST seq 65535 deny any\nipv6 prefix-list KEEPCAST6 seq 65535 deny any\n" + babel, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var want []string
-			if tc.open != "" {
-				want = []string{"warning open-gate-saved /etc/frr/frr.conf"}
-			}
 			found := savedGate("/etc/frr/frr.conf", tc.text, owned)
-			if d := cmp.Diff(want, frrFound(found)); d != "" {
-				t.Errorf("(-want +got):\n%s", d)
+			var want []string
+			for range tc.want {
+				want = append(want, "warning open-gate-saved /etc/frr/frr.conf")
 			}
-			if len(found) > 0 && !strings.HasPrefix(found[0].Text, "permits "+tc.open+", ") {
-				t.Error(found[0].Text)
+			if d := cmp.Diff(want, frrFound(found)); d != "" {
+				t.Fatalf("(-want +got):\n%s", d)
+			}
+			for i, f := range found {
+				if !strings.HasPrefix(f.Text, tc.want[i]) {
+					t.Error(f.Text)
+				}
 			}
 		})
 	}

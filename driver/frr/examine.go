@@ -150,21 +150,42 @@ func (s *suite) examineSaved(desired driver.State) []driver.Finding {
 	return out
 }
 
-// savedGate returns a finding if a saved configuration permits something of keepcast's.
+// savedGate returns a finding if a saved configuration permits something of keepcast's,
+// and one if babeld starts with it without a list: it takes a list that is missing for one
+// that permits everything. For a route-map that is missing the others deny.
 func savedGate(path, text string, owned map[netip.Prefix]bool) []driver.Finding {
 	saved := parseRunning(text)
 	open := saved.listed()
 	for _, bgp := range saved.instances() {
 		maps.Copy(open, bgp.entered(owned))
 	}
-	if len(open) == 0 {
-		return nil
+	var out []driver.Finding
+	if len(open) > 0 {
+		out = append(out, driver.Finding{
+			Name: "open-gate-saved", Level: driver.LevelWarning, Subject: path,
+			Text: fmt.Sprintf("permits %s, by a 'write memory' while it was announced: after a start the daemon announces it as soon as it is there (one of the prefixes at once), until keepcast has looked", sortedPrefixes(open)[0]),
+			Fix:  "take the lines that name " + mark + " (lists, route-maps and network lines, not the redistribute and neighbor lines) out of the file",
+		})
 	}
-	return []driver.Finding{{
-		Name: "open-gate-saved", Level: driver.LevelWarning, Subject: path,
-		Text: fmt.Sprintf("permits %s, by a 'write memory' while it was announced: after a start the daemon announces it as soon as it is there, until keepcast has looked", sortedPrefixes(open)[0]),
-		Fix:  "take the lines that name " + mark + " (lists, route-maps and network lines, not the redistribute and neighbor lines) out of the file",
-	}}
+	for _, family := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+		if list := ipOf(family) + " prefix-list " + gateOf(family); saved.babelUnlisted(family) {
+			out = append(out, driver.Finding{
+				Name: "open-gate-saved", Level: driver.LevelWarning, Subject: path,
+				Text: "has no '" + list + "', and babeld takes a missing list for one that permits everything: after a start it announces all that it redistributes, until keepcast has come",
+				Fix:  "add '" + list + " seq 65535 deny any' to the file; in the running babeld keepcast replaces it",
+			})
+		}
+	}
+	return out
+}
+
+// babelUnlisted tells whether babeld redistributes the family of a without a list of
+// keepcast's.
+func (c config) babelUnlisted(a netip.Addr) bool {
+	listed := slices.ContainsFunc(sortedKeys(c.entries), func(k entryKey) bool { return k.kind == ipOf(a)+" prefix-list" && k.name == gateOf(a) })
+	return !listed && slices.ContainsFunc(c.redistribute, func(l redistribution) bool {
+		return l.router() == "router babel" && slices.Contains(strings.Fields(l.line), strings.ToLower(familyOf(a)))
+	})
 }
 
 // version is a major and a minor number.

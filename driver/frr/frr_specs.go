@@ -5,7 +5,7 @@ import "github.com/keepcast/keepcast/driver"
 // frrSpecs is the table of the daemons of FRR.
 func frrSpecs() []spec { //nolint:funlen // a table
 	type finder = func(exam) []driver.Finding
-	all := []finder{exam.frrVersion, exam.redistributed}
+	all := []finder{exam.frrVersion, exam.redistributed, exam.ungated}
 	return []spec{
 		{
 			name: "bgpd", ipv4: true, ipv6: true, client: "bgp",

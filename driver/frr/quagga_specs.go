@@ -16,7 +16,7 @@ func quaggaSpecs() []spec {
 			effects: []effect{redistributedAnew(), sentAgain()}, client: "bgp",
 			state: "show ip bgp summary", neighbors: "show ip bgp neighbors", bgp: quaggaBGP(),
 			gate: quaggaGate, losses: quaggaBGPLosses, degrades: quaggaDegrades, routerID: "bgp router-id",
-			exams: []finder{exam.quaggaVersion}, vrfExams: []finder{exam.ownRouterID, exam.redistributed, exam.quaggaPeers},
+			exams: []finder{exam.quaggaVersion, exam.ungated}, vrfExams: []finder{exam.ownRouterID, exam.redistributed, exam.quaggaPeers},
 		},
 		{
 			name: "ospfd", ipv4: true,
@@ -25,7 +25,7 @@ func quaggaSpecs() []spec {
 			state: "show ip ospf", originated: "show ip ospf database external self-originate", neighbors: "show ip ospf neighbor",
 			readOriginated: quaggaOSPF, readNeighbors: quaggaOSPFNeighbors, neighborFix: ospfFix,
 			gate: quaggaGate, degrades: always(true), routerID: "ospf router-id",
-			exams: []finder{exam.quaggaVersion}, vrfExams: []finder{exam.ownRouterID, exam.redistributed, exam.quaggaThrottle},
+			exams: []finder{exam.quaggaVersion, exam.ungated}, vrfExams: []finder{exam.ownRouterID, exam.redistributed, exam.quaggaThrottle},
 		},
 		{
 			name: "isisd", ipv4: true, ipv6: true, interfaceGate: true, router: "isis", instance: "NAME", client: "isis",

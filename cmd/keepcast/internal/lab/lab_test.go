@@ -49,7 +49,7 @@ func permit(ctx context.Context, h *Host) error {
 	}
 	commands := []string{
 		"configure terminal",
-		"ip prefix-list KEEPCAST permit " + anycast[0].String(), "ipv6 prefix-list KEEPCAST6 permit " + anycast[1].String(),
+		"ip prefix-list KEEPCAST seq 5 permit " + anycast[0].String(), "ipv6 prefix-list KEEPCAST6 seq 5 permit " + anycast[1].String(),
 		"route-map KEEPCAST permit 10", "match ip address prefix-list KEEPCAST", "exit",
 		"route-map KEEPCAST6 permit 10", "match ipv6 address prefix-list KEEPCAST6", "exit",
 	}
