@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,14 +47,14 @@ func TestUntrustedDirectories(t *testing.T) {
 // What is mended is seen without a restart, and each change is logged once.
 func TestSavedDirIsLookedAtAgain(t *testing.T) {
 	var log drivertest.Buffer
-	var is *driver.Finding
-	s := savedDir{look: func() *driver.Finding { return is }, log: newLogger(&log, levelVar("info"))}
+	var is atomic.Pointer[driver.Finding]
+	s := savedDir{look: is.Load, log: newLogger(&log, levelVar("info"))}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go s.keep(ctx)
 		for _, now := range []*driver.Finding{nil, {Subject: "/d", Text: "a"}, {Subject: "/d", Text: "a"}, {Subject: "/d", Text: "b"}, nil, nil} {
 			synctest.Wait()
-			is = now
+			is.Store(now)
 			<-time.After(savedLook)
 			synctest.Wait()
 			if s.finding.Load() != now {

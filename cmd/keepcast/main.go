@@ -38,7 +38,7 @@ const exitCodes = `Exit codes:
   2  wrong usage
   3  validate, run, probe or render found the configuration not valid
   4  keepcast is not running here
-  5  run stopped, but not everything may be withdrawn`
+  5  run stopped, and something may still be announced`
 
 func main() {
 	if os.Getpid() == 1 {
