@@ -13,7 +13,7 @@ import (
 // across checks what can only be seen over the whole configuration.
 func (l *loader) across(c *Config) {
 	if len(c.Drivers) == 0 && !c.ManageAddresses {
-		l.fault("drivers", "no driver, and manage_addresses is false: nothing would ever be announced or withdrawn")
+		l.lacks("drivers", "no driver, and manage_addresses is false: nothing would ever be announced or withdrawn")
 	}
 	l.apart(c)
 	l.uses(c)
@@ -84,11 +84,11 @@ func (l *loader) uses(c *Config) {
 		path := "services[" + s.Name + "]"
 		for i, name := range s.Drivers {
 			if !slices.Contains(known, name) {
-				l.fault(fmt.Sprintf("%s.drivers[%d]", path, i), "no driver %q%s", name, suggest(name, known))
+				l.lacks(fmt.Sprintf("%s.drivers[%d]", path, i), "no driver %q%s", name, suggest(name, known))
 			}
 		}
 		if len(s.Prefixes) > 0 && len(c.Drivers) == 0 {
-			l.fault(path+".prefixes", "no driver is configured, and the kernel alone announces no prefix of a daemon")
+			l.lacks(path+".prefixes", "no driver is configured, and the kernel alone announces no prefix of a daemon")
 		}
 		l.limits(c, s, path)
 		l.absent(c, s, path)

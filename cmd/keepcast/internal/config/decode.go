@@ -48,7 +48,7 @@ func (l *loader) set(path string, s Setting, value any, field reflect.Value) {
 	}
 	if value == nil {
 		if s.Required {
-			l.fault(path, "required, but missing")
+			l.lacks(path, "required, but missing")
 		} else if s.Default != "" {
 			l.setDefault(s, field)
 		}

@@ -63,14 +63,14 @@ func (l *loader) announcesAny(path string, s Service, written bool) {
 	case written:
 		l.fault(join(path, "addresses"), "required, but the list is empty")
 	default:
-		l.fault(join(path, "addresses"), "required, but missing: a service has addresses, prefixes, or both")
+		l.lacks(join(path, "addresses"), "required, but missing: a service has addresses, prefixes, or both")
 	}
 }
 
 // required checks that the service can be fit and unfit at all.
 func (l *loader) required(path string, s Service) {
 	if len(s.Checks) == 0 {
-		l.fault(join(path, "checks"), "required, but missing: without a check the service could never be announced")
+		l.lacks(join(path, "checks"), "required, but missing: without a check the service could never be announced")
 		return
 	}
 	withdrawing := 0
@@ -81,9 +81,9 @@ func (l *loader) required(path string, s Service) {
 	}
 	switch need := s.Require.Needed(withdrawing); {
 	case withdrawing == 0:
-		l.fault(join(path, "checks"), "no check withdraws the service when it fails: add one, or leave out on_failure: degrade")
+		l.lacks(join(path, "checks"), "no check withdraws the service when it fails: add one, or leave out on_failure: degrade")
 	case need > withdrawing:
-		l.fault(join(path, "require"), "%d checks required, but only %d with on_failure: withdraw", need, withdrawing)
+		l.lacks(join(path, "require"), "%d checks required, but only %d with on_failure: withdraw", need, withdrawing)
 	}
 }
 
@@ -127,7 +127,7 @@ func kindOf(raw map[string]any) string {
 
 func (l *loader) unknownKind(path string, raw map[string]any, err error) {
 	if raw["kind"] == nil {
-		l.fault(join(path, "kind"), "required, but missing")
+		l.lacks(join(path, "kind"), "required, but missing")
 		return
 	}
 	l.fault(join(path, "kind"), "%v", err)

@@ -122,6 +122,7 @@ var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
 
 // syntaxFaults turns an error of the YAML parser into faults with positions.
 func (l *loader) syntaxFaults(path string, err error) {
+	l.partial = true
 	found := yamlLine.FindAllStringSubmatch(err.Error(), -1)
 	for _, m := range found {
 		line, _ := strconv.Atoi(m[1]) // digits by the expression

@@ -109,6 +109,30 @@ keepcast.yaml:15:28: services[2].checks: no check withdraws the service when it 
 	}
 }
 
+// With one typo in the syntax of the main file, its drop-ins were said to lack what it has.
+func TestNothingIsMissingFromAnUnreadFile(t *testing.T) {
+	const dropIn = `-- conf.d/a.yaml --
+linger: 5
+services:
+- {name: dns, checks: [{name: a, interval: 5s}]}
+- {name: web, addresses: [192.0.2.54], drivers: [bird], require: 2, checks: [{kind: exec, command: [/bin/true]}]}
+- {name: new, prefixes: [192.0.2.0/24]}
+- {name: low, checks: [{name: a, on_failure: degrade}]}
+`
+	const linger = "\nconf.d/a.yaml:1:1: linger: duration with a unit expected, such as 500ms or 2s, got 5"
+	for text, want := range map[string]string{
+		"services: [\n" + dropIn:                               "keepcast.yaml:1:1: did not find expected node content" + linger,
+		"linger: 5s\n---\nservices: []\n" + dropIn:             "keepcast.yaml:3:1: a second document begins here (after ---), which is not read: have it in a file of its own, conf.d/NAME.yaml" + linger,
+		"manage_addresses: false\n-- conf.d/services.yml --\n": "conf.d/services.yml: is not read: drop-ins are *.yaml, so rename it to services.yaml",
+	} {
+		main := files(t, text)
+		_, err := Load(main)
+		if got := strings.ReplaceAll(drivertest.ErrText(err), filepath.Dir(main)+"/", ""); got != want {
+			t.Errorf("%s\ngot  %s\nwant %s", text, got, want)
+		}
+	}
+}
+
 // A build machine has the configuration, and not what it names.
 func TestOffline(t *testing.T) {
 	main := files(t, minimal+"drivers: [{kind: template, template: /nowhere/t, output: /nowhere/o, reload: [x]}]\nruntime_directory: /etc/hostname\n")

@@ -15,6 +15,7 @@ type loader struct {
 	faults  Faults
 	faulty  map[string]bool // the paths of the faults, and of what is around them
 	offline bool            // the files that settings name are those of another host
+	partial bool            // a file could not be read, and may have what is missing
 	strict  bool            // what checks and drivers need of this host has to be there, too
 }
 
@@ -24,6 +25,13 @@ func (l *loader) fault(path, format string, args ...any) {
 		at.File = l.files[0]
 	}
 	l.add(Fault{at, path, fmt.Sprintf(format, args...)})
+}
+
+// lacks is fault for what is missing.
+func (l *loader) lacks(path, format string, args ...any) {
+	if !l.partial {
+		l.fault(path, format, args...)
+	}
 }
 
 // add notes a fault, and what it is a fault of.
@@ -69,6 +77,7 @@ func loadAll(mainFile string, l *loader) (*Config, error) {
 	}
 	for _, f := range unread {
 		l.add(f)
+		l.partial = true
 	}
 	return l.load()
 }
@@ -107,7 +116,7 @@ func (l *loader) config(raw map[string]any) *Config {
 	inherited = l.sound("defaults", inherited)
 	drivers, services := l.entries(raw, "drivers"), l.entries(raw, "services")
 	if list, _ := raw["services"].([]any); raw["services"] == nil || list != nil && len(list) == 0 {
-		l.fault("services", "no service is configured")
+		l.lacks("services", "no service is configured")
 	}
 	for _, list := range []string{"defaults", "drivers", "services"} {
 		delete(raw, list)
