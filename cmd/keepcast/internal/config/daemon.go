@@ -23,7 +23,7 @@ func (l *loader) daemon(m Main) {
 	if why := interfaceFault(m.Interface); why != "" && !l.faulty["interface"] {
 		l.fault("interface", "%s", why)
 	}
-	if err := listenable(m.Listen); err != nil && !l.faulty["listen"] {
+	if err := listenable(m.Listen); err != nil {
 		l.fault("listen", "%v", err)
 	}
 	l.socket("control_socket", m.ControlSocket)

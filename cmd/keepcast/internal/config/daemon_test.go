@@ -34,6 +34,10 @@ func TestDaemonFaults(t *testing.T) {
 		"interface: any/0":             `interface: "any/0" is no name of an interface: up to 15 letters, digits, '.', '-', '_' and ':'`,
 		"interface: ''":                `interface: "" is no name of an interface: up to 15 letters, digits, '.', '-', '_' and ':'`,
 		"interface: all":               `interface: "all" is no name of an interface: the kernel has its sysctls for every interface under it`,
+		"interface: 5":                 `interface: text expected, got 5`,
+		"listen: 5":                    `listen: text expected, got 5`,
+		"control_socket: 5":            `control_socket: text expected, got 5`,
+		"state_directory: 5":           `state_directory: text expected, got 5`,
 		"interface: default":           `interface: "default" is no name of an interface: the kernel has its sysctls for every interface under it`,
 		"drivers: [{kind: bird, name: kernel}]": `drivers[kernel].name: "kernel" is what logs, metrics and status call the addresses that keepcast keeps in the kernel: ` +
 			`take another name`,

@@ -44,13 +44,12 @@ func (l *loader) service(path string, raw, defaults map[string]any) Service {
 	defaults = l.sound(path, defaults)
 	l.name(path, s.Name)
 	var entries []map[string]any
-	all := l.clean(func() { entries = l.entriesAt(join(path, "checks"), raw["checks"]) })
+	known := l.clean(func() { entries = l.entriesAt(join(path, "checks"), raw["checks"]) })
 	for i, entry := range entries {
 		at := join(path, "checks") + "[" + entryID(entry, i) + "]"
 		s.Checks = append(s.Checks, l.check(at, merge(defaults, entry)))
-		all = all && !l.faulty[join(at, "kind")] && !l.faulty[join(at, "on_failure")]
 	}
-	if all {
+	if known {
 		l.required(path, s)
 	}
 	return s

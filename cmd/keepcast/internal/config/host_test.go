@@ -109,6 +109,23 @@ keepcast.yaml:15:28: services[2].checks: no check withdraws the service when it 
 	}
 }
 
+// What has no name, or is wrong, is not looked at on the host.
+func TestHostOfFaultyEntries(t *testing.T) {
+	for text, want := range map[string]string{
+		"services: [{addresses: [192.0.2.1], checks: [{kind: exec, command: [/nowhere/a], rise: 0}]}]\n": "keepcast.yaml:1:12: services[0].name: required, but missing\n" +
+			"keepcast.yaml:1:82: services[0].checks[exec].rise: 0 is below the least value, 1",
+		"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: exec, command: []}]}]\n": "keepcast.yaml:1:68: services[a].checks[exec].command: required, but the list is empty",
+		"services: [{addresses: [192.0.2.1], checks: [{kind: exec, command: []}]}]\n": "keepcast.yaml:1:12: services[0].name: required, but missing\n" +
+			"keepcast.yaml:1:59: services[0].checks[exec].command: required, but the list is empty",
+	} {
+		main := files(t, text)
+		_, err := LoadStrict(main)
+		if got := strings.ReplaceAll(drivertest.ErrText(err), filepath.Dir(main)+"/", ""); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
 // With one typo in the syntax of the main file, its drop-ins were said to lack what it has.
 func TestNothingIsMissingFromAnUnreadFile(t *testing.T) {
 	const dropIn = `-- conf.d/a.yaml --

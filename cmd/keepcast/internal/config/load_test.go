@@ -137,10 +137,15 @@ func TestFaults(t *testing.T) {
 		"no list":        {"services: {a: {b: 1}}\n", `keepcast.yaml:1:1: services: a list of settings (- name: ...) expected, got settings`},
 		"empty services": {"services: []\n", `keepcast.yaml:1:1: services: no service is configured`},
 		"no list of it":  {"services: [{name: a, addresses: 192.0.2.1, checks: [{kind: exec, command: [x]}]}]\n", `keepcast.yaml:1:22: services[a].addresses: list of address[/length] expected, got "192.0.2.1"`},
-		"driver kind":    {minimal + "drivers: [{kind: brid}]\n", `keepcast.yaml:2:12: drivers[brid].kind: no driver kind "brid" (known: ` + driverKinds() + `)`},
-		"check kind":     {"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: pnig}]}]\n", `keepcast.yaml:1:56: services[a].checks[pnig].kind: no check kind "pnig" (known: ` + checkKinds() + `)`},
-		"no kind":        {"services: [{name: a, addresses: [192.0.2.1], checks: [{name: x}]}]\n", `keepcast.yaml:1:55: services[a].checks[x].kind: required, but missing`},
-		"no checks":      {"services: [{name: a, addresses: [192.0.2.1]}]\n", `keepcast.yaml:1:12: services[a].checks: required, but missing: without a check the service could never be announced`},
+		"no list of it, either": {
+			"services: [{name: a, prefixes: 192.0.2.0/24, checks: [x, {kind: exec, command: [x]}], require: 2}]\n",
+			`keepcast.yaml:1:22: services[a].prefixes: list of prefix/length expected, got "192.0.2.0/24"` + "\n" +
+				`keepcast.yaml:1:55: services[a].checks[0]: settings (name: value) expected, got "x"`,
+		},
+		"driver kind": {minimal + "drivers: [{kind: brid}]\n", `keepcast.yaml:2:12: drivers[brid].kind: no driver kind "brid" (known: ` + driverKinds() + `)`},
+		"check kind":  {"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: pnig}]}]\n", `keepcast.yaml:1:56: services[a].checks[pnig].kind: no check kind "pnig" (known: ` + checkKinds() + `)`},
+		"no kind":     {"services: [{name: a, addresses: [192.0.2.1], checks: [{name: x}]}]\n", `keepcast.yaml:1:55: services[a].checks[x].kind: required, but missing`},
+		"no checks":   {"services: [{name: a, addresses: [192.0.2.1]}]\n", `keepcast.yaml:1:12: services[a].checks: required, but missing: without a check the service could never be announced`},
 		"required": {
 			"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: tcp}]}]\n",
 			`keepcast.yaml:1:55: services[a].checks[tcp].address: required, but missing`,
@@ -172,6 +177,10 @@ func TestFaults(t *testing.T) {
 		"one daemon": {
 			minimal + "drivers:\n- {kind: bird}\n- {name: b, kind: bird, snippet: /x.conf}\n",
 			`keepcast.yaml:4:3: drivers[b]: /run/bird/bird.ctl is the socket of drivers[bird] already: a daemon has one driver`,
+		},
+		"two sockets that are none": {
+			minimal + "drivers: [{kind: bird, socket: 5}, {name: b, kind: bird, socket: 6, snippet: /b.conf}]\n",
+			"keepcast.yaml:2:24: drivers[bird].socket: text expected, got 5\nkeepcast.yaml:2:58: drivers[b].socket: text expected, got 6",
 		},
 		"one file": {
 			minimal + "drivers:\n- {kind: bird}\n- {name: b, kind: bird, socket: /b.ctl, snippet: /var/lib/keepcast/../keepcast/bird.conf}\n",
