@@ -143,6 +143,10 @@ func TestDoctorOfLockedKeepcast(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Release()
+	t.Chdir(dir + "/runtime") // where nobody says which directory that is, it is not this one
+	if r := running(t.Context(), control.Client{Socket: dir + "/keepcast.sock"}, ""); r != nil {
+		t.Errorf("it runs: %s", r.Silent)
+	}
 	want := fmt.Sprintf("\nerror: keepcast: keepcast (pid %d) runs, for it holds the lock in %[2]s/runtime, but nobody answers on %[2]s/keepcast.sock; if it hangs, what is announced stays so", os.Getpid(), dir)
 	for _, text := range []string{gated, gated + "lingre: 5s\n"} {
 		drivertest.WriteFile(t, file, strings.ReplaceAll(text, "DIR", dir))
@@ -151,6 +155,22 @@ func TestDoctorOfLockedKeepcast(t *testing.T) {
 			t.Errorf("exit code %d, got %s, want %s", code, out, want)
 		}
 	}
+}
+
+// Who may not see the last good configuration is not told that there is none.
+func TestDoctorMayNotSeeLastGood(t *testing.T) {
+	drivertest.NeedsRoot(t, "to become another user")
+	file := written(t, gated+"lingre: 5s\n")
+	dir := filepath.Dir(file)
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(file, 0o644), os.Mkdir(dir+"/state", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	drivertest.WriteFile(t, dir+"/state/last-good.yaml", strings.ReplaceAll(gated, "DIR", dir))
+	cmd := exec.Command("/proc/self/exe", "doctor", "-c", file)
+	cmd.Args[0], cmd.Dir = "keepcast", "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, _ := cmd.Output() // exit code 1, for the fault
+	has(t, string(out), "goes on with what it has, and this user may not see what a start would go on with\n")
 }
 
 func TestCount(t *testing.T) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,6 +27,31 @@ func TestLastGood(t *testing.T) {
 		}
 		if tt.want == "" && (cfg.Linger != 3*time.Second || len(cfg.Files) != 1 || cfg.Files[0] != LastGoodFile(dir)) {
 			t.Errorf("%s: got %v of %v", name, cfg.Linger, cfg.Files)
+		}
+	}
+}
+
+// A directory is distrusted for itself, and for any configuration in it.
+func TestDistrusted(t *testing.T) {
+	dir := t.TempDir()
+	drivertest.WriteFile(t, dir+"/a.yaml", "")
+	drivertest.WriteFile(t, dir+"/b.yaml", "")
+	drivertest.WriteFile(t, dir+"/c.json", "")
+	for _, tt := range []struct {
+		path string
+		mode os.FileMode
+		want string
+	}{
+		{"", 0o750, ""},
+		{"/c.json", 0o666, ""},
+		{"/a.yaml", 0o666, "DIR/a.yaml: anybody may write it (mode 0666), and keepcast would do what they say: chmod go-w DIR/a.yaml"},
+		{"", 0o777, "DIR: anybody may write it (mode 0777), and keepcast would do what they say: chmod go-w DIR"},
+	} {
+		if err := os.Chmod(dir+tt.path, tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.ReplaceAll(drivertest.ErrText(Distrusted(dir)), dir, "DIR"); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.path, got, tt.want)
 		}
 	}
 }
