@@ -306,3 +306,27 @@ func TestOrderedDrains(t *testing.T) {
 		b.end()
 	})
 }
+
+// What is ordered is decided before whatever waits behind it: who asks next is told of it.
+func TestOrderIsDecidedAtOnce(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		goOn := make(chan struct{})
+		b.engine.post(func() { <-goOn })
+		until := time.Now().Add(time.Hour)
+		go func() { _ = b.engine.Drain([]string{"dns"}, until, "CHG-1", "alice") }()
+		synctest.Wait()
+		var seen api.State
+		b.engine.post(func() { seen, _ = b.state("dns") })
+		close(goOn)
+		synctest.Wait()
+		if seen != api.Draining {
+			t.Errorf("%s behind the order", seen)
+		}
+		b.wantLog(1, `msg="drain ordered" service=dns until=`+until.Format("2006-01-02T15:04:05.000Z07:00")+` reason=CHG-1 by=alice`)
+		b.end()
+	})
+}

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"context"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,4 +112,35 @@ func TestAdoptsWhatIsLeft(t *testing.T) {
 		}
 		b.end()
 	})
+}
+
+// placedDriver says where its daemon is.
+type placedDriver struct{ *fakeDriver }
+
+func (placedDriver) Examine(context.Context, driver.State) []driver.Finding { return nil }
+
+func (placedDriver) Places() driver.Places {
+	return driver.Places{Files: []string{"/etc/bird/keepcast.conf"}, Sockets: []string{"/run/bird/bird.ctl"}}
+}
+
+// A driver of the same file or socket is of the same daemon, whatever it is called.
+func TestPlacesTellTheDaemon(t *testing.T) {
+	d := config.Driver{Name: "bird", Driver: placedDriver{}}
+	want := []string{"/etc/bird/keepcast.conf", "/run/bird/bird.ctl"}
+	if got := reconciled(d).Places; !slices.Equal(got, want) {
+		t.Errorf("its places are %v, want %v", got, want)
+	}
+}
+
+// Until the gate of a departed driver is closed it is saved again at each change: a crash
+// right after the start would have lost it.
+func TestDepartedStaysSaved(t *testing.T) {
+	b := newHarness(t)
+	departsOpen(t, b)
+	b.create()
+	last := b.engine.loadState(time.Now())
+	b.engine.resume(last)
+	if got := b.engine.departingSettings(); len(last.Departing) != 1 || !slices.Equal(got, last.Departing) {
+		t.Errorf("saved are %v, want %v", got, last.Departing)
+	}
 }

@@ -230,3 +230,54 @@ func TestStartWithUnreadableDrainDirectory(t *testing.T) {
 	drivertest.Eventually(t, "it is announced", func() bool { return reason() == "all checks up" })
 	b.end()
 }
+
+// Somebody emptied the directories of keepcast: what was saved came back with the next
+// change, and was not known to a restart before that.
+func TestRemovedFilesAreWrittenAgain(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	b.keep = true
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		if err := b.engine.Drain(nil, time.Time{}, "CHG-1", ""); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Minute)
+		files := []string{
+			stateDocument(b.cfg.RuntimeDir).Path, InForceFile(b.cfg.RuntimeDir),
+			drainsDocument(b.cfg.StateDir).Path, config.LastGoodFile(b.cfg.StateDir),
+		}
+		for _, path := range files {
+			if err := os.Remove(path); err != nil {
+				t.Error(err)
+			}
+		}
+		later(time.Minute)
+		b.engine.post(func() {}) // nothing that is saved
+		for _, path := range files {
+			if _, err := os.Stat(path); err != nil {
+				t.Error(err)
+			}
+		}
+		b.end()
+	})
+}
+
+// That something can't be saved is shown as soon as it is known.
+func TestNotSavedIsShownAtOnce(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	b.keep = true
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		b.engine.saving("state", "x")(errDead)
+		synctest.Wait()
+		b.wantFindings("error state (not-saved): not saved, so that x: connection refused")
+		b.engine.saving("state", "x")(nil)
+		synctest.Wait()
+		b.wantFindings()
+		b.end()
+	})
+}

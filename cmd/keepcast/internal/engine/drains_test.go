@@ -233,10 +233,11 @@ func TestDrainsOfSlowDisk(t *testing.T) {
 	const unknown = "saved drains unreadable (%s): keepcast resume when it may come back"
 	for name, tc := range map[string]struct {
 		err  error
+		read int
 		want map[string]string // reasons
 	}{
-		"it answers": {nil, map[string]string{"dns": "CHG-1", "web": "CHG-3"}},
-		"of no use":  {errors.New("is cut off"), map[string]string{"dns": unknown, "ntp": unknown, "web": "CHG-3"}},
+		"it answers": {nil, 1, map[string]string{"dns": "CHG-1", "web": "CHG-3"}},
+		"of no use":  {errors.New("is cut off"), 0, map[string]string{"dns": unknown, "ntp": unknown, "web": "CHG-3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newHarness(t)
@@ -276,7 +277,13 @@ func TestDrainsOfSlowDisk(t *testing.T) {
 			e.drains.ordered = map[string]bool{"ldap": true, "web": true} // one resumed, the other drained
 			delete(e.drains.commanded, "ldap")
 			e.drains.commanded["web"] = api.Drain{Service: "web", Reason: "CHG-3"}
+			e.undecided = false
 			e.takeLateDrains(late, nil, tc.err)
+			b.wantLog(tc.read, `msg="saved drains read at last" drains=2`)
+			b.wantLog(1-tc.read, `msg="saved drains unreadable" err="is cut off"`)
+			if e.undecided != (tc.read == 1) || len(e.found) != 1-tc.read {
+				t.Errorf("to be decided: %v, found %v", e.undecided, e.found)
+			}
 			for name, reason := range tc.want {
 				tc.want[name] = strings.Replace(reason, "%s", e.disk.savedDrains.Path, 1)
 			}

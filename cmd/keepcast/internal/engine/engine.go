@@ -238,9 +238,9 @@ func (e *Engine) observeDaemons(ctx context.Context) (all driver.State) {
 	ctx, cancel := context.WithTimeout(ctx, askDaemon)
 	defer cancel()
 	answers := make([]driver.State, len(e.cfg.Drivers))
-	_ = pace.SideBySide(e.cfg.Drivers, func(i int, d config.Driver) (err error) {
-		answers[i], err = d.Driver.Observe(ctx)
-		return err
+	_ = pace.SideBySide(e.cfg.Drivers, func(i int, d config.Driver) error {
+		answers[i], _ = d.Driver.Observe(ctx)
+		return nil
 	})
 	for _, observed := range answers {
 		all.Routes = append(all.Routes, observed.Routes...)

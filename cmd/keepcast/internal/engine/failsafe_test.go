@@ -213,9 +213,14 @@ func TestFailSafeRoutes(t *testing.T) {
 func TestFailSafeKnowsNothing(t *testing.T) {
 	crashed(t, func(b *harness, cfg *config.Config) {
 		cfg.Services, cfg.Drivers, cfg.RuntimeDir = nil, nil, t.TempDir()
+		b.kernel.set(func() {
+			for _, more := range []string{"192.0.2.60/32", "192.0.2.61/32", "192.0.2.62/32", "192.0.2.63/32"} {
+				b.kernel.have[netip.MustParsePrefix(more)] = driver.Announced
+			}
+		})
 		said, err := b.failSafe(cfg)
 		const unknown = "what keepcast announced is not known: no configuration and no saved state can be read (name them with --config and --runtime-directory)"
-		want := unknown + `; on anycast0 there still is 192.0.2.53/32, 192.0.2.54/32, which "ip address del ADDRESS dev anycast0" takes off`
+		want := unknown + `; on anycast0 there still is 192.0.2.53/32, 192.0.2.54/32, 192.0.2.60/32, 192.0.2.61/32, 192.0.2.62/32, 192.0.2.63/32, which "ip address del ADDRESS dev anycast0" takes off`
 		if err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}

@@ -93,6 +93,18 @@ keepcast_service_transitions_total{service="dns",state="withdrawn"} 1
 			"keepcast_announcement_desired", "keepcast_repairs_total", "keepcast_service_transitions_total"); err != nil {
 			t.Error(err)
 		}
+		counted := func(name string) float64 { return sumOf(t, registry, name) }
+		if ran := float64(c.ran()); counted("keepcast_check_results_total") != ran {
+			t.Errorf("%v results counted, want %v", counted("keepcast_check_results_total"), ran)
+		}
+		before := counted("keepcast_verdict_to_kernel_seconds")
+		if err := b.engine.Drain(nil, time.Time{}, "", ""); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Second)
+		if got := counted("keepcast_verdict_to_kernel_seconds") - before; got != 1 {
+			t.Errorf("an order is timed %v times, want once", got)
+		}
 		b.end()
 	})
 }
@@ -104,4 +116,21 @@ func TestLintCanFail(t *testing.T) {
 	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) == 0 {
 		t.Errorf("got %v, %v", problems, err)
 	}
+}
+
+// sumOf adds up all counters of a name, and how often each histogram of it was observed.
+func sumOf(t *testing.T, registry prometheus.Gatherer, name string) (sum float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return sum
 }

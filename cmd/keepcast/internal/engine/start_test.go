@@ -255,3 +255,23 @@ func TestRunFollowsDrainDirectory(t *testing.T) {
 	}
 	drivertest.Eventually(t, "without the file the check decides", func() bool { return reason() == "check checka: connection refused" })
 }
+
+// A start on the last good configuration says so from the first moment.
+func TestStartOnLastGood(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	b.options = func(o *Options) { o.Refused = "line 1: no such setting" }
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Second)
+		s, err := b.engine.Status()
+		if err != nil || s.Config.Error != "line 1: no such setting" || !s.Config.LastGood {
+			t.Errorf("got %+v, %v", s.Config, err)
+		}
+		b.reload(func(*config.Config) {})
+		if s, err := b.engine.Status(); err != nil || s.Config.Error != "" || s.Config.LastGood {
+			t.Errorf("after a reload %+v, %v", s.Config, err)
+		}
+		b.end()
+	})
+}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"testing"
@@ -176,5 +177,30 @@ func TestStopTakesOffWhatLeaves(t *testing.T) {
 		b.end()
 		b.wantKernel(address, driver.Absent)
 		b.wantKernel("192.0.2.54/32", driver.Absent)
+	})
+}
+
+// Nobody says what a stop is to do: it withdraws. A stop that waited for the service manager
+// for ever, or left the host as it was, would leave a route to nothing.
+func TestStopWhileNobodyAnswers(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	answer := make(chan struct{})
+	b.options = func(o *Options) {
+		o.Withdraw = func(context.Context, string) bool { <-answer; return false }
+	}
+	synctest.Test(t, func(t *testing.T) {
+		answer = make(chan struct{})
+		b.start()
+		later(2 * time.Second)
+		b.wantKernel(address, driver.Announced)
+		b.stop()
+		later(askLimit + time.Millisecond)
+		b.wantKernel(address, driver.Delivered)
+		close(answer)
+		if err := <-b.done; err != nil {
+			t.Error(err)
+		}
+		b.wantKernel(address, driver.Absent)
 	})
 }
