@@ -1,14 +1,18 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -133,4 +137,145 @@ func sumOf(t *testing.T, registry prometheus.Gatherer, name string) (sum float64
 		}
 	}
 	return sum
+}
+
+// series returns the series of a registry that have all these values among their labels.
+func series(t *testing.T, registry prometheus.Gatherer, values ...string) (found []string) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			var has []string
+			for _, l := range m.GetLabel() {
+				has = append(has, l.GetValue())
+			}
+			if !slices.ContainsFunc(values, func(v string) bool { return !slices.Contains(has, v) }) {
+				found = append(found, f.GetName())
+			}
+		}
+	}
+	return found
+}
+
+// Each counter of a service is there before the first run of a check: else Prometheus would
+// miss the first failure. A void run counts as void.
+func TestCountersBeginAtZero(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := NewMetrics(registry)
+	b := newHarness(t)
+	m.begin(*b.service("dns", address, &fakeCheck{}))
+	for _, result := range []string{resultSuccess, resultFailure, resultVoid} {
+		if got := series(t, registry, "dns", "checka", result); !slices.Equal(got, []string{"keepcast_check_results_total"}) {
+			t.Errorf("%s: got %v", result, got)
+		}
+	}
+	if got := series(t, registry, "dns", "checka"); !slices.Contains(got, "keepcast_check_duration_seconds") {
+		t.Errorf("got %v", got)
+	}
+	m.checked("dns", "checka", checks.Result{Void: true, Err: errDead})
+	m.checked("dns", "checka", checks.Result{Err: errDead})
+	m.checked("dns", "checka", checks.Result{})
+	for _, result := range []string{resultSuccess, resultFailure, resultVoid} {
+		if got := testutil.ToFloat64(m.results.WithLabelValues("dns", "checka", result)); got != 1 {
+			t.Errorf("%s is counted %v times", result, got)
+		}
+	}
+}
+
+// What is counted of a driver begins at zero, and goes with it. The same holds for a check.
+func TestCountersGo(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := NewMetrics(registry)
+	m.beginDriver("other")
+	want := []string{"keepcast_driver_apply_duration_seconds", "keepcast_driver_apply_errors_total", "keepcast_driver_reloads_total", "keepcast_repairs_total"}
+	if diff := cmp.Diff(want, series(t, registry, "other")); diff != "" {
+		t.Errorf("of a driver (-want +got):\n%s", diff)
+	}
+	m.forgetDriver("other")
+	if got := series(t, registry, "other"); len(got) > 0 {
+		t.Errorf("still there: %v", got)
+	}
+	b := newHarness(t)
+	m.begin(*b.service("dns", address, &fakeCheck{}, &fakeCheck{}))
+	m.forgetCheck("dns", "checka")
+	if got := series(t, registry, "checka"); len(got) > 0 {
+		t.Errorf("still there: %v", got)
+	}
+	if got := series(t, registry, "checkb"); len(got) != 4 {
+		t.Errorf("of the other check there is %v", got)
+	}
+	m.forget("dns")
+	if got := series(t, registry, "dns"); len(got) > 0 {
+		t.Errorf("still there: %v", got)
+	}
+}
+
+// What was counted of a driver goes with it, once its gate is closed.
+func TestDriverIsForgotten(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	b.addDriver("other", &fakeDriver{journal: b.kernel.journal, name: "other"})
+	registry := prometheus.NewRegistry()
+	b.registry = registry
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		if got := series(t, registry, "other"); len(got) == 0 {
+			t.Error("nothing is counted of it")
+		}
+		b.reload(func(c *config.Config) { c.Drivers = c.Drivers[:1] })
+		later(2 * time.Second)
+		if got := series(t, registry, "other"); len(got) > 0 {
+			t.Errorf("still there: %v", got)
+		}
+		b.end()
+	})
+}
+
+// A reload keeps what was counted of what stays, begins what is new at zero, and forgets
+// what went.
+func TestReloadKeepsCounting(t *testing.T) {
+	b := newHarness(t)
+	c := &fakeCheck{}
+	b.service("dns", address, c, &fakeCheck{})
+	registry := prometheus.NewRegistry()
+	b.registry = registry
+	hung := &fakeDriver{journal: b.kernel.journal, name: "other", hang: true}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(10 * time.Second)
+		added := *b.service("ldap", "192.0.2.54/32", &fakeCheck{})
+		b.cfg.Services = b.cfg.Services[:1]
+		ran := float64(c.ran())
+		b.reload(func(c *config.Config) {
+			c.Services[0].Checks = c.Services[0].Checks[:1]
+			c.Services = append(c.Services, added)
+		})
+		b.cfg = b.engine.cfg
+		b.reload(func(c *config.Config) {
+			c.Drivers = append(c.Drivers, config.Driver{Name: "other", Kind: "other", Driver: hung, Raw: map[string]any{"kind": "other"}})
+		})
+		if got := testutil.ToFloat64(b.engine.opts.Metrics.results.WithLabelValues("dns", "checka", resultSuccess)); got != ran {
+			t.Errorf("%v runs are counted, want %v", got, ran)
+		}
+		if got := series(t, registry, "checkb"); len(got) > 0 {
+			t.Errorf("still there: %v", got)
+		}
+		if got := series(t, registry, "ldap", resultVoid); len(got) != 1 {
+			t.Errorf("of the new service there is %v", got)
+		}
+		if got := series(t, registry, "other"); len(got) != 4 {
+			t.Errorf("of the new driver there is %v", got)
+		}
+		later(10 * time.Second)
+		s, err := b.engine.Status()
+		if err != nil || !strings.HasPrefix(s.Drivers[2].Error, "no answer to a change since ") {
+			t.Errorf("the new driver is shown as %+v, %v", s.Drivers[2], err)
+		}
+		hung.set(func() { hung.hang = false })
+		b.endLeaving("other may still have 192.0.2.53/32, 192.0.2.54/32: it has not answered")
+	})
 }

@@ -51,6 +51,7 @@ func TestNamesSwapped(t *testing.T) {
 				later(time.Minute)
 				b.want("ldap", api.Announced, "all checks up")
 				b.want("dns", api.Withdrawn, "drained: CHG-1")
+				b.wantLog(1, `msg="drain follows the service to its new name" service=dns was=ldap`)
 				for _, line := range b.kernel.take() {
 					if strings.HasPrefix(line, "kernel") {
 						t.Errorf("moved: %s", line)
@@ -93,19 +94,21 @@ func TestNameTaken(t *testing.T) {
 
 // A service that a file in drain.d drained was announced as soon as it was called otherwise.
 func TestFileDrainFollowsRename(t *testing.T) {
+	since := time.Now().Add(-time.Hour)
 	file := func(service string) api.Drain {
-		return api.Drain{Service: service, File: "/d/" + service, Reason: "CHG-1"}
+		return api.Drain{Service: service, File: "/d/" + service, Reason: "CHG-1", Since: since}
 	}
-	unread := api.Drain{Service: "dns", File: "/d", Reason: "it can't be read"}
+	unread := api.Drain{Service: "dns", File: "/d", Reason: "it can't be read", Since: since}
 	for name, tc := range map[string]struct {
 		files map[string]api.Drain
 		want  string
 		finds string
+		told  int
 	}{
-		"its file has the former name": {map[string]api.Drain{"dns": file("dns")}, "drained: by /d/dns when the service was called dns", "/d/dns"},
-		"its file is renamed, too":     {map[string]api.Drain{"resolver": file("resolver")}, "drained by /d/resolver: CHG-1", ""},
-		"there are both":               {map[string]api.Drain{"dns": file("dns"), "resolver": file("resolver")}, "drained by /d/resolver: CHG-1", "/d/dns"},
-		"drain.d can't be read":        {map[string]api.Drain{"dns": unread}, "drained by /d: it can't be read", ""},
+		"its file has the former name": {map[string]api.Drain{"dns": file("dns")}, "drained: by /d/dns when the service was called dns", "/d/dns", 1},
+		"its file is renamed, too":     {map[string]api.Drain{"resolver": file("resolver")}, "drained by /d/resolver: CHG-1", "", 0},
+		"there are both":               {map[string]api.Drain{"dns": file("dns"), "resolver": file("resolver")}, "drained by /d/resolver: CHG-1", "/d/dns", 0},
+		"drain.d can't be read":        {map[string]api.Drain{"dns": unread}, "drained by /d: it can't be read", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newHarness(t)
@@ -125,9 +128,48 @@ func TestFileDrainFollowsRename(t *testing.T) {
 			for _, f := range e.found {
 				finds += f.Subject
 			}
+			if d.Service != "resolver" || !d.Since.Equal(since) || len(e.drains.commanded) != tc.told {
+				t.Errorf("drain %+v, commanded are %v", d, e.drains.commanded)
+			}
+			b.wantLog(tc.told, `msg="service was drained by a file with its former name, and stays drained until keepcast resume" service=resolver was=dns file=/d/dns`)
 			if diff := cmp.Diff([]string{tc.want, tc.finds}, []string{d.String(), finds}); diff != "" {
 				t.Errorf("drain and finding (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// A service that was renamed leaves nothing under its former name to a new service of that
+// name: not its state, not its drain.
+func TestFormerNameIsFree(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		if err := b.engine.Drain([]string{"dns"}, time.Time{}, "CHG-1", ""); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Minute)
+		added := *b.service("dns", "192.0.2.55/32", &fakeCheck{})
+		b.cfg.Services = b.cfg.Services[:1]
+		b.reload(func(c *config.Config) {
+			called("resolver")(c)
+			c.Services = append(c.Services, added)
+		})
+		b.want("resolver", api.Withdrawn, "drained: CHG-1")
+		b.want("dns", api.Withdrawn, "check checka has not succeeded 3 times in a row yet")
+		later(time.Minute)
+		b.want("dns", api.Announced, "all checks up")
+		e := b.engine
+		last := saved{Services: []savedService{{Name: "dns", Addresses: savedOf(e.services[0]).Addresses, Failures: 7}}}
+		if got := e.former(last); len(got) != 1 || got["resolver"].Failures != 7 {
+			t.Errorf("the last run had %+v", got)
+		}
+		if len(e.drains.commanded) != 1 {
+			t.Errorf("drained are %v", e.drains.commanded)
+		}
+		b.end()
+	})
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -218,6 +219,31 @@ func TestReachedIsTold(t *testing.T) {
 		later(time.Minute)
 		b.wantLog(1, `msg="service state reached" service=dns state=withdrawn`)
 		b.wantLog(2, "reached")
+		b.end()
+	})
+}
+
+// A driver that hangs with a change is told by when it was given it.
+func TestHangsWithAChange(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	b.cfg.Drivers[0].FollowsAddress = false // its gate closes at once
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(time.Minute)
+		b.driver.set(func() { b.driver.hang = true })
+		c.set(errDead)
+		later(10 * time.Second)
+		s, err := b.engine.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("no answer to a change since %s: it hangs, or a file that it needs does", s.Services[0].Since.Format(time.TimeOnly))
+		if d := s.Drivers[1]; d.InSync || d.Error != want {
+			t.Errorf("shown as %+v, want %s", d, want)
+		}
 		b.end()
 	})
 }
