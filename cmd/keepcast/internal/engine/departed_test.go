@@ -144,3 +144,11 @@ func TestDepartedStaysSaved(t *testing.T) {
 		t.Errorf("saved are %v, want %v", got, last.Departing)
 	}
 }
+
+// A gate that nobody can close any more is an error in the log.
+func TestDepartedIsTold(t *testing.T) {
+	b := newHarness(t)
+	b.create()
+	b.engine.resume(saved{Departing: []string{"kind: nonsense\n"}})
+	b.wantLog(1, `level=ERROR msg="a gate can't be closed" err="a driver that left the configuration before`)
+}

@@ -44,10 +44,10 @@ func (e *Engine) newDisk(cfg *config.Config) disk {
 func writeConfig(path string) func(*config.Config) error {
 	return func(c *config.Config) error {
 		text, err := c.Text()
-		if err != nil {
-			return err
+		if err == nil {
+			err = snippet.Replace(path, text)
 		}
-		return snippet.Replace(path, text)
+		return err
 	}
 }
 

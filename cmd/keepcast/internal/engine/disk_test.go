@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
@@ -275,6 +277,11 @@ func TestNotSavedIsShownAtOnce(t *testing.T) {
 		b.engine.saving("state", "x")(errDead)
 		synctest.Wait()
 		b.wantFindings("error state (not-saved): not saved, so that x: connection refused")
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(Collector{b.engine})
+		if got := series(t, registry, "keepcast", "not-saved", "error", "state"); !slices.Equal(got, []string{"keepcast_driver_finding"}) {
+			t.Errorf("exported is %v", got)
+		}
 		b.engine.saving("state", "x")(nil)
 		synctest.Wait()
 		b.wantFindings()

@@ -284,3 +284,18 @@ func TestDrainDirectoryWithoutWatch(t *testing.T) {
 		<-ended
 	})
 }
+
+// Where a file is in place of the directory, or a link that leads to itself, its drains are
+// not known.
+func TestDrainDirectoryIsNone(t *testing.T) {
+	file, link := filepath.Join(t.TempDir(), "drain.d"), filepath.Join(t.TempDir(), "drain.d")
+	drivertest.WriteFile(t, file, "")
+	if err := os.Symlink(link, link); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{file: syscall.ENOTDIR, link: syscall.ELOOP} {
+		if _, err := readDrainDir(path); !strings.HasPrefix(drivertest.ErrText(err), "drain directory: ") || !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
+	}
+}

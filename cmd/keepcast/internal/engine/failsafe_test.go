@@ -235,6 +235,11 @@ func TestFailSafeKnowsNothing(t *testing.T) {
 		if err := (FailSafe{Config: cfg}).WithdrawAll(context.Background()); err == nil || err.Error() != unknown {
 			t.Errorf("got %v", err)
 		}
+		b.kernel.set(func() { b.kernel.mute = errDead })
+		want = unknown + ", and the kernel can't be asked: connection refused"
+		if _, err := b.failSafe(cfg); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // A restart takes over what the host has and what the last run left of it.
@@ -263,4 +264,19 @@ func TestHoldDownSurvivesRestart(t *testing.T) {
 		b.want("dns", api.Announced, "all checks up")
 		b.end()
 	})
+}
+
+// A damaged state is told of, and its copy counts.
+func TestDamagedStateIsTold(t *testing.T) {
+	b := newHarness(t)
+	b.create()
+	want := saved{Services: []savedService{{Name: "dns", State: api.Announced}}}
+	if err := b.engine.disk.savedState.Save(want); err != nil {
+		t.Fatal(err)
+	}
+	drivertest.WriteFile(t, b.engine.disk.savedState.Path, "{")
+	if got := b.engine.loadState(time.Now()); len(got.Services) != 1 {
+		t.Errorf("loaded %+v", got)
+	}
+	b.wantLog(1, `level=WARN msg="saved state damaged"`)
 }

@@ -296,5 +296,9 @@ func TestVoidLasts(t *testing.T) {
 		if c.learn(checks.Result{Void: true, At: began.Add(after)}, began.Add(after)); c.lost != lost {
 			t.Errorf("after %s it counts as down: %v", after, c.lost)
 		}
+		c.service.checks = []*check{c}
+		if found := c.service.findings(began.Add(after)); (len(found) == 1) != lost {
+			t.Errorf("after %s there is found %v", after, found)
+		}
 	}
 }

@@ -203,13 +203,21 @@ func TestReachedIsTold(t *testing.T) {
 	b.service("dns", address, c)
 	b.driver.neighbors = []driver.Neighbor{{Name: "r1", Protocol: "bgp", IPv4: true}}
 	synctest.Test(t, func(t *testing.T) {
+		b.kernel.fail = errDead
+		b.driver.neighbors[0].Up = true
 		b.start()
 		later(10 * time.Second)
 		b.wantLog(1, `msg="service state decided" service=dns state=announced`)
+		b.wantLog(0, "reached") // the daemon has it, the host has not
+		b.driver.set(func() { b.driver.neighbors = []driver.Neighbor{{Name: "r1", Protocol: "bgp", IPv4: true}} })
+		later(10 * time.Second)
+		b.kernel.set(func() { b.kernel.fail = nil })
+		later(time.Minute)
+		b.wantKernel(address, driver.Announced)
 		b.wantLog(0, "reached")
 		b.driver.set(func() { b.driver.neighbors = []driver.Neighbor{{Name: "r1", Protocol: "bgp", IPv4: true, Up: true}} })
 		later(30 * time.Second)
-		b.wantLog(1, `msg="service state reached" service=dns state=announced after=1`)
+		b.wantLog(1, `msg="service state reached" service=dns state=announced after=1m2`)
 		b.driver.set(func() { b.driver.fail = errDead }) // its gate stays open
 		c.set(errDead)
 		later(10 * time.Second)

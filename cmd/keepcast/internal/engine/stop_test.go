@@ -138,6 +138,20 @@ func TestRemains(t *testing.T) {
 	if got := drivertest.ErrText(b.engine.remains()); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	// One that followed is believed, whatever it had when it was asked before.
+	had := reconcile.Observed{Routes: map[netip.Prefix]driver.Route{netip.MustParsePrefix(address): {}}, Whole: true}
+	for _, name := range []string{reconcile.KernelName, "bird"} {
+		b.engine.reports[name] = reconcile.Report{InSync: true, Gen: 1, Observed: had}
+	}
+	if err := b.engine.remains(); err != nil {
+		t.Error(err)
+	}
+	b.engine.departing["quagga"], b.engine.departing["old"] = reconcile.Report{}, reconcile.Report{Err: errDead}
+	want = ErrNotWithdrawn.Error() + ": old, which left the configuration, may still have its gate open: connection refused\n" +
+		"quagga, which left the configuration, may still have its gate open: it has not answered"
+	if got := drivertest.ErrText(b.engine.remains()); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 }
 
 // Who stops keepcast with a long linger could not have it end sooner, but by SIGKILL, which
