@@ -56,6 +56,15 @@ const (
 	orderLimit    = 10 * time.Second
 )
 
+// patienceWith returns how long to wait for the answer to a request, and whether it is an
+// order.
+func patienceWith(method string) (limit time.Duration, order bool) {
+	if method == http.MethodGet {
+		return questionLimit, false
+	}
+	return orderLimit, true
+}
+
 // Status returns what keepcast desires and observes now.
 func (c Client) Status(ctx context.Context) (api.Status, error) {
 	return c.do(ctx, http.MethodGet, "/v1/status", nil)
@@ -78,10 +87,7 @@ func (c Client) Reload(ctx context.Context) (api.Status, error) {
 }
 
 func (c Client) do(ctx context.Context, method, path string, body any) (s api.Status, err error) {
-	limit, order := questionLimit, method != http.MethodGet
-	if order {
-		limit = orderLimit
-	}
+	limit, order := patienceWith(method)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	text, err := json.Marshal(body)

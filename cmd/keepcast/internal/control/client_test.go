@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -189,5 +190,14 @@ func TestClientUnsaid(t *testing.T) {
 	want := "json: error calling MarshalJSON for type time.Time: Time.MarshalJSON: year outside of range [0,9999]"
 	if got := drivertest.ErrText(err); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// An order may have to be saved, and a reload to read files: both get more time.
+func TestPatience(t *testing.T) {
+	for method, want := range map[string]time.Duration{http.MethodGet: 5 * time.Second, http.MethodPost: 10 * time.Second} {
+		if limit, order := patienceWith(method); limit != want || order != (method == http.MethodPost) {
+			t.Errorf("%s: %s, order %v", method, limit, order)
+		}
 	}
 }

@@ -88,7 +88,8 @@ func (d *door) serveAt(ctx context.Context, l net.Listener) error {
 			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 			defer cancel()
 			_ = d.server.Shutdown(late) // who still asks now is cut off
-			return <-ended
+			<-ended                     //nolint:errcheck // that of the Shutdown
+			return nil
 		case err := <-ended:
 			_ = in.Close() // as the error says
 			return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -169,3 +170,72 @@ func TestListenFile(t *testing.T) {
 		t.Errorf("the file is %q", got)
 	}
 }
+
+// A stop while nobody can come in ends at once, and opens nothing any more.
+func TestStopWhileNobodyComesIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		var log drivertest.Buffer
+		stop, ended := serving(&Server{
+			Engine: &fakeEngine{}, Socket: newPipes(), Log: textLog(&log),
+			OpenWeb: func(context.Context) (net.Listener, error) { tries++; return nil, syscall.EADDRINUSE },
+		})
+		time.Sleep(time.Minute)
+		before, began := tries, time.Now()
+		stop()
+		<-ended
+		if tries != before || time.Since(began) > 0 {
+			t.Errorf("opened %d times more, over %s", tries-before, time.Since(began))
+		}
+	})
+}
+
+// brokenListener accepts nobody, and notes how it is closed.
+type brokenListener struct {
+	net.Listener
+	closed int
+}
+
+var errBroken = errors.New("broken")
+
+func (l *brokenListener) Accept() (net.Conn, error) { return nil, errBroken }
+
+func (l *brokenListener) Close() error { l.closed++; return errBroken }
+
+func (l *brokenListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+// A listener that is lost is closed: else the next could not have its address.
+func TestLostListenerIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := &brokenListener{}
+		var log drivertest.Buffer
+		d := &door{slots: make(chan struct{}, 1), server: &http.Server{}, log: textLog(&log)}
+		if err := d.serveAt(t.Context(), lost); !errors.Is(err, errBroken) || lost.closed == 0 {
+			t.Errorf("%v, closed %d times", err, lost.closed)
+		}
+	})
+}
+
+// A connection that was not accepted takes no slot, and what a Close says is passed on.
+func TestLimitFails(t *testing.T) {
+	lost := &brokenListener{}
+	l := limit(lost, make(chan struct{}, 2))
+	for range 3 {
+		if _, err := l.Accept(); !errors.Is(err, errBroken) || len(l.slots) > 0 {
+			t.Errorf("%v, %d slots are taken", err, len(l.slots))
+		}
+	}
+	for range 2 {
+		if err := l.Close(); !errors.Is(err, errBroken) || lost.closed != 1 {
+			t.Errorf("%v, closed %d times", err, lost.closed)
+		}
+	}
+	one, _ := net.Pipe()
+	if err := (&counted{&brokenConn{one}, func() {}}).Close(); !errors.Is(err, errBroken) {
+		t.Errorf("got %v", err)
+	}
+}
+
+type brokenConn struct{ net.Conn }
+
+func (c *brokenConn) Close() error { _ = c.Conn.Close(); return errBroken }

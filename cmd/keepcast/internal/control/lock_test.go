@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/drivertest"
@@ -186,5 +187,104 @@ func TestLockLost(t *testing.T) {
 		if got := strings.Count(log, "level=ERROR"); got != 1 {
 			t.Errorf("%d errors are logged: %s", got, log)
 		}
+	})
+}
+
+// What a lock can't do is said with the reason, and leaves no file open.
+func TestLockErrors(t *testing.T) {
+	open := func(path string, flags int) *os.File {
+		file, err := os.OpenFile(path, flags|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = file.Close() }) // it may be closed already
+		return file
+	}
+	path := filepath.Join(t.TempDir(), "lock")
+	closed := open(path, os.O_RDWR)
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&Lock{path, closed}).there(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a closed file is there: %v", err)
+	}
+	for want, l := range map[string]*Lock{
+		"lock " + path + ": bad file descriptor":         {path, closed},
+		"lock: stat /nowhere: no such file or directory": {"/nowhere/lock", open(path, os.O_RDWR)},
+		"lock: truncate " + path + "2: invalid argument": {path, open(path+"2", os.O_RDONLY)},
+		"lock: write sealed: operation not permitted":    {path, sealed(t)},
+	} {
+		if got := drivertest.ErrText(l.take(t.Context())); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+	if got := pidText(0) + pidText(-1) + pidText(1); got != " (pid 1)" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// sealed is a file that can be cut off, but not written.
+func sealed(t *testing.T) *os.File {
+	t.Helper()
+	fd, err := unix.MemfdCreate("sealed", unix.MFD_ALLOW_SEALING|unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "sealed")
+	t.Cleanup(func() { _ = file.Close() })
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// Whoever looks who has the lock holds it for a moment: that is waited for. A lock that is
+// refused leaves nothing open.
+func TestLockWaits(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "lock")
+	drivertest.WriteFile(t, path, "")
+	looking, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(looking.Fd()), syscall.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(150*time.Millisecond, func() { _ = looking.Close() })
+	taken(t, dir)
+	if _, err := TakeLock(t.Context(), dir); err == nil {
+		t.Error("two have it")
+	}
+	held := 0
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && to == path {
+			held++
+		}
+	}
+	if held != 1 {
+		t.Errorf("%d files are open, want that of who has the lock", held)
+	}
+}
+
+// The server keeps the lock.
+func TestServerKeepsLock(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	synctest.Test(t, func(t *testing.T) {
+		var log drivertest.Buffer
+		stop, ended := serving(&Server{Engine: &fakeEngine{}, Socket: newPipes(), Lock: taken(t, dir), Log: textLog(&log)})
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * lookEvery)
+		if _, held := LockHolder(dir); !held {
+			t.Error("nobody holds the lock")
+		}
+		stop()
+		<-ended
 	})
 }

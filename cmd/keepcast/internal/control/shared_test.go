@@ -142,3 +142,16 @@ func TestHealthzAsksNoStatus(t *testing.T) {
 		}
 	})
 }
+
+// A page tells how long it is, so that one that is cut off is not taken for whole. A status
+// that can't be had is an error.
+func TestPages(t *testing.T) {
+	w := httptest.NewRecorder()
+	page{http.Header{"Content-Type": {"text/plain"}}, []byte("0123456789")}.send(w)
+	if got := w.Result().Header; got.Get("Content-Length") != "10" || got.Get("Content-Type") != "text/plain" {
+		t.Errorf("got %v", got)
+	}
+	if _, err := statusSnapshots(func() (api.Status, error) { return api.Status{}, api.ErrStopped }).get(); !errors.Is(err, api.ErrStopped) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -153,3 +153,25 @@ func TestListenKnocks(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
+
+// What fails at the socket is said.
+func TestSocketFaults(t *testing.T) {
+	if err := restrict("/nowhere/keepcast.sock"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	l, err := Listen(t.Context(), filepath.Join(drivertest.SocketDir(t), "keepcast.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.(*socket).Listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+	}
+	if peer := peerOf(&net.UnixConn{}); peer != nil {
+		t.Errorf("got %v", peer)
+	}
+}
