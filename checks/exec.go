@@ -88,9 +88,11 @@ func (e *Exec) run(ctx context.Context) error {
 		}
 	}
 	var out head
-	cmd := exec.CommandContext(ctx, e.Command[0], e.Command[1:]...)
+	cmd, err := child.Command(ctx, e.Dir, e.Command)
+	if err != nil {
+		return fmt.Errorf("starting: %w", err)
+	}
 	cmd.Env = append(child.Environ(), e.Env...)
-	cmd.Dir = e.Dir
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return child.KillGroup(cmd.Process.Pid) }

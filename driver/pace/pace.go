@@ -87,6 +87,32 @@ func Within(limit time.Duration, wait func()) bool {
 	}
 }
 
+// Patience is how long anybody waits for a file system before it counts as one that hangs.
+const Patience = 2 * time.Second
+
+// ErrHangs is the error of a file system that does not answer.
+var ErrHangs = errors.New("no answer within " + Patience.String() + ": the file system hangs")
+
+// Answer returns what work returns, or ErrHangs if that takes longer than the limit. Then
+// work is left alone: nothing ends a goroutine that a file system holds. Work must
+// change nothing, as it may end at any time.
+func Answer[T any](limit time.Duration, work func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result, 1)
+	if !Within(limit, func() {
+		v, err := work()
+		done <- result{v, err}
+	}) {
+		var none T
+		return none, ErrHangs
+	}
+	r := <-done
+	return r.v, r.err
+}
+
 // Keep runs work again whenever it ends, until ctx is done. It waits before each
 // further run: first after one run that ended soon, longer after each one more. A run
 // that lasted longer than most counts as one that worked. After the wait Keep tells

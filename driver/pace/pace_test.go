@@ -137,3 +137,30 @@ func TestWithin(t *testing.T) {
 		time.Sleep(time.Second)
 	})
 }
+
+// Nobody waits longer than the limit for work that hangs.
+func TestAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		for name, tc := range map[string]struct {
+			takes time.Duration
+			want  int
+			err   error
+		}{
+			"in time": {time.Second - 1, 1, nil}, "too late": {time.Second + 1, 0, ErrHangs}, "for ever": {time.Hour, 0, ErrHangs},
+		} {
+			began := time.Now()
+			got, err := Answer(time.Second, func() (int, error) {
+				select {
+				case <-release:
+				case <-time.After(tc.takes):
+				}
+				return 1, nil
+			})
+			if took := time.Since(began); got != tc.want || !errors.Is(err, tc.err) || took != min(tc.takes, time.Second) {
+				t.Errorf("%s: got %d, %v after %s", name, got, err, took)
+			}
+		}
+		close(release)
+	})
+}

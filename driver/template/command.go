@@ -28,13 +28,16 @@ func command(ctx context.Context, timeout time.Duration, argv []string) (string,
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var out, both tail
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd, err := child.Command(ctx, "", argv)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", strings.Join(argv, " "), err)
+	}
 	cmd.Env = child.Environ()
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, &both), &both
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return child.KillGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = pipeWait
-	err := cmd.Start()
+	err = cmd.Start()
 	if err == nil {
 		child.Expendable(cmd.Process.Pid)
 		err = cmd.Wait()

@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // Violation is one reason not to do what a file says.
@@ -46,6 +48,10 @@ func (v Violations) Error() string {
 // exchange the file meanwhile. The error is Violations where it is not trusted; the text
 // is then for finding what else is wrong with it, not for doing what it says.
 func ReadFile(path string) ([]byte, error) {
+	return pace.Answer(pace.Patience, func() ([]byte, error) { return readFile(path) })
+}
+
+func readFile(path string) ([]byte, error) {
 	f, info, err := open(path)
 	if err != nil {
 		return nil, err
@@ -66,12 +72,14 @@ func ReadFile(path string) ([]byte, error) {
 // ReadAnyFile reads a file whoever wrote it. It waits for nothing, as the reader of a named
 // pipe does.
 func ReadAnyFile(path string) ([]byte, error) {
-	f, _, err := open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
+	return pace.Answer(pace.Patience, func() ([]byte, error) {
+		f, _, err := open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return io.ReadAll(f)
+	})
 }
 
 // open opens a regular file.
@@ -93,6 +101,16 @@ func open(path string) (*os.File, fs.FileInfo, error) {
 
 // Directory says why a directory is not trusted; nil where there is none.
 func Directory(path string) error {
+	return within(func() error { return directory(path) })
+}
+
+// within bounds a look at files.
+func within(look func() error) error {
+	_, err := pace.Answer(pace.Patience, func() (struct{}, error) { return struct{}{}, look() })
+	return err
+}
+
+func directory(path string) error {
 	path, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -113,6 +131,10 @@ func Directory(path string) error {
 // it: those of PATH belong to the system, and some give a group of administrators the
 // right to write there.
 func Program(path string) error {
+	return within(func() error { return program(path) })
+}
+
+func program(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/keepcast/keepcast/driver/kinds"
+	"github.com/keepcast/keepcast/driver/pace"
 	"github.com/keepcast/keepcast/driver/trust"
 )
 
@@ -41,7 +42,10 @@ func (l *loader) templates(dir string) {
 	}
 	for _, path := range replacements(dir) {
 		_, err := trust.ReadFile(path)
-		l.distrust("template_directory", err)
+		if l.distrust("template_directory", err); errors.Is(err, pace.ErrHangs) {
+			l.hangs("template_directory", dir)
+			return
+		}
 	}
 }
 
@@ -121,22 +125,40 @@ func (l *loader) directory(name, path string, needed bool) {
 	if l.offline {
 		return
 	}
+	why, err := pace.Answer(pace.Patience, func() (string, error) { return noDirectory(path, needed), nil })
+	switch {
+	case err != nil:
+		l.hangs(name, path)
+	case why != "":
+		l.fault(name, "%s", why)
+	}
+}
+
+// hangs notes that a file system does not answer. Who is there to be told is told. A start
+// and all else go on: what is there is not known, and may be right.
+func (l *loader) hangs(name, path string) {
+	if l.strict {
+		l.fault(name, "%s: %v", path, pace.ErrHangs)
+	}
+}
+
+// noDirectory says why a path neither is a directory nor can become one; empty: it is, or
+// nobody can tell.
+func noDirectory(path string, needed bool) string {
 	if to, dead := deadLink(path); dead && needed {
-		l.fault(name, "%s "+deadLinkText, path, to)
-		return
+		return fmt.Sprintf("%s "+deadLinkText, path, to)
 	}
 	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
 		switch {
 		case err == nil && !info.IsDir():
-			l.fault(name, "%s is a file, not a directory", at)
-			return
+			return at + " is a file, not a directory"
 		case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrNotExist):
 		default:
-			return // it is there, or nobody can tell
+			return ""
 		}
 		if slices.Contains([]string{"/", "."}, at) {
-			return
+			return ""
 		}
 	}
 }

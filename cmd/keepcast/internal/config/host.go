@@ -1,13 +1,18 @@
 package config
 
-import "github.com/keepcast/keepcast/driver/trust"
+import (
+	"fmt"
+
+	"github.com/keepcast/keepcast/driver/pace"
+	"github.com/keepcast/keepcast/driver/trust"
+)
 
 // Host returns what is wrong with the files of this host that checks and drivers need:
 // programs, certificates. They are no part of the configuration. A start does not fail for
 // want of one, for that would withdraw every service, not one; but whoever validates or
 // reloads is there to be told.
 func (c *Config) Host() Faults {
-	l := &loader{files: c.Files, where: c.where}
+	l := &loader{files: c.Files, where: c.where, strict: true}
 	l.host(c)
 	return l.faults.sorted(l.files)
 }
@@ -37,8 +42,18 @@ func (l *loader) host(c *Config) {
 // notDead checks that what may be missing is not a link that leads nowhere: who made it
 // means something by it.
 func (l *loader) notDead(name, path string) {
-	if to, dead := deadLink(path); dead {
-		l.fault(name, "%s "+deadLinkText, path, to)
+	why, err := pace.Answer(pace.Patience, func() (string, error) {
+		if to, dead := deadLink(path); dead {
+			return fmt.Sprintf("%s "+deadLinkText, path, to), nil
+		}
+		return "", nil
+	})
+	switch {
+	case l.faulty[name]: // it hung before
+	case err != nil:
+		l.hangs(name, path)
+	case why != "":
+		l.fault(name, "%s", why)
 	}
 }
 
@@ -48,7 +63,7 @@ func (l *loader) needs(path string, entry any) {
 	if !ok || l.faulty[path] {
 		return
 	}
-	programs, err := h.Host()
+	programs, err := pace.Answer(pace.Patience, h.Host)
 	if err != nil {
 		l.fault(path, "%v", err)
 	}

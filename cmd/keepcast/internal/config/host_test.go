@@ -1,12 +1,14 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/keepcast/keepcast/driver/drivertest"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // Each of these was valid, and the check or driver that needs it failed from the first run
@@ -166,5 +168,24 @@ func TestOffline(t *testing.T) {
 	}
 	if _, err := LoadOffline(main); err == nil {
 		t.Error("a fault of the configuration itself is let pass")
+	}
+}
+
+// A state directory on a file system that hung kept keepcast from starting, and status, drain
+// and withdraw-all from an end: none of them knew how to wait. Only who validates is told.
+func TestDirectoryHangs(t *testing.T) {
+	hung, _ := drivertest.HangingDir(t)
+	main := files(t, minimal+"state_directory: "+hung+"/state\ndrain_directory: "+hung+"/drain.d\n")
+	if _, err := Load(main); err != nil {
+		t.Error(err)
+	}
+	_, err := LoadStrict(main)
+	at := main + ":3:1: state_directory: " + hung + "/state: no answer within 2s: the file system hangs\n" +
+		main + ":4:1: drain_directory: " + hung + "/drain.d: no answer within 2s: the file system hangs"
+	if got := drivertest.ErrText(err); got != at {
+		t.Errorf("got  %s\nwant %s", got, at)
+	}
+	if _, err := LoadSaved(hung + "/last-good.yaml"); !errors.Is(err, pace.ErrHangs) {
+		t.Errorf("got %v", err)
 	}
 }

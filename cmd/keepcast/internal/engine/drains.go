@@ -12,6 +12,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // drains are the orders to drain: those given by command, which survive a
@@ -51,7 +52,7 @@ func (e *Engine) loadDrains(now time.Time) (commanded, files error) {
 	})
 	e.takeDrains(list, notice, now)
 	dir := e.cfg.DrainDir
-	found, files := store.Within(store.Patience, func() (drainDir, error) { return readDrainDir(dir) })
+	found, files := pace.Answer(store.Patience, func() (drainDir, error) { return readDrainDir(dir) })
 	e.takeDrainDir(found, files)
 	return commanded, files
 }

@@ -124,7 +124,7 @@ func (s *Saver[T]) lost() bool {
 	if s.Path == "" {
 		return false
 	}
-	_, err := Within(Patience, func() (fs.FileInfo, error) { return os.Lstat(s.Path) })
+	_, err := pace.Answer(Patience, func() (fs.FileInfo, error) { return os.Lstat(s.Path) })
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrHangs)
 }
 
