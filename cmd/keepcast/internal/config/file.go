@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/keepcast/keepcast/driver/pace"
 	"github.com/keepcast/keepcast/driver/trust"
 )
 
@@ -60,6 +61,9 @@ func (l *loader) read(path string) (file, error) {
 // advised says what to do about a file that is not there.
 func advised(path string, err error) error {
 	const other = ", or name another with --config"
+	if errors.Is(err, pace.ErrHangs) {
+		return err // it would hang here, too
+	}
 	if to, dead := deadLink(path); dead {
 		return fmt.Errorf("%w: it "+deadLinkText+other, err, to)
 	}

@@ -180,8 +180,8 @@ func TestDirectoryHangs(t *testing.T) {
 		t.Error(err)
 	}
 	_, err := LoadStrict(main)
-	at := main + ":3:1: state_directory: " + hung + "/state: no answer within 2s: the file system hangs\n" +
-		main + ":4:1: drain_directory: " + hung + "/drain.d: no answer within 2s: the file system hangs"
+	at := main + ":2:1: state_directory: " + hung + "/state: no answer within 2s: the file system hangs\n" +
+		main + ":3:1: drain_directory: " + hung + "/drain.d: no answer within 2s: the file system hangs"
 	if got := drivertest.ErrText(err); got != at {
 		t.Errorf("got  %s\nwant %s", got, at)
 	}
