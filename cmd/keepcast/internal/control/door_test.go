@@ -181,6 +181,7 @@ func TestStopWhileNobodyComesIn(t *testing.T) {
 			OpenWeb: func(context.Context) (net.Listener, error) { tries++; return nil, syscall.EADDRINUSE },
 		})
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		before, began := tries, time.Now()
 		stop()
 		<-ended
