@@ -143,15 +143,19 @@ func (s session) try(ctx context.Context, benches []*bench, slot int, m *mutant,
 	return nil
 }
 
-// tryOn is try with the tests of one package. Those that reach the mutant are
-// enough to kill it; that it lives, all have to say.
+// tryOn is try with the tests of one package: those that reach the mutant, the quick ones
+// first. That a mutant lives which is not listed, all tests have to say.
 func (s session) tryOn(ctx context.Context, b *bench, slot int, m *mutant, listed bool) (state, error) {
 	order := strconv.Itoa(m.number)
-	if pattern, took := b.base.reaching(m.number); pattern != "" && !listed {
-		result, _, err := b.run(ctx, slot, job{order: order, run: pattern, limit: s.limit(took)})
+	stages := b.base.reaching(m.number)
+	for _, some := range stages {
+		result, _, err := b.run(ctx, slot, job{order: order, run: some.pattern(), limit: s.limit(some.took)})
 		if err != nil || result != lived {
 			return result, err
 		}
+	}
+	if listed && len(stages) > 0 {
+		return lived, nil
 	}
 	result, _, err := b.run(ctx, slot, job{order: order, limit: s.limit(b.base.took)})
 	return result, err

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,18 +112,32 @@ func readNotes(path string) (map[int]bool, error) {
 	return reached, nil
 }
 
-// reaching returns the tests that reach a mutant as a pattern, and how long they
-// take. There is none where all tests take hardly longer.
-func (base baseline) reaching(n int) (pattern string, took time.Duration) {
-	var names []string
-	for _, t := range base.tests {
-		if t.reached[n] {
-			names = append(names, t.name)
-			took += t.took
+// quick is how long the tests take that a mutant meets first. Most are killed by these,
+// and only the others meet the slow tests.
+const quick = time.Second
+
+// stage is a part of the tests.
+type stage struct {
+	names []string
+	took  time.Duration
+}
+
+// pattern matches the names of the tests.
+func (s stage) pattern() string { return "^(" + strings.Join(s.names, "|") + ")$" }
+
+// reaching returns the tests that reach a mutant: the quick ones, and then the others.
+func (base baseline) reaching(n int) []stage {
+	tests := slices.DeleteFunc(slices.Clone(base.tests), func(t test) bool { return !t.reached[n] })
+	slices.SortStableFunc(tests, func(a, b test) int { return cmp.Compare(a.took, b.took) })
+	var stages []stage
+	for _, t := range tests {
+		last := len(stages) - 1
+		if last < 0 || last == 0 && stages[0].took+t.took > quick {
+			stages = append(stages, stage{})
+			last++
 		}
+		stages[last].names = append(stages[last].names, t.name)
+		stages[last].took += t.took
 	}
-	if len(names) == 0 || took > base.took/2 {
-		return "", 0
-	}
-	return "^(" + strings.Join(names, "|") + ")$", took
+	return stages
 }

@@ -6,9 +6,10 @@
 // A mutant is the package with one statement dropped, one result changed or one body
 // emptied; with -conditions, also with one comparison, operator or counter changed. All
 // mutants are built into one test binary, each behind a number, and the binary is run
-// once for each: so a mutant costs no more than the tests do. These run in a copy of
-// the module, as a mutant may write or remove what it should not, and with root in a
-// network namespace, as it may change addresses and routes.
+// once for each: so a mutant costs no more than the tests do. Of these the quick ones that
+// reach it come first, then the slow ones. They run in a copy of the module, as a mutant may
+// write or remove what it should not, and with root in namespaces of their own: it may change
+// addresses and routes, and temporary files are in memory.
 //
 // The survivors list of a package, in the directory that -survivors names, has
 // the mutants that may live, each with the reason:
