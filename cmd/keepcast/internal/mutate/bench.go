@@ -57,7 +57,7 @@ func (b *bench) run(ctx context.Context, slot int, j job) (state, time.Duration,
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	start := time.Now()
-	if err := startApart(cmd); err != nil {
+	if err := startApart(cmd, temp); err != nil {
 		return notRun, 0, err
 	}
 	err := cmd.Wait()
