@@ -67,6 +67,24 @@ func TestUnclaimedLasts(t *testing.T) {
 	})
 }
 
+// An address that the kernel has let go of belongs to whoever puts it on the host then:
+// keepcast took it off again, of an operator who had moved it out of the configuration. One
+// that it has not let go of goes, and one that is to be announced comes.
+func TestLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.start()
+		h.put(two, driver.Announced)
+		h.put(six, driver.Announced)
+		h.gen++
+		off := map[netip.Prefix]bool{netip.MustParsePrefix(one): true, netip.MustParsePrefix(two): true}
+		h.reconciler.Apply(Desired{State: state(announced(one), gone(two), gone(six)), Gen: h.gen, Off: off})
+		h.later(2 * Interval)
+		h.did("0s kernel has "+six+" absent", "0s kernel has "+one+" announced")
+		h.says(KernelName, "gen 1, in sync")
+	})
+}
+
 // finds compares what is found about the kernel with the subjects of it.
 func (h *harness) finds(want ...string) {
 	h.t.Helper()

@@ -69,11 +69,9 @@ func (d Desired) without(gone func(driver.Route) bool) Desired {
 
 // forKernel returns what is desired of the kernel.
 func (d Desired) forKernel() driver.State {
-	if len(d.Off) > 0 {
-		d.State.Routes = slices.DeleteFunc(slices.Clone(d.State.Routes), func(r driver.Route) bool {
-			return r.Presence == driver.Absent && d.Off[r.Prefix]
-		})
-	}
+	d.State.Routes = slices.DeleteFunc(slices.Clone(d.State.Routes), func(r driver.Route) bool {
+		return r.Presence == driver.Absent && d.Off[r.Prefix]
+	})
 	return d.State
 }
 

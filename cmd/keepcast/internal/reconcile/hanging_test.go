@@ -119,7 +119,7 @@ func TestRestlessDaemon(t *testing.T) {
 	for name, tc := range map[string]struct {
 		fails error
 		most  int
-	}{"obeys": {nil, 101}, "refuses": {errRefused, 14}} {
+	}{"obeys": {nil, 101}, "refuses": {errRefused, 13}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := newHarness(t)
