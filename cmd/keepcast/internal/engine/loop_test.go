@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 )
 
 // turns counts the turns of the loop, and notes the longest time between two.
@@ -242,6 +244,35 @@ func TestEndOfLingerIsSaved(t *testing.T) {
 				t.Errorf("want %s: %+v, %v", want, s, err)
 			}
 			later(10 * time.Second)
+		}
+		b.end()
+	})
+}
+
+// What is decided anew and is as before is not saved again: a quiet host would write to its
+// disk all day.
+func TestSavesWhatIsNew(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	c := &fakeCheck{}
+	b.service("dns", address, c)
+	synctest.Test(t, func(*testing.T) {
+		saves := 0
+		b.made = func(e *Engine) {
+			e.disk.state = store.NewSaver(func(saved) error { saves++; return nil }, func(error) {})
+		}
+		b.start()
+		later(time.Minute)
+		before := saves
+		b.reload(func(*config.Config) {})
+		later(time.Hour)
+		if saves != before {
+			t.Errorf("saved %d times while nothing changed", saves-before)
+		}
+		c.set(errDead)
+		later(time.Minute)
+		if saves == before {
+			t.Error("a withdrawal is not saved")
 		}
 		b.end()
 	})

@@ -115,6 +115,36 @@ func TestLeavingDriverIsShown(t *testing.T) {
 	})
 }
 
+// A driver that a reload adds has a change to do though nothing else is desired than before:
+// one that hung with it was shown without an error for ever.
+func TestAddedDriverHangs(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(3 * time.Second)
+		hang := make(chan struct{})
+		b.addDriver("stuck", &stuckDriver{fakeDriver: &fakeDriver{journal: b.kernel.journal, name: "stuck"}, in: "apply", until: hang})
+		added := time.Now()
+		b.reload(func(*config.Config) {})
+		later(3 * time.Second)
+		s, err := b.engine.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := api.DriverStatus{
+			Name: "stuck", Kind: "stuck", Since: added,
+			Error: "no answer to a change since " + added.Format(time.TimeOnly) + ": it hangs, or a file that it needs does",
+		}
+		if diff := cmp.Diff(want, s.Drivers[len(s.Drivers)-1]); diff != "" {
+			t.Error(diff)
+		}
+		close(hang)
+		b.end()
+	})
+}
+
 // prefixesOf lists what a daemon announces.
 func prefixesOf(d *fakeDriver) (list string) {
 	d.mu.Lock()
