@@ -92,7 +92,8 @@ func TestFileSystemHangs(t *testing.T) {
 	b.kernel.have[netip.MustParsePrefix(address)] = driver.Announced
 	b.service("ldap", "192.0.2.54/32")
 	b.keep = true
-	dir, _ := drivertest.HangingDir(t)
+	mount, _ := drivertest.HangingDir(t)
+	dir := filepath.Join(mount, "keepcast") // gone after the test, when what hung would write
 	b.cfg.RuntimeDir, b.cfg.StateDir, b.cfg.DrainDir = dir, dir, filepath.Join(dir, "drain.d")
 	b.start()
 	drivertest.Eventually(t, "it starts", b.ready.Load)
