@@ -3,13 +3,11 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -148,17 +146,10 @@ func noDirectory(path string, needed bool) string {
 	if to, dead := deadLink(path); dead && needed {
 		return fmt.Sprintf("%s "+deadLinkText, path, to)
 	}
-	for at := filepath.Clean(path); ; at = filepath.Dir(at) {
-		info, err := os.Stat(at)
-		switch {
-		case err == nil && !info.IsDir():
+	for at := filepath.Clean(path); at != "/" && at != "."; at = filepath.Dir(at) {
+		if info, err := os.Stat(at); err == nil && !info.IsDir() {
 			return at + " is a file, not a directory"
-		case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrNotExist):
-		default:
-			return ""
-		}
-		if slices.Contains([]string{"/", "."}, at) {
-			return ""
 		}
 	}
+	return ""
 }
