@@ -116,7 +116,7 @@ func document(text []byte) (yaml.Node, error) {
 			return first, nil
 		case err != nil:
 			return first, err
-		case len(more.Content) > 0 && more.Content[0].Tag != "!!null":
+		case more.Content[0].Tag != "!!null":
 			return first, fmt.Errorf("line %d: a second document begins here (after ---), which is not read: have it in a file of its own, conf.d/NAME.yaml", more.Content[0].Line)
 		}
 	}

@@ -34,9 +34,6 @@ func serviceSchema() *jsonschema.Schema {
 		each = append(each, ofKind(own, k.Name, k.Doc))
 	}
 	s.Properties.Set("checks", describe(list(&jsonschema.Schema{OneOf: each}), "The checks that decide whether the service is fit."))
-	// A drop-in may override settings of a service that another file holds, so
-	// that only its name is required here; keepcast validate knows the whole.
-	s.Required = []string{"name"}
 	return s
 }
 
