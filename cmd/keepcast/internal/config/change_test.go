@@ -37,6 +37,12 @@ func TestFixed(t *testing.T) {
 		if got, want := drivertest.ErrText(Fixed(old, &cfg)), strings.ReplaceAll(name, "\n", why+"\n")+why; got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
+		if !TakesRestart(drivertest.ErrText(Fixed(old, &cfg))) {
+			t.Errorf("%s: doctor would not say that it takes a restart", name)
+		}
+	}
+	if TakesRestart("listen: text expected, got 5") {
+		t.Error("a fault of the files takes no restart")
 	}
 }
 

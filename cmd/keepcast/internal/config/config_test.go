@@ -102,6 +102,14 @@ func TestPrefix(t *testing.T) {
 	}
 }
 
+// What the operator wrote for a service holds for it, else what holds for all.
+func TestWithdrawsOnVoid(t *testing.T) {
+	c := load(t, "on_void: withdraw\nservices:\n"+service("a", "addresses: [192.0.2.1]")+service("b", "addresses: [192.0.2.2], on_void: keep"))
+	if !c.Services[0].WithdrawsOnVoid() || c.Services[1].WithdrawsOnVoid() {
+		t.Errorf("withdraws: %v, %v", c.Services[0].WithdrawsOnVoid(), c.Services[1].WithdrawsOnVoid())
+	}
+}
+
 func TestAbsent(t *testing.T) {
 	c := load(t, "while_withdrawn: absent\nservices:\n"+
 		"- {name: a, addresses: [192.0.2.1], checks: [{kind: exec, command: [x]}]}\n"+

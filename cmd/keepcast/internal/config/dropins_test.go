@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
@@ -45,6 +46,23 @@ func TestDeadLinks(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// Configuration that another program keeps elsewhere is linked into conf.d, and conf.d
+// itself may be a link.
+func TestLiveLinks(t *testing.T) {
+	for _, link := range []string{"conf.d", "conf.d/x.yaml"} {
+		main := files(t, minimal+"-- kept/x.yaml --\nlinger: 3s\n")
+		dir := filepath.Dir(main)
+		path := filepath.Join(dir, link)
+		mkdir(t, filepath.Dir(path))
+		if err := os.Symlink(strings.Replace(path, "conf.d", "kept", 1), path); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := Load(main); err != nil || c.Linger != 3*time.Second {
+			t.Errorf("%s is a link: got %+v, %v", link, c, err)
+		}
 	}
 }
 

@@ -68,9 +68,11 @@ func TestUnreadable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			tt.prepare(t, dir)
-			c, err := Load(dir + "/keepcast.yaml")
-			if got := strings.ReplaceAll(drivertest.ErrText(err), dir, "DIR"); got != tt.want || c != nil {
-				t.Errorf("got  %s\nwant %s", got, tt.want)
+			for how, load := range map[string]func(string) (*Config, error){"here": Load, "offline": LoadOffline} {
+				c, err := load(dir + "/keepcast.yaml")
+				if got := strings.ReplaceAll(drivertest.ErrText(err), dir, "DIR"); got != tt.want || c != nil {
+					t.Errorf("%s:\ngot  %s\nwant %s", how, got, tt.want)
+				}
 			}
 		})
 	}

@@ -36,6 +36,7 @@ func TestGlimpse(t *testing.T) {
 		"a longer name":             {"control_socket_of_old: /run/b.sock\n{", "", ""},
 		"a list at the top":         {"- control_socket: /run/b.sock\n", "", ""},
 		"empty":                     {"control_socket: ''\n", "", ""},
+		"twice, once as no text":    {"Control_Socket: /run/a.sock\ncontrol_socket: 5\n", "", ""},
 		"twice, the last one holds": {"control_socket: /run/a.sock\nx: [\ncontrol_socket: /run/b.sock\n", "", "/run/b.sock"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -61,6 +62,14 @@ func TestGlimpseUnreadable(t *testing.T) {
 		if got, found := Glimpse(path, "control_socket"); found {
 			t.Errorf("%s: got %s", path, got)
 		}
+	}
+}
+
+// So may what is in a directory of drop-ins that can't be read.
+func TestGlimpseUnreadableDropIns(t *testing.T) {
+	main := files(t, "control_socket: /run/b.sock\n-- conf.d --\n")
+	if got, found := Glimpse(main, "control_socket"); found {
+		t.Errorf("got %s", got)
 	}
 }
 

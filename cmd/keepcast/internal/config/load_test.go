@@ -131,6 +131,7 @@ func TestFaults(t *testing.T) {
 		"entries":        {minimal + "drivers: [bird]\n", `keepcast.yaml:2:11: drivers[0]: settings (name: value) expected, got "bird"`},
 		"twice":          {minimal + "linger: 1s\nLinger: 2s\n", `keepcast.yaml:3:1: Linger: written twice (first in line 2)`},
 		"syntax":         {minimal + "a: [\n", `keepcast.yaml:2:1: did not find expected node content`},
+		"unknown alias":  {minimal + "linger: *x\n", `keepcast.yaml: yaml: unknown anchor 'x' referenced`},
 		"endless":        {"a: &x {b: *x}\n", `keepcast.yaml: yaml: anchor 'x' value contains itself`},
 		"top level":      {"- a\n", "keepcast.yaml:1:1: settings (name: value) expected at the top level"},
 		"nothing":        {"", "keepcast.yaml: services: no service is configured"},

@@ -34,6 +34,20 @@ const specimenTable = "| setting | type | default | meaning |\n|---|---|---|---|
 	"| `worse.cost` | whole number | `1` | What it costs. At least 0. |\n" +
 	"| `worse.path` | text |  | Where. |\n"
 
+// restarting declares a setting that only a restart puts in force, beside others.
+type restarting struct {
+	Listen string `config:"listen" change:"restart" doc:"Where."`
+	Level  string `config:"level" default:"info" change:"reload" doc:"How much."`
+	Worse  group  `config:"worse" doc:"How it is otherwise."`
+}
+
+const restartingTable = "| setting | type | default | takes effect by | meaning |\n|---|---|---|---|---|\n" +
+	"| `listen` | text |  | restart | Where. |\n" +
+	"| `level` | text | `info` | reload | How much. |\n" +
+	"| `worse` | group of settings |  | reload | How it is otherwise. |\n" +
+	"| `worse.cost` | whole number | `1` | reload | What it costs. At least 0. |\n" +
+	"| `worse.path` | text |  | reload | Where. |\n"
+
 func TestSection(t *testing.T) {
 	for name, tt := range map[string]struct {
 		doc      string
@@ -42,6 +56,7 @@ func TestSection(t *testing.T) {
 	}{
 		"whole":       {"What it is.", Settings(specimen{}), "\n### Title\n\nWhat it is.\n\n" + specimenTable},
 		"no text":     {"", Settings(specimen{}), "\n### Title\n\n" + specimenTable},
+		"a restart":   {"", Settings(restarting{}), "\n### Title\n\n" + restartingTable},
 		"no settings": {"What it is.", nil, "\n### Title\n\nWhat it is.\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -145,6 +145,18 @@ func TestSchemaOfSetting(t *testing.T) {
 	}
 }
 
+// Who changes a setting in an editor reads there that a reload will refuse it.
+func TestSchemaTellsOfRestarts(t *testing.T) {
+	want := map[string]string{"listen": "Where. A change takes a restart.", "level": "How much.", "worse": "How it is otherwise."}
+	got := map[string]string{}
+	for _, s := range Settings(restarting{}) {
+		got[s.Name] = s.schema().Description
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 // An editor knows the schema by its head, and shows what each kind is for.
 func TestSchemaDescribes(t *testing.T) {
 	s := Schema()

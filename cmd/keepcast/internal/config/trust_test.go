@@ -66,3 +66,19 @@ func TestTrust(t *testing.T) {
 		})
 	}
 }
+
+// Whoever may write conf.d decides what the next start reads, though there is nothing in it
+// yet.
+func TestTrustEmptyDropIns(t *testing.T) {
+	main := files(t, minimal)
+	dir := filepath.Join(filepath.Dir(main), "conf.d")
+	mkdir(t, dir)
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(main)
+	want := "DIR: anybody may write it (mode 0777), and keepcast would do what they say: chmod go-w DIR"
+	if got := strings.ReplaceAll(drivertest.ErrText(err), dir, "DIR"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
