@@ -35,7 +35,7 @@ func (l *loader) daemon(m Main) {
 
 // templates checks that nobody else wrote what replaces an embedded template.
 func (l *loader) templates(dir string) {
-	if dir == "" || l.offline {
+	if dir == "" || l.offline || l.faulty["template_directory"] {
 		return
 	}
 	for _, path := range replacements(dir) {

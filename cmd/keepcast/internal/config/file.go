@@ -61,8 +61,8 @@ func (l *loader) read(path string) (file, error) {
 // advised says what to do about a file that is not there.
 func advised(path string, err error) error {
 	const other = ", or name another with --config"
-	if errors.Is(err, pace.ErrHangs) {
-		return err // it would hang here, too
+	if errors.Is(err, pace.ErrHangs) { // so would a look at it
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	if to, dead := deadLink(path); dead {
 		return fmt.Errorf("%w: it "+deadLinkText+other, err, to)

@@ -42,6 +42,9 @@ func (l *loader) host(c *Config) {
 // notDead checks that what may be missing is not a link that leads nowhere: who made it
 // means something by it.
 func (l *loader) notDead(name, path string) {
+	if l.faulty[name] { // it may hang
+		return
+	}
 	why, err := pace.Answer(pace.Patience, func() (string, error) {
 		if to, dead := deadLink(path); dead {
 			return fmt.Sprintf("%s "+deadLinkText, path, to), nil
@@ -49,7 +52,6 @@ func (l *loader) notDead(name, path string) {
 		return "", nil
 	})
 	switch {
-	case l.faulty[name]: // it hung before
 	case err != nil:
 		l.hangs(name, path)
 	case why != "":

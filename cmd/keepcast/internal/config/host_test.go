@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -172,20 +171,46 @@ func TestOffline(t *testing.T) {
 }
 
 // A state directory on a file system that hung kept keepcast from starting, and status, drain
-// and withdraw-all from an end: none of them knew how to wait. Only who validates is told.
+// and withdraw-all from an end: none of them knew how to wait. Only who validates is told, once of
+// each setting: templates there were looked at again after the first had hung, and the look
+// for who may write there, which doctor takes, never ended.
 func TestDirectoryHangs(t *testing.T) {
 	hung, _ := drivertest.HangingDir(t)
-	main := files(t, minimal+"state_directory: "+hung+"/state\ndrain_directory: "+hung+"/drain.d\n")
-	if _, err := Load(main); err != nil {
-		t.Error(err)
+	main := files(t, minimal+"state_directory: "+hung+"/state\ndrain_directory: "+hung+"/drain.d\ntemplate_directory: "+hung+"/templates\n")
+	linked := files(t, minimal)
+	templates := filepath.Dir(linked) // on a disk that answers
+	drivertest.WriteFile(t, linked, minimal+"template_directory: "+templates+"\n")
+	if err := os.Symlink(hung+"/bird.conf.tmpl", templates+"/bird.conf.tmpl"); err != nil {
+		t.Fatal(err)
 	}
-	_, err := LoadStrict(main)
-	at := main + ":2:1: state_directory: " + hung + "/state: no answer within 2s: the file system hangs\n" +
-		main + ":3:1: drain_directory: " + hung + "/drain.d: no answer within 2s: the file system hangs"
-	if got := drivertest.ErrText(err); got != at {
-		t.Errorf("got  %s\nwant %s", got, at)
-	}
-	if _, err := LoadSaved(hung + "/last-good.yaml"); !errors.Is(err, pace.ErrHangs) {
-		t.Errorf("got %v", err)
+	hangs := ": " + pace.ErrHangs.Error()
+	state := main + ":2:1: state_directory: DIR/state" + hangs
+	others := main + ":3:1: drain_directory: DIR/drain.d" + hangs + "\n" + main + ":4:1: template_directory: DIR/templates" + hangs
+	for name, tt := range map[string]struct {
+		look func() error
+		want string
+	}{
+		"validate": {func() error { _, err := LoadStrict(main); return err }, state + "\n" + others},
+		"validate a template that is a link": {
+			func() error { _, err := LoadStrict(linked); return err },
+			linked + ":2:1: template_directory: " + templates + hangs,
+		},
+		"start": {func() error { _, err := Load(main); return err }, ""},
+		"reload": {func() error {
+			c, err := LoadOffline(main)
+			if err != nil {
+				return err
+			}
+			return c.Host()
+		}, others},
+		"last good configuration": {func() error { _, err := LastGood(hung); return err }, "the last good configuration: configuration: DIR/last-good.yaml" + hangs},
+		"who may write there":     {func() error { return Distrusted(hung + "/state") }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for seconds
+			if got := strings.ReplaceAll(drivertest.ErrText(tt.look()), hung, "DIR"); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
 	}
 }

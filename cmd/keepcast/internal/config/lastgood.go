@@ -33,7 +33,10 @@ func LastGood(stateDir string) (*Config, error) {
 // there, or a configuration in it. Nil: it is, or can't be looked at.
 func Distrusted(dir string) error {
 	err := trust.Directory(dir)
-	files, _ := filepath.Glob(filepath.Join(dir, "*.yaml")) // no directory has none
+	var files []string
+	if err == nil { // it answers
+		files, _ = filepath.Glob(filepath.Join(dir, "*.yaml")) // no directory has none
+	}
 	for i := 0; err == nil && i < len(files); i++ {
 		_, err = trust.ReadFile(files[i])
 	}
