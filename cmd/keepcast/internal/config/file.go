@@ -106,20 +106,17 @@ func (l *loader) distrust(setting string, err error) bool {
 func document(text []byte) (yaml.Node, error) {
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var first, more yaml.Node
-	if err := d.Decode(&first); err != nil && !errors.Is(err, io.EOF) {
-		return first, err
-	}
-	for {
-		err := d.Decode(&more)
-		switch {
-		case errors.Is(err, io.EOF):
-			return first, nil
-		case err != nil:
-			return first, err
-		case more.Content[0].Tag != "!!null":
+	err := d.Decode(&first)
+	for err == nil {
+		err = d.Decode(&more)
+		if err == nil && more.Content[0].Tag != "!!null" {
 			return first, fmt.Errorf("line %d: a second document begins here (after ---), which is not read: have it in a file of its own, conf.d/NAME.yaml", more.Content[0].Line)
 		}
 	}
+	if errors.Is(err, io.EOF) {
+		return first, nil
+	}
+	return first, err
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+): (.*)`)
