@@ -91,8 +91,7 @@ func (d *door) serveAt(ctx context.Context, l net.Listener) error {
 			<-ended                     //nolint:errcheck // that of the Shutdown
 			return nil
 		case err := <-ended:
-			_ = in.Close() // as the error says
-			return err
+			return err // the listener is closed: Serve does so
 		case <-look.C:
 			if f, ok := l.(interface{ there() error }); ok {
 				if err := f.there(); err != nil {
