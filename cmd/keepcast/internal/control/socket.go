@@ -40,13 +40,12 @@ func listen(ctx context.Context, path string) (net.Listener, error) {
 		return nil, err
 	}
 	unix := l.(*net.UnixListener)
-	if err := restrict(path); err != nil {
-		_ = l.Close() // the error that matters is the one returned
-		return nil, err
-	}
 	file, err := os.Lstat(path)
+	if err == nil {
+		err = restrict(path)
+	}
 	if err != nil {
-		_ = l.Close() // as above
+		_ = l.Close() // the error that matters is the one returned
 		return nil, err
 	}
 	unix.SetUnlinkOnClose(false) // it could be that of another keepcast by then
