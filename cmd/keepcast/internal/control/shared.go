@@ -133,7 +133,7 @@ func metricsPages(metrics prometheus.Gatherer) map[metricsForm]*shared[page] {
 		pages[f] = &shared[page]{make: func() (page, error) {
 			w := &recorder{header: http.Header{}}
 			handler.ServeHTTP(w, f.request())
-			return page{w.header, w.body.Bytes()}, w.err()
+			return page{w.header, w.Bytes()}, w.err()
 		}}
 	}
 	return pages
@@ -141,9 +141,9 @@ func metricsPages(metrics prometheus.Gatherer) map[metricsForm]*shared[page] {
 
 // recorder keeps an answer instead of sending it.
 type recorder struct {
-	header http.Header
-	code   int
-	body   bytes.Buffer
+	bytes.Buffer // the body
+	header       http.Header
+	code         int
 }
 
 // Header returns the header, to be set.
@@ -152,13 +152,10 @@ func (r *recorder) Header() http.Header { return r.header }
 // WriteHeader keeps the code.
 func (r *recorder) WriteHeader(code int) { r.code = code }
 
-// Write keeps what is written.
-func (r *recorder) Write(text []byte) (int, error) { return r.body.Write(text) }
-
 // err returns the text of an answer that is none.
 func (r *recorder) err() error {
 	if r.code == 0 || r.code == http.StatusOK {
 		return nil
 	}
-	return errors.New(strings.TrimSpace(r.body.String()))
+	return errors.New(strings.TrimSpace(r.String()))
 }
