@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -215,6 +216,50 @@ func TestLostListenerIsClosed(t *testing.T) {
 			t.Errorf("%v, closed %d times", err, lost.closed)
 		}
 	})
+}
+
+// lateListener accepts nobody, and is a second late to notice that it is closed.
+type lateListener struct {
+	*pipes
+	ended atomic.Bool // as Accept has
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	conn, err := l.pipes.Accept()
+	time.Sleep(time.Second)
+	l.ended.Store(true)
+	return conn, err
+}
+
+func (l *lateListener) there() error { return errBroken }
+
+// What is opened anew while the one before is still served could take its place, and lose it.
+func TestLostListenerIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := &lateListener{pipes: newPipes()}
+		d := &door{slots: make(chan struct{}, 1), server: &http.Server{}}
+		if err := d.serveAt(t.Context(), lost); !errors.Is(err, errBroken) || !lost.ended.Load() {
+			t.Errorf("%v, ended: %v", err, lost.ended.Load())
+		}
+	})
+}
+
+// A stop in the moment of a start, before anything is served, leaves no socket behind.
+func TestStopAtStart(t *testing.T) {
+	ctx, stop := contextOf(t)
+	stop()
+	for range 100 { // the server is quicker now and then
+		l := newPipes()
+		d := &door{slots: make(chan struct{}, 1), server: &http.Server{}}
+		if err := d.serveAt(ctx, l); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-l.closed:
+		default:
+			t.Fatal("the listener is not closed")
+		}
+	}
 }
 
 // A connection that was not accepted takes no slot, and what a Close says is passed on.

@@ -169,7 +169,7 @@ func TestLockLost(t *testing.T) {
 		}
 		other := taken(t, dir)
 		log := keeps(t, l, func(k *keeper) {
-			time.Sleep(3 * lookEvery)
+			time.Sleep(5 * lookEvery)
 			want := &driver.Finding{
 				Name: "lock-lost", Level: driver.LevelError, Subject: dir,
 				Text: dir + "/lock was removed, and can't be taken anew: another keepcast is running (pid " + strconv.Itoa(os.Getpid()) + "): it holds " + dir + "/lock",

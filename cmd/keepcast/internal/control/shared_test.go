@@ -43,6 +43,10 @@ func TestShared(t *testing.T) {
 		wants("fails still", s.get, 6)
 		fails = nil
 		wants("works again", s.get, 7)
+		fails = errors.New("stopped")
+		wants("a command fails", s.fresh, 8)
+		fails = nil
+		wants("after it", s.get, 9)
 	})
 }
 
@@ -153,5 +157,11 @@ func TestPages(t *testing.T) {
 	}
 	if _, err := statusSnapshots(func() (api.Status, error) { return api.Status{}, api.ErrStopped }).get(); !errors.Is(err, api.ErrStopped) {
 		t.Errorf("got %v", err)
+	}
+	// JSON has no words for it, see TestClientUnsaid.
+	late := api.Status{Started: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}
+	s, err := statusSnapshots(func() (api.Status, error) { return late, nil }).get()
+	if err == nil || s.page.body != nil {
+		t.Errorf("got %v, %q", err, s.page.body)
 	}
 }
