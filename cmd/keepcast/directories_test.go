@@ -64,7 +64,7 @@ func TestSavedDirIsLookedAtAgain(t *testing.T) {
 		cancel()
 	})
 	lines := log.String()
-	if strings.Count(lines, "\n") != 3 || strings.Count(lines, "is not believed") != 2 || !strings.HasSuffix(lines, "level=INFO msg=\"the configuration that is saved is believed again\" directory=/d\n") {
+	if strings.Count(lines, "\n") != 3 || strings.Count(lines, "is not believed") != 2 || strings.Count(lines, " err=b ") != 1 || !strings.HasSuffix(lines, "level=INFO msg=\"the configuration that is saved is believed again\" directory=/d\n") {
 		t.Errorf("logged\n%s", lines)
 	}
 }

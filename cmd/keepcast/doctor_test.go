@@ -108,6 +108,22 @@ func TestDoctorAsks(t *testing.T) {
 	}
 }
 
+// What is announced now, and how, is asked of the running keepcast: the address of a
+// withdrawn service need not be there, and a degraded one is looked for as such.
+func TestDoctorAsksForServices(t *testing.T) {
+	e := &fakeEngine{status: api.Status{Services: []api.ServiceStatus{
+		{Name: "dns", Desired: api.Announced}, {Name: "ldap", Desired: api.Degraded}, {Name: "ntp", Desired: api.Withdrawn},
+	}}}
+	got := running(t.Context(), control.Client{Socket: answers(t, e)}, "")
+	want := &doctor.Running{
+		Degraded:  map[string]bool{"dns": false, "ldap": true, "ntp": false},
+		Withdrawn: map[string]bool{"dns": false, "ldap": false, "ntp": true},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 // A keepcast that hung was a remark of doctor (info), with the advice to run it as root, as
 // which the operator had run it.
 func TestDoctorOfSilentKeepcast(t *testing.T) {

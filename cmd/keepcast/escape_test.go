@@ -6,9 +6,11 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode/utf8"
 
@@ -109,6 +111,47 @@ func TestRenderIsExact(t *testing.T) {
 	}
 }
 
+// A snippet is shown escaped where somebody looks, and goes into a file byte for byte.
+func TestFileOrTerminal(t *testing.T) {
+	for path, shown := range map[string]bool{os.DevNull: true, filepath.Join(t.TempDir(), "bird.conf"): false} {
+		f, err := os.Create(path) // the one is a character device, as a terminal is
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		e := &escaped{out: f}
+		if got := e.file() == io.Writer(e); got != shown {
+			t.Errorf("%s: escaped: %v", path, got)
+		}
+	}
+}
+
+// What is cut off at the end is shown once, and a command fails if that can't be. One that
+// prints nothing does not fail because nothing can be printed.
+func TestFlush(t *testing.T) {
+	var b bytes.Buffer
+	e := &escaped{out: &b}
+	for range 2 {
+		if err := e.flush(); err != nil {
+			t.Error(err)
+		}
+	}
+	if n, err := e.Write([]byte("a\xc3")); n != 2 || err != nil {
+		t.Errorf("wrote %d, %v", n, err)
+	}
+	for range 2 {
+		if err := e.flush(); err != nil || b.String() != `a\xc3` {
+			t.Errorf("got %q, %v", b.String(), err)
+		}
+	}
+	if err := (&escaped{out: full{}}).flush(); err != nil {
+		t.Errorf("nothing: %v", err)
+	}
+	if err := (&escaped{out: full{}, cut: []byte("\xc3")}).flush(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // The log quotes by itself what a terminal would obey.
 func TestLogGivesNoOrders(t *testing.T) {
 	var b bytes.Buffer
@@ -122,6 +165,7 @@ func FuzzEscape(f *testing.F) {
 	f.Add(orders, 3)
 	f.Add("grüße 世界 🎉\t1\n", 5)
 	f.Add("\xff\xc3\xe2\x82", 1)
+	f.Add("ü🎉", 1)
 	f.Fuzz(func(t *testing.T, text string, piece int) {
 		print := func(text []byte, piece int) string {
 			var b bytes.Buffer
