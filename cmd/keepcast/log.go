@@ -31,10 +31,8 @@ func levelVar(name string) *slog.LevelVar {
 
 // levelOf returns the level that log_level names.
 func levelOf(name string) slog.Level {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(name)); err != nil {
-		return slog.LevelInfo
-	}
+	l := slog.LevelInfo
+	_ = l.UnmarshalText([]byte(name)) // what is no level leaves it as it is
 	return l
 }
 
