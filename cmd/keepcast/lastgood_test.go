@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -113,6 +116,22 @@ func TestNoLastGood(t *testing.T) {
 			_, out, _ := keepcastSays(t, "doctor", "-c", file)
 			has(t, strings.ReplaceAll(out, dir, "DIR"), "goes on with what it has, and "+tt.doctor)
 		})
+	}
+}
+
+// Files that do not say their state_directory are not those of whatever lies where somebody
+// happens to stand.
+func TestLastGoodOfNobody(t *testing.T) {
+	file := written(t, "fish: 1\n")
+	dir := strings.TrimSuffix(file, "/keepcast.yaml")
+	drivertest.WriteFile(t, dir+"/last-good.yaml", strings.ReplaceAll(gated, "DIR", dir))
+	drivertest.WriteFile(t, dir+"/t", "")
+	t.Chdir(dir)
+	a := &app{configFile: file}
+	for name, take := range map[string]func() (*config.Config, error){"a start": a.goOn, "a withdrawal": a.lastGood} {
+		if cfg, err := take(); cfg != nil || !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: got %v, %v", name, cfg, err)
+		}
 	}
 }
 
