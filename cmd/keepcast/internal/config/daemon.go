@@ -123,7 +123,16 @@ func (l *loader) directory(name, path string, needed bool) {
 	if l.offline {
 		return
 	}
-	why, err := pace.Answer(pace.Patience, func() (string, error) { return noDirectory(path, needed), nil })
+	l.look(name, path, func() string { return noDirectory(path, needed) })
+}
+
+// look finds out what is wrong with what a setting names; what returns it, or an empty
+// text. What has a fault already is not looked at: it may hang.
+func (l *loader) look(name, path string, what func() string) {
+	if l.faulty[name] {
+		return
+	}
+	why, err := pace.Answer(pace.Patience, func() (string, error) { return what(), nil })
 	switch {
 	case err != nil:
 		l.hangs(name, path)
@@ -143,8 +152,8 @@ func (l *loader) hangs(name, path string) {
 // noDirectory says why a path neither is a directory nor can become one; empty: it is, or
 // nobody can tell.
 func noDirectory(path string, needed bool) string {
-	if to, dead := deadLink(path); dead && needed {
-		return fmt.Sprintf("%s "+deadLinkText, path, to)
+	if why := leadsNowhere(path); why != "" && needed {
+		return why
 	}
 	for at := filepath.Clean(path); at != "/" && at != "."; at = filepath.Dir(at) {
 		if info, err := os.Stat(at); err == nil && !info.IsDir() {

@@ -60,3 +60,11 @@ func deadLink(path string) (to string, dead bool) {
 	to, err = os.Readlink(path)
 	return to, err == nil
 }
+
+// leadsNowhere says so of a dead link; empty: it is none.
+func leadsNowhere(path string) string {
+	if to, dead := deadLink(path); dead {
+		return fmt.Sprintf("%s "+deadLinkText, path, to)
+	}
+	return ""
+}

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"fmt"
-
 	"github.com/keepcast/keepcast/driver/pace"
 	"github.com/keepcast/keepcast/driver/trust"
 )
@@ -42,21 +40,7 @@ func (l *loader) host(c *Config) {
 // notDead checks that what may be missing is not a link that leads nowhere: who made it
 // means something by it.
 func (l *loader) notDead(name, path string) {
-	if l.faulty[name] { // it may hang
-		return
-	}
-	why, err := pace.Answer(pace.Patience, func() (string, error) {
-		if to, dead := deadLink(path); dead {
-			return fmt.Sprintf("%s "+deadLinkText, path, to), nil
-		}
-		return "", nil
-	})
-	switch {
-	case err != nil:
-		l.hangs(name, path)
-	case why != "":
-		l.fault(name, "%s", why)
-	}
+	l.look(name, path, func() string { return leadsNowhere(path) })
 }
 
 // needs looks at what one entry needs.
