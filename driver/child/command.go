@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 )
@@ -43,15 +42,11 @@ func Command(ctx context.Context, dir string, argv []string) (*exec.Cmd, error) 
 
 // found returns the path of a program, relative to dir if it is written so.
 func found(dir, program string) (string, error) {
-	if !strings.Contains(program, "/") {
-		return exec.LookPath(program)
-	}
-	path := program
-	if dir != "" && !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
-	}
-	_, err := exec.LookPath(path)
-	if err == nil {
+	path, err := locate(dir, program)
+	switch {
+	case !strings.Contains(program, "/"):
+		return path, err
+	case err == nil:
 		return program, nil
 	}
 	why, ok := errors.AsType[syscall.Errno](err)
