@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -15,8 +14,8 @@ import (
 
 // Local returns nil when the kernel would deliver packets for addr on this host,
 // in the VRF of a managed interface or in none, else driver.ErrElsewhere in an error that
-// says where they would go, or what kept it from asking. It is what keeps a check from asking another host's service
-// behind the same anycast address.
+// says where they would go, or what kept it from asking. It is what keeps a check from
+// asking another host's service behind the same anycast address.
 func (k *Kernel) Local(addr netip.Addr) error {
 	h, err := k.asking.take()
 	if err != nil {
@@ -74,16 +73,13 @@ func vrfOf(h *netlink.Handle, link netlink.Link) (*netlink.Vrf, error) {
 	return vrf, nil
 }
 
-// unrouted is what the kernel says of an address that it sends nowhere: it has no route, or
-// one of type unreachable, prohibit or blackhole.
-var unrouted = []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EACCES, unix.EINVAL}
-
 // local asks the kernel where it would send packets for addr from within a VRF;
 // "": from outside of any.
 func local(h *netlink.Handle, addr netip.Addr, vrf string) error {
 	found, err := h.RouteGetWithOptions(net.IP(addr.AsSlice()), &netlink.RouteGetOptions{VrfName: vrf})
 	switch {
-	case slices.ContainsFunc(unrouted, func(e error) bool { return errors.Is(err, e) }):
+	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL):
+		// There is none, or one of type unreachable, prohibit or blackhole.
 		return fmt.Errorf("%s %w, and there is no route to it: %w", addr, driver.ErrElsewhere, err)
 	case err != nil:
 		return fmt.Errorf("asking where %s is: %w", addr, err)
