@@ -21,6 +21,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/drivertest"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // wantFindings checks what is found about keepcast itself: subject, name and text.
@@ -76,7 +77,7 @@ func TestDiskHangs(t *testing.T) {
 		b.wantFindings("error configuration in force (not-saved): "+text, "error drains (not-saved): "+text, "error last good configuration (not-saved): "+text, "error state (not-saved): "+text)
 		began = time.Now()
 		b.end()
-		if took := time.Since(began); took != store.Patience {
+		if took := time.Since(began); took != pace.Patience {
 			t.Errorf("the stop took %s", took)
 		}
 		close(frozen)
@@ -187,7 +188,7 @@ func TestDrainDirectoryHangs(t *testing.T) {
 			watchDrainDir(ctx, dir, none, func(_ drainDir, err error) { told <- err })
 		})
 	}()
-	if err := <-told; !errors.Is(err, store.ErrHangs) || err.Error() != "drain directory: "+dir+": no answer within 2s: the file system hangs" {
+	if err := <-told; !errors.Is(err, pace.ErrHangs) || err.Error() != "drain directory: "+dir+": no answer within 2s: the file system hangs" {
 		t.Errorf("got %v", err)
 	}
 	stop()
@@ -195,7 +196,7 @@ func TestDrainDirectoryHangs(t *testing.T) {
 		t.Error("it ended by itself")
 	}
 	release()
-	if err := <-told; errors.Is(err, store.ErrHangs) {
+	if err := <-told; errors.Is(err, pace.ErrHangs) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // drainDir is what the drain directory has.
@@ -74,8 +75,8 @@ func followDrainDir(ctx context.Context, dir string, notices *fsnotify.Watcher, 
 func lookInto(dir string, tell func(drainDir, error)) {
 	var found drainDir
 	var err error
-	store.Attended(store.Patience,
-		func() { tell(drainDir{}, fmt.Errorf("drain directory: %s: %w", dir, store.ErrHangs)) },
+	store.Attended(pace.Patience,
+		func() { tell(drainDir{}, fmt.Errorf("drain directory: %s: %w", dir, pace.ErrHangs)) },
 		func() { found, err = readDrainDir(dir) })
 	tell(found, err)
 }

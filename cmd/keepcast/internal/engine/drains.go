@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/pace"
 )
@@ -52,7 +51,7 @@ func (e *Engine) loadDrains(now time.Time) (commanded, files error) {
 	})
 	e.takeDrains(list, notice, now)
 	dir := e.cfg.DrainDir
-	found, files := pace.Answer(store.Patience, func() (drainDir, error) { return readDrainDir(dir) })
+	found, files := pace.Answer(pace.Patience, func() (drainDir, error) { return readDrainDir(dir) })
 	e.takeDrainDir(found, files)
 	return commanded, files
 }
@@ -113,7 +112,7 @@ func (e *Engine) holdBack(commanded, files error, now time.Time) {
 	}
 	e.find()
 	// While a file system hangs, what it has is not replaced: it may answer yet.
-	if commanded != nil && !errors.Is(commanded, store.ErrHangs) {
+	if commanded != nil && !errors.Is(commanded, pace.ErrHangs) {
 		e.disk.drains.Put(e.drains.list())
 	}
 }

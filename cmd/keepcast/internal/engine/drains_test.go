@@ -18,6 +18,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // That by command comes first, for its reason. One that is over counts for nothing.
@@ -253,7 +254,7 @@ func TestDrainsOfSlowDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			e.drains.commanded = map[string]api.Drain{}
-			e.holdBack(fmt.Errorf("drains.json: %w", store.ErrHangs), nil, time.Now())
+			e.holdBack(fmt.Errorf("drains.json: %w", pace.ErrHangs), nil, time.Now())
 			if len(e.drains.commanded) != 4 {
 				t.Errorf("held back are %v", e.drains.commanded)
 			}

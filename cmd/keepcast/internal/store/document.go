@@ -15,6 +15,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/keepcast/keepcast/driver/pace"
 	"github.com/keepcast/keepcast/driver/snippet"
 )
 
@@ -52,7 +53,7 @@ func CopyOf(path string) string { return path + ".copy" }
 // document, but that neither the file nor the copy can be used. Load changes no file. It is
 // called once, before the first Save.
 //
-// After Patience it gives up, with ErrHangs. Then another goroutine calls late, unless that
+// After pace.Patience it gives up, with pace.ErrHangs. Then another goroutine calls late, unless that
 // is nil, once the file system answers. No Save writes before.
 func (d *Document[T]) Load(late func(v T, notice, err error)) (v T, notice, err error) {
 	var found struct { // once loaded is closed
@@ -65,7 +66,7 @@ func (d *Document[T]) Load(late func(v T, notice, err error)) (v T, notice, err 
 		defer close(loaded)
 		found.v, found.notice, found.err = d.load()
 	}()
-	timer := time.NewTimer(Patience)
+	timer := time.NewTimer(pace.Patience)
 	defer timer.Stop()
 	select {
 	case <-loaded:
@@ -78,7 +79,7 @@ func (d *Document[T]) Load(late func(v T, notice, err error)) (v T, notice, err 
 			late(found.v, found.notice, found.err)
 		}()
 	}
-	return v, nil, fmt.Errorf("%s: %w", d.Path, ErrHangs)
+	return v, nil, fmt.Errorf("%s: %w", d.Path, pace.ErrHangs)
 }
 
 // load does so, however long it takes, and notes what is damaged.

@@ -7,13 +7,6 @@ import (
 	"github.com/keepcast/keepcast/driver/pace"
 )
 
-// Patience is how long anybody waits for a disk before it counts as one that hangs, which is
-// ErrHangs.
-const Patience = pace.Patience
-
-// ErrHangs is the error of a file system that does not answer.
-var ErrHangs = pace.ErrHangs
-
 // Attended runs work. If that takes longer than the limit it calls late, once and before it
 // returns, and goes on.
 func Attended(limit time.Duration, late, work func()) {
@@ -28,7 +21,7 @@ func Attended(limit time.Duration, late, work func()) {
 	}
 }
 
-// Abandon runs work, which ends once ctx is done. If it has not Patience after that, it is
+// Abandon runs work, which ends once ctx is done. If it has not ended pace.Patience after that, it is
 // left alone, and Abandon returns false: a file system that hangs holds up no stop.
 func Abandon(ctx context.Context, work func(context.Context)) (ended bool) {
 	over := make(chan struct{})
@@ -41,5 +34,5 @@ func Abandon(ctx context.Context, work func(context.Context)) (ended bool) {
 		return true
 	case <-ctx.Done():
 	}
-	return pace.Within(Patience, func() { <-over })
+	return pace.Within(pace.Patience, func() { <-over })
 }

@@ -66,7 +66,7 @@ func (s *Saver[T]) Put(v T) (number uint64) {
 }
 
 // Wait waits until the value with that number, or a newer one, is written. It returns the
-// error if that fails, and ErrHangs if the limit is over. In both cases writing goes on.
+// error if that fails, and pace.ErrHangs if the limit is over. In both cases writing goes on.
 func (s *Saver[T]) Wait(number uint64, limit time.Duration) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
@@ -81,16 +81,16 @@ func (s *Saver[T]) Wait(number uint64, limit time.Duration) error {
 		select {
 		case <-p.next:
 		case <-timer.C:
-			return ErrHangs
+			return pace.ErrHangs
 		}
 	}
 }
 
 // Run writes what is put until ctx is done, and then what is left. For that it waits for
-// Patience at most. A write that hangs is left alone then.
+// pace.Patience at most. A write that hangs is left alone then.
 func (s *Saver[T]) Run(ctx context.Context) {
 	if !Abandon(ctx, s.work) {
-		s.tell(ErrHangs)
+		s.tell(pace.ErrHangs)
 	}
 }
 
@@ -124,8 +124,8 @@ func (s *Saver[T]) lost() bool {
 	if s.Path == "" {
 		return false
 	}
-	_, err := pace.Answer(Patience, func() (fs.FileInfo, error) { return os.Lstat(s.Path) })
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrHangs)
+	_, err := pace.Answer(pace.Patience, func() (fs.FileInfo, error) { return os.Lstat(s.Path) })
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, pace.ErrHangs)
 }
 
 // persist tries until it has written v or a newer value, which it returns. After the end of
@@ -153,7 +153,7 @@ func (s *Saver[T]) persist(ctx context.Context, v numbered[T]) numbered[T] {
 // try writes a value, and publishes and tells what came of it.
 func (s *Saver[T]) try(v numbered[T]) (ok bool) {
 	var err error
-	Attended(Patience, func() { s.report(ErrHangs) }, func() { err = s.write(v.value) })
+	Attended(pace.Patience, func() { s.report(pace.ErrHangs) }, func() { err = s.write(v.value) })
 	s.report(err)
 	before := s.done.Load()
 	now := progress{tried: v.number, written: before.written, err: err, next: make(chan struct{})}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // disk is where a Saver of the tests writes; it may fail or hang.
@@ -122,10 +124,10 @@ func TestNewestWins(t *testing.T) {
 		}
 		d.want(t, 1)
 		<-time.After(time.Hour)
-		d.wantTold(t, ErrHangs)
+		d.wantTold(t, pace.ErrHangs)
 		release()
 		d.want(t, 1, 2, 100)
-		d.wantTold(t, ErrHangs, nil)
+		d.wantTold(t, pace.ErrHangs, nil)
 	})
 }
 
@@ -188,7 +190,7 @@ func TestWait(t *testing.T) {
 		synctest.Wait()
 		second, newest := s.Put(4), s.Put(5)
 		began := time.Now()
-		if err := s.Wait(first, time.Minute); !errors.Is(err, ErrHangs) || time.Since(began) != time.Minute {
+		if err := s.Wait(first, time.Minute); !errors.Is(err, pace.ErrHangs) || time.Since(began) != time.Minute {
 			t.Errorf("a disk that hangs: %v after %s", err, time.Since(began))
 		}
 		release()
@@ -241,10 +243,10 @@ func TestStopWhileDiskHangs(t *testing.T) {
 		synctest.Wait()
 		began := time.Now()
 		stop()
-		if took := time.Since(began); took != Patience {
+		if took := time.Since(began); took != pace.Patience {
 			t.Errorf("the stop took %s", took)
 		}
-		d.wantTold(t, ErrHangs, ErrHangs)
+		d.wantTold(t, pace.ErrHangs, pace.ErrHangs)
 		release()
 		d.want(t, 1)
 	})
