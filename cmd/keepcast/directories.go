@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -17,19 +18,13 @@ import (
 // makeDirectories makes those for what is saved.
 func makeDirectories(cfg *config.Config) error {
 	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
-		made := make(chan error, 1)
-		if !pace.Within(makeLimit, func() { made <- os.MkdirAll(dir, 0o755) }) {
-			continue // its file system hangs: what can't be saved there will be a finding
-		}
-		if err := <-made; err != nil {
+		err := pace.Done(pace.Patience, func() error { return os.MkdirAll(dir, 0o755) })
+		if err != nil && !errors.Is(err, pace.ErrHangs) { // what can't be saved where it hangs will be a finding
 			return fmt.Errorf("directory for the state: %w (run as root, or see runtime_directory and state_directory)", err)
 		}
 	}
 	return nil
 }
-
-// makeLimit is how long a start waits for a directory.
-const makeLimit = 2 * time.Second
 
 // savedDir is a directory in which a configuration is saved. If others may write there, that
 // is not believed when it is needed, and then nobody has the time to mend it.

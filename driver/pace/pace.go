@@ -113,6 +113,12 @@ func Answer[T any](limit time.Duration, work func() (T, error)) (T, error) {
 	return r.v, r.err
 }
 
+// Done is Answer of work that has nothing to return.
+func Done(limit time.Duration, work func() error) error {
+	_, err := Answer(limit, func() (struct{}, error) { return struct{}{}, work() })
+	return err
+}
+
 // Keep runs work again whenever it ends, until ctx is done. It waits before each
 // further run: first after one run that ended soon, longer after each one more. A run
 // that lasted longer than most counts as one that worked. After the wait Keep tells

@@ -101,13 +101,7 @@ func open(path string) (*os.File, fs.FileInfo, error) {
 
 // Directory says why a directory is not trusted; nil where there is none.
 func Directory(path string) error {
-	return within(func() error { return directory(path) })
-}
-
-// within bounds a look at files.
-func within(look func() error) error {
-	_, err := pace.Answer(pace.Patience, func() (struct{}, error) { return struct{}{}, look() })
-	return err
+	return pace.Done(pace.Patience, func() error { return directory(path) })
 }
 
 func directory(path string) error {
@@ -131,7 +125,7 @@ func directory(path string) error {
 // it: those of PATH belong to the system, and some give a group of administrators the
 // right to write there.
 func Program(path string) error {
-	return within(func() error { return program(path) })
+	return pace.Done(pace.Patience, func() error { return program(path) })
 }
 
 func program(path string) error {
