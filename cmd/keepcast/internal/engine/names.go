@@ -14,29 +14,36 @@ import (
 // same checks under another name goes on as it was, also where two services swapped names.
 // Only what no service goes on from that way goes on under its name.
 
-// predecessors returns, by the names that services have in cfg, what they go on from.
-func predecessors(before []*service, cfg *config.Config) map[string]*service {
-	announcing, named, old := map[string]*service{}, map[string]*service{}, map[string]*service{}
-	for _, s := range before {
-		announcing[substance(s.cfg)], named[s.cfg.Name] = s, s
+// successions returns, by the names that services have now, what of before they go on from.
+// Like tells whether one that announces the same is the same service.
+func successions[T any](before []T, now []config.Service, of func(T) savedService, like func(T, config.Service) bool) map[string]T {
+	announcing, named, out := map[string]T{}, map[string]T{}, map[string]T{}
+	for _, old := range before {
+		announcing[of(old).substance()], named[of(old).Name] = old, old
 	}
-	for _, c := range cfg.Services {
-		if s := announcing[substance(c)]; s != nil && s.checksLike(c) {
-			old[c.Name] = s
-			delete(named, s.cfg.Name)
+	for _, c := range now {
+		if old, known := announcing[announces(c).substance()]; known && like(old, c) {
+			out[c.Name] = old
+			delete(named, of(old).Name)
 		}
 	}
-	for _, c := range cfg.Services {
-		if s := named[c.Name]; s != nil && old[c.Name] == nil {
-			old[c.Name] = s
+	for _, c := range now {
+		old, known := named[c.Name]
+		if _, already := out[c.Name]; known && !already {
+			out[c.Name] = old
 		}
 	}
-	return old
+	return out
 }
 
 // substance is what a service announces. No two services of a configuration announce the
 // same.
-func substance(c config.Service) string { return fmt.Sprint(c.Addresses, c.Prefixes) }
+func (s savedService) substance() string { return fmt.Sprint(s.Addresses, s.Prefixes) }
+
+// predecessors returns, by the names that services have in cfg, what they go on from.
+func predecessors(before []*service, cfg *config.Config) map[string]*service {
+	return successions(before, cfg.Services, savedOf, (*service).checksLike)
+}
 
 // checksLike reports whether the service has the checks of cfg.
 func (s *service) checksLike(cfg config.Service) bool {
@@ -45,24 +52,8 @@ func (s *service) checksLike(cfg config.Service) bool {
 
 // former returns what the last run saved of each service, by the names that they have now.
 func (e *Engine) former(last saved) map[string]savedService {
-	announcing, named, out := map[string]savedService{}, map[string]savedService{}, map[string]savedService{}
-	for _, old := range last.Services {
-		announcing[old.substance()], named[old.Name] = old, old
-	}
-	for _, s := range e.services {
-		if old, known := announcing[savedOf(s).substance()]; known {
-			out[s.cfg.Name] = old
-			delete(named, old.Name)
-		}
-	}
-	for _, s := range e.services {
-		if old, known := named[s.cfg.Name]; known {
-			if _, already := out[s.cfg.Name]; !already {
-				out[s.cfg.Name] = old
-			}
-		}
-	}
-	return out
+	itself := func(s savedService) savedService { return s }
+	return successions(last.Services, e.cfg.Services, itself, func(savedService, config.Service) bool { return true })
 }
 
 // followRenames moves the drains of the services that were renamed while keepcast did not
@@ -76,8 +67,6 @@ func (e *Engine) followRenames(last saved) {
 	}
 	e.moveDrains(renamed)
 }
-
-func (s savedService) substance() string { return fmt.Sprint(s.Addresses, s.Prefixes) }
 
 // moveDrains has the drains of services follow these to other names. A drain by a file that
 // has the former name becomes one by command, unless there is a file of the new name: a

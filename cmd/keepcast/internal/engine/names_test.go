@@ -22,6 +22,17 @@ func called(names ...string) func(*config.Config) {
 	}
 }
 
+// startDrained starts with all services announced, and then one of them drained.
+func (b *harness) startDrained(service string) {
+	b.t.Helper()
+	b.start()
+	later(2 * time.Second)
+	if err := b.engine.Drain([]string{service}, time.Time{}, "CHG-1", ""); err != nil {
+		b.t.Fatal(err)
+	}
+	later(time.Minute)
+}
+
 // Two services swapped names while one was drained: the address of the drained one came, and
 // that of the other went.
 func TestNamesSwapped(t *testing.T) {
@@ -33,12 +44,7 @@ func TestNamesSwapped(t *testing.T) {
 			b.service("ldap", other, &fakeCheck{})
 			b.keep = true
 			synctest.Test(t, func(t *testing.T) {
-				b.start()
-				later(2 * time.Second)
-				if err := b.engine.Drain([]string{"ldap"}, time.Time{}, "CHG-1", ""); err != nil {
-					t.Fatal(err)
-				}
-				later(time.Minute)
+				b.startDrained("ldap")
 				b.kernel.take()
 				if running {
 					b.reload(called("ldap", "dns"))
@@ -71,12 +77,7 @@ func TestNameTaken(t *testing.T) {
 	b.service("ldap", "192.0.2.54/32", &fakeCheck{})
 	b.keep = true
 	synctest.Test(t, func(t *testing.T) {
-		b.start()
-		later(2 * time.Second)
-		if err := b.engine.Drain([]string{"ldap"}, time.Time{}, "CHG-1", ""); err != nil {
-			t.Fatal(err)
-		}
-		later(time.Minute)
+		b.startDrained("ldap")
 		b.kernel.take()
 		b.reload(func(c *config.Config) {
 			called("ldap", "old")(c)
@@ -146,12 +147,7 @@ func TestFormerNameIsFree(t *testing.T) {
 	b.keep = true
 	b.service("dns", address, &fakeCheck{})
 	synctest.Test(t, func(t *testing.T) {
-		b.start()
-		later(2 * time.Second)
-		if err := b.engine.Drain([]string{"dns"}, time.Time{}, "CHG-1", ""); err != nil {
-			t.Fatal(err)
-		}
-		later(time.Minute)
+		b.startDrained("dns")
 		added := *b.service("dns", "192.0.2.55/32", &fakeCheck{})
 		b.cfg.Services = b.cfg.Services[:1]
 		b.reload(func(c *config.Config) {

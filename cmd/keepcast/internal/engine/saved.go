@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -100,14 +101,19 @@ func soonest(t, limit time.Time) time.Time {
 
 // savedOf returns what is kept of a service.
 func savedOf(s *service) savedService {
-	out := savedService{
-		Name: s.cfg.Name, State: s.state, Since: s.since, LingerUntil: s.lingerUntil,
-		Failures: s.hold.failures, LastFailure: s.hold.last, Interface: s.cfg.Interface,
-	}
-	for _, a := range s.cfg.Addresses {
+	out := announces(s.cfg)
+	out.State, out.Since, out.LingerUntil = s.state, s.since, s.lingerUntil
+	out.Failures, out.LastFailure = s.hold.failures, s.hold.last
+	return out
+}
+
+// announces returns what is kept of a configured service.
+func announces(cfg config.Service) savedService {
+	out := savedService{Name: cfg.Name, Interface: cfg.Interface}
+	for _, a := range cfg.Addresses {
 		out.Addresses = append(out.Addresses, a.Prefix)
 	}
-	for _, n := range s.cfg.Prefixes {
+	for _, n := range cfg.Prefixes {
 		out.Prefixes = append(out.Prefixes, n.Prefix)
 	}
 	return out

@@ -21,8 +21,9 @@ func Attended(limit time.Duration, late, work func()) {
 	}
 }
 
-// Abandon runs work, which ends once ctx is done. If it has not ended pace.Patience after that, it is
-// left alone, and Abandon returns false: a file system that hangs holds up no stop.
+// Abandon runs work, which ends once ctx is done. If it has not ended pace.Patience after
+// that, it is left alone, and Abandon returns false: a file system that hangs holds up no
+// stop.
 func Abandon(ctx context.Context, work func(context.Context)) (ended bool) {
 	over := make(chan struct{})
 	go func() {
