@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -254,4 +255,13 @@ func TestHangsWithAChange(t *testing.T) {
 		}
 		b.end()
 	})
+}
+
+// Who asks before the host was looked at is told so, and not that there are no services.
+func TestStatusWhileStarting(t *testing.T) {
+	b := newHarness(t)
+	b.create()
+	if _, err := b.engine.Status(); !errors.Is(err, errStarting) {
+		t.Errorf("got %v", err)
+	}
 }
