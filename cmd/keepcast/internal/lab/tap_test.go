@@ -28,7 +28,10 @@ func TestTap(t *testing.T) {
 		err := tap.Messages(listening, func(m BGPMessage) {
 			mu.Lock()
 			defer mu.Unlock()
-			if m.Type != BGPKeepalive {
+			// A session that is up may have its End-of-RIB still to say: an update that
+			// announces and withdraws nothing (RFC 4724, section 2).
+			endOfRIB := m.Type == BGPUpdate && len(m.Announced)+len(m.Withdrawn) == 0
+			if m.Type != BGPKeepalive && !endOfRIB {
 				heard = append(heard, fmt.Sprintf("%s: type %d, +%v -%v", m.From, m.Type, m.Announced, m.Withdrawn))
 			}
 		})
