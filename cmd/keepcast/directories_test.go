@@ -38,7 +38,7 @@ func TestUntrustedDirectories(t *testing.T) {
 		return err == nil && len(found) == 2
 	})
 	drivertest.Same(t, "findings", []string{"warning directory-untrusted DIR/state: " + state, "warning directory-untrusted DIR/runtime: " + runtime}, found)
-	has(t, k.log.String(), `level=WARN msg="the configuration that is saved is not believed" directory=`+k.path("state")+` err="others may write there`)
+	k.logged(`level=WARN msg="the configuration that is saved is not believed" directory=` + k.path("state") + ` err="others may write there`)
 	_, out, _ := keepcastSays(t, "doctor", "-c", k.path("keepcast.yaml"))
 	has(t, out, "warning: "+k.path("state")+": "+strings.ReplaceAll(state, "DIR", k.dir)+" [directory-untrusted]\n    fix: what it says; ",
 		"warning: "+k.path("runtime")+": "+strings.ReplaceAll(runtime, "DIR", k.dir)+" [directory-untrusted]\n")

@@ -118,6 +118,14 @@ func (k *instance) stop() int {
 
 func (k *instance) client() control.Client { return control.Client{Socket: k.path("keepcast.sock")} }
 
+// logged waits until each of the lines is in the log, which runs behind what it tells of.
+func (k *instance) logged(lines ...string) {
+	k.t.Helper()
+	for _, line := range lines {
+		drivertest.Eventually(k.t, line+" is logged", func() bool { return strings.Contains(k.log.String(), line) })
+	}
+}
+
 // get returns a page of the running keepcast.
 func (k *instance) get(page string) string {
 	k.t.Helper()

@@ -44,7 +44,7 @@ func TestLastGood(t *testing.T) {
 	stop := k.again()
 	drivertest.Eventually(t, "dns is announced", func() bool { return k.gate() == "192.0.2.53/32\n" })
 
-	has(t, k.log.String(), `level=ERROR msg="the configuration is not valid: going on with the one that was in force last" file=`+k.path("state/last-good.yaml")+` err="`+fault)
+	k.logged(`level=ERROR msg="the configuration is not valid: going on with the one that was in force last" file=` + k.path("state/last-good.yaml") + ` err="` + fault)
 	s, err := k.client().Status(t.Context())
 	if err != nil || !s.Config.LastGood || !strings.HasPrefix(s.Config.Error, fault) {
 		t.Errorf("status: %+v, %v", s.Config, err)

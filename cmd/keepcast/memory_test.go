@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
-
-	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // In a unit or a container with a limit, garbage alone could grow beyond it: the kernel
@@ -51,6 +49,6 @@ func TestMemoryLimit(t *testing.T) {
 // A run looks for its limit, of which metrics tell.
 func TestRunLimitsMemory(t *testing.T) {
 	k := start(t, "log_level: debug\n")
-	drivertest.Eventually(t, "it is logged", func() bool { return strings.Contains(k.log.String(), "memory") })
+	k.logged("memory")
 	has(t, k.get("/metrics"), "\ngo_gc_gomemlimit_bytes ")
 }

@@ -65,10 +65,7 @@ func TestRunMetrics(t *testing.T) {
 	has(t, k.get("/metrics"), "\ngo_goroutines ", "\nprocess_open_fds ", "\nkeepcast_announcement_desired{",
 		`keepcast_driver_reloads_total{driver="file"} `, `keepcast_build_info{goversion="`+runtime.Version()+`",version="`+version()+`"} 1`)
 	slog.Warn("what a library says")
-	drivertest.Eventually(t, "what a library says is logged", func() bool {
-		return strings.Contains(k.log.String(), `level=WARN msg="what a library says"`)
-	})
-	has(t, k.log.String(), "level=INFO msg=ready version="+version()+" services=1 drivers=1\n")
+	k.logged(`level=WARN msg="what a library says"`, "level=INFO msg=ready version="+version()+" services=1 drivers=1\n")
 }
 
 // A flag overrides the configured socket.
@@ -94,7 +91,7 @@ func TestReload(t *testing.T) {
 		t.Fatalf("%d services, %v", len(s.Services), err)
 	}
 	drivertest.Eventually(t, "web is announced", func() bool { return k.gate() == "192.0.2.53/32\n192.0.2.80/32\n" })
-	has(t, k.log.String(), "level=INFO msg=\"configuration reloaded\" files=1 services=2\n")
+	k.logged("level=INFO msg=\"configuration reloaded\" files=1 services=2\n")
 	drivertest.Eventually(t, "the new driver's reloads are counted", func() bool {
 		return strings.Contains(k.get("/metrics"), `keepcast_driver_reloads_total{driver="more"} `)
 	})
@@ -112,18 +109,16 @@ func TestReload(t *testing.T) {
 			t.Errorf("got %+v, %v, want %s", s.Config, err, want)
 		}
 	}
-	if got, want := strings.Count(k.log.String(), `level=ERROR msg="reload refused, the old configuration stays in force" err=`), 2; got != want {
-		t.Errorf("%d are logged: %s", got, k.log.String())
-	}
+	drivertest.Eventually(t, "both are logged", func() bool {
+		return strings.Count(k.log.String(), `level=ERROR msg="reload refused, the old configuration stays in force" err=`) == 2
+	})
 
 	k.write("keepcast.yaml", gated)
 	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
 	drivertest.Eventually(t, "web is withdrawn", func() bool { return k.gate() == "192.0.2.53/32\n" })
-	drivertest.Eventually(t, "the log says so", func() bool {
-		return strings.Contains(k.log.String(), "level=INFO msg=\"configuration reloaded\" files=1 services=1\n")
-	})
+	k.logged("level=INFO msg=\"configuration reloaded\" files=1 services=1\n")
 }
 
 // The kernel is left alone where somebody else manages the addresses.
@@ -145,9 +140,7 @@ func TestServerFails(t *testing.T) {
 	if err := os.Remove(k.path("keepcast.sock")); err != nil {
 		t.Fatal(err)
 	}
-	drivertest.Eventually(t, "the control socket is lost", func() bool {
-		return strings.Contains(k.log.String(), `level=ERROR msg="control socket: nobody can come in, trying again" err="`+k.path("keepcast.sock")+` was removed"`)
-	})
+	k.logged(`level=ERROR msg="control socket: nobody can come in, trying again" err="` + k.path("keepcast.sock") + ` was removed"`)
 	drivertest.Eventually(t, "it is made anew", func() bool {
 		_, err := k.client().Status(t.Context())
 		return err == nil
@@ -250,7 +243,7 @@ func TestReloadIsInForce(t *testing.T) {
 	if _, err := k.client().Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	drivertest.Eventually(t, "every check is logged", func() bool { return strings.Contains(k.log.String(), "level=DEBUG") })
+	k.logged("level=DEBUG")
 	if code := k.stop(); code != exitOK || k.gate() != "" {
 		t.Errorf("exit code %d, announced after the stop: %q", code, k.gate())
 	}

@@ -191,7 +191,7 @@ func TestStopAndRestart(t *testing.T) {
 			if code := k.stop(); code != exitOK || k.gate() != gate {
 				t.Errorf("exit code %d, the gate lets through %q, want %q", code, k.gate(), gate)
 			}
-			has(t, k.log.String(), "msg=stopping job="+job)
+			k.logged("msg=stopping job=" + job)
 		})
 	}
 }
