@@ -39,9 +39,9 @@ func (e *Engine) call(f func()) error {
 // Drain withdraws services until they are resumed. If until is not zero, the drain ends
 // then. It survives a restart and a reboot. No names: all services. By is who orders it.
 func (e *Engine) Drain(names []string, until time.Time, reason, by string) error {
-	return e.changeDrains(names, func(name string) {
-		e.drains.commanded[name] = api.Drain{Service: name, Reason: reason, Since: time.Now(), Until: until, By: by}
-		log := e.log.With("service", name)
+	return e.changeDrains(names, func(s *service) {
+		e.order(s, api.Drain{Reason: reason, Since: time.Now(), Until: until, By: by})
+		log := e.log.With("service", s.cfg.Name)
 		if !until.IsZero() {
 			log = log.With("until", until)
 		}
@@ -53,7 +53,8 @@ func (e *Engine) Drain(names []string, until time.Time, reason, by string) error
 // is an error: it ends when the file is removed. No names: all services.
 func (e *Engine) Resume(names []string) error {
 	var byFile []string
-	err := e.changeDrains(names, func(name string) {
+	err := e.changeDrains(names, func(s *service) {
+		name := s.cfg.Name
 		if _, ok := e.drains.commanded[name]; ok {
 			delete(e.drains.commanded, name)
 			e.log.Info("drain ended by command", "service", name)
@@ -76,17 +77,18 @@ const saveTimeout = 5 * time.Second
 
 // changeDrains changes the commanded drains of the named services and saves them. The
 // loop does not wait for the disk; the one who orders does.
-func (e *Engine) changeDrains(names []string, change func(name string)) error {
+func (e *Engine) changeDrains(names []string, change func(*service)) error {
 	var unknown error
 	var number uint64
 	ordered := time.Now()
 	err := e.call(func() {
-		if names, unknown = e.known(names); unknown != nil {
+		var services []*service
+		if services, unknown = e.known(names); unknown != nil {
 			return
 		}
-		for _, name := range names {
-			change(name)
-			e.drains.ordered[name] = true
+		for _, s := range services {
+			change(s)
+			e.drains.ordered[s.cfg.Name] = true
 		}
 		e.happened(ordered)
 		e.find()
@@ -102,22 +104,25 @@ func (e *Engine) changeDrains(names []string, change func(name string)) error {
 	return nil
 }
 
-// known returns the names, or those of all services for none. It fails on a name that
-// no service has.
-func (e *Engine) known(names []string) ([]string, error) {
-	var all []string
-	for _, s := range e.services {
-		all = append(all, s.cfg.Name)
-	}
+// known returns the services of those names, or all of them for none. It fails on a name
+// that no service has.
+func (e *Engine) known(names []string) ([]*service, error) {
 	if len(names) == 0 {
-		return all, nil
+		return e.services, nil
 	}
+	byName, all := map[string]*service{}, []string{}
+	for _, s := range e.services {
+		byName[s.cfg.Name], all = s, append(all, s.cfg.Name)
+	}
+	var out []*service
 	for _, name := range names {
-		if !slices.Contains(all, name) {
+		s, ok := byName[name]
+		if !ok {
 			return nil, fmt.Errorf("no service %q (running: %s)", name, strings.Join(all, ", "))
 		}
+		out = append(out, s)
 	}
-	return names, nil
+	return out, nil
 }
 
 // startCheck runs a check until it is stopped. It goes on from the health of its last

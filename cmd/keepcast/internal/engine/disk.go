@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 	"github.com/keepcast/keepcast/driver"
@@ -19,9 +18,9 @@ import (
 // loop never waits for one.
 type disk struct {
 	savedState  *store.Document[saved]
-	savedDrains *store.Document[[]api.Drain]
+	savedDrains *store.Document[[]order]
 	state       *store.Saver[saved]
-	drains      *store.Saver[[]api.Drain]
+	drains      *store.Saver[[]order]
 	inForce     *store.Saver[*config.Config] // for withdraw-all
 	lastGood    *store.Saver[*config.Config] // for a start with files that are not valid
 }
@@ -106,8 +105,8 @@ func stateDocument(runtimeDir string) *store.Document[saved] {
 
 // drainsDocument is where the commanded drains are kept. Before there were checksums it
 // was a list.
-func drainsDocument(stateDir string) *store.Document[[]api.Drain] {
-	return &store.Document[[]api.Drain]{
+func drainsDocument(stateDir string) *store.Document[[]order] {
+	return &store.Document[[]order]{
 		Path: filepath.Join(stateDir, "drains.json"), Version: 1,
 		Plain: func(text []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) },
 	}

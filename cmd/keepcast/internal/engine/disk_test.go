@@ -49,7 +49,7 @@ func TestDiskHangs(t *testing.T) {
 		frozen := make(chan struct{})
 		b.made = func(e *Engine) {
 			e.disk.state = store.NewSaver(func(saved) error { <-frozen; return nil }, e.saving("state", "x"))
-			e.disk.drains = store.NewSaver(func([]api.Drain) error { <-frozen; return nil }, e.saving("drains", "x"))
+			e.disk.drains = store.NewSaver(func([]order) error { <-frozen; return nil }, e.saving("drains", "x"))
 			e.disk.inForce = store.NewSaver(func(*config.Config) error { <-frozen; return nil }, e.saving("configuration in force", "x"))
 			e.disk.lastGood = store.NewSaver(func(*config.Config) error { <-frozen; return nil }, e.saving("last good configuration", "x"))
 		}

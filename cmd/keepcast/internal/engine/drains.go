@@ -17,7 +17,7 @@ import (
 // drains are the orders to drain: those given by command, which survive a
 // reboot, and those of the files in drain.d, which hold while the file is there.
 type drains struct {
-	commanded map[string]api.Drain
+	commanded map[string]order
 	files     map[string]api.Drain
 	odd       map[string]string // what else is in drain.d, by name, and what it is
 	ordered   map[string]bool   // the services whose drains were changed by command since the start
@@ -26,17 +26,18 @@ type drains struct {
 // active returns the drain of a service, or nil. A drain by command takes precedence
 // over one by a file, so its reason is shown.
 func (d drains) active(service string, now time.Time) *api.Drain {
-	for _, source := range []map[string]api.Drain{d.commanded, d.files} {
-		if drain, ok := source[service]; ok && !drain.Over(now) {
-			return &drain
-		}
+	if order, ok := d.commanded[service]; ok && !order.Over(now) {
+		return &order.Drain
+	}
+	if drain, ok := d.files[service]; ok && !drain.Over(now) {
+		return &drain
 	}
 	return nil
 }
 
 // list returns the commanded drains, to be saved.
-func (d drains) list() []api.Drain {
-	list := []api.Drain{}
+func (d drains) list() []order {
+	list := []order{}
 	for _, name := range slices.Sorted(maps.Keys(d.commanded)) {
 		list = append(list, d.commanded[name])
 	}
@@ -44,27 +45,30 @@ func (d drains) list() []api.Drain {
 }
 
 // loadDrains takes the drains that were ordered before this start, by command and by
-// file. The errors say why either are not known.
-func (e *Engine) loadDrains(now time.Time) (commanded, files error) {
-	list, notice, commanded := e.disk.savedDrains.Load(func(list []api.Drain, notice, err error) {
+// file. The errors say why either are not known. Last is what the last run left.
+func (e *Engine) loadDrains(last saved, now time.Time) (commanded, files error) {
+	list, notice, commanded := e.disk.savedDrains.Load(func(list []order, notice, err error) {
 		e.post(func() { e.takeLateDrains(list, notice, err) })
 	})
-	e.takeDrains(list, notice, now)
+	e.takeDrains(list, ids(last.Services), notice, now)
 	dir := e.cfg.DrainDir
 	found, files := pace.Answer(pace.Patience, func() (drainDir, error) { return readDrainDir(dir) })
 	e.takeDrainDir(found, files)
+	e.followFiles(renames(e.former(last)))
 	return commanded, files
 }
 
 // takeDrains takes the drains that were saved, unless a command has changed them since.
-func (e *Engine) takeDrains(list []api.Drain, notice error, now time.Time) {
+// Before are the services of the last run, as far as they are known.
+func (e *Engine) takeDrains(list []order, before []identity, notice error, now time.Time) {
 	if notice != nil {
 		e.log.Error("saved drains damaged", "err", notice)
 	}
-	for _, d := range list {
-		if !d.Over(now) && !e.drains.ordered[d.Service] {
-			d.Since, d.File = soonest(d.Since, now), ""
-			e.drains.commanded[d.Service] = d
+	list = slices.DeleteFunc(list, func(o order) bool { return o.Over(now) })
+	for name, o := range e.follow(list, before) {
+		if !e.drains.ordered[name] {
+			o.Since, o.File = soonest(o.Since, now), ""
+			e.drains.commanded[name] = o
 		}
 	}
 }
@@ -72,14 +76,14 @@ func (e *Engine) takeDrains(list []api.Drain, notice error, now time.Time) {
 // takeLateDrains takes what a file system that hung at the start has to say in the end. Then
 // it is known which services were drained, and the others come back. If it says nothing of
 // use, all stay as they are until they are resumed.
-func (e *Engine) takeLateDrains(list []api.Drain, notice, err error) {
+func (e *Engine) takeLateDrains(list []order, notice, err error) {
 	now := time.Now()
 	if err != nil {
 		e.log.Error("saved drains unreadable", "err", err)
 	} else {
 		e.log.Info("saved drains read at last", "drains", len(list))
-		maps.DeleteFunc(e.drains.commanded, func(_ string, d api.Drain) bool { return d.Reason == e.unknownDrain() })
-		e.takeDrains(list, notice, now)
+		maps.DeleteFunc(e.drains.commanded, func(_ string, o order) bool { return o.Reason == e.unknownDrain() })
+		e.takeDrains(list, nil, notice, now)
 		e.happened(now)
 	}
 	e.find()
@@ -104,7 +108,7 @@ func (e *Engine) holdBack(commanded, files error, now time.Time) {
 			continue
 		}
 		if commanded != nil {
-			e.drains.commanded[name] = api.Drain{Service: name, Reason: e.unknownDrain(), Since: now}
+			e.order(s, api.Drain{Reason: e.unknownDrain(), Since: now})
 		}
 		if files != nil {
 			e.drains.files[name] = api.Drain{Service: name, Reason: "it can't be read, so its drains are not known", File: e.cfg.DrainDir, Since: now}
@@ -112,7 +116,7 @@ func (e *Engine) holdBack(commanded, files error, now time.Time) {
 	}
 	e.find()
 	// While a file system hangs, what it has is not replaced: it may answer yet.
-	if commanded != nil && !errors.Is(commanded, pace.ErrHangs) {
+	if !errors.Is(commanded, pace.ErrHangs) {
 		e.disk.drains.Put(e.drains.list())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -36,9 +37,9 @@ func TestActiveDrain(t *testing.T) {
 		"command is over":  {[]api.Drain{over}, []api.Drain{file}, "file"},
 		"over":             {[]api.Drain{over}, nil, ""},
 	} {
-		d := drains{commanded: map[string]api.Drain{}, files: map[string]api.Drain{"other": file}}
+		d := drains{commanded: map[string]order{}, files: map[string]api.Drain{"other": file}}
 		for _, c := range tc.commanded {
-			d.commanded["dns"] = c
+			d.commanded["dns"] = order{Drain: c}
 		}
 		for _, f := range tc.files {
 			d.files["dns"] = f
@@ -230,7 +231,7 @@ func TestDrainFollowsRename(t *testing.T) {
 // the host withdrawn until an operator came. Now its drains count once it answers, but for
 // those that a command has changed since.
 func TestDrainsOfSlowDisk(t *testing.T) {
-	late := []api.Drain{{Service: "dns", Reason: "CHG-1"}, {Service: "ldap", Reason: "CHG-2"}}
+	late := []order{{Drain: api.Drain{Service: "dns", Reason: "CHG-1"}}, {Drain: api.Drain{Service: "ldap", Reason: "CHG-2"}}}
 	const unknown = "saved drains unreadable (%s): keepcast resume when it may come back"
 	for name, tc := range map[string]struct {
 		err  error
@@ -245,15 +246,13 @@ func TestDrainsOfSlowDisk(t *testing.T) {
 			for i, name := range []string{"dns", "ldap", "ntp", "web"} {
 				b.service(name, netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 32).String())
 			}
-			if err := drainsDocument(b.cfg.StateDir).Save(late); err != nil {
-				t.Fatal(err)
-			}
+			b.savesDrains(late...)
 			b.create()
 			e := b.engine
 			if err := e.start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			e.drains.commanded = map[string]api.Drain{}
+			e.drains.commanded = map[string]order{}
 			e.holdBack(fmt.Errorf("drains.json: %w", pace.ErrHangs), nil, time.Now())
 			if len(e.drains.commanded) != 4 {
 				t.Errorf("held back are %v", e.drains.commanded)
@@ -277,9 +276,9 @@ func TestDrainsOfSlowDisk(t *testing.T) {
 			}
 			e.drains.ordered = map[string]bool{"ldap": true, "web": true} // one resumed, the other drained
 			delete(e.drains.commanded, "ldap")
-			e.drains.commanded["web"] = api.Drain{Service: "web", Reason: "CHG-3"}
+			e.drains.commanded["web"] = order{Drain: api.Drain{Service: "web", Reason: "CHG-3"}}
 			e.undecided = false
-			e.takeLateDrains(late, nil, tc.err)
+			e.takeLateDrains(slices.Clone(late), nil, tc.err)
 			b.wantLog(tc.read, `msg="saved drains read at last" drains=2`)
 			b.wantLog(1-tc.read, `msg="saved drains unreadable" err="is cut off"`)
 			if e.undecided != (tc.read == 1) || len(e.found) != 1-tc.read {

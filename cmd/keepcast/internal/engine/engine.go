@@ -93,7 +93,7 @@ func New(cfg *config.Config, opts Options) *Engine {
 	e := &Engine{
 		opts: opts, log: opts.Log, cfg: cfg, events: make(chan func(), 256), quit: make(chan struct{}),
 		reports: map[string]reconcile.Report{}, departing: map[string]reconcile.Report{}, behind: map[string]time.Time{},
-		drains:  drains{commanded: map[string]api.Drain{}, files: map[string]api.Drain{}, ordered: map[string]bool{}},
+		drains:  drains{commanded: map[string]order{}, files: map[string]api.Drain{}, ordered: map[string]bool{}},
 		unsaved: map[string]driver.Finding{},
 	}
 	e.disk = e.newDisk(cfg)
@@ -189,8 +189,7 @@ func (e *Engine) start(ctx context.Context) error {
 	}
 	e.setManaged()
 	last := e.loadState(now)
-	commanded, files := e.loadDrains(now)
-	e.followRenames(last)
+	commanded, files := e.loadDrains(last, now)
 	host, err := e.observe(ctx, last)
 	if err != nil {
 		return err

@@ -79,7 +79,7 @@ func TestDeadline(t *testing.T) {
 	const sec = time.Second
 	now := time.Now()
 	drain := func(e *Engine, after time.Duration) {
-		e.drains.commanded["dns"] = api.Drain{Service: "dns", Until: now.Add(after)}
+		e.drains.commanded["dns"] = order{Drain: api.Drain{Service: "dns", Until: now.Add(after)}}
 	}
 	linger := func(e *Engine, after time.Duration) { e.services[0].lingerUntil = now.Add(after) }
 	hold := func(e *Engine, after time.Duration) {
@@ -92,7 +92,7 @@ func TestDeadline(t *testing.T) {
 	}{
 		"nothing":                   {func(*Engine) {}, reconcile.Interval},
 		"end of a drain":            {func(e *Engine) { drain(e, 7*sec) }, 7 * sec},
-		"a drain without an end":    {func(e *Engine) { e.drains.commanded["dns"] = api.Drain{Service: "dns"} }, reconcile.Interval},
+		"a drain without an end":    {func(e *Engine) { e.drains.commanded["dns"] = order{Drain: api.Drain{Service: "dns"}} }, reconcile.Interval},
 		"end of linger":             {func(e *Engine) { linger(e, 7*sec) }, 7 * sec},
 		"linger is over":            {func(e *Engine) { linger(e, -sec) }, reconcile.Interval},
 		"end of hold-down":          {func(e *Engine) { hold(e, 7*sec) }, 7 * sec},

@@ -2,105 +2,120 @@ package engine
 
 import (
 	"fmt"
-	"maps"
-	"reflect"
+	"net/netip"
 	"slices"
 
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 )
 
-// A service is what it announces, whatever its name. So what has the same addresses and the
-// same checks under another name goes on as it was, also where two services swapped names.
-// Only what no service goes on from that way goes on under its name.
+// A service is what it announces, whatever its name and its checks are. So what has the same
+// addresses under another name goes on as it was, also where two services swapped names. What
+// shares only some of them goes on as well, where nobody has a better claim. A name alone
+// carries nothing over: what was announced was another service.
 
-// successions returns, by the names that services have now, what of before they go on from.
-// Like tells whether one that announces the same is the same service.
-func successions[T any](before []T, now []config.Service, of func(T) savedService, like func(T, config.Service) bool) map[string]T {
-	announcing, named, out := map[string]T{}, map[string]T{}, map[string]T{}
-	for _, old := range before {
-		announcing[of(old).substance()], named[of(old).Name] = old, old
+// identity is what a service is known by from one configuration to the next.
+type identity struct {
+	name      string
+	announces []netip.Prefix // sorted; an address is the same with any length
+}
+
+type identified interface{ id() identity }
+
+func (id identity) id() identity { return id }
+
+// substance is all that a service announces. No two services of a configuration announce the
+// same.
+func (id identity) substance() string { return fmt.Sprint(id.announces) }
+
+// mayShare reports whether the other one announces some of the same. What an older keepcast
+// saved does not always say what was announced.
+func (id identity) mayShare(other identity) bool {
+	return len(id.announces) == 0 || slices.ContainsFunc(id.announces, func(p netip.Prefix) bool { return slices.Contains(other.announces, p) })
+}
+
+func (s savedService) id() identity {
+	id := identity{name: s.Name, announces: slices.Clone(s.Prefixes)}
+	for _, a := range s.Addresses {
+		id.announces = append(id.announces, netip.PrefixFrom(a.Addr(), a.Addr().BitLen()))
 	}
-	for _, c := range now {
-		if old, known := announcing[announces(c).substance()]; known && like(old, c) {
-			out[c.Name] = old
-			delete(named, of(old).Name)
+	slices.SortFunc(id.announces, netip.Prefix.Compare)
+	return id
+}
+
+func (s *service) id() identity { return announces(s.cfg).id() }
+
+// ids returns the identities of services, whatever is known of each.
+func ids[T identified](services []T) []identity {
+	var out []identity
+	for _, s := range services {
+		out = append(out, s.id())
+	}
+	return out
+}
+
+// identities returns those of configured services.
+func identities(services []config.Service) []identity {
+	var out []identity
+	for _, cfg := range services {
+		out = append(out, announces(cfg).id())
+	}
+	return out
+}
+
+// successions returns, by the names that services have now, what of before they go on from:
+// what announces the same, else what has the same name and announces some of it, else what
+// announces some of it. Each has one successor at most.
+func successions[T identified](before []T, now []identity) map[string]T {
+	whole, named, part := map[string]int{}, map[string]int{}, map[netip.Prefix]int{}
+	for i, old := range before {
+		id := old.id()
+		whole[id.substance()], named[id.name] = i, i
+		for _, p := range id.announces {
+			part[p] = i
 		}
 	}
-	for _, c := range now {
-		old, known := named[c.Name]
-		if _, already := out[c.Name]; known && !already {
-			out[c.Name] = old
+	out, taken := map[string]T{}, map[int]bool{}
+	claims := []func(identity) (int, bool){
+		func(id identity) (int, bool) {
+			i, known := whole[id.substance()]
+			return i, known && len(id.announces) > 0
+		},
+		func(id identity) (int, bool) {
+			i, known := named[id.name]
+			return i, known && before[i].id().mayShare(id)
+		},
+		func(id identity) (int, bool) {
+			for _, p := range id.announces {
+				if i, known := part[p]; known && !taken[i] {
+					return i, true
+				}
+			}
+			return 0, false
+		},
+	}
+	for _, claim := range claims {
+		for _, id := range now {
+			_, already := out[id.name]
+			if i, found := claim(id); found && !already && !taken[i] {
+				out[id.name], taken[i] = before[i], true
+			}
 		}
 	}
 	return out
 }
 
-// substance is what a service announces. No two services of a configuration announce the
-// same.
-func (s savedService) substance() string { return fmt.Sprint(s.Addresses, s.Prefixes) }
-
-// predecessors returns, by the names that services have in cfg, what they go on from.
-func predecessors(before []*service, cfg *config.Config) map[string]*service {
-	return successions(before, cfg.Services, savedOf, (*service).checksLike)
-}
-
-// checksLike reports whether the service has the checks of cfg.
-func (s *service) checksLike(cfg config.Service) bool {
-	return slices.EqualFunc(s.checks, cfg.Checks, func(c *check, other config.Check) bool { return reflect.DeepEqual(c.cfg.Raw, other.Raw) })
+// renames returns the names that services have now, by the other ones that they had.
+func renames[T identified](successors map[string]T) map[string]string {
+	out := map[string]string{}
+	for to, old := range successors {
+		if was := old.id().name; was != to {
+			out[was] = to
+		}
+	}
+	return out
 }
 
 // former returns what the last run saved of each service, by the names that they have now.
 func (e *Engine) former(last saved) map[string]savedService {
-	itself := func(s savedService) savedService { return s }
-	return successions(last.Services, e.cfg.Services, itself, func(savedService, config.Service) bool { return true })
-}
-
-// followRenames moves the drains of the services that were renamed while keepcast did not
-// run.
-func (e *Engine) followRenames(last saved) {
-	renamed := map[string]string{}
-	for to, old := range e.former(last) {
-		if old.Name != to {
-			renamed[old.Name] = to
-		}
-	}
-	e.moveDrains(renamed)
-}
-
-// moveDrains has the drains of services follow these to other names. A drain by a file that
-// has the former name becomes one by command, unless there is a file of the new name: a
-// service that is drained does not come back because it is called otherwise.
-func (e *Engine) moveDrains(renamed map[string]string) {
-	moved := map[string]api.Drain{}
-	for from, to := range renamed {
-		d, commanded := e.drains.commanded[from]
-		file, byFile := e.drains.files[from]
-		_, again := e.drains.files[to]
-		switch {
-		case commanded:
-			e.log.Info("drain follows the service to its new name", "service", to, "was", from)
-		case !byFile || again:
-			continue
-		case file.File == e.cfg.DrainDir: // it can't be read
-			file.Service = to
-			e.drains.files[to] = file
-			continue
-		default:
-			e.log.Warn("service was drained by a file with its former name, and stays drained until keepcast resume", "service", to, "was", from, "file", file.File)
-			d = file
-			d.File, d.Reason = "", fmt.Sprintf("by %s when the service was called %s", file.File, from)
-		}
-		d.Service = to
-		moved[to] = d
-	}
-	before := e.drains.list()
-	for from, to := range renamed { // whoever had the new name has it no more
-		delete(e.drains.commanded, from)
-		delete(e.drains.commanded, to)
-	}
-	maps.Copy(e.drains.commanded, moved)
-	if after := e.drains.list(); !slices.Equal(before, after) {
-		e.disk.drains.Put(after)
-	}
+	return successions(last.Services, identities(e.cfg.Services))
 }

@@ -119,7 +119,7 @@ func TestFileDrainFollowsRename(t *testing.T) {
 			e.cfg.DrainDir = "/d"
 			e.services = []*service{newService(b.cfg.Services[0], time.Now())}
 			e.drains.files = tc.files
-			e.followRenames(saved{Services: []savedService{{Name: "dns", Addresses: savedOf(e.services[0]).Addresses}}})
+			e.followFiles(map[string]string{"dns": "resolver"})
 			d := e.drains.active("resolver", time.Now())
 			if d == nil {
 				t.Fatal("not drained any more")

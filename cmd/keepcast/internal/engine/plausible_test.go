@@ -93,9 +93,7 @@ func TestRestartAfterClockWasAhead(t *testing.T) {
 			{Name: "dns", State: api.Withdrawn, Since: ahead, Failures: 1, LastFailure: ahead},
 			{Name: "ldap", State: api.Draining, Since: ahead, LingerUntil: ahead},
 		}})
-		if err := drainsDocument(b.cfg.StateDir).Save([]api.Drain{{Service: "ldap", Since: ahead, Reason: "CHG-1"}}); err != nil {
-			t.Fatal(err)
-		}
+		b.savesDrains(order{Drain: api.Drain{Service: "ldap", Since: ahead, Reason: "CHG-1"}})
 		b.start()
 		later(5 * time.Second)
 		b.want("ldap", api.Draining, "drained: CHG-1")

@@ -37,17 +37,17 @@ func (e *Engine) ReloadFailed(why error) error {
 	})
 }
 
-// replace puts cfg in force. A service that has another name now, but the same addresses
-// and checks, is the same service.
+// replace puts cfg in force.
 func (e *Engine) replace(cfg *config.Config) {
 	now := time.Now()
 	before := e.services
 	e.cfg, e.services = cfg, nil
-	old := predecessors(before, cfg)
+	old := successions(before, identities(cfg.Services))
 	e.drop(before, old) // first: another service may have the name now
 	for _, c := range cfg.Services {
 		e.services = append(e.services, e.renew(old[c.Name], c, now))
 	}
+	e.moveDrains(before, renames(old))
 	for _, s := range before {
 		until := s.lingerUntil
 		if s.state.Up() {
@@ -69,14 +69,12 @@ func (e *Engine) replace(cfg *config.Config) {
 	e.disk.keep(cfg)
 }
 
-// drop forgets the services from before whose name nobody has now, and has the drains of
-// the others follow them to their new names.
+// drop forgets the services from before whose name nobody has now.
 func (e *Engine) drop(before []*service, successors map[string]*service) {
 	named := map[*service]string{} // by their new names
 	for to, was := range successors {
 		named[was] = to
 	}
-	renamed := map[string]string{}
 	for _, gone := range before {
 		name := gone.cfg.Name
 		switch to := named[gone]; to {
@@ -84,19 +82,20 @@ func (e *Engine) drop(before []*service, successors map[string]*service) {
 			continue
 		case "":
 			gone.stopChecks(func(*check) bool { return false })
-			e.log.Info("service removed from the configuration", "service", name)
+			if slices.ContainsFunc(e.cfg.Services, func(c config.Service) bool { return c.Name == name }) && successors[name] == nil {
+				e.log.Info("service announces other addresses, and starts anew", "service", name)
+			} else {
+				e.log.Info("service removed from the configuration", "service", name)
+			}
 		default:
-			renamed[name] = to
 			e.log.Info("service renamed", "service", to, "was", name)
 		}
 		e.opts.Metrics.forget(name)
 	}
-	e.moveDrains(renamed)
 }
 
 // renew returns the service for cfg, which carries on with the state and the checks of the
-// old one, if there is one. A check that is the same goes on undisturbed. One that changed
-// goes on from what it has counted.
+// old one, if there is one.
 func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service {
 	s := newService(cfg, now)
 	kept := map[string]*check{}
@@ -110,18 +109,7 @@ func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service
 	}
 	e.opts.Metrics.begin(cfg)
 	for _, c := range cfg.Checks {
-		was := kept[c.Name]
-		if was != nil && old.cfg.Name == cfg.Name && old.cfg.Interface == cfg.Interface && reflect.DeepEqual(was.cfg.Raw, c.Raw) {
-			was.service = s
-			s.checks = append(s.checks, was)
-			continue
-		}
-		fresh := newCheck(c, s)
-		if was != nil && was.cfg.Kind == c.Kind {
-			fresh.result, fresh.void, fresh.told = was.result, was.void, was.told
-		}
-		s.checks = append(s.checks, fresh)
-		e.startCheck(fresh)
+		s.checks = append(s.checks, e.renewCheck(kept[c.Name], c, s, now))
 	}
 	if old != nil {
 		old.stopChecks(s.has)
@@ -132,6 +120,30 @@ func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service
 		}
 	}
 	return s
+}
+
+// renewCheck returns the check of s for cfg. One that is the same goes on undisturbed. One
+// that changed goes on from what it has counted, so that no failure is forgotten; but a
+// service that is not announced comes back by what it finds with its new settings alone.
+func (e *Engine) renewCheck(was *check, cfg config.Check, s *service, now time.Time) *check {
+	same := was != nil && was.service.cfg.Interface == s.cfg.Interface && reflect.DeepEqual(was.cfg.Raw, cfg.Raw)
+	if same && was.service.cfg.Name == s.cfg.Name {
+		was.service = s
+		return was
+	}
+	fresh := newCheck(cfg, s)
+	carried := was != nil && was.cfg.Kind == cfg.Kind
+	if carried {
+		fresh.result, fresh.void, fresh.told, fresh.changed = was.result, was.void, was.told, was.changed
+	}
+	e.startCheck(fresh)
+	if carried && !same {
+		fresh.changed = now
+		if !s.state.Up() {
+			fresh.hurry()
+		}
+	}
+	return fresh
 }
 
 // names reports whether the service has a check of that name.

@@ -37,6 +37,7 @@ type check struct {
 	void    time.Time // since when keepcast could not run it; zero: it could
 	lost    bool      // that lasts, and counts as down
 	told    bool      // that it can't be run, in the log
+	changed time.Time // when a reload gave it other settings; zero: never
 	log     *slog.Logger
 	hurry   func() // has it prove itself anew
 	stop    func() // ends its goroutine
@@ -85,8 +86,16 @@ func (s *service) verdict(c *check) checks.Verdict {
 	return verdict
 }
 
-// proven reports whether a check has succeeded often enough since the service went.
-func (s *service) proven(c *check) bool { return s.gone.IsZero() || c.result.Proof.After(s.gone) }
+// proven reports whether a check has succeeded often enough since the service went, with the
+// settings that it has.
+func (s *service) proven(c *check) bool {
+	for _, since := range []time.Time{s.gone, c.changed} {
+		if !since.IsZero() && !c.result.Proof.After(since) {
+			return false
+		}
+	}
+	return true
+}
 
 func newService(cfg config.Service, now time.Time) *service {
 	return &service{
@@ -148,6 +157,8 @@ func (s *service) describe(c *check) string {
 		return fmt.Sprintf("check %s: %v", c.cfg.Name, c.result.Err)
 	case c.result.At.IsZero():
 		return fmt.Sprintf("check %s has not run yet", c.cfg.Name)
+	case c.result.Verdict == checks.Up && !s.proven(c) && c.changed.After(s.gone):
+		return fmt.Sprintf("check %s has not succeeded %d times in a row since its settings changed", c.cfg.Name, c.cfg.Rise)
 	case c.result.Verdict == checks.Up && !s.proven(c):
 		return fmt.Sprintf("check %s has not succeeded %d times in a row since the service went", c.cfg.Name, c.cfg.Rise)
 	case c.result.Verdict == checks.Unknown || c.result.Moving:

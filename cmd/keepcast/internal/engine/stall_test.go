@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 	"github.com/keepcast/keepcast/driver"
@@ -60,7 +59,7 @@ func TestNothingStallsTheKernel(t *testing.T) {
 		},
 		"the drains": func(b *harness, hang <-chan struct{}) {
 			b.made = func(e *Engine) {
-				e.disk.drains = store.NewSaver(func([]api.Drain) error { <-hang; return nil }, func(error) {})
+				e.disk.drains = store.NewSaver(func([]order) error { <-hang; return nil }, func(error) {})
 			}
 		},
 		"the configuration that is kept": func(b *harness, hang <-chan struct{}) {

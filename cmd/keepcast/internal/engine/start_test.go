@@ -33,12 +33,20 @@ func loadSaved(runtimeDir string) (saved, error) {
 	return s, errors.Join(notice, err)
 }
 
+// savesDrains writes the drains that a run before this one left.
+func (b *harness) savesDrains(list ...order) {
+	b.t.Helper()
+	if err := drainsDocument(b.cfg.StateDir).Save(list); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // loadDrains returns the drains that are saved.
 func loadDrains(stateDir string) (map[string]api.Drain, error) {
 	list, notice, err := drainsDocument(stateDir).Load(nil)
 	out := map[string]api.Drain{}
-	for _, d := range list {
-		out[d.Service] = d
+	for _, o := range list {
+		out[o.Service] = o.Drain
 	}
 	return out, errors.Join(notice, err)
 }
@@ -94,13 +102,7 @@ func TestStartDrained(t *testing.T) {
 	b := newHarness(t)
 	b.cfg.DrainDir = t.TempDir()
 	drivertest.WriteFile(t, filepath.Join(b.cfg.DrainDir, "ldap"), "rack move")
-	commanded := []api.Drain{
-		{Service: "dns", Reason: "CHG-1"},
-		{Service: "web", Until: time.Now().Add(-time.Second)},
-	}
-	if err := drainsDocument(b.cfg.StateDir).Save(commanded); err != nil {
-		t.Fatal(err)
-	}
+	b.savesDrains(order{Drain: api.Drain{Service: "dns", Reason: "CHG-1"}}, order{Drain: api.Drain{Service: "web", Until: time.Now().Add(-time.Second)}})
 	b.create()
 	if err := b.engine.start(t.Context()); err != nil {
 		t.Fatal(err)
