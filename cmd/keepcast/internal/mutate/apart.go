@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -15,10 +16,20 @@ import (
 // Its directory for temporary files is in memory, where tests need not wait for a disk;
 // no other process sees it, and it ends with the last process that does. Without root
 // nothing can be changed, and there is none of this.
+//
+// Its processes are in a namespace of their own, too, and end with it: a mutant that starts
+// itself again and again would outlive its time, and fill the machine. The shell there reaps
+// what the tests leave behind, as init does elsewhere.
 func startApart(cmd *exec.Cmd, temp string) error {
 	if os.Geteuid() != 0 {
 		return cmd.Start()
 	}
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		return fmt.Errorf("namespaces: %w", err)
+	}
+	cmd.Args = slices.Concat([]string{unshare, "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", `"$@"; exit $?`, "sh", cmd.Path}, cmd.Args[1:])
+	cmd.Path = unshare
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with the goroutine

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // TestApart has the tests run where there is a loopback and no other interface, with
-// temporary files in memory.
+// temporary files in memory. What they start in a group of its own ends with them: a
+// keepcast that took itself for PID 1 went on starting itself for ever.
 func TestApart(t *testing.T) {
 	drivertest.NeedsRoot(t, "for namespaces")
 	module(t, map[string]string{
@@ -17,6 +22,7 @@ func TestApart(t *testing.T) {
 import (
 	"net"
 	"os"
+	"os/exec"
 	"syscall"
 	"testing"
 )
@@ -36,10 +42,22 @@ func TestF(t *testing.T) {
 	if err := syscall.Statfs(os.TempDir(), &temp); err != nil || temp.Type != inMemory {
 		t.Fatalf("%s: %#x (%v)", os.TempDir(), temp.Type, err)
 	}
+	left := exec.Command("sleep", "4711.4711")
+	left.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := left.Start(); err != nil {
+		t.Fatal(err)
+	}
 }
 `,
 	})
 	if code, out := mutate(t, "."); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
+	drivertest.Eventually(t, "what the tests left running has ended", func() bool {
+		lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+		return err == nil && !slices.ContainsFunc(lines, func(file string) bool {
+			line, _ := os.ReadFile(file) // it may have ended
+			return bytes.Contains(line, []byte("4711.4711"))
+		})
+	})
 }
