@@ -41,7 +41,7 @@ func (e *Engine) show(s *service, now time.Time) {
 	shown.drain = e.drains.active(s.cfg.Name, now)
 	shown.checks = make([]*check, len(s.checks))
 	for i, c := range s.checks {
-		shown.checks[i] = &check{cfg: c.cfg, result: c.result, void: c.void}
+		shown.checks[i] = &check{cfg: c.cfg, result: c.result, void: c.void, lost: c.lost}
 	}
 	s.shown.Store(&shown)
 }

@@ -134,7 +134,8 @@ func (e *Engine) renewCheck(was *check, cfg config.Check, s *service, now time.T
 	fresh := newCheck(cfg, s)
 	carried := was != nil && was.cfg.Kind == cfg.Kind
 	if carried {
-		fresh.result, fresh.void, fresh.told, fresh.changed = was.result, was.void, was.told, was.changed
+		fresh.result, fresh.void, fresh.lost = was.result, was.void, was.lost
+		fresh.told, fresh.changed = was.told, was.changed
 	}
 	e.startCheck(fresh)
 	if carried && !same {

@@ -63,6 +63,15 @@ func (c *check) learn(r checks.Result, now time.Time) {
 	c.lost = c.service.cfg.WithdrawsOnVoid() && c.voidFor(now) >= voidLasts
 }
 
+// verdict is what the check says: what its runs add up to, or down where keepcast could not
+// run it for so long that on_void counts it as down.
+func (c *check) verdict() checks.Verdict {
+	if c.lost {
+		return checks.Down
+	}
+	return c.result.Verdict
+}
+
 // voidFor is for how long keepcast could not run the check; 0: it could.
 func (c *check) voidFor(now time.Time) time.Duration {
 	if c.void.IsZero() {
@@ -76,11 +85,8 @@ func (c *check) voidFor(now time.Time) time.Duration {
 // route, and a service that never was fit stays withdrawn. A service that went comes back
 // only by results that began since.
 func (s *service) verdict(c *check) checks.Verdict {
-	verdict := c.result.Verdict
-	switch {
-	case c.lost:
-		return checks.Down
-	case verdict == checks.Up && !s.state.Up() && !s.proven(c):
+	verdict := c.verdict()
+	if verdict == checks.Up && !s.state.Up() && !s.proven(c) {
 		return checks.Unknown
 	}
 	return verdict

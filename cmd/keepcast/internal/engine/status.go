@@ -60,7 +60,7 @@ func (p *published) serviceStatus(s *service, managed bool, now time.Time) api.S
 	out.State = shown(s.state, out.Addresses)
 	for _, c := range s.checks {
 		status := api.CheckStatus{
-			Name: c.cfg.Name, Kind: c.cfg.Kind, OnFailure: c.cfg.OnFailure, Verdict: c.result.Verdict,
+			Name: c.cfg.Name, Kind: c.cfg.Kind, OnFailure: c.cfg.OnFailure, Verdict: c.verdict(),
 			Void: c.result.Void, LastRun: c.result.At, Seconds: c.result.Took.Seconds(),
 		}
 		if c.result.Err != nil {
