@@ -141,3 +141,50 @@ func TestRestlessDaemon(t *testing.T) {
 		})
 	}
 }
+
+// A daemon that takes long to refuse what it is told, and tells of a change all the while,
+// had the next attempt begin as soon as the last one ended: it was kept busy for ever.
+func TestRestsAfterSlowFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		fake, frr := h.frr()
+		d, frr := watched(fake, frr)
+		fake.fails, fake.slow = errRefused, 2*time.Second
+		h.start(frr)
+		h.desire(announced(one))
+		for range 600 {
+			h.later(50 * time.Millisecond)
+			d.changed()
+		}
+		if fake.calls < 9 || fake.calls > 11 { // 2s each, and soon 1s of rest
+			t.Errorf("applied %d times in 30s", fake.calls)
+		}
+	})
+}
+
+// A daemon that refused, and told of a change while a withdrawal was on its way to it, had
+// the withdrawal wait for the end of its rest.
+func TestWithdrawalInRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		fake, frr := h.frr()
+		d, frr := watched(fake, frr)
+		h.start(frr)
+		h.desire(announced(one))
+		h.later(time.Second)
+		fake.fails = errRefused
+		h.desire(announced(one), announced(two))
+		h.later(20 * time.Second)
+		h.take()
+		h.desire(announced(one))
+		h.later(0)
+		h.did("0s frr refuses")
+		fake.fails = nil
+		h.desire(delivered(one), delivered(two))
+		d.changed()
+		h.later(0)
+		d.changed()
+		h.later(time.Second)
+		h.didBy("frr", "100ms frr has nothing")
+	})
+}

@@ -16,6 +16,9 @@ const (
 	closeDelay = 2 * time.Second
 	// loadSpacing is the least time between two loads of one daemon.
 	loadSpacing = 100 * time.Millisecond
+	// restMost is the longest rest after an attempt that failed, however often something
+	// changes meanwhile.
+	restMost = time.Second
 	// observeInterval is how often a daemon is asked what it announces: its sessions
 	// come and go, and nothing tells of that.
 	observeInterval = 5 * time.Second
@@ -55,7 +58,8 @@ type worker struct {
 	// What follows belongs to run.
 	now       Desired
 	applied   driver.State
-	appliedAt time.Time // the last attempt
+	appliedAt time.Time // when the last attempt began
+	restUntil time.Time // until then, a change of the daemon has it applied no sooner
 	ok        bool      // the last Apply succeeded
 	failures  int
 	agreed    bool  // the last observation found what is desired
@@ -86,7 +90,7 @@ func (w *worker) run(ctx context.Context) {
 		case d := <-w.desired:
 			applyAt = w.plan(d, applyAt)
 		case <-w.changed:
-			applyAt = w.mend()
+			applyAt = w.mend(applyAt)
 		case <-w.observeNow:
 			w.misses, observeAt = 0, time.Now()
 		case <-timer.C:
@@ -183,6 +187,7 @@ func (w *worker) apply(ctx context.Context) {
 		}
 		w.ok, w.failures, w.applied = true, 0, desired.State
 	}
+	w.restUntil = time.Now().Add(pace.Backoff(loadSpacing, restMost, w.failures+1))
 	w.state.Err, w.state.Gen, w.state.InSync, w.state.Leaving = err, desired.Gen, err == nil, desired.Leaving
 	w.report(w.status())
 }
@@ -198,13 +203,17 @@ func (w *worker) status() Report {
 }
 
 // mend returns when to apply after the daemon has changed by itself: at once, but a daemon
-// that goes on changing, or failing, is not to be kept busy.
-func (w *worker) mend() time.Time {
-	now := time.Now()
-	if next := w.appliedAt.Add(pace.Backoff(loadSpacing, time.Second, w.failures+1)); now.Before(next) {
-		return next
+// that goes on changing, or failing, is not to be kept busy. What is planned for before that,
+// such as a withdrawal, is not put off.
+func (w *worker) mend(planned time.Time) time.Time {
+	next := time.Now()
+	if next.Before(w.restUntil) {
+		next = w.restUntil
 	}
-	return now
+	if !planned.IsZero() && planned.Before(next) {
+		return planned
+	}
+	return next
 }
 
 // load is Apply of the driver, bounded by a limit.
