@@ -188,3 +188,29 @@ func TestWithdrawalInRest(t *testing.T) {
 		h.didBy("frr", "100ms frr has nothing")
 	})
 }
+
+// What goes on changing had a kernel that refuses be told all the time, which kept the
+// processor busy for as long as it lasted.
+func TestRestlessKernel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t)
+		h.kernel.fails["grow"] = errNetlink
+		h.start()
+		h.desire(announced(one))
+		h.later(10 * time.Second)
+		h.take()
+		for range 500 {
+			h.kernel.changed()
+			h.later(20 * time.Millisecond)
+		}
+		if n := len(h.take()); n < 9 || n > 11 {
+			t.Errorf("told %d times in ten seconds, want once a second", n)
+		}
+		h.desire(delivered(one)) // which does not wait
+		h.later(0)
+		h.did("0s kernel has "+one+" delivered", "0s kernel refuses to grow")
+		h.kernel.changed()
+		h.later(100 * time.Millisecond)
+		h.did("100ms kernel refuses to grow")
+	})
+}

@@ -71,6 +71,7 @@ type Reconciler struct {
 	gatesBy  time.Time // when growing stops waiting for the gates
 	grown    bool      // nothing waits for the gates
 	failures int       // of the kernel, in a row
+	stirred  bool      // it changed by itself, and was not compared since
 	actedAt  time.Time // when the kernel was last told or observed
 	kernel   Report
 	found    findings // about what the kernel has
@@ -116,7 +117,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	timer := time.NewTimer(Interval)
 	defer timer.Stop()
 	for {
-		repair := false
+		late := false
 		select {
 		case <-ctx.Done():
 			return
@@ -129,11 +130,11 @@ func (r *Reconciler) Run(ctx context.Context) {
 		case <-r.left:
 			r.forgetLeft()
 		case <-r.changed:
-			repair = true
+			r.stirred = true
 		case <-timer.C:
-			repair = true
+			late = true
 		}
-		r.act(ctx, repair)
+		r.act(ctx, late || r.stirred && !time.Now().Before(r.retryAt()))
 		timer.Reset(r.next())
 	}
 }
@@ -143,9 +144,11 @@ func (r *Reconciler) Run(ctx context.Context) {
 func (r *Reconciler) act(ctx context.Context, repair bool) {
 	select {
 	case d := <-r.desired:
+		r.stirred = false
 		r.apply(ctx, d) // which repairs, too
 	default:
 		if repair {
+			r.stirred = false
 			r.repair(ctx)
 		}
 	}
@@ -168,7 +171,7 @@ func keepWatching(ctx context.Context, log *slog.Logger, watch func(context.Cont
 func (r *Reconciler) next() time.Duration {
 	switch {
 	case r.failures > 0:
-		return time.Until(r.actedAt.Add(pace.Backoff(loadSpacing, Interval, r.failures)))
+		return time.Until(r.retryAt())
 	case !r.grown:
 		return max(time.Until(r.gatesBy), time.Millisecond)
 	case r.found.unsure:
@@ -177,6 +180,19 @@ func (r *Reconciler) next() time.Duration {
 		return time.Until(r.actedAt.Add(lookInterval))
 	}
 	return time.Until(r.actedAt.Add(Interval))
+}
+
+// retryAt is when the kernel is tried again after it failed: sooner where something changed
+// there meanwhile, but what goes on changing is not to keep it busy.
+func (r *Reconciler) retryAt() time.Time {
+	most := Interval
+	switch {
+	case r.failures == 0:
+		return time.Time{}
+	case r.stirred:
+		most = restMost
+	}
+	return r.actedAt.Add(pace.Backoff(loadSpacing, most, r.failures))
 }
 
 // apply starts on a new desired state.
