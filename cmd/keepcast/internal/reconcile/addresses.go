@@ -3,7 +3,9 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
@@ -11,33 +13,49 @@ import (
 
 // unclaimed tells of addresses that keepcast would have put where they are, and that no
 // service has: so they are left alone. One may be of a service that was taken out of the
-// configuration while keepcast was not running, and whose saved state is lost.
-func unclaimed(observed, desired driver.State) []driver.Finding {
+// configuration while keepcast was not running, and whose saved state is lost. There is one
+// finding for each interface, and one for what is delivered, however many there are.
+func unclaimed(observed, desired driver.State) (found []driver.Finding) {
 	claimed := map[netip.Addr]bool{}
 	for _, r := range desired.Routes {
 		claimed[r.Prefix.Addr()] = true
 	}
-	var out []driver.Finding
+	on := map[string][]netip.Prefix{} // by interface
+	var delivered []netip.Prefix
 	for _, r := range observed.Routes {
-		addr, on := r.Prefix.Addr(), observed.InterfaceOf(r)
-		if claimed[addr] || addr.IsLoopback() || addr.IsLinkLocalUnicast() {
-			continue
-		}
-		f := driver.Finding{
-			Name: "address-unclaimed", Level: driver.LevelWarning, Subject: r.Prefix.String(),
-			Text: fmt.Sprintf("is on %s, and no service has it: keepcast leaves it alone", on),
-			Fix:  fmt.Sprintf("if a service had it that is gone: ip address del %s dev %s; if it is yours, put it on an interface that keepcast does not use", r.Prefix, on),
-		}
-		switch {
+		switch addr := r.Prefix.Addr(); {
+		case claimed[addr] || addr.IsLoopback() || addr.IsLinkLocalUnicast():
 		case r.Presence == driver.Delivered:
-			f.Level, f.Text = driver.LevelInfo, "is delivered on this host by a route of keepcast, and no service has it"
-			f.Fix = fmt.Sprintf("unless another keepcast of this host has it: ip route del local %s table all proto 250", addr)
-		case on == "lo": // the host's own addresses are there, too
-			f.Level = driver.LevelInfo
+			delivered = append(delivered, r.Prefix)
+		default:
+			on[observed.InterfaceOf(r)] = append(on[observed.InterfaceOf(r)], r.Prefix)
 		}
-		out = append(out, f)
 	}
-	return out
+	for _, iface := range slices.Sorted(maps.Keys(on)) {
+		found = append(found, unclaimedOn(iface, on[iface]))
+	}
+	if len(delivered) > 0 {
+		found = append(found, driver.Finding{
+			Name: "address-unclaimed", Level: driver.LevelInfo, Subject: "delivered",
+			Text: "no service has what a route of keepcast delivers on this host: " + listed(delivered),
+			Fix:  "where another keepcast of this host has it, that is as it should be; else, for each: ip route del local ADDRESS table all proto 250",
+		})
+	}
+	return found
+}
+
+// unclaimedOn tells of the addresses of one interface that no service has.
+func unclaimedOn(iface string, addresses []netip.Prefix) driver.Finding {
+	f := driver.Finding{
+		Name: "address-unclaimed", Level: driver.LevelWarning, Subject: iface,
+		Text: "has addresses that no service has, and keepcast leaves them alone: " + listed(addresses),
+		Fix: fmt.Sprintf("what a service had that is gone: ip address del ADDRESS dev %s; what is yours: put it on an interface that keepcast does not use;"+
+			" what another keepcast of this host announces: give each keepcast an interface of its own (the setting interface)", iface),
+	}
+	if iface == "lo" { // the host's own addresses are there, too
+		f.Level = driver.LevelInfo
+	}
+	return f
 }
 
 // lookInterval is how often the host is asked for the addresses that somebody else manages.

@@ -12,9 +12,10 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-const unclaimedSix = `level=WARN msg=finding driver=kernel finding=address-unclaimed level=warning subject=` + six +
-	` text="is on anycast0, and no service has it: keepcast leaves it alone"` +
-	` fix="if a service had it that is gone: ip address del ` + six + ` dev anycast0; if it is yours, put it on an interface that keepcast does not use"`
+const unclaimedSix = `level=WARN msg=finding driver=kernel finding=address-unclaimed level=warning subject=anycast0` +
+	` text="has addresses that no service has, and keepcast leaves them alone: ` + six + `"` +
+	` fix="what a service had that is gone: ip address del ADDRESS dev anycast0; what is yours: put it on an interface that keepcast does not use;` +
+	` what another keepcast of this host announces: give each keepcast an interface of its own (the setting interface)"`
 
 // A service was taken out of the configuration while keepcast was stopped, and /run was
 // lost: its address stayed on the host for ever, and nothing said so.
@@ -26,15 +27,37 @@ func TestUnclaimed(t *testing.T) {
 	for _, f := range unclaimed(observed, state(gone("192.0.2.53/24"), announced("198.51.100.2/24"))) {
 		got = append(got, fmt.Sprintf("%s %s %s", f.Level, f.Name, f))
 	}
+	fix := func(iface string) string {
+		return ": what a service had that is gone: ip address del ADDRESS dev " + iface + "; what is yours: put it on an interface that keepcast does not use;" +
+			" what another keepcast of this host announces: give each keepcast an interface of its own (the setting interface)"
+	}
 	if diff := cmp.Diff([]string{
-		"warning address-unclaimed 192.0.2.54/32: is on anycast0, and no service has it: keepcast leaves it alone: if a service had it that is gone:" +
-			" ip address del 192.0.2.54/32 dev anycast0; if it is yours, put it on an interface that keepcast does not use",
-		"info address-unclaimed 10.0.0.11/32: is on lo, and no service has it: keepcast leaves it alone: if a service had it that is gone:" +
-			" ip address del 10.0.0.11/32 dev lo; if it is yours, put it on an interface that keepcast does not use",
-		"info address-unclaimed 192.0.2.99/32: is delivered on this host by a route of keepcast, and no service has it:" +
-			" unless another keepcast of this host has it: ip route del local 192.0.2.99 table all proto 250",
-		"warning address-unclaimed 198.51.100.1/24: is on other0, and no service has it: keepcast leaves it alone: if a service had it that is gone:" +
-			" ip address del 198.51.100.1/24 dev other0; if it is yours, put it on an interface that keepcast does not use",
+		"warning address-unclaimed anycast0: has addresses that no service has, and keepcast leaves them alone: 192.0.2.54/32" + fix("anycast0"),
+		"info address-unclaimed lo: has addresses that no service has, and keepcast leaves them alone: 10.0.0.11/32" + fix("lo"),
+		"warning address-unclaimed other0: has addresses that no service has, and keepcast leaves them alone: 198.51.100.1/24" + fix("other0"),
+		"info address-unclaimed delivered: no service has what a route of keepcast delivers on this host: 192.0.2.99/32:" +
+			" where another keepcast of this host has it, that is as it should be; else, for each: ip route del local ADDRESS table all proto 250",
+	}, got); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
+
+// A host of two keepcasts with one interface, and of a thousand addresses, had a thousand
+// findings in each status, log and scrape.
+func TestUnclaimedIsBounded(t *testing.T) {
+	var observed driver.State
+	for i := range 1000 {
+		prefix := fmt.Sprintf("10.1.%d.%d/32", i/250, i%250+1)
+		observed.Routes = append(observed.Routes, announced(prefix), delivered("10.2"+prefix[len("10.1"):]))
+	}
+	observed.Interface = "anycast0"
+	var got []string
+	for _, f := range unclaimed(observed, state()) {
+		got = append(got, f.Subject+": "+f.Text)
+	}
+	if diff := cmp.Diff([]string{
+		"anycast0: has addresses that no service has, and keepcast leaves them alone: 10.1.0.1/32 10.1.0.2/32 10.1.0.3/32 10.1.0.4/32 10.1.0.5/32 and 995 more",
+		"delivered: no service has what a route of keepcast delivers on this host: 10.2.0.1/32 10.2.0.2/32 10.2.0.3/32 10.2.0.4/32 10.2.0.5/32 and 995 more",
 	}, got); diff != "" {
 		t.Errorf("findings (-want +got):\n%s", diff)
 	}
@@ -55,14 +78,14 @@ func TestUnclaimedLasts(t *testing.T) {
 		h.logged()
 		h.later(1)
 		h.logged(unclaimedSix)
-		h.finds(six)
+		h.finds("anycast0")
 		h.kernel.fails["observe"] = errNetlink
 		h.later(Interval)
 		h.logged(`level=ERROR msg="kernel not in sync, retrying" driver=kernel err="no buffer space available"`)
 		delete(h.kernel.fails, "observe")
 		h.put(six, driver.Absent)
 		h.later(2 * Interval)
-		h.logged(`level=INFO msg="finding is over" driver=kernel finding=address-unclaimed subject=`+six, `level=INFO msg="kernel in sync again" driver=kernel after=1`)
+		h.logged(`level=INFO msg="finding is over" driver=kernel finding=address-unclaimed subject=anycast0`, `level=INFO msg="kernel in sync again" driver=kernel after=1`)
 		h.finds()
 	})
 }
