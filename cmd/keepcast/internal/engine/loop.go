@@ -64,27 +64,31 @@ func (e *Engine) deadline(now time.Time) time.Time {
 // decide decides every service anew and has the host follow.
 func (e *Engine) decide() {
 	now := time.Now()
-	moved := false
+	var moved []*service
 	for _, s := range e.services {
 		was, i := s.state, e.intent(s, now)
 		if s.decide(now, s.fitness(), i) {
-			moved = true
+			moved = append(moved, s)
 			e.opts.Metrics.transitions.WithLabelValues(s.cfg.Name, string(s.state)).Inc()
-			s.unreached = true
+			s.unreached, s.regraded = true, was.Up() && s.state.Up()
 			e.log.Info("service state decided", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
 			// A check without a verdict counts for the service as it is, which is another now.
 			_, s.reason = s.target(now, s.fitness(), i)
 		}
 	}
 	e.forgetLeft(now)
-	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers(), Off: e.off()}, now) || moved {
+	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers(), Off: e.off()}, now) || len(moved) > 0 {
 		e.save()
+	}
+	for _, s := range moved {
+		s.gen = e.posted.Gen
 	}
 	e.undecided, e.since, e.wake = false, time.Time{}, e.deadline(now)
 	for _, s := range e.services {
 		e.show(s, now)
 	}
 	e.publish()
+	e.tellReached()
 }
 
 // hand hands the reconciler what is desired now, and reports whether that is something new.

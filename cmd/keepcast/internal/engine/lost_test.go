@@ -71,7 +71,7 @@ func TestLostOutlivesReload(t *testing.T) {
 		later(40 * time.Second)
 		b.want("dns", api.Degraded, "check checkb can't be run: dial: too many open files")
 		b.reload(func(c *config.Config) {
-			c.Services[0].Checks[1].Raw, c.Services[0].Checks[1].Schedule.Interval = map[string]any{"i": "other"}, 2*time.Second
+			c.Services[0].Checks[1].Raw, c.Services[0].Checks[1].Interval = map[string]any{"i": "other"}, 2*time.Second
 		})
 		later(10 * time.Second)
 		b.want("dns", api.Degraded, "check checkb can't be run: dial: too many open files")

@@ -102,7 +102,8 @@ func (e *Engine) renew(old *service, cfg config.Service, now time.Time) *service
 	if old != nil {
 		s.state, s.reason, s.since, s.lingerUntil = old.state, old.reason, old.since, old.lingerUntil
 		s.hold.failures, s.hold.last = old.hold.failures, old.hold.last
-		s.fit, s.gone, s.unreached = old.fit, old.gone, old.unreached
+		s.fit, s.gone = old.fit, old.gone
+		s.unreached, s.regraded, s.gen = old.unreached, old.regraded, old.gen
 		for _, c := range old.checks {
 			kept[c.cfg.Name] = c
 		}

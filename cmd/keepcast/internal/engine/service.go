@@ -23,6 +23,8 @@ type service struct {
 	lingerUntil time.Time
 	hold        hold
 	unreached   bool                     // the host and the daemons were not seen to follow its state yet
+	regraded    bool                     // it was announced before its state was decided, with other attributes
+	gen         int                      // of the desired state that its state led to
 	fit         bool                     // when it was decided last
 	gone        time.Time                // when it was fit last; results that began before say nothing of it any more
 	drain       *api.Drain               // set where it is shown

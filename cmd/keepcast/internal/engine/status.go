@@ -138,21 +138,6 @@ func shown(desired api.State, addresses []api.AddressStatus) api.State {
 	return desired
 }
 
-// tellReached logs which services have got to the state that was decided for them: until
-// then a neighbor may not have heard of it.
-func (e *Engine) tellReached() {
-	now, p := time.Now(), e.published.Load()
-	for _, s := range e.services {
-		if !s.unreached {
-			continue
-		}
-		if state := p.serviceStatus(s, e.opts.Kernel != nil, now).State; state == s.state {
-			s.unreached = false
-			e.log.Info("service state reached", "service", s.cfg.Name, "state", state, "after", now.Sub(s.since).Round(time.Millisecond))
-		}
-	}
-}
-
 // left reports whether anything of the announcement is still there, or may be.
 func left(a api.AddressStatus) bool {
 	for _, o := range a.Observed {
