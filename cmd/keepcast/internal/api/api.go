@@ -135,6 +135,8 @@ type Observation struct {
 	Unknown    bool     `json:"unknown,omitempty"`     // it could not be asked, and may have it
 	ExportedTo []string `json:"exported_to,omitempty"` // the neighbors that are sent it
 	Neighbors  *int     `json:"neighbors,omitempty"`   // how many could be; nil: the daemon does not tell
+	// Left: it is of a driver that left the configuration, and whose gate is not closed yet.
+	Left bool `json:"left,omitempty"`
 	// HeldBy are the neighbors that may still send packets for it, though it is not
 	// exported to them any more: they wait for the daemon to come back.
 	HeldBy []driver.Held `json:"held_by,omitempty"`

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
@@ -151,4 +153,83 @@ func TestDepartedIsTold(t *testing.T) {
 	b.create()
 	b.engine.resume(saved{Departing: []string{"kind: nonsense\n"}})
 	b.wantLog(1, `level=ERROR msg="a gate can't be closed" err="a driver that left the configuration before`)
+}
+
+// A service was shown and logged as withdrawn while the router had it through a daemon whose
+// driver had left the configuration.
+func TestDepartedMayHaveIt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		with      func(*fakeDriver)
+		meanwhile api.State
+	}{
+		"it hangs":         {func(d *fakeDriver) { d.hang = true }, api.Withdrawing},
+		"it refuses":       {func(d *fakeDriver) { d.fail = errDead }, api.Withdrawing},
+		"it is silent":     {func(d *fakeDriver) { d.fail, d.mute = errDead, errDead }, api.Withdrawing},
+		"it does not run":  {func(d *fakeDriver) { d.fail, d.mute = errDead, driver.ErrNotRunning }, api.Withdrawn},
+		"it has withdrawn": {func(d *fakeDriver) { d.fail, d.deaf = errDead, true }, api.Withdrawn},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newHarness(t)
+			b.keep = true
+			c := &fakeCheck{}
+			b.service("dns", address, c)
+			other := &fakeDriver{journal: b.kernel.journal, name: "other"}
+			b.addDriver("other", other)
+			synctest.Test(t, func(t *testing.T) {
+				b.start()
+				later(2 * time.Second)
+				other.set(func() { tc.with(other) })
+				b.reload(func(c *config.Config) { c.Drivers = c.Drivers[:1] })
+				later(10 * time.Second)
+				b.shows("dns", api.Announced) // by the one that is left
+				c.set(errDead)
+				later(20 * time.Second)
+				b.shows("dns", tc.meanwhile)
+				b.wantLog(int(truth(tc.meanwhile == api.Withdrawn)), `msg="service state reached" service=dns state=withdrawn`)
+				other.set(func() { other.hang, other.fail, other.mute = false, nil, nil })
+				later(2 * time.Minute)
+				b.shows("dns", api.Withdrawn)
+				b.wantLog(1, `msg="service state reached" service=dns state=withdrawn`)
+				b.end()
+			})
+		})
+	}
+}
+
+// A driver left while another one took its name: one of them was not seen in the addresses,
+// and /metrics answered with an error, for it had each series twice.
+func TestDepartedHasItsNameTaken(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	b.service("dns", address, &fakeCheck{})
+	registry := prometheus.NewRegistry()
+	b.registry = registry
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		registry.MustRegister(Collector{b.engine})
+		later(2 * time.Second)
+		b.driver.set(func() { b.driver.fail = errDead })
+		b.reload(func(c *config.Config) {
+			c.Drivers = []config.Driver{{Name: "bird", Kind: "other", Raw: map[string]any{"kind": "other"}, Driver: &fakeDriver{journal: b.kernel.journal, name: "other"}}}
+		})
+		later(10 * time.Second)
+		got := measured(t, registry)
+		for key, want := range map[string]float64{
+			"keepcast_driver_in_sync bird":                                 1,
+			"keepcast_driver_in_sync bird (left)":                          0,
+			"keepcast_announcement_observed bird 192.0.2.53/32 dns":        1,
+			"keepcast_announcement_observed bird (left) 192.0.2.53/32 dns": 1,
+		} {
+			if value, there := got[key]; !there || value != want {
+				t.Errorf("%s is %v, %v, want %v", key, value, there, want)
+			}
+		}
+		b.driver.set(func() { b.driver.fail = nil })
+		later(time.Minute)
+		s, err := b.engine.Status()
+		if err != nil || len(s.Drivers) != 2 || len(s.Services[0].Addresses[0].Observed) != 2 {
+			t.Errorf("%v, shown as %+v", err, s)
+		}
+		b.end()
+	})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -45,7 +46,7 @@ func (p *published) status(opts Options, started, now time.Time) api.Status {
 		s.Drivers = append(s.Drivers, p.driverStatus(d.Name, d.Kind, now))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.departing)) {
-		s.Drivers = append(s.Drivers, departing(p.departing[name]))
+		s.Drivers = append(s.Drivers, departing(p.departing[name], p.departingName(name)))
 	}
 	return s
 }
@@ -104,7 +105,22 @@ func (p *published) addressStatus(s *service, r driver.Route, managed bool) api.
 			out.Observed[d.Name] = observation(p.reports[d.Name].Observed, r.Prefix.Masked())
 		}
 	}
+	// Which services a driver that left had is not known any more.
+	for name, report := range p.departing {
+		if o := observation(report.Observed, r.Prefix.Masked()); left(o) {
+			o.Left = true
+			out.Observed[p.departingName(name)] = o
+		}
+	}
 	return out
+}
+
+// departingName is what a departing driver is called: another one may have its name by now.
+func (p *published) departingName(name string) string {
+	if slices.ContainsFunc(p.cfg.Drivers, func(d config.Driver) bool { return d.Name == name }) {
+		return name + " (left)"
+	}
+	return name
 }
 
 // observation is how far the announcement of a prefix got, by what was observed.
@@ -129,7 +145,7 @@ func observation(o reconcile.Observed, p netip.Prefix) api.Observation {
 func shown(desired api.State, addresses []api.AddressStatus) api.State {
 	for _, a := range addresses {
 		switch {
-		case desired == api.Withdrawn && left(a):
+		case desired == api.Withdrawn && slices.ContainsFunc(slices.Collect(maps.Values(a.Observed)), left):
 			return api.Withdrawing
 		case desired.Up() && !announced(a):
 			return api.Announcing
@@ -138,15 +154,8 @@ func shown(desired api.State, addresses []api.AddressStatus) api.State {
 	return desired
 }
 
-// left reports whether anything of the announcement is still there, or may be.
-func left(a api.AddressStatus) bool {
-	for _, o := range a.Observed {
-		if o.Present || o.Unknown || len(o.HeldBy) > 0 {
-			return true
-		}
-	}
-	return false
-}
+// left reports whether an announcement is still there, or may be.
+func left(o api.Observation) bool { return o.Present || o.Unknown || len(o.HeldBy) > 0 }
 
 // announced reports whether every daemon that can be asked and has a neighbor of the
 // family has exported it to one. If there are daemons and none has, it is not announced.
@@ -159,10 +168,10 @@ func announced(a api.AddressStatus) bool {
 			}
 			continue
 		}
-		daemon = true
+		daemon = daemon || !o.Left
 		// One that can't be asked, or has no neighbor for the family, says so by an error
 		// or a finding of its own. What another daemon exports is announced all the same.
-		if o.Unknown || o.Neighbors != nil && *o.Neighbors == 0 {
+		if o.Unknown || o.Left || o.Neighbors != nil && *o.Neighbors == 0 {
 			continue
 		}
 		if !o.Present || o.Neighbors != nil && len(o.ExportedTo) == 0 {
@@ -204,10 +213,10 @@ func (p *published) driverStatus(name, kind string, now time.Time) api.DriverSta
 }
 
 // departing tells of a driver that left the configuration while its gate may be open.
-func departing(r reconcile.Report) api.DriverStatus {
+func departing(r reconcile.Report, name string) api.DriverStatus {
 	kind, _ := r.Settings["kind"].(string)
 	out := api.DriverStatus{
-		Name: r.Driver, Kind: kind, Since: r.Since, Neighbors: r.Observed.Neighbors, Findings: r.Observed.Findings,
+		Name: name, Kind: kind, Since: r.Since, Neighbors: r.Observed.Neighbors, Findings: r.Observed.Findings,
 		Error: "left the configuration, its gate is being closed",
 	}
 	if r.Err != nil {
