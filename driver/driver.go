@@ -260,6 +260,9 @@ type Traits struct {
 	// NeedsPrefixRoute: the daemon announces an address only if the kernel has made the
 	// route that belongs to it, which noprefixroute prevents.
 	NeedsPrefixRoute bool
+	// NeedsInterface: the daemon announces an address only from the interface of its
+	// service, and only with its length.
+	NeedsInterface bool
 }
 
 // Template tells what a template is given, for the reference.

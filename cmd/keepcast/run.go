@@ -166,7 +166,7 @@ func (d *daemon) options() engine.Options {
 	kernel := kernel.New(d.cfg.Interface, d.log.With("driver", "kernel"))
 	var stopping atomic.Bool
 	o := engine.Options{
-		Version: version(), Local: kernel.Local, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics, Hurry: d.hurry,
+		Version: version(), Local: kernel.Local, Addresses: kernel.Addresses, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics, Hurry: d.hurry,
 		Pulse: &d.pulse, Open: d.open,
 		Withdraw: func(ctx context.Context, onStop string) bool {
 			stopping.Store(true)

@@ -29,7 +29,7 @@ func Kind() driver.Kind {
 		Starter:  starter(),
 		// What the gate lets through comes from a direct protocol, which has no route
 		// without the address.
-		Traits: driver.Traits{FollowsAddress: true},
+		Traits: driver.Traits{FollowsAddress: true, NeedsInterface: true},
 	}
 }
 

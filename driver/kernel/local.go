@@ -35,6 +35,38 @@ func (k *Kernel) Local(addr netip.Addr) error {
 	return elsewhere
 }
 
+// Addresses returns every address of the host, as an Announced route with its length and the
+// interface that it is on, if that is up. That of keepcast's local delivery routes is none.
+func (k *Kernel) Addresses() ([]driver.Route, error) {
+	h, err := k.asking.take()
+	if err != nil {
+		return nil, err
+	}
+	defer k.asking.put(h)
+	links, err := dump(h.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("listing the interfaces: %w", err)
+	}
+	up := map[int]string{}
+	for _, l := range links {
+		if l.Attrs().Flags&net.FlagUp != 0 {
+			up[l.Attrs().Index] = l.Attrs().Name
+		}
+	}
+	on, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("listing the addresses: %w", err)
+	}
+	var out []driver.Route
+	for _, a := range on {
+		if name := up[a.LinkIndex]; name != "" && usable(a) {
+			out = append(out, driver.Route{Prefix: prefixOf(a), Presence: driver.Announced, Interface: name})
+		}
+	}
+	sortRoutes(out)
+	return out, nil
+}
+
 // VRF returns the name of the VRF that an interface is in, "" for none; the error
 // is that the kernel can't be asked.
 func (k *Kernel) VRF(iface string) (string, error) {

@@ -175,6 +175,29 @@ func TestFindings(t *testing.T) {
 			},
 			[]string{"warning address-missing dns: 192.0.2.53 is not on this host"},
 		},
+		// An address on another interface, or of another length, counted as there: BIRD did not
+		// announce it.
+		"address on another interface": {
+			others, func(h *Facts) {
+				h.link("anycast0").Addresses = addresses("2001:db8:53::53/128")
+				h.link("lo").Addresses = addresses("192.0.2.53/32")
+			},
+			[]string{
+				"error address-missing dns: 192.0.2.53 is not on anycast0 as 192.0.2.53/32, from where alone a daemon announces it, and with manage_addresses: false",
+				"warning address-elsewhere dns: 192.0.2.53 is also on lo",
+			},
+		},
+		"address of another length": {
+			others, func(h *Facts) { h.link("anycast0").Addresses = addresses("192.0.2.53/24", "2001:db8:53::53/128") },
+			[]string{"error address-missing dns: 192.0.2.53 is not on anycast0 as 192.0.2.53/32, from where alone a daemon announces it, and with manage_addresses: false"},
+		},
+		"address on another interface, with FRR": {
+			"manage_addresses: false\ndrivers: [{kind: frr}]\n", func(h *Facts) {
+				h.link("anycast0").Addresses = addresses("2001:db8:53::53/128")
+				h.link("lo").Addresses = addresses("192.0.2.53/24")
+			},
+			[]string{"warning address-elsewhere dns: 192.0.2.53 is also on lo"},
+		},
 		"address elsewhere": {
 			"", func(h *Facts) { h.link("lo").Addresses = addresses("192.0.2.53/32") },
 			[]string{"error address-elsewhere dns: ip address del 192.0.2.53/32 dev lo"},

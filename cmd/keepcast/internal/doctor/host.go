@@ -31,6 +31,14 @@ func anycasts(cfg *config.Config) []anycast {
 	return out
 }
 
+// needsInterface reports whether a daemon announces the address only from its interface.
+func (a anycast) needsInterface(cfg *config.Config) bool {
+	announces := func(s config.Service) bool {
+		return s.Name == a.service && slices.ContainsFunc(cfg.Drivers, func(d config.Driver) bool { return d.NeedsInterface && s.Uses(d.Name) })
+	}
+	return slices.ContainsFunc(cfg.Services, announces)
+}
+
 // interfaces says what is wrong with the interfaces that carry the addresses.
 func (h Facts) interfaces(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
@@ -126,12 +134,22 @@ func (h Facts) ownSource(cfg *config.Config) []driver.Finding {
 // absent says that somebody else is to put an address on the host, but has not. Where even
 // the interface is missing, that is what there is to say.
 func (h Facts) absent(cfg *config.Config, a anycast) []driver.Finding {
-	if _, there := h.Network.link(a.iface); cfg.ManageAddresses || !there || slices.ContainsFunc(h.Network.Links, func(l Link) bool { _, on := l.has(a.prefix.Addr()); return on }) {
+	if _, there := h.Network.link(a.iface); cfg.ManageAddresses || !there {
 		return nil
+	}
+	where := "this host,"
+	for _, l := range h.Network.Links {
+		switch on, there := l.has(a.prefix.Addr()); {
+		case !there:
+		case l.Name == a.iface && on.Prefix == a.prefix || !a.needsInterface(cfg):
+			return nil
+		default:
+			where = fmt.Sprintf("%s as %s, from where alone a daemon announces it,", a.iface, a.prefix)
+		}
 	}
 	f := driver.Finding{
 		Name: "address-missing", Level: driver.LevelError, Subject: a.service,
-		Text: fmt.Sprintf("%s is not on this host, and with manage_addresses: false keepcast does not put it there: a daemon that goes by the address announces nothing, and what any other daemon draws here reaches nobody", a.prefix.Addr()),
+		Text: fmt.Sprintf("%s is not on %s and with manage_addresses: false keepcast does not put it there: a daemon that goes by the address announces nothing, and what any other daemon draws here reaches nobody", a.prefix.Addr(), where),
 		Fix:  fmt.Sprintf("ip address add %s dev %s, in the network configuration of this host; or leave it to keepcast (manage_addresses: true)", a.prefix, a.iface),
 	}
 	if h.Running != nil && h.Running.Withdrawn[a.service] { // it may come with the service

@@ -64,7 +64,7 @@ func driversOf(cfg *config.Config) []reconcile.Driver {
 
 // reconciled returns a driver as the reconciler takes it.
 func reconciled(d config.Driver) reconcile.Driver {
-	r := reconcile.Driver{Name: d.Name, Driver: d.Driver, FollowsAddress: d.FollowsAddress, Settings: d.Raw}
+	r := reconcile.Driver{Name: d.Name, Driver: d.Driver, FollowsAddress: d.FollowsAddress, NeedsInterface: d.NeedsInterface, Settings: d.Raw}
 	if e, ok := d.Driver.(driver.Examiner); ok {
 		places := e.Places()
 		r.Places = slices.Concat(places.Files, places.Sockets)

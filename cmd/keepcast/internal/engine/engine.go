@@ -26,6 +26,8 @@ type Options struct {
 	// with the last good one.
 	Refused string
 	Kernel  reconcile.Kernel // nil with manage_addresses: false
+	// Addresses returns the addresses of the host, each with its interface, if that is up.
+	Addresses func() ([]driver.Route, error)
 	// Local says why the kernel would not deliver an address on this host, or nil.
 	Local func(netip.Addr) error
 	// VRF names the VRF that an interface is in, in which its services are probed.
@@ -99,7 +101,7 @@ func New(cfg *config.Config, opts Options) *Engine {
 	e.disk = e.newDisk(cfg)
 	e.reloadError, e.lastGood = opts.Refused, opts.Refused != ""
 	e.reconciler = reconcile.New(reconcile.Options{
-		Kernel: opts.Kernel, Local: opts.Local, Log: opts.Log, Metrics: opts.Metrics,
+		Kernel: opts.Kernel, Addresses: opts.Addresses, Log: opts.Log, Metrics: opts.Metrics,
 		Report: func(r reconcile.Report) { e.post(func() { e.receive(r) }) },
 	})
 	return e

@@ -87,7 +87,16 @@ func (b *harness) create() {
 		b.registry = prometheus.NewRegistry()
 	}
 	opts := Options{
-		Version: "test", Kernel: kernel, Local: func(netip.Addr) error { return nil }, VRF: func(string) (string, error) { return "", nil },
+		Version: "test", Kernel: kernel, Addresses: func() (on []driver.Route, _ error) {
+			for _, s := range b.cfg.Services {
+				for _, r := range s.Routes(driver.Announced, false) {
+					r.Interface = cmp.Or(r.Interface, b.cfg.Interface)
+					on = append(on, r)
+				}
+			}
+			return on, nil
+		},
+		Local: func(netip.Addr) error { return nil }, VRF: func(string) (string, error) { return "", nil },
 		Log:      slog.New(slog.NewTextHandler(&b.log, &slog.HandlerOptions{Level: &b.level})),
 		Metrics:  NewMetrics(b.registry),
 		Withdraw: func(context.Context, string) bool { return !b.keep },

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"errors"
-	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -212,7 +210,7 @@ func TestUnmanagedAddressMissing(t *testing.T) {
 	b.cfg.ManageAddresses = false
 	b.service("dns", address, &fakeCheck{})
 	b.options = func(o *Options) {
-		o.Local = func(a netip.Addr) error { return fmt.Errorf("%s %w", a, driver.ErrElsewhere) }
+		o.Addresses = func() ([]driver.Route, error) { return nil, nil }
 	}
 	synctest.Test(t, func(t *testing.T) {
 		b.start()

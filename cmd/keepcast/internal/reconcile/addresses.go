@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -63,31 +62,62 @@ const lookInterval = 5 * time.Second
 
 // look asks for the addresses that somebody else is to put on the host. A daemon that goes
 // by the address announces nothing without it, and what another one draws here reaches
-// nobody.
+// nobody. A route that delivers it locally, such as one that is left of a keepcast that
+// managed the addresses, is not the address.
 func (r *Reconciler) look() {
-	missing := map[string][]netip.Prefix{} // by service
-	var unknown error
-	var found driver.State
+	there, err := r.opts.Addresses()
+	missing := map[place][]netip.Prefix{}
 	for _, route := range r.now.State.Announced() {
 		if route.PrefixOnly {
 			continue
 		}
-		switch err := r.opts.Local(route.Prefix.Addr()); {
-		case errors.Is(err, driver.ErrElsewhere):
-			missing[route.Service] = append(missing[route.Service], route.Prefix)
-		case err != nil:
-			unknown = err
+		at := place{route.Service, r.neededOn(route)}
+		if !slices.ContainsFunc(there, func(on driver.Route) bool { return at.has(route, on) }) {
+			missing[at] = append(missing[at], route.Prefix)
 		}
 	}
-	for service, addresses := range missing {
-		found.Findings = append(found.Findings, driver.Finding{
-			Name: "address-missing", Level: driver.LevelError, Subject: service,
-			Text: fmt.Sprintf("is to be announced, but with manage_addresses: false somebody else puts its addresses on this host, and has not: %s", listed(addresses)),
-			Fix:  "add what is missing in the network configuration of this host, or leave it to keepcast (manage_addresses: true)",
-		})
+	var found driver.State
+	if err == nil {
+		for at, addresses := range missing {
+			found.Findings = append(found.Findings, at.without(addresses))
+		}
 	}
-	r.seen(found, unknown)
+	r.seen(found, err)
 	r.report()
+}
+
+// place is where the addresses of a service are to be: on an interface, "" for any.
+type place struct{ service, iface string }
+
+// neededOn returns the interface that an announced address must be on, "" where any does.
+func (r *Reconciler) neededOn(route driver.Route) string {
+	for name, w := range r.workers {
+		if w.driver.NeedsInterface && r.now.announcedBy(route.Service, name) {
+			return r.now.State.InterfaceOf(route)
+		}
+	}
+	return ""
+}
+
+// has reports whether an address of the host is what a route needs.
+func (p place) has(route, on driver.Route) bool {
+	if p.iface == "" {
+		return on.Prefix.Addr() == route.Prefix.Addr()
+	}
+	return on.Prefix == route.Prefix && on.Interface == p.iface
+}
+
+// without says that addresses are not where they are to be.
+func (p place) without(addresses []netip.Prefix) driver.Finding {
+	where := "this host"
+	if p.iface != "" {
+		where = p.iface + ", from where alone a daemon announces them"
+	}
+	return driver.Finding{
+		Name: "address-missing", Level: driver.LevelError, Subject: p.service,
+		Text: fmt.Sprintf("is to be announced, but with manage_addresses: false somebody else puts its addresses on %s, and has not: %s", where, listed(addresses)),
+		Fix:  "add what is missing in the network configuration of this host, or leave it to keepcast (manage_addresses: true)",
+	}
 }
 
 // seen notes what the host was found to have, and the findings about it that have lasted.

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -126,20 +128,10 @@ func TestAddressMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t)
 		h.kernel = nil
-		missing := map[string]bool{one: true, six: true}
-		unknown := errors.New("out of sockets")
-		h.local = func(a netip.Addr) error {
-			switch {
-			case missing[netip.PrefixFrom(a, a.BitLen()).String()]:
-				return fmt.Errorf("%s %w", a, driver.ErrElsewhere)
-			case a.String() == "192.0.2.54":
-				return unknown
-			}
-			return nil
-		}
+		have, unknown := []driver.Route{throughInterface("eth0", announced("192.0.2.55/24"))}, error(nil)
+		h.host = func() ([]driver.Route, error) { return have, unknown }
 		h.start()
 		network := prefixOnly(announced("203.0.113.0/24"))
-		missing[network.Prefix.Masked().Addr().String()+"/32"] = true
 		h.desire(announced(one), announced(six), announced("192.0.2.55/32"), network, delivered("192.0.2.56/32"))
 		h.later(lookInterval + findingLasts - 1)
 		h.logged()
@@ -148,8 +140,9 @@ func TestAddressMissing(t *testing.T) {
 			` text="is to be announced, but with manage_addresses: false somebody else puts its addresses on this host, and has not: ` + one + " " + six + `"` +
 			` fix="add what is missing in the network configuration of this host, or leave it to keepcast (manage_addresses: true)"`)
 		h.finds("dns")
-		clear(missing)
-		h.desire(announced(one), announced(two)) // which can't be asked for
+		unknown = errors.New("out of sockets")
+		have = []driver.Route{throughInterface("lo", announced(one))}
+		h.desire(announced(one))
 		h.later(lookInterval)
 		h.logged() // nothing is known to be over
 		unknown = nil
@@ -157,4 +150,42 @@ func TestAddressMissing(t *testing.T) {
 		h.logged(`level=INFO msg="finding is over" driver=kernel finding=address-missing subject=dns`)
 		h.finds()
 	})
+}
+
+// A daemon that looks at one interface only announced nothing of what was on another one, and
+// nobody said why. One that looks at all does.
+func TestAddressMissingOnInterface(t *testing.T) {
+	for name, tc := range map[string]struct {
+		host []driver.Route
+		only map[string][]string // the drivers of a service
+		want string              // what is missing
+	}{
+		"nothing there":          {nil, nil, "anycast0, from where alone a daemon announces them, and has not: " + one},
+		"there":                  {[]driver.Route{throughInterface("anycast0", announced(one))}, nil, ""},
+		"on another interface":   {[]driver.Route{throughInterface("lo", announced(one))}, nil, "anycast0, from where alone a daemon announces them, and has not: " + one},
+		"with another length":    {[]driver.Route{throughInterface("anycast0", announced("192.0.2.53/24"))}, nil, "anycast0, from where alone a daemon announces them, and has not: " + one},
+		"not there for the rest": {nil, map[string][]string{"dns": {"frr"}}, "this host, and has not: " + one},
+		"on any for the rest":    {[]driver.Route{throughInterface("lo", announced("192.0.2.53/24"))}, map[string][]string{"dns": {"frr"}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHarness(t)
+				h.kernel = nil
+				h.host = func() ([]driver.Route, error) { return tc.host, nil }
+				_, bird := h.bird()
+				_, frr := h.frr()
+				bird.NeedsInterface = true
+				h.start(bird, frr)
+				h.reconciler.Apply(Desired{State: state(announced(one)), Drivers: tc.only, Gen: 1})
+				h.later(time.Minute)
+				got := ""
+				for _, f := range h.reports[KernelName].Observed.Findings {
+					got += strings.TrimPrefix(f.Text, "is to be announced, but with manage_addresses: false somebody else puts its addresses on ")
+				}
+				if got != tc.want {
+					t.Errorf("missing on %q, want %q", got, tc.want)
+				}
+			})
+		})
+	}
 }

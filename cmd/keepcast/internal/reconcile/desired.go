@@ -12,8 +12,8 @@ import (
 type Driver struct {
 	Name   string
 	Driver driver.Driver
-	// FollowsAddress is that of the driver's kind.
-	FollowsAddress bool
+	// FollowsAddress and NeedsInterface are those of the driver's kind.
+	FollowsAddress, NeedsInterface bool
 	// Settings tell whether it is the same driver as before: with equal ones it keeps
 	// its worker and its connections.
 	Settings map[string]any
@@ -39,13 +39,16 @@ type Desired struct {
 	Leaving bool
 }
 
+// announcedBy reports whether the driver of that name announces a service.
+func (d Desired) announcedBy(service, name string) bool {
+	only := d.Drivers[service]
+	return len(only) == 0 || slices.Contains(only, name)
+}
+
 // forDriver returns what is desired of one driver. The routes of services that it
 // does not announce are absent there, so that it lets go of those it once had.
 func (d Desired) forDriver(name string) Desired {
-	return d.without(func(r driver.Route) bool {
-		only := d.Drivers[r.Service]
-		return len(only) > 0 && !slices.Contains(only, name)
-	})
+	return d.without(func(r driver.Route) bool { return !d.announcedBy(r.Service, name) })
 }
 
 // leaving returns what is desired of a driver that left: that it lets go of everything.

@@ -98,8 +98,8 @@ type harness struct {
 	took     map[string]time.Duration // the last one
 	repaired map[string]int
 	reached  []time.Duration
-	told     func(Report)           // is told each report, too; nil: nobody
-	local    func(netip.Addr) error // what the host says of an address
+	told     func(Report)                   // is told each report, too; nil: nobody
+	host     func() ([]driver.Route, error) // the addresses that it has
 }
 
 // newHarness returns a host on which nothing runs yet.
@@ -108,7 +108,9 @@ func newHarness(t *testing.T) *harness {
 	j := &journal{began: time.Now()}
 	return &harness{
 		t: t, journal: j, kernel: &fakeKernel{journal: j, have: map[netip.Prefix]driver.Presence{}, fails: map[string]error{}},
-		local:   func(netip.Addr) error { return nil },
+		host: func() ([]driver.Route, error) {
+			return []driver.Route{throughInterface("anycast0", announced(one)), throughInterface("anycast0", announced(two)), throughInterface("anycast0", announced(six))}, nil
+		},
 		reports: map[string]Report{}, applied: map[string][2]int{}, took: map[string]time.Duration{}, repaired: map[string]int{},
 	}
 }
@@ -160,9 +162,9 @@ func watched(d *fakeDriver, of Driver) (*watchedDriver, Driver) {
 func (h *harness) start(drivers ...Driver) {
 	h.t.Helper()
 	opts := Options{
-		Local: func(a netip.Addr) (err error) {
-			h.set(func() { err = h.local(a) })
-			return err
+		Addresses: func() (on []driver.Route, err error) {
+			h.set(func() { on, err = h.host() })
+			return on, err
 		},
 		Metrics: h, Report: func(r Report) {
 			h.set(func() {

@@ -9,7 +9,6 @@ package reconcile
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -40,11 +39,11 @@ type Metrics interface {
 // Options are the surroundings of a Reconciler.
 type Options struct {
 	Kernel Kernel // nil: somebody else manages the addresses
-	// Local returns nil if the host serves an address, and driver.ErrElsewhere if it does
-	// not. It is asked about those that somebody else manages.
-	Local   func(netip.Addr) error
-	Log     *slog.Logger
-	Metrics Metrics
+	// Addresses returns the addresses of the host, each with its interface, if that is up.
+	// It is asked where somebody else manages them.
+	Addresses func() ([]driver.Route, error)
+	Log       *slog.Logger
+	Metrics   Metrics
 	// Report is given the status of the kernel or a driver. It must not wait for the
 	// Reconciler.
 	Report func(Report)
