@@ -88,7 +88,7 @@ func (e *Engine) decide() {
 		e.show(s, now)
 	}
 	e.publish()
-	e.tellReached()
+	e.tellReached(moved) // where nothing is left to do; the others wait for reports
 }
 
 // hand hands the reconciler what is desired now, and reports whether that is something new.
@@ -138,7 +138,7 @@ func (e *Engine) forgetLeft(now time.Time) {
 // receive takes a report. One of a driver that is no longer so configured is of no use,
 // unless it tells that the driver is leaving.
 func (e *Engine) receive(r reconcile.Report) {
-	defer e.tellReached()
+	defer func() { e.tellReached(e.services) }()
 	defer e.publish()
 	switch {
 	case r.Gone:

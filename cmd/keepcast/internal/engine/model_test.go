@@ -37,9 +37,10 @@ type modelled struct {
 // verdict is what the results of a check add up to.
 type verdict struct {
 	checks.Verdict
-	good   bool        // the last result
-	inARow int         // results like the last one
-	began  []time.Time // of those
+	good    bool        // the last result
+	inARow  int         // results like the last one
+	began   []time.Time // of those
+	changed time.Time   // when it got other settings
 }
 
 // add adds a result.
@@ -58,8 +59,12 @@ func (v *verdict) add(good bool, schedule checks.Schedule, now time.Time) {
 	}
 }
 
-// since tells whether the check has succeeded rise times in a row after a time.
+// since tells whether the check has succeeded rise times in a row after a time, unless that
+// is zero.
 func (v *verdict) since(t time.Time, rise int) bool {
+	if t.IsZero() {
+		return true
+	}
 	n := 0
 	for _, at := range v.began {
 		if v.good && at.After(t) {
@@ -80,7 +85,8 @@ func (s *modelled) fit() (fit, degraded bool) {
 			continue
 		}
 		of++
-		proven := s.state.Up() || s.gone.IsZero() || s.checks[i].since(s.gone, c.Rise)
+		v := &s.checks[i]
+		proven := s.state.Up() || v.since(s.gone, c.Rise) && v.since(v.changed, c.Rise)
 		if is == checks.Up && proven || is == checks.Unknown && s.state.Up() {
 			up++
 		}

@@ -7,11 +7,11 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// tellReached logs which services have got to the state that was decided for them: until
-// then a neighbor may not have heard of it.
-func (e *Engine) tellReached() {
+// tellReached logs which of some services have got to the state that was decided for them:
+// until then a neighbor may not have heard of it.
+func (e *Engine) tellReached(services []*service) {
 	now, p := time.Now(), e.published.Load()
-	for _, s := range e.services {
+	for _, s := range services {
 		if s.unreached && p.reached(s, e.opts.Kernel != nil, now) {
 			s.unreached = false
 			e.log.Info("service state reached", "service", s.cfg.Name, "state", s.state, "after", now.Sub(s.since).Round(time.Millisecond))

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"testing/synctest"
 	"time"
@@ -58,6 +59,9 @@ func (w *world) configure(cfg *config.Config) {
 			for i, c := range s.Checks {
 				if j := slices.IndexFunc(old.cfg.Checks, func(o config.Check) bool { return o.Name == c.Name }); j >= 0 {
 					m.checks[i] = old.checks[j]
+					if !reflect.DeepEqual(old.cfg.Checks[j].Raw, c.Raw) {
+						m.checks[i].changed = now
+					}
 				}
 			}
 		}
