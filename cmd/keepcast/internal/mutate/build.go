@@ -46,6 +46,9 @@ func (p *source) runMutants(ctx context.Context, s session, mutants []*mutant, l
 	for _, b := range benches {
 		fmt.Fprintf(s.out, "%s: %d mutants, %d covered; tests of %s take %s, a mutant may take %s\n", p.ImportPath, len(chosen), len(covered),
 			b.tests, b.base.took.Round(time.Millisecond), s.limit(b.base.took).Round(time.Millisecond))
+		for _, name := range b.base.failing {
+			fmt.Fprintf(s.out, "%s: %s fails alone: mutants meet it only among all tests of %s, and those listed may not\n", p.ImportPath, name, b.tests)
+		}
 	}
 	listed := keysOf(list)
 	return each(s.parallel, len(covered), func(slot, i int) error {

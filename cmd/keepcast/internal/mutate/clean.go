@@ -23,6 +23,7 @@ type baseline struct {
 	took    time.Duration // of all tests
 	reached map[int]bool  // the mutants whose place is reached
 	tests   []test        // each alone
+	failing []string      // those that fail alone, and are not in tests
 }
 
 // test is a test function run alone.
@@ -57,17 +58,17 @@ func (b *bench) clean(ctx context.Context) (baseline, error) {
 	if err != nil {
 		return baseline{}, fmt.Errorf("without a mutant, %d times at once: %w", len(b.rooms), err)
 	}
-	base.tests, err = b.alone(ctx)
+	base.tests, base.failing, err = b.alone(ctx)
 	return base, err
 }
 
-// alone runs each test alone. One that does not pass so is left out.
-func (b *bench) alone(ctx context.Context) ([]test, error) {
+// alone runs each test alone. Those that do not pass so are returned by name.
+func (b *bench) alone(ctx context.Context) (passing []test, failing []string, err error) {
 	cmd := exec.CommandContext(ctx, b.binary, "-test.list=^(Test|Fuzz|Example)")
 	cmd.Dir = b.rooms[0].dir
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("list of tests: %w", withOutput(err, nil))
+		return nil, nil, fmt.Errorf("list of tests: %w", withOutput(err, nil))
 	}
 	names := strings.Fields(string(out))
 	all := make([]test, len(names))
@@ -84,7 +85,14 @@ func (b *bench) alone(ctx context.Context) ([]test, error) {
 		all[i].reached, err = readNotes(notes)
 		return err
 	})
-	return all, err
+	for i, test := range all {
+		if test.name == "" {
+			failing = append(failing, names[i])
+		} else {
+			passing = append(passing, test)
+		}
+	}
+	return passing, failing, err
 }
 
 // notes makes an empty file for the mutants that a run reaches.

@@ -34,3 +34,20 @@ func TestReaching(t *testing.T) {
 		})
 	}
 }
+
+// TestFailsAlone has a test that needs another one before it. It was left out without a
+// word, so that whoever read a mutant's end did not know that the test had not met it alone.
+func TestFailsAlone(t *testing.T) {
+	module(t, map[string]string{
+		"m.go":      "package m\n\nfunc f(s *string) {\n\t*s = \"yes\"\n}\n",
+		"m_test.go": "package m\n\nimport \"testing\"\n\nvar s string\n\nfunc TestA(*testing.T) { f(&s) }\n\nfunc TestB(t *testing.T) {\n\tif s != \"yes\" {\n\t\tt.Error(s)\n\t}\n}\n",
+	})
+	code, out := mutate(t, ".")
+	want := `example.com/m: 1 mutants, 1 covered; tests of m take T, a mutant may take 5s
+example.com/m: TestB fails alone: mutants meet it only among all tests of m, and those listed may not
+example.com/m: 1 killed, 0 of them timed out, 0 lived, 0 not covered: 100.0 % killed, in T
+`
+	if got := withoutTimes(out); code != 0 || got != want {
+		t.Errorf("exit code %d:\n%s", code, got)
+	}
+}
