@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync/atomic"
@@ -20,10 +21,20 @@ func makeDirectories(cfg *config.Config) error {
 	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
 		err := pace.Done(pace.Patience, func() error { return os.MkdirAll(dir, 0o755) })
 		if err != nil && !errors.Is(err, pace.ErrHangs) { // what can't be saved where it hangs will be a finding
-			return fmt.Errorf("directory for the state: %w (run as root, or see runtime_directory and state_directory)", err)
+			return fmt.Errorf("directory for the state: %w (%s)", err, directoryFix(err))
 		}
 	}
 	return nil
+}
+
+// directoryFix is what to do about an error of making a directory. Root helps only where
+// rights are wanting.
+func directoryFix(err error) string {
+	const see = "see runtime_directory and state_directory"
+	if errors.Is(err, fs.ErrPermission) {
+		return "run as root, or " + see
+	}
+	return see
 }
 
 // savedDir is a directory in which a configuration is saved. If others may write there, that

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,21 @@ func TestUntrustedDirectories(t *testing.T) {
 	_, out, _ := keepcastSays(t, "doctor", "-c", k.path("keepcast.yaml"))
 	has(t, out, "warning: "+k.path("state")+": "+strings.ReplaceAll(state, "DIR", k.dir)+" [directory-untrusted]\n    fix: what it says; ",
 		"warning: "+k.path("runtime")+": "+strings.ReplaceAll(runtime, "DIR", k.dir)+" [directory-untrusted]\n")
+}
+
+// Whoever had a full disk, or a typo in state_directory, was told to run keepcast as root,
+// which helps only who lacks the rights.
+func TestDirectoryFix(t *testing.T) {
+	const see = "see runtime_directory and state_directory"
+	for errno, want := range map[syscall.Errno]string{
+		syscall.EACCES: "run as root, or " + see,
+		syscall.EPERM:  "run as root, or " + see,
+		syscall.ENOSPC: see, syscall.EROFS: see, syscall.ENOENT: see, syscall.ENOTDIR: see, syscall.EMFILE: see,
+	} {
+		if got := directoryFix(&os.PathError{Op: "mkdir", Path: "/d", Err: errno}); got != want {
+			t.Errorf("%v: got %s, want %s", errno, got, want)
+		}
+	}
 }
 
 // What is mended is seen without a restart, and each change is logged once.

@@ -39,7 +39,7 @@ func TestRunFails(t *testing.T) {
 		},
 		"state": {
 			"DIR/state", "/proc/1/state", exitFailed,
-			"keepcast: directory for the state: mkdir /proc/1/state: no such file or directory (run as root, or see runtime_directory and state_directory)",
+			"keepcast: directory for the state: mkdir /proc/1/state: no such file or directory (see runtime_directory and state_directory)",
 		},
 		"socket": {"DIR/keepcast.sock", "/proc/1/run/keepcast.sock", exitFailed, "keepcast: control socket: mkdir /proc/1/run: no such file or directory"},
 	} {
