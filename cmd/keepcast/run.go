@@ -108,7 +108,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	registry.MustRegister(engine.Collector{Engine: d.engine})
 	server := &control.Server{
 		Engine: d.engine, Metrics: registry, Log: d.log, Lock: lock, Address: cfg.Listen, Socket: listener,
-		OpenSocket: func(ctx context.Context) (net.Listener, error) { return control.Listen(ctx, socket) },
+		OpenSocket: control.ListenAnew(socket),
 	}
 	d.equip(server)
 	return d.run(ctx, server)

@@ -61,18 +61,18 @@ func replace(path string, content []byte, fresh fs.FileMode) error {
 	}
 	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(mode))
 	if err != nil {
-		return fmt.Errorf("%s: a temporary file beside it: %w%s", path, err, hint(err, dir))
+		return fmt.Errorf("%s: a temporary file beside it: %w%s", path, nameless(err), hint(err, dir))
 	}
 	defer f.Cleanup() //nolint:errcheck // the error that matters is the one returned below
 	if _, err := f.Write(content); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, nameless(err))
 	}
 	// A file that anybody may read needs no group.
 	if err := give(f.File, uid, gid); err != nil && mode&0o004 == 0 {
-		return fmt.Errorf("%s: keeping its group %d: %w", path, gid, err)
+		return fmt.Errorf("%s: keeping its group %d: %w", path, gid, nameless(err))
 	}
 	if err := f.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, nameless(err))
 	}
 	return syncDir(dir)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/pace"
+	"github.com/keepcast/keepcast/driver/snippet"
 )
 
 // Lock is the claim of one keepcast on its runtime directory: a file there that the kernel
@@ -130,6 +131,7 @@ func LockHolder(runtimeDir string) (pid int, held bool) {
 type keeper struct {
 	lock    *Lock
 	log     *slog.Logger
+	dir     snippet.Directory              // that of the lock
 	finding atomic.Pointer[driver.Finding] // while it is lost
 }
 
@@ -138,12 +140,13 @@ func (k *keeper) found() *driver.Finding { return k.finding.Load() }
 
 // keep looks at the lock until ctx is done, and takes it anew if it was removed.
 func (k *keeper) keep(ctx context.Context) {
+	k.dir.Note(filepath.Dir(k.lock.path))
 	for pace.Wait(ctx, lookEvery) {
 		lost := k.lock.there()
 		if lost == nil {
 			continue
 		}
-		again, err := TakeLock(ctx, filepath.Dir(k.lock.path))
+		again, err := k.takeAnew(ctx)
 		if err == nil {
 			k.lock.Release()
 			*k.lock = *again
@@ -160,4 +163,12 @@ func (k *keeper) keep(ctx context.Context) {
 			k.log.Error("lock lost", "err", f.Text, "fix", f.Fix)
 		}
 	}
+}
+
+// takeAnew takes the lock again, and makes its directory as it was, if that is gone, too.
+func (k *keeper) takeAnew(ctx context.Context) (*Lock, error) {
+	if err := k.dir.Restore(); err != nil {
+		return nil, err
+	}
+	return TakeLock(ctx, filepath.Dir(k.lock.path))
 }

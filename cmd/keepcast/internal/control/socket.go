@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/keepcast/keepcast/driver/snippet"
 )
 
 // Listen opens the control socket, for root and the group keepcast. A socket
@@ -23,6 +25,19 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
 	return l, nil
+}
+
+// ListenAnew returns what opens the control socket again when its file is gone. If its
+// directory is gone too, that is made as it was.
+func ListenAnew(path string) func(context.Context) (net.Listener, error) {
+	var dir snippet.Directory
+	dir.Note(filepath.Dir(path))
+	return func(ctx context.Context) (net.Listener, error) {
+		if err := dir.Restore(); err != nil {
+			return nil, fmt.Errorf("control socket: %w", err)
+		}
+		return Listen(ctx, path)
+	}
 }
 
 func listen(ctx context.Context, path string) (net.Listener, error) {

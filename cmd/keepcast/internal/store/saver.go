@@ -2,13 +2,13 @@ package store
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
 	"github.com/keepcast/keepcast/driver/pace"
+	"github.com/keepcast/keepcast/driver/snippet"
 )
 
 // The waits before a save that failed is tried again.
@@ -23,8 +23,8 @@ const lookEvery = 30 * time.Second
 // Saver has values written by a goroutine of its own. Only the newest one counts: older
 // ones that were not written yet are dropped. A write that fails is tried again for ever.
 type Saver[T any] struct {
-	// Path is the file that write replaces: if somebody removes it, the newest value is
-	// written again. Empty: nobody looks. It is set before Run.
+	// Path is the file that write replaces: if somebody removes it, its copy or its
+	// directory, the newest value is written again. Empty: nobody looks. It is set before Run.
 	Path string
 
 	write func(T) error
@@ -32,7 +32,12 @@ type Saver[T any] struct {
 	box   pace.Mailbox[numbered[T]]
 	last  uint64                   // the number of the newest value; of the goroutine that puts
 	done  atomic.Pointer[progress] // replaced as a whole by the goroutine that writes
-	told  error                    // of the goroutine that writes
+
+	// What follows belongs to the goroutine that writes.
+	told   error
+	dir    snippet.Directory // of the file
+	copied bool              // write made a copy, too
+	again  bool              // the directory is to be made again, if it is missing
 }
 
 // numbered is a value and its number.
@@ -112,25 +117,54 @@ func (s *Saver[T]) work(ctx context.Context) {
 			newest = s.persist(ctx, v)
 		case <-look.C:
 			if newest.number > 0 && s.lost() {
+				s.again = true
 				newest = s.persist(ctx, newest)
 			}
 		}
 	}
 }
 
-// lost reports whether somebody has removed the file. One that can't be looked at in time
-// may be lost, too.
+// lost reports whether somebody has removed the file or its copy. What can't be looked at,
+// or not in time, may be lost, too.
 func (s *Saver[T]) lost() bool {
 	if s.Path == "" {
 		return false
 	}
-	_, err := pace.Answer(pace.Patience, func() (fs.FileInfo, error) { return os.Lstat(s.Path) })
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, pace.ErrHangs)
+	copied := s.copied
+	return nil != pace.Done(pace.Patience, func() error {
+		_, err := os.Lstat(s.Path)
+		if err == nil && copied {
+			_, err = os.Lstat(CopyOf(s.Path))
+		}
+		return err
+	})
+}
+
+// place writes a value, and notes what there is to be looked at. A directory that somebody
+// removed is made again only after a while: one that was moved away may come back.
+func (s *Saver[T]) place(v T) error {
+	if s.Path == "" {
+		return s.write(v)
+	}
+	s.dir.Note(filepath.Dir(s.Path))
+	if s.again {
+		if err := s.dir.Restore(); err != nil {
+			return err
+		}
+	}
+	if err := s.write(v); err != nil {
+		return err
+	}
+	s.again = false
+	_, err := os.Lstat(CopyOf(s.Path))
+	s.copied = err == nil
+	return nil
 }
 
 // persist tries until it has written v or a newer value, which it returns. After the end of
 // ctx it tries once more.
 func (s *Saver[T]) persist(ctx context.Context, v numbered[T]) numbered[T] {
+	began := time.Now()
 	for failures := 1; !s.try(v); failures++ {
 		if ctx.Err() != nil {
 			break
@@ -146,6 +180,7 @@ func (s *Saver[T]) persist(ctx context.Context, v numbered[T]) numbered[T] {
 		case <-timer.C:
 		}
 		timer.Stop()
+		s.again = s.again || time.Since(began) >= lookEvery
 	}
 	return v
 }
@@ -153,7 +188,7 @@ func (s *Saver[T]) persist(ctx context.Context, v numbered[T]) numbered[T] {
 // try writes a value, and publishes and tells what came of it.
 func (s *Saver[T]) try(v numbered[T]) (ok bool) {
 	var err error
-	Attended(pace.Patience, func() { s.report(pace.ErrHangs) }, func() { err = s.write(v.value) })
+	Attended(pace.Patience, func() { s.report(pace.ErrHangs) }, func() { err = s.place(v.value) })
 	s.report(err)
 	before := s.done.Load()
 	now := progress{tried: v.number, written: before.written, err: err, next: make(chan struct{})}

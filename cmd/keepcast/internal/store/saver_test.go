@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -73,16 +72,7 @@ func runningAt(t *testing.T, path string, test func(t *testing.T, d *disk, s *Sa
 		d := &disk{}
 		s := NewSaver(d.write, d.tell)
 		s.Path = path
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			s.Run(ctx)
-		}()
-		stop := func() {
-			cancel()
-			<-ended
-		}
+		stop := saving(t, s)
 		test(t, d, s, stop)
 		stop()
 	})
