@@ -54,7 +54,7 @@ func answersAt(t *testing.T, e *fakeEngine, path string) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	server := control.Server{
-		Engine: e, Reload: func() error { return e.err }, Socket: l,
+		Engine: e, Reload: func(context.Context) error { return e.err }, Socket: l,
 		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	}
 	go func() {

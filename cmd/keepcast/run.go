@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -19,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keepcast/keepcast/checks"
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
@@ -131,18 +128,10 @@ func (d *daemon) run(ctx context.Context, server *control.Server) error {
 	// The servers outlive the stop signal: a drain under way can be watched.
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
-	asked := make(chan chan<- error)
-	server.Reload = func() error {
-		answer := make(chan error, 1)
-		select {
-		case asked <- answer:
-			return <-answer
-		case <-serving.Done():
-			return api.ErrStopped
-		}
-	}
+	reloads := newReloads(d.reload)
+	server.Reload = reloads.order
 	running.Go(func() { server.Serve(serving) })
-	running.Go(func() { d.reloads(serving, asked) })
+	running.Go(func() { reloads.run(serving) })
 	running.Go(func() { d.systemd.run(serving) })
 	running.Go(func() { d.pulse.Run(serving) })
 	for _, dir := range d.saved {
@@ -194,48 +183,4 @@ func (d *daemon) warnOfBinding() {
 	if f, ok := doctor.NonlocalBind(d.cfg, os.DirFS(procSys)); ok {
 		d.log.Warn(f.Text, "service", f.Subject, "fix", f.Fix)
 	}
-}
-
-// reloads loads the configuration anew at every SIGHUP and whenever somebody asks,
-// who is told what came of it, until ctx is done.
-func (d *daemon) reloads(ctx context.Context, asked <-chan chan<- error) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	for {
-		var answer chan<- error
-		select {
-		case <-ctx.Done():
-			return
-		case <-hangups:
-		case answer = <-asked:
-		}
-		d.systemd.reloading()
-		err := d.reload()
-		if err != nil {
-			d.log.Error("reload refused, the old configuration stays in force", "err", err)
-		}
-		d.systemd.ready()
-		if answer != nil {
-			answer <- err
-		}
-	}
-}
-
-// reload loads the configuration anew. The error says why the old one stays.
-func (d *daemon) reload() error {
-	cfg, err := d.app.validated(false)
-	if err != nil {
-		if stopped := d.engine.ReloadFailed(err); stopped != nil {
-			return stopped
-		}
-		return err
-	}
-	equip(cfg, d.open)
-	if err := d.engine.Reload(cfg); err != nil {
-		return err
-	}
-	d.level.Set(levelOf(cfg.LogLevel))
-	d.log.Info("configuration reloaded", "files", len(cfg.Files), "services", len(cfg.Services))
-	return nil
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,10 +14,10 @@ import (
 )
 
 // commands serves the commands, too. Each is logged with who gave it.
-func (h *handlers) commands(reload func() error, log *slog.Logger) http.Handler {
+func (h *handlers) commands(reload func(context.Context) error, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", h.readOnly())
-	mux.HandleFunc("POST /v1/drain", command(h, func(o api.DrainRequest, by string) error {
+	mux.HandleFunc("POST /v1/drain", command(h, func(_ context.Context, o api.DrainRequest, by string) error {
 		services, err := named(o.Services, o.All)
 		if err != nil {
 			return err
@@ -26,7 +27,7 @@ func (h *handlers) commands(reload func() error, log *slog.Logger) http.Handler 
 		}
 		return h.engine.Drain(services, o.Until, o.Reason, by)
 	}))
-	mux.HandleFunc("POST /v1/resume", command(h, func(o api.ResumeRequest, by string) error {
+	mux.HandleFunc("POST /v1/resume", command(h, func(_ context.Context, o api.ResumeRequest, by string) error {
 		services, err := named(o.Services, o.All)
 		if err != nil {
 			return err
@@ -34,9 +35,9 @@ func (h *handlers) commands(reload func() error, log *slog.Logger) http.Handler 
 		log.Info("resume ordered", "services", o.Services, "all", o.All, "by", by)
 		return h.engine.Resume(services)
 	}))
-	mux.HandleFunc("POST /v1/reload", command(h, func(_ struct{}, by string) error {
+	mux.HandleFunc("POST /v1/reload", command(h, func(ctx context.Context, _ struct{}, by string) error {
 		log.Info("reload ordered", "by", by)
-		return reload()
+		return reload(ctx)
 	}))
 	return mux
 }
@@ -57,14 +58,16 @@ func named(services []string, all bool) ([]string, error) {
 type badRequest struct{ error }
 
 // command decodes what is asked for, does it, and answers with the status after it.
-func command[T any](h *handlers, do func(order T, by string) error) http.HandlerFunc {
+// What may take long is given a context that is done when the client has gone, so that it
+// keeps none of the few connections.
+func command[T any](h *handlers, do func(ctx context.Context, order T, by string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var order T
 		if err := decode(http.MaxBytesReader(w, r.Body, 1<<20), &order); err != nil {
 			problem(w, http.StatusBadRequest, fmt.Errorf("request: %w", err))
 			return
 		}
-		err := do(order, h.users.of(r.Context()))
+		err := do(r.Context(), order, h.users.of(r.Context()))
 		if bad, ok := errors.AsType[badRequest](err); ok {
 			problem(w, http.StatusBadRequest, fmt.Errorf("request: %w", bad.error))
 			return

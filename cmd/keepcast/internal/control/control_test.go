@@ -44,7 +44,7 @@ func (e *fakeEngine) Resume(services []string) error {
 	return e.err
 }
 
-func (e *fakeEngine) reload() error {
+func (e *fakeEngine) reload(context.Context) error {
 	e.orders = append(e.orders, "reload")
 	return e.err
 }

@@ -32,7 +32,7 @@ type Engine interface {
 // Server lets people and machines talk to the engine.
 type Server struct {
 	Engine  Engine
-	Reload  func() error // loads the configuration anew
+	Reload  func(context.Context) error // loads the configuration anew; who goes is not waited for
 	Metrics prometheus.Gatherer
 	Log     *slog.Logger
 	Lock    *Lock        // kept while serving; nil: none

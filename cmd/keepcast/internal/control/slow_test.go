@@ -2,6 +2,7 @@ package control
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -98,6 +99,38 @@ func TestOneRequest(t *testing.T) {
 				t.Errorf("%d answers, %v", n, err)
 			}
 			client.Close()
+		}
+		stop()
+		<-ended
+	})
+}
+
+// Clients that ordered a reload while reading the configuration hung had all connections of
+// the control socket for as long as that lasted, also those that had gone: nobody could drain
+// the host. Who has gone makes room.
+func TestReloadsOfThoseWhoHaveGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		socket, begun := newPipes(), 0
+		hangs := func(ctx context.Context) error {
+			begun++
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		stop, ended := serving(&Server{Engine: &fakeEngine{}, Socket: socket, Reload: hangs})
+		var waiting []net.Conn
+		for range socketConnections {
+			waiting = append(waiting, socket.dial(t, "POST /v1/reload HTTP/1.1\r\nHost: keepcast\r\nContent-Length: 2\r\n\r\n{}"))
+			synctest.Wait() // so that one counts at a time
+		}
+		for _, conn := range waiting {
+			conn.Close()
+		}
+		begin := time.Now()
+		if code, err := socket.askStatus(); code != http.StatusOK || err != nil {
+			t.Errorf("the next one: %d, %v", code, err)
+		}
+		if took := time.Since(begin); took != 0 || begun != socketConnections {
+			t.Errorf("the next one got in after %s, behind %d reloads", took, begun)
 		}
 		stop()
 		<-ended
