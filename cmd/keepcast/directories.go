@@ -16,15 +16,15 @@ import (
 	"github.com/keepcast/keepcast/driver/pace"
 )
 
-// makeDirectories makes those for what is saved.
+// makeDirectories makes those for what is saved, side by side: both may hang.
 func makeDirectories(cfg *config.Config) error {
-	for _, dir := range []string{cfg.RuntimeDir, cfg.StateDir} {
+	return pace.SideBySide([]string{cfg.RuntimeDir, cfg.StateDir}, func(_ int, dir string) error {
 		err := pace.Done(pace.Patience, func() error { return os.MkdirAll(dir, 0o755) })
-		if err != nil && !errors.Is(err, pace.ErrHangs) { // what can't be saved where it hangs will be a finding
-			return fmt.Errorf("directory for the state: %w (%s)", err, directoryFix(err))
+		if err == nil || errors.Is(err, pace.ErrHangs) { // what can't be saved where it hangs will be a finding
+			return nil
 		}
-	}
-	return nil
+		return fmt.Errorf("directory for the state: %w (%s)", err, directoryFix(err))
+	})
 }
 
 // directoryFix is what to do about an error of making a directory. Root helps only where

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -25,17 +26,19 @@ func (l *loader) daemon(m Main) {
 	if err := listenable(m.Listen); err != nil {
 		l.fault("listen", "%v", err)
 	}
-	l.socket("control_socket", m.ControlSocket)
-	l.directory("runtime_directory", m.RuntimeDir, true)
-	l.directory("state_directory", m.StateDir, true)
-	l.directory("drain_directory", m.DrainDir, false)
-	l.directory("template_directory", m.TemplateDir, false)
+	l.lookAt(slices.Concat(
+		l.socket("control_socket", m.ControlSocket),
+		l.directory("runtime_directory", m.RuntimeDir, true),
+		l.directory("state_directory", m.StateDir, true),
+		l.directory("drain_directory", m.DrainDir, false),
+		l.directory("template_directory", m.TemplateDir, false),
+	))
 	l.templates(m.TemplateDir)
 }
 
 // templates checks that nobody else wrote what replaces an embedded template.
 func (l *loader) templates(dir string) {
-	if dir == "" || l.offline || l.faulty["template_directory"] {
+	if dir == "" || l.offline || l.unfit("template_directory") {
 		return
 	}
 	for _, path := range replacements(dir) {
@@ -97,7 +100,8 @@ func listenable(address string) error {
 // maxSocketPath is what fits into the address of a unix socket, with the NUL after it.
 const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
-func (l *loader) socket(name, path string) {
+// socket checks the path of a socket, and returns the look at its directory.
+func (l *loader) socket(name, path string) []look {
 	switch {
 	case l.faulty[name]:
 	case path == "":
@@ -105,45 +109,59 @@ func (l *loader) socket(name, path string) {
 	case len(path) > maxSocketPath:
 		l.fault(name, "%d bytes are too many for the path of a socket, which has %d at most: move it to a shorter one, such as /run/%s", len(path), maxSocketPath, filepath.Base(path))
 	default:
-		l.directory(name, filepath.Dir(path), true)
+		return l.directory(name, filepath.Dir(path), true)
 	}
+	return nil
 }
 
-// directory checks that a path is a directory, or can become one.
-func (l *loader) directory(name, path string, needed bool) {
-	if l.faulty[name] {
-		return
-	}
-	if path == "" {
-		if needed {
-			l.fault(name, "empty: the path of a directory expected")
-		}
-		return
-	}
-	if l.offline {
-		return
-	}
-	l.look(name, path, func() string { return noDirectory(path, needed) })
-}
-
-// look finds out what is wrong with what a setting names; what returns it, or an empty
-// text. What has a fault already is not looked at: it may hang.
-func (l *loader) look(name, path string, what func() string) {
-	if l.faulty[name] {
-		return
-	}
-	why, err := pace.Answer(pace.Patience, func() (string, error) { return what(), nil })
+// directory returns the look whether a path is a directory, or can become one.
+func (l *loader) directory(name, path string, needed bool) []look {
 	switch {
-	case err != nil:
-		l.hangs(name, path)
-	case why != "":
-		l.fault(name, "%s", why)
+	case l.faulty[name]:
+	case path == "" && needed:
+		l.fault(name, "empty: the path of a directory expected")
+	case path != "" && !l.offline:
+		return []look{{name, path, func() string { return noDirectory(path, needed) }}}
+	}
+	return nil
+}
+
+// look is one look at what a setting names.
+type look struct {
+	name, path string
+	what       func() string // what is wrong with it; empty: nothing
+}
+
+// lookAt looks side by side: nobody waits for one file system that hangs after the other.
+// What has a fault already, or did not answer before, is not looked at.
+func (l *loader) lookAt(all []look) {
+	all = slices.DeleteFunc(all, func(one look) bool { return l.unfit(one.name) })
+	whys, errs := make([]string, len(all)), make([]error, len(all))
+	_ = pace.SideBySide(all, func(i int, one look) error { // each has its error
+		whys[i], errs[i] = pace.Answer(pace.Patience, func() (string, error) { return one.what(), nil })
+		return nil
+	})
+	for i, one := range all {
+		switch {
+		case l.unfit(one.name): // what is wrong with a setting is said once
+		case errs[i] != nil:
+			l.hangs(one.name, one.path)
+		case whys[i] != "":
+			l.fault(one.name, "%s", whys[i])
+		}
 	}
 }
+
+// unfit reports whether it makes no sense to look at what a setting names.
+func (l *loader) unfit(name string) bool { return l.faulty[name] || l.hung[name] }
 
 // hangs notes that a file system does not answer. Who is there to be told is told. A start
 // and all else go on: what is there is not known, and may be right.
 func (l *loader) hangs(name, path string) {
+	if l.hung == nil {
+		l.hung = map[string]bool{}
+	}
+	l.hung[name] = true
 	if l.strict {
 		l.fault(name, "%s: %v", path, pace.ErrHangs)
 	}

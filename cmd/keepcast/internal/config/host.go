@@ -1,6 +1,8 @@
 package config
 
 import (
+	"errors"
+
 	"github.com/keepcast/keepcast/driver/pace"
 	"github.com/keepcast/keepcast/driver/trust"
 )
@@ -17,13 +19,13 @@ func (c *Config) Host() Faults {
 
 // host finds them. It looks at nothing in which another fault is.
 func (l *loader) host(c *Config) {
-	l.notDead("drain_directory", c.DrainDir)
-	l.notDead("template_directory", c.TemplateDir)
+	looks := []look{notDead("drain_directory", c.DrainDir), notDead("template_directory", c.TemplateDir)}
 	if c.TemplateDir != "" {
 		for _, path := range replacements(c.TemplateDir) {
-			l.notDead("template_directory", path)
+			looks = append(looks, notDead("template_directory", path))
 		}
 	}
+	l.lookAt(looks)
 	for _, d := range c.Drivers {
 		l.needs("drivers["+d.Name+"]", d.Driver)
 	}
@@ -37,22 +39,24 @@ func (l *loader) host(c *Config) {
 	}
 }
 
-// notDead checks that what may be missing is not a link that leads nowhere: who made it
+// notDead is the look whether what may be missing is a link that leads nowhere: who made it
 // means something by it.
-func (l *loader) notDead(name, path string) {
-	l.look(name, path, func() string { return leadsNowhere(path) })
+func notDead(name, path string) look {
+	return look{name, path, func() string { return leadsNowhere(path) }}
 }
 
-// needs looks at what one entry needs.
+// needs looks at what one entry needs. Behind the first one that hangs it looks at no other:
+// there may be hundreds of them on the same file system.
 func (l *loader) needs(path string, entry any) {
 	h, ok := entry.(interface{ Host() ([]string, error) })
-	if !ok || l.faulty[path] {
+	if !ok || l.faulty[path] || l.stuck {
 		return
 	}
 	programs, err := pace.Answer(pace.Patience, h.Host)
 	if err != nil {
 		l.fault(path, "%v", err)
 	}
+	l.stuck = errors.Is(err, pace.ErrHangs)
 	for _, program := range programs {
 		l.distrust(path, trust.Program(program))
 	}

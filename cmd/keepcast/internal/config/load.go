@@ -14,6 +14,8 @@ type loader struct {
 	where   positions
 	faults  Faults
 	faulty  map[string]bool // the paths of the faults, and of what is around them
+	hung    map[string]bool // the settings whose file system did not answer
+	stuck   bool            // that of what an entry needs did not, so no other is looked at
 	offline bool            // the files that settings name are those of another host
 	partial bool            // a file could not be read, and may have what is missing
 	strict  bool            // what checks and drivers need of this host has to be there, too
