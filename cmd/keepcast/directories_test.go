@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
@@ -39,6 +40,12 @@ func TestUntrustedDirectories(t *testing.T) {
 		return err == nil && len(found) == 2
 	})
 	drivertest.Same(t, "findings", []string{"warning directory-untrusted DIR/state: " + state, "warning directory-untrusted DIR/runtime: " + runtime}, found)
+	metrics := k.get("/metrics")
+	_, help, _ := strings.Cut(metrics, "\n# HELP keepcast_driver_finding ")
+	help, _, _ = strings.Cut(help, "\n")
+	has(t, engine.MetricsReference(), "`subject` | "+help+" |\n") // else no metric could be had beside a finding of the engine's
+	has(t, metrics, `keepcast_driver_finding{driver="keepcast",finding="directory-untrusted",level="warning",subject="`+k.path("state")+`"} 1`,
+		`keepcast_driver_finding{driver="keepcast",finding="directory-untrusted",level="warning",subject="`+k.path("runtime")+`"} 1`)
 	k.logged(`level=WARN msg="the configuration that is saved is not believed" directory=` + k.path("state") + ` err="others may write there`)
 	_, out, _ := keepcastSays(t, "doctor", "-c", k.path("keepcast.yaml"))
 	has(t, out, "warning: "+k.path("state")+": "+strings.ReplaceAll(state, "DIR", k.dir)+" [directory-untrusted]\n    fix: what it says; ",

@@ -72,7 +72,7 @@ func (s *Server) Serve(ctx context.Context) {
 		},
 	}
 	lock := &keeper{lock: s.Lock, log: s.Log}
-	h := newHandlers(s.Engine, s.Metrics, append([]func() *driver.Finding{socket.found, web.found, lock.found}, s.Found...)...)
+	h := newHandlers(s.Engine, s.Metrics, append(found{socket.found, web.found, lock.found}, s.Found...)...)
 	socket.server.Handler, web.server.Handler = h.commands(s.Reload, s.Log), h.readOnly()
 	// One request a connection: who sends many and reads no answer has one slot for one.
 	socket.server.SetKeepAlivesEnabled(false)
@@ -99,18 +99,15 @@ type handlers struct {
 	users     users
 }
 
-// newHandlers returns handlers that add what the functions find to the status.
-func newHandlers(e Engine, metrics prometheus.Gatherer, found ...func() *driver.Finding) *handlers {
+// newHandlers returns handlers that add what is found to status and metrics.
+func newHandlers(e Engine, metrics prometheus.Gatherer, looks ...func() *driver.Finding) *handlers {
+	found := found(looks)
 	status := func() (api.Status, error) {
 		s, err := e.Status()
-		for _, f := range found {
-			if f := f(); f != nil {
-				s.Findings = append(s.Findings, *f)
-			}
-		}
+		s.Findings = append(s.Findings, found.now()...)
 		return s, err
 	}
-	return &handlers{engine: e, snapshots: statusSnapshots(status), metrics: metricsPages(metrics), users: newUsers()}
+	return &handlers{engine: e, snapshots: statusSnapshots(status), metrics: metricsPages(found.with(metrics)), users: newUsers()}
 }
 
 // readOnly serves what anybody may read: /metrics, /healthz, /readyz, /v1/status.
