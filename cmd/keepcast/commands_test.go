@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -166,4 +167,23 @@ func TestUsageError(t *testing.T) {
 	if err := error(usageError{fs.ErrInvalid}); !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("%v is lost", err)
 	}
+}
+
+// Of a keepcast whose socket was gone every command said that it does not run.
+func TestSocketIsGone(t *testing.T) {
+	k := start(t, "")
+	if err := os.Remove(k.path("keepcast.sock")); err != nil {
+		t.Fatal(err)
+	}
+	k.write("keepcast.sock", "") // keepcast leaves it alone, so that the socket stays gone
+	want := fmt.Sprintf("keepcast: keepcast (pid %d) runs, for it holds the lock in %s, but nobody answers on %s; "+
+		"it makes its socket anew within some seconds where it may; else systemctl restart keepcast: a restart moves no route\n", os.Getpid(), k.path("runtime"), k.path("keepcast.sock"))
+	for _, command := range []string{"status", "drain --all", "resume --all", "reload"} {
+		code, out, errs := keepcastSays(t, append(strings.Fields(command), "-c", k.path("keepcast.yaml"))...)
+		if code != exitFailed || out != "" || errs != want {
+			t.Errorf("%s: exit code %d, %s%s, want %s", command, code, out, errs, want)
+		}
+	}
+	_, out, _ := keepcastSays(t, "doctor", "-c", k.path("keepcast.yaml"))
+	has(t, out, "runs, for it holds the lock in "+k.path("runtime")+", but nobody answers on "+k.path("keepcast.sock"))
 }

@@ -94,11 +94,9 @@ func (a *app) invalid(ctx context.Context, err error) doctor.Report {
 
 // running is what a keepcast tells of itself, or why it does not; nil without one.
 func running(ctx context.Context, client control.Client, runtimeDir string) *doctor.Running {
+	client.RuntimeDir = runtimeDir
 	s, err := client.Status(ctx)
 	if errors.Is(err, control.ErrNotRunning) {
-		if pid, held := control.LockHolder(runtimeDir); held && runtimeDir != "" {
-			return &doctor.Running{Silent: fmt.Sprintf("keepcast (pid %d) runs, for it holds the lock in %s, but nobody answers on %s", pid, runtimeDir, client.Socket)}
-		}
 		return nil
 	}
 	if silent, ok := errors.AsType[*control.SilentError](err); ok {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -156,22 +157,24 @@ func markUsage(c *cobra.Command) {
 // in force. It never falls back on another keepcast of this host.
 func (a *app) client() (control.Client, error) {
 	if a.socket != "" {
-		return control.Client{Socket: a.socket}, nil
+		// The lock beside it is that of the same keepcast, or there is none.
+		return control.Client{Socket: a.socket, RuntimeDir: filepath.Dir(a.socket)}, nil
 	}
 	cfg, err := config.Load(a.configFile)
 	if err == nil {
-		return control.Client{Socket: cfg.ControlSocket}, nil
+		return control.Client{Socket: cfg.ControlSocket, RuntimeDir: cfg.RuntimeDir}, nil
 	}
+	dir := a.glimpsedDir("runtime_directory")
 	if socket, found := config.Glimpse(a.configFile, "control_socket"); found {
-		return control.Client{Socket: socket}, nil
+		return control.Client{Socket: socket, RuntimeDir: dir}, nil
 	}
-	if dir := a.glimpsedDir("runtime_directory"); dir != "" {
+	if dir != "" {
 		if cfg, err := config.LoadSaved(engine.InForceFile(dir)); err == nil {
-			return control.Client{Socket: cfg.ControlSocket}, nil
+			return control.Client{Socket: cfg.ControlSocket, RuntimeDir: dir}, nil
 		}
 	}
 	if a.configFile == defaultConfig {
-		return control.Client{Socket: config.DefaultOf("control_socket")}, nil
+		return control.Client{Socket: config.DefaultOf("control_socket"), RuntimeDir: dir}, nil
 	}
 	// Its faults are not what the operator asked about: the exit code is that of a failure.
 	return control.Client{}, fmt.Errorf("%s is not valid, and does not say the control_socket of its keepcast: name it with --socket\n%v", a.configFile, err) //nolint:errorlint // as said

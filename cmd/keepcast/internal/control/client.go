@@ -18,9 +18,14 @@ import (
 )
 
 // Client asks a running keepcast by its control socket.
-type Client struct{ Socket string }
+type Client struct {
+	Socket string
+	// RuntimeDir is that of the keepcast, whose lock there tells that it runs though its
+	// socket is gone. Empty: it is not known, and the socket tells alone.
+	RuntimeDir string
+}
 
-// ErrNotRunning is the error when no keepcast answers at the socket.
+// ErrNotRunning is the error when no keepcast answers at the socket, nor holds the lock.
 var ErrNotRunning = errors.New("keepcast is not running here")
 
 // SilentError is the error of a keepcast that is there, and does not answer.
@@ -30,12 +35,16 @@ type SilentError struct {
 	After  time.Duration // how long it was waited for
 	Full   bool          // it was not: so many wait already
 	Order  bool          // something was to be done, and may be yet
+	Lock   string        // it could not be asked: all there is of it is its lock in this directory
 }
 
 // Error says what is known, and what to do.
 func (e *SilentError) Error() string {
 	fix := "systemctl restart keepcast, or end the process"
-	if e.Order {
+	switch {
+	case e.Lock != "":
+		fix = "it makes its socket anew within some seconds where it may; else systemctl restart keepcast: a restart moves no route"
+	case e.Order:
 		fix = "whether it does what it was told is not known; " + fix
 	}
 	return e.What() + "; " + fix
@@ -43,7 +52,10 @@ func (e *SilentError) Error() string {
 
 // What says what is known.
 func (e *SilentError) What() string {
-	if e.Full {
+	switch {
+	case e.Lock != "":
+		return fmt.Sprintf("keepcast%s runs, for it holds the lock in %s, but nobody answers on %s", pidText(e.PID), e.Lock, e.Socket)
+	case e.Full:
 		return fmt.Sprintf("keepcast does not answer on %s: it hangs, or was stopped, and too many wait for it already", e.Socket)
 	}
 	return fmt.Sprintf("keepcast%s does not answer on %s for %s: it hangs, or was stopped", pidText(e.PID), e.Socket, e.After)
@@ -149,6 +161,9 @@ func (c Client) explain(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("control socket %s: permission denied: run this as root or as a member of the group keepcast", c.Socket)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		if pid, held := LockHolder(c.RuntimeDir); held && c.RuntimeDir != "" {
+			return &SilentError{Socket: c.Socket, PID: pid, Lock: c.RuntimeDir}
+		}
 		return fmt.Errorf("%w (nobody answers at %s): start it with \"systemctl start keepcast\" or \"keepcast run\"", ErrNotRunning, c.Socket)
 	}
 	return fmt.Errorf("control socket %s: %w", c.Socket, err)

@@ -47,7 +47,7 @@ func answering(t *testing.T, text string) Client {
 			conn.Close()
 		}
 	}()
-	return Client{path}
+	return Client{Socket: path}
 }
 
 // What an operator reads when it is not a keepcast in good order that answers.
@@ -86,7 +86,7 @@ func TestClientInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	asked := make(chan error, 1)
 	go func() {
-		_, err := Client{path}.Status(ctx)
+		_, err := Client{Socket: path}.Status(ctx)
 		asked <- err
 	}()
 	conn, err := l.Accept()
@@ -110,7 +110,7 @@ func TestClientSilent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c, after := Client{path}, regexp.MustCompile(` for [0-9.]+m?s:`)
+	c, after := Client{Socket: path}, regexp.MustCompile(` for [0-9.]+m?s:`)
 	what := fmt.Sprintf("keepcast (pid %d) does not answer on %s for TIME: it hangs, or was stopped", os.Getpid(), path)
 	for name, tt := range map[string]struct {
 		ask  func(context.Context) (api.Status, error)
@@ -144,7 +144,7 @@ func TestClientNoRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	_, err = Client{path}.Status(t.Context())
+	_, err = Client{Socket: path}.Status(t.Context())
 	want := "keepcast does not answer on " + path + ": it hangs, or was stopped, and too many wait for it already; systemctl restart keepcast, or end the process"
 	if got := drivertest.ErrText(err); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -154,13 +154,13 @@ func TestClientNoRoom(t *testing.T) {
 // Nobody there is told from not allowed: the one starts keepcast, the other sudo.
 func TestClientNobody(t *testing.T) {
 	missing := filepath.Join(drivertest.SocketDir(t), "none.sock")
-	_, err := Client{missing}.Status(t.Context())
+	_, err := Client{Socket: missing}.Status(t.Context())
 	want := "keepcast is not running here (nobody answers at " + missing + `): start it with "systemctl start keepcast" or "keepcast run"`
 	if got := drivertest.ErrText(err); got != want || !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	// Root, as which tests run, is never denied.
-	err = Client{missing}.explain(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)})
+	err = Client{Socket: missing}.explain(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)})
 	want = "control socket " + missing + ": permission denied: run this as root or as a member of the group keepcast"
 	if got := drivertest.ErrText(err); got != want || errors.Is(err, ErrNotRunning) {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -198,6 +198,37 @@ func TestPatience(t *testing.T) {
 	for method, want := range map[string]time.Duration{http.MethodGet: 5 * time.Second, http.MethodPost: 10 * time.Second} {
 		if limit, order := patienceWith(method); limit != want || order != (method == http.MethodPost) {
 			t.Errorf("%s: %s, order %v", method, limit, order)
+		}
+	}
+}
+
+// With its socket gone, as after "rm -rf /run/keepcast", a keepcast was said not to run: its
+// operator started another one, and automation took the host for withdrawn. The lock tells,
+// also those who may not open it.
+func TestClientSocketGone(t *testing.T) {
+	dir := drivertest.SocketDir(t)
+	c := Client{Socket: filepath.Join(dir, "keepcast.sock"), RuntimeDir: dir}
+	lock := taken(t, dir)
+	pid := os.Getpid()
+	_, err := c.Drain(t.Context(), api.DrainRequest{All: true})
+	want := fmt.Sprintf("keepcast (pid %d) runs, for it holds the lock in %s, but nobody answers on %s; ", pid, dir, c.Socket) +
+		"it makes its socket anew within some seconds where it may; else systemctl restart keepcast: a restart moves no route"
+	if got := drivertest.ErrText(err); got != want || errors.Is(err, ErrNotRunning) {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if got, held := lockedBy(lockFile(dir)); got != pid || !held {
+		t.Errorf("who may not open the lock: %d, %t", got, held)
+	}
+	if _, err := (Client{Socket: c.Socket}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("where the lock is not known: %v", err)
+	}
+	lock.Release()
+	if _, err := c.Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("once it has ended: %v", err)
+	}
+	for _, path := range []string{lockFile(dir), dir + "/none"} {
+		if got, held := lockedBy(path); got != 0 || held {
+			t.Errorf("%s: %d, %t", path, got, held)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func served(t *testing.T, e *fakeEngine) (client Client, web string) {
 		t.Fatal(err)
 	}
 	runs(t, &Server{Engine: e, Reload: e.reload, Socket: socket, OpenWeb: opens(l)})
-	return Client{path}, "http://" + l.Addr().String()
+	return Client{Socket: path}, "http://" + l.Addr().String()
 }
 
 // runs has a server serve until the test has ended.
@@ -121,7 +121,7 @@ func TestSocketErrors(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false) // as after a SIGKILL
 	l.Close()
-	if _, err := (Client{stale}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
+	if _, err := (Client{Socket: stale}).Status(t.Context()); !errors.Is(err, ErrNotRunning) {
 		t.Errorf("got %v", err)
 	}
 	again, err := Listen(t.Context(), stale)

@@ -92,7 +92,7 @@ func TestSocketRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	drivertest.Eventually(t, "commands get in again", func() bool {
-		s, err := (Client{path}).Status(t.Context())
+		s, err := (Client{Socket: path}).Status(t.Context())
 		return err == nil && s.Findings == nil
 	})
 	want := `level=ERROR msg="control socket: nobody can come in, trying again" err="PATH was removed" fix="it is made anew as soon as that is possible; if it stays so, systemctl restart keepcast: a restart moves no route"

@@ -144,7 +144,7 @@ func TestNeverRead(t *testing.T) {
 		}
 	}
 	drivertest.Eventually(t, "all slots are taken", func() bool { held, _ := web.count(); return held == webConnections })
-	if _, err := (Client{socket.Addr().String()}).Drain(t.Context(), api.DrainRequest{All: true}); err != nil {
+	if _, err := (Client{Socket: socket.Addr().String()}).Drain(t.Context(), api.DrainRequest{All: true}); err != nil {
 		t.Errorf("a drain meanwhile: %v", err)
 	}
 	if _, most := web.count(); most != webConnections {

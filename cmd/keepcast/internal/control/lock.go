@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/pace"
@@ -117,6 +120,9 @@ func (l *Lock) there() error {
 // one, as far as that can be known. It changes nothing.
 func LockHolder(runtimeDir string) (pid int, held bool) {
 	file, err := os.OpenFile(lockFile(runtimeDir), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		return lockedBy(lockFile(runtimeDir))
+	}
 	if err != nil {
 		return 0, false
 	}
@@ -125,6 +131,29 @@ func LockHolder(runtimeDir string) (pid int, held bool) {
 		return 0, false
 	}
 	return signature(file), true
+}
+
+// lockedBy is LockHolder for those who may not open the file, such as the group keepcast: the
+// kernel has a list of all locks.
+func lockedBy(path string) (pid int, held bool) {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return 0, false
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		return 0, false
+	}
+	where := fmt.Sprintf("%02x:%02x:%d", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
+	for line := range strings.Lines(string(locks)) {
+		// Such as "1: FLOCK  ADVISORY  WRITE 4711 00:1b:96 0 EOF".
+		f := strings.Fields(line)
+		if len(f) > 5 && f[1] == "FLOCK" && f[3] == "WRITE" && f[5] == where {
+			pid, _ = strconv.Atoi(f[4]) // what is no number is nobody
+			return pid, true
+		}
+	}
+	return 0, false
 }
 
 // keeper keeps a lock that somebody may remove.

@@ -22,7 +22,7 @@ func TestOrderedBy(t *testing.T) {
 	}
 	var log drivertest.Buffer
 	runs(t, &Server{Engine: e, Reload: e.reload, Socket: socket, Log: textLog(&log)})
-	c := Client{socket.Addr().String()}
+	c := Client{Socket: socket.Addr().String()}
 	if _, err := c.Drain(t.Context(), api.DrainRequest{Services: []string{"dns"}}); err != nil {
 		t.Fatal(err)
 	}
