@@ -111,6 +111,7 @@ func (d *daemon) load() error {
 		return err
 	}
 	d.level.Set(levelOf(cfg.LogLevel))
+	d.descriptors.compare(cfg)
 	d.log.Info("configuration reloaded", "files", len(cfg.Files), "services", len(cfg.Services))
 	return nil
 }

@@ -48,18 +48,19 @@ with exit code 3 where there is none; on_bad_configuration: exit has it end in a
 
 // daemon is the running keepcast.
 type daemon struct {
-	app     *app
-	cfg     *config.Config
-	log     *slog.Logger
-	level   *slog.LevelVar // of the log
-	metrics *engine.Metrics
-	engine  *engine.Engine
-	systemd systemd
-	pulse   checks.Pulse
-	open    func(config.Driver) // gives a driver its surroundings: only a restart changes them
-	hurry   <-chan struct{}     // closed when a stop is not to wait for linger
-	saved   []*savedDir
-	refused error // why cfg is the last good configuration and not that of the operator
+	app         *app
+	cfg         *config.Config
+	log         *slog.Logger
+	level       *slog.LevelVar // of the log
+	metrics     *engine.Metrics
+	engine      *engine.Engine
+	systemd     systemd
+	pulse       checks.Pulse
+	open        func(config.Driver) // gives a driver its surroundings: only a restart changes them
+	hurry       <-chan struct{}     // closed when a stop is not to wait for linger
+	saved       []*savedDir
+	descriptors descriptors
+	refused     error // why cfg is the last good configuration and not that of the operator
 }
 
 func (a *app) run(ctx context.Context, errOut io.Writer) error {
@@ -100,6 +101,8 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	d.open = opener(cfg, log, d.metrics.Reloaded)
 	equip(cfg, d.open)
 	d.warnOfBinding()
+	d.descriptors.limit, d.descriptors.log = descriptorLimit, log
+	d.descriptors.compare(cfg)
 	d.saved = savedDirs(cfg, log)
 	d.engine = engine.New(cfg, d.options())
 	registry.MustRegister(engine.Collector{Engine: d.engine})
@@ -113,6 +116,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 
 // equip gives the server what the configuration asks for.
 func (d *daemon) equip(server *control.Server) {
+	server.Found = append(server.Found, d.descriptors.finding.Load)
 	for _, dir := range d.saved {
 		server.Found = append(server.Found, dir.finding.Load)
 	}

@@ -53,6 +53,14 @@ const (
 	socketConnections = 32
 )
 
+// Connections returns how many clients may be in at once, with that setting of listen.
+func Connections(listen string) int {
+	if listen == "" {
+		return socketConnections
+	}
+	return socketConnections + webConnections
+}
+
 // Serve serves until ctx is done. What it can't serve is a finding in the status; it
 // tries again, and keepcast goes on without.
 func (s *Server) Serve(ctx context.Context) {
