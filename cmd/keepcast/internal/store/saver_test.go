@@ -257,6 +257,7 @@ func TestSaverWritesWhatWasRemoved(t *testing.T) {
 		d.wantTold(t, errFull)
 		d.fails(nil)
 		time.Sleep(retryMost)
+		synctest.Wait() // it looks at this very moment
 		if err := os.WriteFile(s.Path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
