@@ -42,7 +42,8 @@ that others may write is not believed.
 
 A running keepcast would announce everything again: drain it, or stop it first. Exit code 1
 when something could not be withdrawn, or when nobody knows what keepcast announced; the rest
-is withdrawn all the same.`,
+is withdrawn all the same. A routing daemon that does not run announces nothing: that is no
+failure, as for a stop, though its neighbors may wait for it (graceful restart).`,
 		Example: `  keepcast withdraw-all
   keepcast withdraw-all --linger 0s`,
 		Args: cobra.NoArgs,

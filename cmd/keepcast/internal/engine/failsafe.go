@@ -140,27 +140,42 @@ func (f FailSafe) shrink(ctx context.Context, desired driver.State) error {
 	return nil
 }
 
-// closeGates has every daemon close its gate, all at the same time.
+// closeGates has every daemon close its gate, all at the same time. As for a stop, one that
+// does not run leaves nothing behind: whatever its neighbors hold, nobody can withdraw it.
 func (f FailSafe) closeGates(ctx context.Context, drivers []config.Driver, desired driver.State) error {
-	closed := make([]bool, len(drivers))
+	closed, gone := make([]bool, len(drivers)), make([]error, len(drivers))
 	err := pace.SideBySide(drivers, func(i int, d config.Driver) error {
 		ctx, cancel := context.WithTimeout(ctx, gateCloseTimeout)
 		defer cancel()
 		if o, ok := d.Driver.(driver.Opener); ok {
 			defer o.Close() //nolint:errcheck // what matters is what Apply says
 		}
-		if err := d.Driver.Apply(ctx, desired); err != nil {
+		err := d.Driver.Apply(ctx, desired)
+		switch {
+		case err == nil:
+			closed[i] = true
+		case isGone(ctx, d.Driver):
+			gone[i] = err
+		default:
 			return fmt.Errorf("%s: %w", d.Name, err)
 		}
-		closed[i] = true
 		return nil
 	})
 	for i, d := range drivers {
-		if closed[i] {
+		switch {
+		case closed[i]:
 			f.Tell("%s: the gate is closed", d.Name)
+		case gone[i] != nil:
+			f.Tell("%s: announces nothing now: %v; neighbors that wait for it to come back (graceful restart) may send here for as long", d.Name, gone[i])
 		}
 	}
 	return err
+}
+
+// isGone reports whether a daemon is known not to run, so that it announces nothing.
+func isGone(ctx context.Context, d driver.Driver) bool {
+	observed, err := d.Observe(ctx)
+	return errors.Is(err, driver.ErrNotRunning) && len(observed.Announced()) == 0
 }
 
 // clear takes the local delivery off, also of addresses that nobody remembers:
