@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -39,9 +40,9 @@ func (e *Engine) call(f func()) error {
 // Drain withdraws services until they are resumed. If until is not zero, the drain ends
 // then. It survives a restart and a reboot. No names: all services. By is who orders it.
 func (e *Engine) Drain(names []string, until time.Time, reason, by string) error {
-	return e.changeDrains(names, func(s *service) {
-		e.order(s, api.Drain{Reason: reason, Since: time.Now(), Until: until, By: by})
-		log := e.log.With("service", s.cfg.Name)
+	return e.changeDrains(names, nil, func(name string) {
+		e.order(e.service(name), api.Drain{Reason: reason, Since: time.Now(), Until: until, By: by})
+		log := e.log.With("service", name)
 		if !until.IsZero() {
 			log = log.With("until", until)
 		}
@@ -49,12 +50,12 @@ func (e *Engine) Drain(names []string, until time.Time, reason, by string) error
 	})
 }
 
-// Resume ends the drains of services. A drain by a file in drain.d stays, and
-// is an error: it ends when the file is removed. No names: all services.
+// Resume ends the drains of services, and those that wait for a service to come back. A drain
+// by a file in drain.d stays, and is an error: it ends when the file is removed. No names:
+// all of them.
 func (e *Engine) Resume(names []string) error {
 	var byFile []string
-	err := e.changeDrains(names, func(s *service) {
-		name := s.cfg.Name
+	err := e.changeDrains(names, e.waitingDrains, func(name string) {
 		if _, ok := e.drains.commanded[name]; ok {
 			delete(e.drains.commanded, name)
 			e.log.Info("drain ended by command", "service", name)
@@ -75,20 +76,20 @@ func (e *Engine) Resume(names []string) error {
 // saveTimeout is how long one who orders a drain waits until it is on the disk.
 const saveTimeout = 5 * time.Second
 
-// changeDrains changes the commanded drains of the named services and saves them. The
-// loop does not wait for the disk; the one who orders does.
-func (e *Engine) changeDrains(names []string, change func(*service)) error {
+// changeDrains changes the commanded drains of the named services and saves them. Others
+// returns what may be named beside the services. The loop does not wait for the disk; the
+// one who orders does.
+func (e *Engine) changeDrains(names []string, others func() []string, change func(name string)) error {
 	var unknown error
 	var number uint64
 	ordered := time.Now()
 	err := e.call(func() {
-		var services []*service
-		if services, unknown = e.known(names); unknown != nil {
+		if names, unknown = e.known(names, others); unknown != nil {
 			return
 		}
-		for _, s := range services {
-			change(s)
-			e.drains.ordered[s.cfg.Name] = true
+		for _, name := range names {
+			change(name)
+			e.drains.ordered[name] = true
 		}
 		e.happened(ordered)
 		e.find()
@@ -104,25 +105,36 @@ func (e *Engine) changeDrains(names []string, change func(*service)) error {
 	return nil
 }
 
-// known returns the services of those names, or all of them for none. It fails on a name
-// that no service has.
-func (e *Engine) known(names []string) ([]*service, error) {
-	if len(names) == 0 {
-		return e.services, nil
-	}
-	byName, all := map[string]*service{}, []string{}
+// known returns the names, or for none those of all services and all others. It fails on a
+// name that is none of them.
+func (e *Engine) known(names []string, others func() []string) ([]string, error) {
+	var services []string
 	for _, s := range e.services {
-		byName[s.cfg.Name], all = s, append(all, s.cfg.Name)
+		services = append(services, s.cfg.Name)
 	}
-	var out []*service
+	all := services
+	if others != nil {
+		all = slices.Concat(services, others())
+	}
+	if len(names) == 0 {
+		return all, nil
+	}
 	for _, name := range names {
-		s, ok := byName[name]
-		if !ok {
-			return nil, fmt.Errorf("no service %q (running: %s)", name, strings.Join(all, ", "))
+		if !slices.Contains(all, name) {
+			return nil, fmt.Errorf("no service %q (running: %s)", name, strings.Join(services, ", "))
 		}
-		out = append(out, s)
 	}
-	return out, nil
+	return names, nil
+}
+
+// service returns the service of a name, or nil.
+func (e *Engine) service(name string) *service {
+	for _, s := range e.services {
+		if s.cfg.Name == name {
+			return s
+		}
+	}
+	return nil
 }
 
 // startCheck runs a check until it is stopped. It goes on from the health of its last
@@ -134,7 +146,7 @@ func (e *Engine) startCheck(c *check) {
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := checks.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
 	probe.Pulse, c.hurry = e.opts.Pulse, probe.Hurry
-	c.log = e.log.With("service", c.service.cfg.Name, "check", c.cfg.Name)
+	c.log = e.logOf(c)
 	e.running.Go(func() {
 		probe.Run(ctx, func(r checks.Result) {
 			e.post(func() {
@@ -144,6 +156,10 @@ func (e *Engine) startCheck(c *check) {
 			})
 		})
 	})
+}
+
+func (e *Engine) logOf(c *check) *slog.Logger {
+	return e.log.With("service", c.service.cfg.Name, "check", c.cfg.Name)
 }
 
 // learn takes the result of a check.

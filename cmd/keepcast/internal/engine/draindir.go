@@ -81,6 +81,11 @@ func lookInto(dir string, tell func(drainDir, error)) {
 	tell(found, err)
 }
 
+// drainDirNow returns what the directory orders now, or the error that it does not answer.
+func drainDirNow(dir string) (drainDir, error) {
+	return pace.Answer(pace.Patience, func() (drainDir, error) { return readDrainDir(dir) })
+}
+
 // drainLimit bounds what is looked at in the drain directory.
 const drainLimit = 10_000
 

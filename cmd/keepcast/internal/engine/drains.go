@@ -51,8 +51,7 @@ func (e *Engine) loadDrains(last saved, now time.Time) (commanded, files error) 
 		e.post(func() { e.takeLateDrains(list, notice, err) })
 	})
 	e.takeDrains(list, ids(last.Services), notice, now)
-	dir := e.cfg.DrainDir
-	found, files := pace.Answer(pace.Patience, func() (drainDir, error) { return readDrainDir(dir) })
+	found, files := drainDirNow(e.cfg.DrainDir)
 	e.takeDrainDir(found, files)
 	e.followFiles(renames(e.former(last)))
 	return commanded, files
@@ -152,8 +151,19 @@ func (e *Engine) drainsNothing() map[string]string {
 		out = map[string]string{}
 	}
 	for name, d := range e.drains.files {
-		if !slices.ContainsFunc(e.services, func(s *service) bool { return s.cfg.Name == name }) && d.File != e.cfg.DrainDir {
+		if e.service(name) == nil && d.File != e.cfg.DrainDir {
 			out[name] = "no service has this name"
+		}
+	}
+	return out
+}
+
+// waitingDrains returns the names of drains by command whose service left the configuration.
+func (e *Engine) waitingDrains() []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(e.drains.commanded)) {
+		if e.service(name) == nil {
+			out = append(out, name)
 		}
 	}
 	return out
@@ -187,6 +197,13 @@ func (e *Engine) find() {
 		out = append(out, driver.Finding{
 			Name: "drain-file", Level: driver.LevelWarning, Subject: filepath.Join(e.cfg.DrainDir, name),
 			Text: "it drains nothing: " + nothing[name], Fix: "remove it; to drain, make a file that is named like a service",
+		})
+	}
+	if waiting := e.waitingDrains(); len(waiting) > 0 {
+		out = append(out, driver.Finding{
+			Name: "drain-waiting", Level: driver.LevelInfo, Subject: e.disk.savedDrains.Path,
+			Text: "services that left the configuration drained, and are drained when their addresses come back: " + strings.Join(waiting, ", "),
+			Fix:  "keepcast resume " + waiting[0] + " forgets that",
 		})
 	}
 	slices.SortFunc(out, driver.CompareFindings)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/store"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 	"github.com/keepcast/keepcast/driver/pace"
 )
 
@@ -161,29 +163,41 @@ func TestDrainFilesThatDrainNothing(t *testing.T) {
 	b := newHarness(t)
 	b.service("dns", address)
 	b.service("ldap", "192.0.2.54/32")
+	dir := t.TempDir()
+	drivertest.WriteFile(t, filepath.Join(dir, "dsn"), "")
+	drivertest.WriteFile(t, filepath.Join(dir, "ldap"), "")
+	if err := os.Mkdir(filepath.Join(dir, "dns"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	look := func() {
+		b.engine.drainFiles(readDrainDir(dir))
+		later(time.Minute)
+	}
+	directory := "warning " + dir + "/dns (drain-file): it drains nothing: it is a directory, not a file"
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(time.Second)
 		b.wantFindings()
-		b.cfg.DrainDir = "drain.d" // the loop sleeps; a watch of files would keep the clock of the bubble from moving
-		found := drainDir{drains: map[string]api.Drain{"dsn": {Service: "dsn"}, "ldap": {Service: "ldap", File: "drain.d/ldap"}}, odd: map[string]string{"dns": "it is a directory, not a file"}}
-		for range 3 {
-			b.engine.drainFiles(found, nil)
-			later(time.Minute)
-		}
+		b.cfg.DrainDir = dir // the loop sleeps; a watch of files would keep the clock of the bubble from moving
+		look()
+		look()
 		b.want("dns", api.Announced, "all checks up")
-		b.want("ldap", api.Withdrawn, "drained by drain.d/ldap")
-		b.wantFindings("warning drain.d/dns (drain-file): it drains nothing: it is a directory, not a file", "warning drain.d/dsn (drain-file): it drains nothing: no service has this name")
-		b.wantLog(1, `level=WARN msg="drains nothing" file=drain.d/dns reason="it is a directory, not a file"`)
-		b.wantLog(1, `level=WARN msg="drains nothing" file=drain.d/dsn reason="no service has this name"`)
+		b.want("ldap", api.Withdrawn, "drained by "+dir+"/ldap")
+		b.wantFindings(directory, "warning "+dir+"/dsn (drain-file): it drains nothing: no service has this name")
+		b.wantLog(1, `level=WARN msg="drains nothing" file=`+dir+`/dns reason="it is a directory, not a file"`)
+		b.wantLog(1, `level=WARN msg="drains nothing" file=`+dir+`/dsn reason="no service has this name"`)
 		b.reload(func(c *config.Config) {
 			s := c.Services[0]
 			s.Name, s.Addresses = "dsn", []config.Address{{Prefix: netip.MustParsePrefix("192.0.2.56/32")}}
 			c.Services = append(c.Services, s)
 		})
-		b.wantFindings("warning drain.d/dns (drain-file): it drains nothing: it is a directory, not a file")
-		b.engine.drainFiles(drainDir{}, nil)
-		later(time.Minute)
+		b.wantFindings(directory)
+		for _, name := range []string{"dsn", "ldap", "dns"} {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		look()
 		b.wantFindings()
 		b.end()
 	})

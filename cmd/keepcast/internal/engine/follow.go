@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
@@ -25,62 +26,78 @@ func (e *Engine) order(s *service, d api.Drain) {
 	e.drains.commanded[id.name] = order{d, id.announces}
 }
 
-// carrier is a service of before, and the drain that it has.
+// carrier is what a service may go on from, and the drain that it has.
 type carrier struct {
 	identity
 	drain *order
 }
 
-// carriers returns the services of before with their drains, and the drains that are of none
-// of them: their services left the configuration earlier, or nothing is known of before.
+// carriers returns the drains, and the services of before that are not drained. What an older
+// keepcast saved of a drain tells its service by name.
 func carriers(list []order, before []identity) []carrier {
 	var out []carrier
-	drained, carried := successions(list, before), map[string]bool{}
+	drained, announces := map[string]bool{}, map[string][]netip.Prefix{}
 	for _, id := range before {
-		c := carrier{identity: id}
-		if o, ok := drained[id.name]; ok {
-			c.drain, carried[o.Service] = &o, true
-		}
-		out = append(out, c)
+		announces[id.name] = id.announces
 	}
-	for _, o := range list {
-		if !carried[o.Service] {
-			out = append(out, carrier{o.id(), &o})
+	for i := range list {
+		o := &list[i]
+		if drained[o.Service] = true; len(o.Announces) == 0 {
+			o.Announces = announces[o.Service]
+		}
+		out = append(out, carrier{o.id(), o})
+	}
+	for _, id := range before {
+		if !drained[id.name] {
+			out = append(out, carrier{identity: id})
 		}
 	}
 	return out
 }
 
-// follow returns drains by command, by the names that their services have now. A drain whose
-// service is not there keeps its name, and drains whatever is called so: when in doubt, it
-// stays drained. But where the name is now that of a service that was another one, and was not
-// drained, the drain is over.
+// follow returns drains by command, by the names that their services have now. A drain goes
+// with the addresses of its service, also where that is split. It is over for what a service
+// has that was not drained, for that one is not to go for it. A drain of addresses that no
+// service has is kept until they come back, or resume. It drains what is called like its
+// service and has nothing from before: when in doubt, that stays drained.
 func (e *Engine) follow(list []order, before []identity) map[string]order {
 	now := identities(e.cfg.Services)
-	out, followed, other := map[string]order{}, map[string]bool{}, map[string]bool{}
-	for to, c := range successions(carriers(list, before), now) {
-		other[to] = c.name != to
+	heirs := successions(carriers(list, before), now)
+	out, followed := map[string]order{}, map[*order]bool{}
+	for to, c := range heirs {
 		if c.drain == nil {
 			continue
 		}
-		followed[c.drain.Service] = true
+		followed[c.drain] = true
 		if was := c.drain.Service; was != to {
 			e.log.Info("drain follows the service to its new name", "service", to, "was", was)
 		}
 		out[to] = *c.drain
 	}
-	for _, o := range list {
-		switch _, drained := out[o.Service]; {
-		case followed[o.Service]:
-		case drained || other[o.Service]:
-			e.log.Warn("drain is over: its service left the configuration, and another one has its name", "service", o.Service)
+	had := map[netip.Prefix]bool{}
+	for _, id := range now {
+		for _, p := range id.announces {
+			had[p] = true
+		}
+	}
+	free := func(o order) []netip.Prefix { // what of it no service has
+		return slices.DeleteFunc(slices.Clone(o.Announces), func(p netip.Prefix) bool { return had[p] })
+	}
+	for i, o := range list {
+		_, taken := heirs[o.Service]
+		switch kept := free(o); {
+		case followed[&list[i]]:
+		case taken || len(kept) == 0 && len(o.Announces) > 0:
+			e.log.Warn("drain is over: what it drained belongs to a service that was not drained", "service", o.Service, "addresses", o.Announces)
 		default:
+			o.Announces = kept
 			out[o.Service] = o
 		}
 	}
 	for _, id := range now {
 		if o, drained := out[id.name]; drained {
-			o.Service, o.Announces = id.name, id.announces
+			o.Service, o.Announces = id.name, append(free(o), id.announces...)
+			slices.SortFunc(o.Announces, netip.Prefix.Compare)
 			out[id.name] = o
 		}
 	}
@@ -91,8 +108,8 @@ func (e *Engine) follow(list []order, before []identity) map[string]order {
 // configuration that is in force now.
 func (e *Engine) moveDrains(before []*service, renamed map[string]string) {
 	list, ordered := e.drains.list(), map[string]bool{}
-	for name := range e.drains.ordered {
-		ordered[cmp.Or(renamed[name], name)] = true
+	for _, s := range e.services {
+		ordered[s.cfg.Name] = e.drains.ordered[cmp.Or(renamed[s.cfg.Name], s.cfg.Name)]
 	}
 	e.drains.commanded, e.drains.ordered = e.follow(list, ids(before)), ordered
 	e.followFiles(renamed)
@@ -105,23 +122,21 @@ func (e *Engine) moveDrains(before []*service, renamed map[string]string) {
 // that has the former name becomes one by command, unless there is a file of the new name: a
 // service that is drained does not come back because it is called otherwise.
 func (e *Engine) followFiles(renamed map[string]string) {
-	now := map[string]*service{}
 	for _, s := range e.services {
-		now[s.cfg.Name] = s
-	}
-	for from, to := range renamed {
+		to := s.cfg.Name
+		from, other := renamed[to]
 		d, drained := e.drains.files[from]
 		_, commanded := e.drains.commanded[to]
 		_, again := e.drains.files[to]
 		switch {
-		case !drained || commanded || again:
+		case !other || !drained || commanded || again:
 		case d.File == e.cfg.DrainDir: // it can't be read
 			d.Service = to
 			e.drains.files[to] = d
 		default:
 			e.log.Warn("service was drained by a file with its former name, and stays drained until keepcast resume", "service", to, "was", from, "file", d.File)
 			d.Reason, d.File = fmt.Sprintf("by %s when the service was called %s", d.File, from), ""
-			e.order(now[to], d)
+			e.order(s, d)
 		}
 	}
 }

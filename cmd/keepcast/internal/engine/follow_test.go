@@ -12,7 +12,7 @@ import (
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
-	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // serving is a service that announces those hosts of 192.0.2.0/24.
@@ -54,6 +54,13 @@ func TestDrainsFollow(t *testing.T) {
 		"left, and its name is another's":        {both[:1], both, services{serving("dns", 54)}, nil},
 		"left, and its address is another's":     {one, append(slices.Clone(one), serving("ldap", 55)), services{serving("ldap", 55, 54)}, []string{"dns"}},
 		"left before, comes by another name":     {both[:1], both[1:], services{serving("resolver", 53), serving("ldap", 54)}, []string{"resolver"}},
+		"split":                                  {one, one, services{serving("dns", 53), serving("ns2", 54)}, []string{"dns", "ns2"}},
+		"split over a reboot":                    {one, nil, services{serving("ns1", 53), serving("ns2", 54)}, []string{"ns1", "ns2"}},
+		"half of it left, and comes back":        {services{serving("dns", 53, 54)}, services{serving("dns", 53)}, services{serving("dns", 53), serving("ns2", 54)}, []string{"dns", "ns2"}},
+		"merged with one that is not drained":    {both[1:], both, services{serving("all", 53, 54)}, []string{"all"}},
+		"joined to one that is not drained":      {both[:1], both, services{serving("ldap", 53, 54)}, nil},
+		"left before, joined to another":         {both[:1], both[1:], services{serving("ldap", 53, 54)}, nil},
+		"left before, another has its name":      {both[:1], both[1:], services{serving("dns", 54)}, nil},
 		"both drained, one takes the other's":    {both, both, services{serving("ldap", 53)}, []string{"ldap"}},
 	} {
 		e := &Engine{cfg: &config.Config{Services: tc.now}, log: slog.New(slog.DiscardHandler)}
@@ -75,86 +82,6 @@ func TestDrainsFollow(t *testing.T) {
 	}
 }
 
-// With another address of the same name, a reload announced what had never been probed.
-func TestOtherAddressStartsAnew(t *testing.T) {
-	b := newHarness(t)
-	b.service("dns", address, &fakeCheck{})
-	synctest.Test(t, func(t *testing.T) {
-		b.start()
-		later(2 * time.Second)
-		const other = "192.0.2.99/32"
-		b.reload(func(c *config.Config) {
-			c.Services[0].Addresses = []config.Address{{Prefix: netip.MustParsePrefix(other)}}
-		})
-		b.want("dns", api.Withdrawn, "check checka has not succeeded 3 times in a row yet")
-		b.wantKernel(other, driver.Delivered)
-		b.wantKernel(address, driver.Delivered)
-		b.wantLog(1, `msg="service announces other addresses, and starts anew" service=dns`)
-		later(20 * time.Second)
-		b.want("dns", api.Announced, "all checks up")
-		b.wantKernel(other, driver.Announced)
-		b.wantKernel(address, driver.Absent)
-		b.end()
-	})
-}
-
-// A rename moved all routes of the service if a check changed, or an address came, with it.
-func TestRenameWithMore(t *testing.T) {
-	b := newHarness(t)
-	dead := &fakeCheck{}
-	b.service("dns", address, &fakeCheck{})
-	b.service("ldap", "192.0.2.54/32", dead)
-	synctest.Test(t, func(t *testing.T) {
-		b.start()
-		later(2 * time.Second)
-		dead.set(errDead)
-		later(2 * time.Second)
-		b.kernel.take()
-		b.reload(func(c *config.Config) {
-			called("ldap", "dns")(c)
-			for i := range c.Services {
-				c.Services[i].Checks[0].Raw = map[string]any{"path": "/new"}
-			}
-			more := config.Address{Prefix: netip.MustParsePrefix("192.0.2.63/32")}
-			c.Services[0].Addresses = append([]config.Address{more}, c.Services[0].Addresses...)
-		})
-		b.want("ldap", api.Announced, "all checks up")
-		b.want("dns", api.Withdrawn, "check checka: connection refused")
-		later(time.Minute)
-		b.want("ldap", api.Announced, "all checks up")
-		b.wantKernel(address, driver.Announced)
-		b.wantKernel("192.0.2.63/32", driver.Announced)
-		b.want("dns", api.Withdrawn, "check checka: connection refused")
-		b.wantKernel("192.0.2.54/32", driver.Delivered)
-		b.end()
-	})
-}
-
-// A check that got another target while its service was drained announced the service at the
-// end of the drain for what the old target had answered.
-func TestChangedCheckProvesItself(t *testing.T) {
-	b := newHarness(t)
-	b.service("dns", address, &fakeCheck{})
-	synctest.Test(t, func(t *testing.T) {
-		b.startDrained("dns")
-		wrong := &fakeCheck{err: errDead}
-		change := func(c *config.Config) {
-			c.Services[0].Checks[0].Checker, c.Services[0].Checks[0].Raw = wrong, map[string]any{"address": "192.0.2.1:53"}
-			c.Services[0].Checks[0].Fall = 100
-		}
-		b.reload(change)
-		if err := b.engine.Resume(nil); err != nil {
-			t.Fatal(err)
-		}
-		later(5 * time.Second)
-		b.want("dns", api.Withdrawn, "check checka: connection refused")
-		wrong.set(nil)
-		later(5 * time.Second)
-		b.want("dns", api.Announced, "all checks up")
-		b.end()
-	})
-}
-
 // drains.json that somebody removed came back with the next order only.
 func TestDrainsAreWrittenAtStart(t *testing.T) {
 	b := newHarness(t)
@@ -169,5 +96,72 @@ func TestDrainsAreWrittenAtStart(t *testing.T) {
 		if err != nil || len(saved) != 1 || len(saved[0].Announces) != 1 || saved[0].Announces[0].String() != address {
 			t.Errorf("saved are %+v, %v", saved, err)
 		}
+	})
+}
+
+// A drain of a service that had left was shown nowhere, and no command could end it: it lay in
+// wait for who had its address next.
+func TestWaitingDrains(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	b.service("ldap", "192.0.2.54/32", &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.startDrained("ldap")
+		for _, names := range [][]string{nil, {"ldap"}} {
+			b.reload(func(c *config.Config) { c.Services = c.Services[:1] })
+			b.wantFindings("info " + b.engine.disk.savedDrains.Path + " (drain-waiting): services that left the configuration drained, and are drained when their addresses come back: ldap")
+			if err := b.engine.Drain([]string{"ldap"}, time.Time{}, "", ""); drivertest.ErrText(err) != `no service "ldap" (running: dns)` {
+				t.Errorf("drained: %v", err)
+			}
+			if err := b.engine.Resume(names); err != nil {
+				t.Fatal(err)
+			}
+			b.wantFindings()
+			b.reload(func(*config.Config) {})
+			later(time.Minute)
+			b.want("ldap", api.Announced, "all checks up")
+			if err := b.engine.Drain([]string{"ldap"}, time.Time{}, "CHG-1", ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.end()
+	})
+}
+
+// Over a restart under another name the linger of a service was cut off: it is bounded by that
+// of the service which it is now.
+func TestLingerFollowsRename(t *testing.T) {
+	b := newHarness(t)
+	b.service("resolver", address).Linger = time.Minute
+	b.create()
+	now := time.Now()
+	until := now.Add(40 * time.Second)
+	s := saved{Services: []savedService{{Name: "dns", State: api.Draining, LingerUntil: until, Addresses: announces(b.cfg.Services[0]).Addresses}}}
+	if got := b.engine.plausible(s, now).Services[0].LingerUntil; !got.Equal(until) {
+		t.Errorf("it lingers until %s, want %s", got, until)
+	}
+}
+
+// Who copied a file of drain.d with the service's new name, reloaded, and removed the old one,
+// had the service drained by command from then on, if the reload came before the notice.
+func TestReloadLooksIntoDrainDir(t *testing.T) {
+	b := newHarness(t)
+	dir := t.TempDir()
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.cfg.DrainDir = dir // nobody watches it
+		b.engine.drainFiles(drainDir{drains: map[string]api.Drain{"dns": {Service: "dns", File: dir + "/dns"}}}, nil)
+		later(time.Minute)
+		b.want("dns", api.Withdrawn, "drained by "+dir+"/dns")
+		drivertest.WriteFile(t, dir+"/dns", "")
+		drivertest.WriteFile(t, dir+"/resolver", "CHG-1")
+		b.reload(called("resolver"))
+		b.want("resolver", api.Withdrawn, "drained by "+dir+"/resolver: CHG-1")
+		if len(b.engine.drains.commanded) > 0 {
+			t.Errorf("by command: %v", b.engine.drains.commanded)
+		}
+		b.end()
 	})
 }

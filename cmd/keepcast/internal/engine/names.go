@@ -10,8 +10,8 @@ import (
 
 // A service is what it announces, whatever its name and its checks are. So what has the same
 // addresses under another name goes on as it was, also where two services swapped names. What
-// shares only some of them goes on as well, where nobody has a better claim. A name alone
-// carries nothing over: what was announced was another service.
+// has only some of them goes on as well, also where a service was split. A name alone carries
+// nothing over: what was announced was another service.
 
 // identity is what a service is known by from one configuration to the next.
 type identity struct {
@@ -27,11 +27,12 @@ func (id identity) id() identity { return id }
 // same.
 func (id identity) substance() string { return fmt.Sprint(id.announces) }
 
-// mayShare reports whether the other one announces some of the same. What an older keepcast
-// saved does not always say what was announced.
-func (id identity) mayShare(other identity) bool {
-	return len(id.announces) == 0 || slices.ContainsFunc(id.announces, func(p netip.Prefix) bool { return slices.Contains(other.announces, p) })
+func (id identity) shares(other identity) bool {
+	return slices.ContainsFunc(id.announces, func(p netip.Prefix) bool { return slices.Contains(other.announces, p) })
 }
+
+// mayShare does so, too. What an older keepcast saved does not always say what it announces.
+func (id identity) mayShare(other identity) bool { return len(id.announces) == 0 || id.shares(other) }
 
 func (s savedService) id() identity {
 	id := identity{name: s.Name, announces: slices.Clone(s.Prefixes)}
@@ -62,54 +63,54 @@ func identities(services []config.Service) []identity {
 	return out
 }
 
-// successions returns, by the names that services have now, what of before they go on from:
+// successions returns, by the names that services have now, what of before each goes on from:
 // what announces the same, else what has the same name and announces some of it, else what
-// announces some of it. Each has one successor at most.
+// announces most of it. Where several do, the first one counts. One that was split has
+// several successors.
 func successions[T identified](before []T, now []identity) map[string]T {
 	whole, named, part := map[string]int{}, map[string]int{}, map[netip.Prefix]int{}
-	for i, old := range before {
+	for i, old := range slices.Backward(before) {
 		id := old.id()
 		whole[id.substance()], named[id.name] = i, i
 		for _, p := range id.announces {
 			part[p] = i
 		}
 	}
-	out, taken := map[string]T{}, map[int]bool{}
-	claims := []func(identity) (int, bool){
-		func(id identity) (int, bool) {
-			i, known := whole[id.substance()]
-			return i, known && len(id.announces) > 0
-		},
-		func(id identity) (int, bool) {
-			i, known := named[id.name]
-			return i, known && before[i].id().mayShare(id)
-		},
-		func(id identity) (int, bool) {
-			for _, p := range id.announces {
-				if i, known := part[p]; known && !taken[i] {
-					return i, true
-				}
-			}
-			return 0, false
-		},
-	}
-	for _, claim := range claims {
-		for _, id := range now {
-			_, already := out[id.name]
-			if i, found := claim(id); found && !already && !taken[i] {
-				out[id.name], taken[i] = before[i], true
-			}
+	out := map[string]T{}
+	for _, id := range now {
+		if i, known := whole[id.substance()]; known && len(id.announces) > 0 {
+			out[id.name] = before[i]
+		} else if i, known := named[id.name]; known && before[i].id().mayShare(id) {
+			out[id.name] = before[i]
+		} else if i, known := mostShared(part, id); known {
+			out[id.name] = before[i]
 		}
 	}
 	return out
 }
 
-// renames returns the names that services have now, by the other ones that they had.
+// mostShared returns which one has most of what id announces, by what each prefix had.
+func mostShared(part map[netip.Prefix]int, id identity) (most int, known bool) {
+	shares := map[int]int{}
+	for _, p := range id.announces {
+		if i, had := part[p]; had {
+			shares[i]++
+		}
+	}
+	for i, n := range shares {
+		if n > shares[most] || n == shares[most] && i < most || !known {
+			most, known = i, true
+		}
+	}
+	return most, known
+}
+
+// renames returns the names that services had before, by the other ones that they have now.
 func renames[T identified](successors map[string]T) map[string]string {
 	out := map[string]string{}
 	for to, old := range successors {
 		if was := old.id().name; was != to {
-			out[was] = to
+			out[to] = was
 		}
 	}
 	return out

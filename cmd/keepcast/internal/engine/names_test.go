@@ -119,7 +119,7 @@ func TestFileDrainFollowsRename(t *testing.T) {
 			e.cfg.DrainDir = "/d"
 			e.services = []*service{newService(b.cfg.Services[0], time.Now())}
 			e.drains.files = tc.files
-			e.followFiles(map[string]string{"dns": "resolver"})
+			e.followFiles(map[string]string{"resolver": "dns"})
 			d := e.drains.active("resolver", time.Now())
 			if d == nil {
 				t.Fatal("not drained any more")

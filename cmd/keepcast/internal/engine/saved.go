@@ -71,9 +71,10 @@ const mostFailures = 1000
 // healthy service, or a stop, until then. A service with a state that is not known counts
 // as one that was not saved.
 func (e *Engine) plausible(s saved, now time.Time) saved {
-	linger, longest := map[string]time.Duration{}, e.cfg.Linger
+	linger, longest, former := map[string]time.Duration{}, e.cfg.Linger, e.former(s)
 	for _, cfg := range e.cfg.Services {
-		linger[cfg.Name], longest = cfg.Linger, max(longest, cfg.Linger)
+		was := former[cfg.Name].Name
+		linger[was], longest = max(linger[was], cfg.Linger), max(longest, cfg.Linger)
 	}
 	for i := range s.Services {
 		old := &s.Services[i]
@@ -129,7 +130,7 @@ func (e *Engine) save() {
 }
 
 // adopt takes over what the host has and what the last run left of it, so that
-// a restart moves no route. A service counts as announced when the host has all
+// a restart moves no route. A service counts as announced when the host has one of
 // its addresses; the saved state adds what the host can't tell. Of a service without an
 // address that is everything.
 func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
@@ -145,7 +146,7 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 		tells := known || len(svc.cfg.Addresses) > 0
 		// What was announced by this keepcast and lost a part meanwhile is mended, not
 		// withdrawn.
-		if tells && (known && old.State.Up() && svc.onHost(there, 1) || !known && svc.onHost(there, len(svc.cfg.Addresses))) {
+		if tells && (!known || old.State.Up()) && svc.onHost(there) {
 			svc.state, svc.since, svc.reason = api.Announced, now, "adopted: the host had it"
 			if known {
 				svc.state, svc.since = old.State, old.Since
@@ -166,15 +167,9 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 	}
 }
 
-// onHost reports whether as many addresses of the service are there, or all that it has.
-func (s *service) onHost(there map[netip.Prefix]bool, least int) bool {
-	n := 0
-	for _, a := range s.cfg.Addresses {
-		if there[a.Masked()] {
-			n++
-		}
-	}
-	return n >= min(least, len(s.cfg.Addresses))
+// onHost reports whether an address of the service is there, if it has any.
+func (s *service) onHost(there map[netip.Prefix]bool) bool {
+	return len(s.cfg.Addresses) == 0 || slices.ContainsFunc(s.cfg.Addresses, func(a config.Address) bool { return there[a.Masked()] })
 }
 
 // leave notes what the old service had and no configured service has now; an address is

@@ -40,7 +40,7 @@ func TestAdopt(t *testing.T) {
 		"nothing saved":            {[]string{address, second}, nil, taken{api.Announced, false, adopted, 0}},
 		"not on the host":          {nil, left(api.Announced), taken{api.Withdrawn, false, fresh, 3}},
 		"half of it on the host":   {[]string{address}, left(api.Announced), taken{api.Announced, true, adopted, 3}},
-		"half of it, nothing left": {[]string{second}, nil, taken{api.Withdrawn, false, fresh, 0}},
+		"half of it, nothing left": {[]string{second}, nil, taken{api.Announced, false, adopted, 0}},
 		"withdrawn":                {nil, left(api.Withdrawn), taken{api.Withdrawn, false, fresh, 3}},
 		"withdrawn, but there":     {[]string{address, second}, left(api.Withdrawn), taken{api.Withdrawn, false, fresh, 3}},
 		"draining":                 {nil, left(api.Draining), taken{api.Draining, true, fresh, 3}},
