@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // mark begins every name that keepcast gives to something inside a daemon. Lists and
@@ -74,11 +75,12 @@ type config struct {
 	bgpInstance                          // of the default VRF
 	vrfs         map[string]*bgpInstance // of the other VRFs, by their names
 	redistribute []redistribution
-	filtered     map[string]bool     // lists of keepcast that filter what is sent, by a distribute-list of the operator
-	called       map[string]bool     // route-maps of keepcast that one of the operator's calls
-	isis         map[string][]string // interface: address families ("ip", "ipv6") that IS-IS runs there
-	delay        string              // the operator's route-map delay-timer in BGP, in seconds, "" without one
-	cutShort     bool                // another value runs: a keepcast died before it put this one back
+	filtered     map[string]bool          // lists of keepcast that filter what is sent, by a distribute-list of the operator
+	called       map[string]bool          // route-maps of keepcast that one of the operator's calls
+	isis         map[string][]string      // interface: address families ("ip", "ipv6") that IS-IS runs there
+	graces       map[string]time.Duration // that OSPF asks its neighbors to wait for while it restarts, by VRF
+	delay        string                   // the operator's route-map delay-timer in BGP, in seconds, "" without one
+	cutShort     bool                     // another value runs: a keepcast died before it put this one back
 }
 
 // parseRunning reads what `show running-config` of one daemon prints.
@@ -200,6 +202,9 @@ func (c *config) addToRouter(blocks, outer []string, line string, words []string
 		if name := routeMapOf(words); strings.HasPrefix(name, mark) || blocks[0] == "router babel" {
 			c.redistribute = append(c.redistribute, redistribution{blocks: slices.Clone(blocks), line: line, routeMap: name})
 		}
+	}
+	if words[0] == "graceful-restart" && len(blocks) == 1 {
+		c.addGrace(vrfOf(blocks[0]), words)
 	}
 	if i := slices.Index(words, "prefix"); slices.Contains(words, "distribute-list") && i >= 0 && i+2 < len(words) && words[i+2] == "out" {
 		c.filtered[words[i+1]] = true

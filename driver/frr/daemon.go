@@ -35,6 +35,8 @@ type daemon struct {
 	// line that frr.conf has above the route-map denies for ever.
 	resolved []redistribution
 	holders  driver.Holders // the neighbors that may wait for it once it is gone
+	met      bool           // it was connected to before
+	back     time.Time      // since when it is connected to anew, maybe as another one
 	// lines are the redistribute lines that the daemon showed last, on this connection: it
 	// may hide some after zebra was restarted.
 	lines []redistribution
@@ -63,6 +65,10 @@ func (d *daemon) open(ctx context.Context) error {
 	}
 	if fresh {
 		d.resolved, d.lines, d.hidden, d.major = nil, nil, nil, 0
+		if d.met {
+			d.back = time.Now()
+		}
+		d.met = true
 	}
 	if d.spec.mgmtd && d.major == 0 {
 		answers, err := d.vty.Ask(ctx, "show version")

@@ -21,7 +21,7 @@ func (e exam) frrPeers() []driver.Finding {
 	var out []driver.Finding
 	running := parseRunning(e.running)
 	stale := running.instance(e.vrf).longLived
-	for _, p := range e.spec.bgp.readPeers(e.neighbors) {
+	for _, p := range e.spec.bgp.peers(e.neighbors, running.instance(e.vrf)) {
 		add := func(finding, text, fix string) {
 			out = append(out, driver.Finding{
 				Name: finding, Level: driver.LevelWarning, Subject: e.spec.name + " neighbor " + p.name, Text: text,
@@ -32,7 +32,7 @@ func (e exam) frrPeers() []driver.Finding {
 			add("advertisement-interval", fmt.Sprintf("has an advertisement-interval of %d s: a second change has to wait for it", p.interval/time.Second), "advertisement-interval 0")
 		}
 		if lasts := p.restart.lasts(stale); lasts > 0 && !p.shut {
-			add("bgp-graceful-restart", fmt.Sprintf("is asked for graceful restart: when bgpd dies, it goes on sending to this host for up to %d s%s", lasts/time.Second, p.restart.parts(stale)),
+			add("bgp-graceful-restart", gracefulText(lasts, p.restart.parts(stale)),
 				"graceful-restart-helper\n no bgp long-lived-graceful-restart stale-time\nthen 'clear bgp "+p.name+"': it goes on helping the neighbor, but no longer asks for it")
 		}
 		switch {
@@ -45,6 +45,11 @@ func (e exam) frrPeers() []driver.Finding {
 		}
 	}
 	return out
+}
+
+// gracefulText says what a neighbor was asked for; parts are those that lasts adds up.
+func gracefulText(lasts time.Duration, parts string) string {
+	return fmt.Sprintf("is asked for graceful restart: when bgpd dies, it goes on sending to this host for up to %d s%s", lasts/time.Second, parts)
 }
 
 // frrThrottle says which timers of OSPF hold a quick second change back.
@@ -103,7 +108,7 @@ func (e exam) noBFD() []driver.Finding {
 	line := e.spec.bfd.line
 	hold := map[string]int{} // by interface, in seconds
 	for _, n := range e.spec.readNeighbors(e.neighbors) {
-		hold[n.iface] = e.spec.bfd.dead
+		hold[n.iface] = int(e.spec.hold.preset / time.Second)
 	}
 	eachLine(e.running, func(blocks []string, text string) {
 		if len(blocks) != 1 || !strings.HasPrefix(blocks[0], "interface ") {

@@ -214,6 +214,15 @@ func (r *realFRR) start(name string) {
 		_, err := r.tell(name, "show version")
 		return err == nil
 	})
+	// What a daemon is told to redistribute before it is connected, zebra may never hear of.
+	client := frrSpec(name).client
+	if client == "" || r.procs[zebraName] == nil {
+		return
+	}
+	frrUntil(r.t, name+" is connected to zebra", func() bool {
+		text, err := r.tell(zebraName, zebraClients)
+		return err == nil && clientsOf(text)[client].connected
+	})
 }
 
 // load gives a daemon the operator's configuration, as vtysh -b does after a start.

@@ -16,6 +16,7 @@ type bgpInstance struct {
 	networks  map[netip.Prefix]string // network lines in it; the value is what follows the prefix
 	out       map[string]bool         // route-maps of keepcast that lead out to a neighbor
 	unchecked bool                    // it announces a network whether there is a route of it or not
+	graceful  bool                    // it asks its neighbors for graceful restart
 	longLived time.Duration           // stale time of its long-lived graceful restart, 0: it has none
 }
 
@@ -47,6 +48,7 @@ func (b *bgpInstance) add(blocks []string, line string, words []string) bool {
 	}
 	// Shown only where it is off, by this line or by an "frr version" before 7.4.
 	b.unchecked = b.unchecked || line == "no bgp network import-check"
+	b.graceful = b.graceful || line == "bgp graceful-restart"
 	if rest, ok := strings.CutPrefix(line, "bgp long-lived-graceful-restart stale-time "); ok {
 		b.longLived = time.Duration(firstNumber(rest)) * time.Second
 	}

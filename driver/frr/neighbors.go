@@ -226,7 +226,7 @@ func babelNeighbors(text string) []neighbor {
 		n := neighbor{Neighbor: driver.Neighbor{
 			Name: "babel " + words[1] + " on " + words[3], Protocol: "babel", IPv4: true, IPv6: true,
 			Up: heard && !strings.Contains(line, "(down)"),
-		}}
+		}, iface: words[3]}
 		if !n.Up {
 			n.Detail = strings.Join(words[4:], " ")
 			n.fix = "check the link " + words[3] + " and the neighbor"

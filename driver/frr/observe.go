@@ -180,9 +180,9 @@ func (d *daemon) observeVRF(ctx context.Context, vrf string, run config, asked d
 	permitted := run.listed()
 	maps.Copy(permitted, run.instance(vrf).entered(m.ownedIn(vrf)))
 	if d.bgp != nil {
-		o, err = d.observeBGP(ctx, vrf, permitted, asked, m, run.instance(vrf).longLived)
+		o, err = d.observeBGP(ctx, vrf, run.instance(vrf), permitted, asked, m)
 	} else {
-		o, err = d.observeIGP(ctx, vrf, permitted, m)
+		o, err = d.observeIGP(ctx, vrf, run, permitted, m)
 	}
 	if err != nil {
 		return observation{}, err
@@ -203,13 +203,14 @@ func (d *daemon) ask(ctx context.Context, vrf string, questions ...string) ([]st
 // observeIGP asks a daemon that floods what it originates to all its neighbors. Of what
 // is not permitted it looks at keepcast's: the daemon may have kept it. Where the interface
 // is the gate, what is permitted is whatever it originates.
-func (d *daemon) observeIGP(ctx context.Context, vrf string, permitted map[netip.Prefix]bool, m managed) (observation, error) {
-	answers, err := d.ask(ctx, vrf, d.originated, d.neighbors)
+func (d *daemon) observeIGP(ctx context.Context, vrf string, run config, permitted map[netip.Prefix]bool, m managed) (observation, error) {
+	answers, err := d.ask(ctx, vrf, d.originated, d.neighbors, d.hold.question)
 	if err != nil {
 		return observation{}, err
 	}
 	neighbors := d.readNeighbors(answers[1])
 	o := observationOf(d.name, neighbors)
+	o.sessions = d.hold.sessions(neighbors, answers[2], run.graces[vrf], d.backFor())
 	for p := range d.readOriginated(answers[0]) {
 		degraded, ok := permitted[p]
 		if !ok && !m.owned[p] && !d.interfaceGate {

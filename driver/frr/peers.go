@@ -22,6 +22,9 @@ type bgpAnswers struct {
 	// grace is how long a path and a session must both have existed before it is a
 	// finding that the path is not sent to the neighbor.
 	grace time.Duration
+	// untold: a session tells the same whether its neighbor was asked for graceful restart or
+	// not. The configuration tells.
+	untold bool
 	// importCheck: a network is announced only if zebra has a route for it.
 	importCheck bool
 }
@@ -84,7 +87,16 @@ func (p peer) session(stale time.Duration) (s driver.Session, noted bool) {
 		return driver.Session{}, p.shut
 	}
 	lasts := p.restart.lasts(stale)
-	return driver.Session{IPv4: lasts, IPv6: lasts, Reason: "graceful restart", Syncing: lasts > 0 && p.restart.syncing}, true
+	return driver.Session{IPv4: lasts, IPv6: lasts, Reason: gracefully, Syncing: lasts > 0 && p.restart.syncing}, true
+}
+
+// peers reads the neighbors of an instance.
+func (a *bgpAnswers) peers(text string, bgp *bgpInstance) []peer {
+	out := a.readPeers(text)
+	for i := range out {
+		out[i].restart.asked = out[i].restart.asked && (bgp.graceful || !a.untold)
+	}
+	return out
 }
 
 // established is the state of a session that is up.
@@ -145,9 +157,8 @@ func (p peer) neighbor() neighbor {
 }
 
 // observeBGP asks bgpd for each prefix that it is to announce, and for its neighbors. It
-// asks for those of keepcast's that are not permitted, too: bgpd may have kept one. Stale
-// is the stale time of its long-lived graceful restart.
-func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip.Prefix]bool, asked driver.State, m managed, stale time.Duration) (observation, error) {
+// asks for those of keepcast's that are not permitted, too: bgpd may have kept one.
+func (d *daemon) observeBGP(ctx context.Context, vrf string, bgp *bgpInstance, permitted map[netip.Prefix]bool, asked driver.State, m managed) (observation, error) {
 	all := m.ownedIn(vrf)
 	maps.Copy(all, permitted)
 	paths, err := d.paths(ctx, vrf, sortedPrefixes(all))
@@ -158,14 +169,14 @@ func (d *daemon) observeBGP(ctx context.Context, vrf string, permitted map[netip
 	if err != nil {
 		return observation{}, err
 	}
-	peers := d.bgp.readPeers(answers[0])
+	peers := d.bgp.peers(answers[0], bgp)
 	var neighbors []neighbor
 	for _, p := range peers {
 		neighbors = append(neighbors, p.neighbor())
 	}
 	o := observationOf(d.name, neighbors)
 	for _, p := range peers {
-		if s, noted := p.session(stale); noted {
+		if s, noted := p.session(bgp.longLived); noted {
 			o.sessions[p.name] = s
 		}
 	}

@@ -25,7 +25,8 @@ func (e exam) quaggaVersion() []driver.Finding {
 // quaggaPeers says what makes the neighbors of bgpd learn late.
 func (e exam) quaggaPeers() []driver.Finding {
 	var out []driver.Finding
-	for _, p := range e.spec.bgp.readPeers(e.neighbors) {
+	running := parseRunning(e.running)
+	for _, p := range e.spec.bgp.peers(e.neighbors, running.instance(e.vrf)) {
 		f := driver.Finding{Name: "advertisement-interval", Level: driver.LevelWarning, Subject: e.spec.name + " neighbor " + p.name, Fix: "router bgp " + p.localAS + "\n neighbor " + p.name + " advertisement-interval 1"}
 		switch {
 		case p.shut:
@@ -36,6 +37,12 @@ func (e exam) quaggaPeers() []driver.Finding {
 		case p.interval == 0:
 			f.Text = "has an advertisement-interval of 0, with which bgpd of Quagga 1.2 spins at 100 % CPU"
 			out = append(out, f)
+		}
+		if lasts := p.restart.lasts(0); lasts > 0 {
+			out = append(out, driver.Finding{
+				Name: "bgp-graceful-restart", Level: driver.LevelWarning, Subject: f.Subject, Text: gracefulText(lasts, ""),
+				Fix: "router bgp " + p.localAS + "\n no bgp graceful-restart\nthen 'clear ip bgp " + p.name + "'",
+			})
 		}
 		if p.hold > bfdlessHold {
 			f.Name, f.Text = "no-bfd", fmt.Sprintf("has no BFD, which Quagga lacks: if this host or the link dies without a word, it notices after the hold time of %d s", p.hold/time.Second)

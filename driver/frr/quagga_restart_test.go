@@ -1,12 +1,17 @@
 package frr
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // quaggaHost is a real Quagga with a router of FRR beside it, and a driver that does what
@@ -141,4 +146,51 @@ func TestQuaggaRealRestarts(t *testing.T) {
 			})
 		}
 	}
+}
+
+// bgpd with graceful restart died and its service failed: status said withdrawn while the
+// router went on sending packets here for two minutes. doctor did not tell.
+func TestQuaggaRealGracefulRestart(t *testing.T) {
+	const lines = "router bgp 65001\n bgp graceful-restart\n"
+	r := newRealQuagga(t, "bgpd")
+	r.enter("bgpd", lines)
+	router := r.bird(drivertest.RouterConf)
+	q := testQuagga(r.dir, "bgpd")
+	defer q.Close()
+	for _, p := range []string{frr4, frr6} {
+		r.addr("add", strings.Replace(p, "/128", "/128 nodad", 1))
+	}
+	announced := frrState(quaggaRouteOf(frr4, driver.Announced, driver.Attributes{}), quaggaRouteOf(frr6, driver.Announced, driver.Attributes{}))
+	frrUntil(t, "announced", func() bool { return q.Apply(t.Context(), announced) == nil })
+	hears := func() bool { return heardFrom(router, "e4", frr4) != "" && heardFrom(router, "e6", frr6) != "" }
+	frrUntil(t, "the router has both, and the driver knows", func() bool {
+		s, err := q.Observe(t.Context())
+		return err == nil && hears() && slices.Equal(frrExports(s), []string{frr4 + ": 10.99.0.2", frr6 + ": fd99::2"}) && len(s.Held) == 0
+	})
+	const text = ": is asked for graceful restart: when bgpd dies, it goes on sending to this host for up to 120 s: router bgp 65001\n no bgp graceful-restart\nthen 'clear ip bgp "
+	want := []string{"bgpd neighbor 10.99.0.2" + text + "10.99.0.2'", "bgpd neighbor fd99::2" + text + "fd99::2'"}
+	if d := cmp.Diff(want, frrNamed(q.Examine(t.Context(), announced), "bgp-graceful-restart")); d != "" {
+		t.Errorf("doctor (-want +got):\n%s", d)
+	}
+
+	r.stop("bgpd")
+	r.addr("del", frr4)
+	r.addr("del", frr6)
+	seen, err := q.Observe(t.Context())
+	if d := cmp.Diff([]string{frr4 + " 10.99.0.2 graceful restart", frr6 + " fd99::2 graceful restart"}, frrHeld(seen)); d != "" || !errors.Is(err, driver.ErrNotRunning) {
+		t.Fatalf("without bgpd: %v (-want +got):\n%s", err, d)
+	}
+	if left := time.Until(seen.Held[0].Until); left > 2*time.Minute || left < time.Minute || !hears() {
+		t.Errorf("held for %s more; the router has both: %t", left, hears())
+	}
+
+	// Back, the router is told what is announced now: nothing.
+	r.start("bgpd")
+	r.enter("bgpd", lines)
+	frrHears(t, router, "e4", frr4, "")
+	frrHears(t, router, "e6", frr6, "")
+	frrUntil(t, "nobody is said to hold it", func() bool {
+		s, err := q.Observe(t.Context())
+		return err == nil && len(s.Held) == 0
+	})
 }

@@ -1,6 +1,7 @@
 package frr
 
 import (
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -18,7 +19,7 @@ func quaggaBGP() *bgpAnswers {
 			}
 			return "show ip bgp " + p.String()
 		},
-		readPath: quaggaPath, readPeers: quaggaPeers,
+		readPath: quaggaPath, readPeers: quaggaPeers, untold: true,
 		grace: 40 * time.Second, // the default advertisement-interval is 30 s
 	}
 }
@@ -131,6 +132,10 @@ func (p *peer) addQuagga(family, line string) {
 	case strings.HasPrefix(line, "Address family ") || strings.HasPrefix(line, "Address Family "):
 		name, how, _ := strings.Cut(line[len("Address family "):], ": ")
 		p.both[quaggaFamily(name)] = how == "advertised and received"
+	case strings.HasPrefix(line, "Graceful Restart Capab"): // Quagga's own spelling is "Capabilty"
+		p.restart.asked, p.restart.wait = strings.HasSuffix(line, ": advertised and received"), quaggaRestart
+	case strings.HasPrefix(line, "End-of-RIB send:"):
+		p.restart.syncing = slices.ContainsFunc(slices.Collect(maps.Keys(p.both)), func(family string) bool { return p.both[family] && !strings.Contains(line, family) })
 	case strings.HasPrefix(line, "Minimum time between advertisement runs is "):
 		p.interval = time.Duration(firstNumber(line)) * time.Second
 	case strings.Contains(line, "hold time is ") && p.hold == 0:

@@ -40,6 +40,7 @@ type spec struct {
 	// readOriginated and readNeighbors read the answers of a daemon that floods.
 	readOriginated func(text string) map[netip.Prefix]bool
 	readNeighbors  func(text string) []neighbor
+	hold           hold        // of a daemon that floods: what its neighbors do without it
 	bgp            *bgpAnswers // of a daemon that is asked for each prefix
 	// interfaces asks which addresses the daemon takes its interfaces to have, where
 	// nothing but the coming and going of an address tells it otherwise.
@@ -62,10 +63,9 @@ type spec struct {
 	vrfExams []func(exam) []driver.Finding // of its instance in one VRF
 }
 
-// bfd is how a daemon notices that a neighbor is dead.
+// bfd is how a daemon notices at once that a neighbor is dead.
 type bfd struct {
 	line string // that turns BFD on, on an interface
-	dead int    // seconds until a neighbor is given up without
 }
 
 // carries tells whether the daemon announces addresses of the family of a.
