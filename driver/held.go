@@ -38,8 +38,10 @@ type Session struct {
 	IPv4, IPv6 time.Duration
 	Reason     string // as in Held
 	// Syncing: the daemon came back, and has not yet told the neighbor all that is
-	// announced (End-of-RIB). Until then the neighbor keeps what it had before, too.
+	// announced (End-of-RIB), or can't take back what the one before it told. Until then
+	// the neighbor keeps what it had before, too.
 	Syncing bool
+	Until   time.Time // when that is over, zero: nobody knows beforehand
 }
 
 // keeps returns how long the neighbor keeps p.
@@ -117,7 +119,7 @@ func (h *Holders) up(name string, s Session, exported map[netip.Prefix][]string)
 func (o holder) held(name string, up bool, now time.Time, exported map[netip.Prefix][]string) []Held {
 	var out []Held
 	for p := range o.has {
-		one := Held{Prefix: p, Neighbor: name, Reason: o.Reason}
+		one := Held{Prefix: p, Neighbor: name, Until: o.Until, Reason: o.Reason}
 		if !up {
 			one.Until = o.gone.Add(o.keeps(p))
 		}

@@ -21,6 +21,8 @@ func TestHolders(t *testing.T) {
 	graceful := driver.Session{IPv4: 45 * time.Second, IPv6: 2 * time.Minute, Reason: "graceful restart"}
 	syncing := graceful
 	syncing.Syncing = true
+	lasting := syncing
+	lasting.Until = start.Add(30 * time.Second)
 	both := exported{v4: {"up", "other"}, v6: {"up"}}
 	type step struct {
 		after    int // seconds from the start
@@ -43,6 +45,20 @@ func TestHolders(t *testing.T) {
 			{5, syncingUp, exported{v6: {"up"}}, []string{drivertest.V4 + " up (graceful restart)"}},
 			{500, syncingUp, nil, []string{drivertest.V4 + " up (graceful restart)", drivertest.V6 + " up (graceful restart)"}},
 			{501, up, nil, nil},
+		},
+		"back, can't take back": {
+			{0, up, both, nil},
+			{1, nil, nil, gone},
+			{5, sessions{"up": lasting}, exported{v6: {"up"}}, []string{drivertest.V4 + " up until 12:00:30 (graceful restart)"}},
+			{30, sessions{"up": lasting}, exported{v6: {"up"}}, nil},
+			{31, up, exported{v6: {"up"}}, nil},
+			{31, nil, nil, []string{drivertest.V6 + " up until 12:02:31 (graceful restart)"}},
+		},
+		"gone again before that": {
+			{0, up, exported{v4: {"up"}}, nil},
+			{1, nil, nil, gone[:1]},
+			{5, sessions{"up": lasting}, exported{v6: {"up"}}, []string{drivertest.V4 + " up until 12:00:30 (graceful restart)"}},
+			{10, nil, nil, []string{drivertest.V4 + " up until 12:00:55 (graceful restart)", drivertest.V6 + " up until 12:02:10 (graceful restart)"}},
 		},
 		"syncing when first seen": {{0, syncingUp, both, nil}, {1, up, exported{v4: {"up"}}, nil}, {1, nil, nil, gone[:1]}},
 		"gone again":              {{0, up, both, nil}, {1, nil, nil, gone}, {2, up, both, nil}, {1, nil, nil, gone}},

@@ -35,8 +35,9 @@ type daemon struct {
 	// line that frr.conf has above the route-map denies for ever.
 	resolved []redistribution
 	holders  driver.Holders // the neighbors that may wait for it once it is gone
+	process  int            // that is connected to, 0 if it can't be told
 	met      bool           // it was connected to before
-	back     time.Time      // since when it is connected to anew, maybe as another one
+	back     time.Time      // since when another process than before is, or may be
 	// lines are the redistribute lines that the daemon showed last, on this connection: it
 	// may hide some after zebra was restarted.
 	lines []redistribution
@@ -65,10 +66,7 @@ func (d *daemon) open(ctx context.Context) error {
 	}
 	if fresh {
 		d.resolved, d.lines, d.hidden, d.major = nil, nil, nil, 0
-		if d.met {
-			d.back = time.Now()
-		}
-		d.met = true
+		d.meet(d.vty.Process())
 	}
 	if d.spec.mgmtd && d.major == 0 {
 		answers, err := d.vty.Ask(ctx, "show version")
@@ -83,6 +81,15 @@ func (d *daemon) open(ctx context.Context) error {
 		_, err = d.mgmtd.Open(ctx)
 	}
 	return err
+}
+
+// meet notes which process the daemon is. It may be the same as before: a daemon that was
+// late with an answer is connected to anew.
+func (d *daemon) meet(process int) {
+	if d.met && (process == 0 || process != d.process) {
+		d.back = time.Now()
+	}
+	d.met, d.process = true, process
 }
 
 // close ends the connections.

@@ -46,10 +46,8 @@ type hold struct {
 
 // sessions returns what the neighbors that are up do, as Holders.Note wants it. Grace is how
 // long they were asked to wait for a graceful restart: nobody tells afterwards whether there
-// is one. Back is for how long a daemon has been back that was gone, 0 if it never was.
-// Where what it told before lasts, a neighbor is up again for the driver only once that is
-// over.
-func (h hold) sessions(neighbors []neighbor, text string, grace, back time.Duration) map[string]driver.Session {
+// is one. Back is since when a daemon that was gone is back, zero if it never was.
+func (h hold) sessions(neighbors []neighbor, text string, grace time.Duration, back time.Time) map[string]driver.Session {
 	told := h.read(text)
 	out := map[string]driver.Session{}
 	for _, n := range neighbors {
@@ -62,23 +60,15 @@ func (h hold) sessions(neighbors []neighbor, text string, grace, back time.Durat
 		}
 		lasts += computing
 		s := driver.Session{IPv4: lasts, IPv6: lasts, Reason: h.reason}
-		if h.lasting && back > 0 && back < lasts {
-			continue
-		}
 		if grace > lasts {
 			s = driver.Session{IPv4: grace, IPv6: grace, Reason: gracefully}
+		}
+		if h.lasting && !back.IsZero() && time.Since(back) < lasts {
+			s.Syncing, s.Until = true, back.Add(lasts)
 		}
 		out[n.Name] = s
 	}
 	return out
-}
-
-// backFor returns for how long the daemon has been back.
-func (d *daemon) backFor() time.Duration {
-	if d.back.IsZero() {
-		return 0
-	}
-	return max(time.Since(d.back), 1)
 }
 
 // addGrace takes in the words of "graceful-restart [grace-period SECONDS]" of OSPF.
@@ -92,7 +82,7 @@ func (c *config) addGrace(vrf string, words []string) {
 	if c.graces == nil {
 		c.graces = map[string]time.Duration{}
 	}
-	c.graces[vrf] = max(c.graces[vrf], grace)
+	c.graces[vrf] = grace
 }
 
 // ospfHolds reads `show ip ospf interface json`.

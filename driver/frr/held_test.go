@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,7 +61,7 @@ func TestHoldSessions(t *testing.T) {
 		hold        hold
 		neighbors   []neighbor
 		text        string
-		grace, back time.Duration
+		grace, back time.Duration // back: for how long, 0: it never was gone
 		want        string
 	}{
 		"nobody":                  {ospf, nil, said, 0, 0, ""},
@@ -71,21 +72,31 @@ func TestHoldSessions(t *testing.T) {
 		"asked to wait less":      {ospf, []neighbor{up("a", "nh0")}, said, time.Second, 0, "a 10s dead interval"},
 		"back, it takes it back":  {ospf, []neighbor{up("a", "nh0")}, said, 0, time.Second, "a 10s dead interval"},
 		"RIP":                     {rip, []neighbor{up("a", "")}, ripSaid, 0, 0, "a 32s timeout"},
-		"RIP, back":               {rip, []neighbor{up("a", "")}, ripSaid, 0, time.Second, ""},
+		"RIP, back":               {rip, []neighbor{up("a", "")}, ripSaid, 0, time.Second, "a 32s timeout until 31s"},
 		"RIP, back for a while":   {rip, []neighbor{up("a", "")}, ripSaid, 0, time.Minute, "a 32s timeout"},
 		"RIP that tells no timer": {rip, []neighbor{up("a", "")}, "", 0, 0, "a 3m2s timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var got []string
-			for n, s := range tc.hold.sessions(tc.neighbors, tc.text, tc.grace, tc.back) {
-				if s.IPv4 != s.IPv6 || s.Syncing {
-					t.Errorf("%s: %+v", n, s)
+			synctest.Test(t, func(t *testing.T) {
+				var back time.Time
+				if tc.back > 0 {
+					back = time.Now().Add(-tc.back)
 				}
-				got = append(got, fmt.Sprint(n, " ", s.IPv4, " ", s.Reason))
-			}
-			if s := strings.Join(got, ", "); s != tc.want {
-				t.Errorf("got %q, want %q", s, tc.want)
-			}
+				var got []string
+				for n, s := range tc.hold.sessions(tc.neighbors, tc.text, tc.grace, back) {
+					if s.IPv4 != s.IPv6 || s.Syncing == s.Until.IsZero() {
+						t.Errorf("%s: %+v", n, s)
+					}
+					one := fmt.Sprint(n, " ", s.IPv4, " ", s.Reason)
+					if s.Syncing {
+						one += fmt.Sprint(" until ", time.Until(s.Until))
+					}
+					got = append(got, one)
+				}
+				if s := strings.Join(got, ", "); s != tc.want {
+					t.Errorf("got %q, want %q", s, tc.want)
+				}
+			})
 		})
 	}
 }
@@ -233,6 +244,11 @@ func TestFRRRealHeldByTimer(t *testing.T) {
 				s, err := f.Observe(t.Context())
 				return err == nil && heardFrom(router, tc.session, tc.prefix) != "" && len(s.Routes) == 1 && len(s.Routes[0].ExportedTo) == 1
 			})
+			d := f.daemons()[0]
+			_ = d.close() // as after an answer that was late
+			if _, err := f.Observe(t.Context()); err != nil || !d.vty.Connected() || !d.back.IsZero() {
+				t.Errorf("connected anew to the same daemon: %v, back since %v", err, d.back)
+			}
 			r.stop(daemon)
 			r.addr("del", tc.prefix)
 			seen, err := f.Observe(t.Context())

@@ -210,7 +210,7 @@ func (d *daemon) observeIGP(ctx context.Context, vrf string, run config, permitt
 	}
 	neighbors := d.readNeighbors(answers[1])
 	o := observationOf(d.name, neighbors)
-	o.sessions = d.hold.sessions(neighbors, answers[2], run.graces[vrf], d.backFor())
+	o.sessions = d.hold.sessions(neighbors, answers[2], run.graces[vrf], d.back)
 	for p := range d.readOriginated(answers[0]) {
 		degraded, ok := permitted[p]
 		if !ok && !m.owned[p] && !d.interfaceGate {

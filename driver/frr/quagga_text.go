@@ -1,7 +1,6 @@
 package frr
 
 import (
-	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -135,7 +134,9 @@ func (p *peer) addQuagga(family, line string) {
 	case strings.HasPrefix(line, "Graceful Restart Capab"): // Quagga's own spelling is "Capabilty"
 		p.restart.asked, p.restart.wait = strings.HasSuffix(line, ": advertised and received"), quaggaRestart
 	case strings.HasPrefix(line, "End-of-RIB send:"):
-		p.restart.syncing = slices.ContainsFunc(slices.Collect(maps.Keys(p.both)), func(family string) bool { return p.both[family] && !strings.Contains(line, family) })
+		for family, both := range p.both {
+			p.restart.syncing = p.restart.syncing || both && !strings.Contains(line, family)
+		}
 	case strings.HasPrefix(line, "Minimum time between advertisement runs is "):
 		p.interval = time.Duration(firstNumber(line)) * time.Second
 	case strings.Contains(line, "hold time is ") && p.hold == 0:

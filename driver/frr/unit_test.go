@@ -248,3 +248,29 @@ func TestFRRExpireDelayMany(t *testing.T) {
 		t.Errorf("%d route-maps of %d", edited, len(names))
 	}
 }
+
+// A daemon of RIP or Babel that was only late with an answer was taken for another one: for
+// minutes status said of what it withdrew that neighbors may go on sending.
+func TestFRRMeet(t *testing.T) {
+	for name, tc := range map[string]struct {
+		processes []int
+		back      bool
+	}{
+		"first":                 {[]int{7}, false},
+		"the same":              {[]int{7, 7}, false},
+		"another":               {[]int{7, 8}, true},
+		"another, and it again": {[]int{7, 8, 8}, true},
+		"first, out of sight":   {[]int{0}, false},
+		"out of sight":          {[]int{0, 0}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d daemon
+			for _, process := range tc.processes {
+				d.meet(process)
+			}
+			if d.back.IsZero() == tc.back {
+				t.Errorf("back since %v", d.back)
+			}
+		})
+	}
+}

@@ -228,3 +228,19 @@ func TestVtyAway(t *testing.T) {
 		t.Errorf("there: %v", got)
 	}
 }
+
+func TestVtyProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ripd.vty")
+	drivertest.NewVtyServer(t, path, func(string) string { return drivertest.VtyDone })
+	v := Client{Daemon: "ripd", Path: path, Timeout: 10 * time.Second}
+	defer v.Close()
+	if id := v.Process(); id != 0 {
+		t.Errorf("without a connection: %d", id)
+	}
+	if _, err := v.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if id := v.Process(); id != os.Getpid() {
+		t.Errorf("the server is in process %d, got %d", os.Getpid(), id)
+	}
+}
