@@ -31,6 +31,7 @@ func (d *daemon) configure(ctx context.Context, steps []step) (refused, err erro
 			commands := slices.Concat(d.dialect.headers(s.blocks), lines, []string{"end"})
 			d.opts.Log.Debug("sending commands", "commands", commands)
 			answers, err := d.send(ctx, commands)
+			d.noteRefused(s.blocks, answers)
 			refused = errors.Join(refused, vty.Refusals(d.configClient().Daemon, d.dialect.refusals(answers)))
 			if err != nil {
 				return refused, err

@@ -44,6 +44,8 @@ type daemon struct {
 
 	// Of FRR.
 
+	refused refusals // by mgmtd
+	theirs  string   // the operator's part of the running configuration in which it did so
 	// retold: the daemon asked the zebra of this connection for what it redistributes.
 	retold bool
 	mute   bool // it can't ask zebra again; known once zebra was asked
@@ -65,7 +67,7 @@ func (d *daemon) open(ctx context.Context) error {
 		return err
 	}
 	if fresh {
-		d.resolved, d.lines, d.hidden, d.major = nil, nil, nil, 0
+		d.resolved, d.lines, d.hidden, d.major, d.refused = nil, nil, nil, 0, nil
 		d.meet(d.vty.Process())
 	}
 	if d.spec.mgmtd && d.major == 0 {
@@ -78,7 +80,9 @@ func (d *daemon) open(ctx context.Context) error {
 		}
 	}
 	if d.byMgmtd() {
-		_, err = d.mgmtd.Open(ctx)
+		if fresh, err = d.mgmtd.Open(ctx); fresh {
+			d.refused = nil
+		}
 	}
 	return err
 }
@@ -157,12 +161,13 @@ func (d *daemon) load(ctx context.Context, run, section config, m managed) error
 			return err
 		}
 	}
+	section, known := d.refused.without(section)
 	steps := d.dialect.diff(run, section, m)
 	if err := d.noteEffects(ctx, run, section, m); err != nil {
 		return err
 	}
 	if len(steps) == 0 && !slices.Contains(d.pending, true) {
-		return d.relearn(ctx, run, m)
+		return errors.Join(known, d.relearn(ctx, run, m))
 	}
 	d.opts.Loaded()
 	refused, err := d.configure(ctx, steps)
@@ -170,7 +175,7 @@ func (d *daemon) load(ctx context.Context, run, section config, m managed) error
 		return errors.Join(refused, err)
 	}
 	more, err := d.carryOut(ctx, run, section)
-	if refused = errors.Join(refused, more); refused != nil || err != nil {
+	if refused = errors.Join(known, refused, more); refused != nil || err != nil {
 		return errors.Join(refused, err)
 	}
 	now, err := d.running(ctx)
@@ -225,6 +230,7 @@ func (d *daemon) running(ctx context.Context) (config, error) {
 	run := parseRunning(d.dialect.read(answers[0].Text))
 	if d.byMgmtd() {
 		run = run.forFamilies(d.spec)
+		d.forgetRefused(answers[0].Text)
 	}
 	return run, nil
 }

@@ -156,6 +156,10 @@ func TestFRRLocked(t *testing.T) {
 			if n := strings.Count(mgmtd.Received(), line); tc.refuse < 10 && n != tc.refuse+1 {
 				t.Errorf("said %d times: %s", n, mgmtd.Received())
 			}
+			refuse = 0
+			if err := f.Apply(t.Context(), frrState()); err != nil {
+				t.Errorf("free again: %v", err)
+			}
 		})
 	}
 }
