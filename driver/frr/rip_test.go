@@ -211,6 +211,7 @@ func TestFRRRealPrefixOnly(t *testing.T) {
 		}
 	}
 	toggled := func(commands []string, router string) bool {
+		commands = slices.Compact(commands) // mgmtd is told again what it was too busy for
 		i := slices.Index(commands, router)
 		return i >= 0 && strings.HasPrefix(commands[i+1], "no redistribute kernel")
 	}
