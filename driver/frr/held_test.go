@@ -115,6 +115,10 @@ func TestQuaggaRestartSaid(t *testing.T) {
 			"router bgp 65001\n bgp graceful-restart\n", strings.ReplaceAll(said, "End-of-RIB send: IPv4 Unicast", "End-of-RIB send: "),
 			driver.Session{IPv4: quaggaRestart, IPv6: quaggaRestart, Reason: gracefully, Syncing: true},
 		},
+		"it syncs the second family": {
+			"router bgp 65001\n bgp graceful-restart\n", strings.ReplaceAll(said, "    Address family IPv4", "    Address family IPv6 Unicast: advertised and received\n    Address family IPv4"),
+			driver.Session{IPv4: quaggaRestart, IPv6: quaggaRestart, Reason: gracefully, Syncing: true},
+		},
 		"not by the neighbor": {
 			"router bgp 65001\n bgp graceful-restart\n", strings.ReplaceAll(said, "Capabilty: advertised and received", "Capabilty: advertised"),
 			driver.Session{Reason: gracefully},
