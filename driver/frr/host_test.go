@@ -214,13 +214,6 @@ func (r *realFRR) start(name string) {
 		_, err := r.tell(name, "show version")
 		return err == nil
 	})
-	// What mgmtd is told while a daemon connects to it, it refuses, or it aborts.
-	if name != mgmtdName && r.configuredBy(name) == mgmtdName {
-		frrUntil(r.t, name+" is connected to mgmtd", func() bool {
-			text, err := r.tell(mgmtdName, "show mgmt backend-adapter all")
-			return err == nil && slices.Contains(strings.Fields(text), name)
-		})
-	}
 	// What a daemon is told to redistribute before it is connected, zebra may never hear of.
 	client := frrSpec(name).client
 	if client == "" || r.procs[zebraName] == nil {
