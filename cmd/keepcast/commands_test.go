@@ -14,7 +14,9 @@ import (
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
-// Wrong usage is told from what failed, and says what would be right.
+// Wrong usage is told from what failed, and says what would be right. Render of a name that
+// is not configured exited with 1, as if it had failed, where probe exited with 2: a script
+// that told the two apart tried again what nobody could do.
 func TestExitCodes(t *testing.T) {
 	e := &fakeEngine{status: api.Status{Services: []api.ServiceStatus{{Name: "dns"}}}, err: errors.New(`no service "dsn" (running: dns)`)}
 	refusing := answers(t, e)
@@ -49,7 +51,7 @@ func TestExitCodes(t *testing.T) {
 		"validate -c " + dir + "/bad.yaml":         {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
 		"render file -c " + dir + "/bad.yaml":      {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
 		"probe -c " + dir + "/bad.yaml":            {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
-		"render frr -c " + file:                    {exitFailed, `keepcast: no driver "frr" (configured: file)`},
+		"render frr -c " + file:                    {exitUsage, `keepcast: no driver "frr" (configured: file)` + see + `render --help"`},
 		"doctor -c " + dir + "/bad.yaml -o json":   {exitFailed, "keepcast: 1 error found"},
 		"init --daemon bird --write " + dir + "/t": {exitFailed, "keepcast: directory of the configuration: mkdir " + dir + "/t: not a directory"},
 		"init --daemon bird --write " + dir:        {exitFailed, "keepcast: " + file + " is there already, and stays as it is: move it away, or write into another directory"},

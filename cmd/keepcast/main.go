@@ -36,7 +36,7 @@ const exitCodes = `Exit codes:
   0  done
   1  it failed, a probed check did or could not be run, doctor found an error, or a
      reload was refused
-  2  wrong usage
+  2  wrong usage; also a name that the configuration does not have (probe, render)
   3  validate, run, probe or render found the configuration not valid
   4  keepcast is not running here
   5  run stopped, and something may still be announced`

@@ -63,12 +63,12 @@ func render(cfg *config.Config, name string, announced bool) ([]byte, error) {
 		}
 		r, ok := d.Driver.(driver.Renderer)
 		if !ok {
-			return nil, fmt.Errorf("driver %s writes no snippet", name)
+			return nil, usageError{fmt.Errorf("driver %s writes no snippet", name)}
 		}
 		return r.Render(cfg.State(name, presence))
 	}
 	if len(names) == 0 {
-		return nil, errors.New("no driver is configured")
+		return nil, usageError{errors.New("no driver is configured")}
 	}
-	return nil, fmt.Errorf("no driver %q (configured: %s)", name, strings.Join(names, ", "))
+	return nil, usageError{fmt.Errorf("no driver %q (configured: %s)", name, strings.Join(names, ", "))}
 }

@@ -37,16 +37,20 @@ func TestRenderNothing(t *testing.T) {
 	for name, tt := range map[string]struct {
 		drivers []config.Driver
 		err     string
+		usage   bool // another name would do
 	}{
-		"no driver":      {nil, "no driver is configured"},
-		"another driver": {[]config.Driver{{Name: "frr", Driver: bare{}}, {Name: "edge", Driver: bare{}}}, `no driver "bird" (configured: frr, edge)`},
-		"no snippet":     {[]config.Driver{{Name: "bird", Driver: bare{}}}, "driver bird writes no snippet"},
-		"bad template":   {[]config.Driver{{Name: "bird", Driver: failing{}}}, "template: no field Nope"},
+		"no driver":      {nil, "no driver is configured", true},
+		"another driver": {[]config.Driver{{Name: "frr", Driver: bare{}}, {Name: "edge", Driver: bare{}}}, `no driver "bird" (configured: frr, edge)`, true},
+		"no snippet":     {[]config.Driver{{Name: "bird", Driver: bare{}}}, "driver bird writes no snippet", true},
+		"bad template":   {[]config.Driver{{Name: "bird", Driver: failing{}}}, "template: no field Nope", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			snippet, err := render(&config.Config{Drivers: tt.drivers}, "bird", false)
 			if got := drivertest.ErrText(err); got != tt.err || snippet != nil {
 				t.Errorf("got %s, %q, want %s", got, snippet, tt.err)
+			}
+			if _, usage := errors.AsType[usageError](err); usage != tt.usage {
+				t.Errorf("wrong usage: %t", usage)
 			}
 		})
 	}
