@@ -80,7 +80,7 @@ func (e *Exec) Check(ctx context.Context) error {
 
 func (e *Exec) run(ctx context.Context) error {
 	if p := e.stuck.Load(); p != nil && !p.hasEnded() {
-		return fmt.Errorf("process %d of an earlier check does not die though it was killed", p.cmd.Process.Pid)
+		return aftermath{fmt.Errorf("process %d of an earlier check does not die though it was killed", p.cmd.Process.Pid), p.began}
 	}
 	if e.Dir != "" { // a directory that is missing would look like a command that is
 		if _, err := os.Stat(e.Dir); err != nil {
@@ -97,11 +97,11 @@ func (e *Exec) run(ctx context.Context) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return child.KillGroup(cmd.Process.Pid) }
 	cmd.WaitDelay = pipeDelay
+	p := &process{cmd: cmd, began: time.Now(), ended: make(chan struct{})}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
 	child.Expendable(cmd.Process.Pid)
-	p := &process{cmd: cmd, ended: make(chan struct{})}
 	go p.reap()
 	select {
 	case <-p.ended:
@@ -144,6 +144,7 @@ func (e *Exec) judge(ctx context.Context, state *os.ProcessState, out *head) err
 // process is a command that was started.
 type process struct {
 	cmd   *exec.Cmd
+	began time.Time
 	ended chan struct{} // closed when it is reaped
 	err   error         // of waiting for it, once ended is closed
 }

@@ -3,6 +3,7 @@ package checks
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/keepcast/keepcast/driver/drivertest"
 	"golang.org/x/sys/unix"
@@ -93,13 +95,18 @@ func TestExecStuckNobody(t *testing.T) {
 	c := Exec{Command: []string{program, "-test.run=^TestExecStuckRoot$"}, Env: []string{"KEEPCAST_STUCK_ROOT=" + dir}}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	first := make(chan error, 1)
+	first, start := make(chan error, 1), time.Now()
 	go func() { first <- c.Check(ctx) }()
 	eventually(t, "the command", func() bool { return hasContent(pidFile) })
+	running := time.Now()
 	cancel()
 	pid := strconv.Itoa(readPid(t, pidFile))
 	sameError(t, <-first, "ADDR: context canceled, and process "+pid+" does not die though it was killed", program)
-	sameError(t, c.Check(within(t)), "ADDR: process "+pid+" of an earlier check does not die though it was killed", program)
+	err := c.Check(within(t))
+	sameError(t, err, "ADDR: process "+pid+" of an earlier check does not die though it was killed", program)
+	if left, ok := errors.AsType[aftermath](err); !ok || left.began.Before(start) || left.began.After(running) {
+		t.Errorf("it is said to have begun at %s, want between %s and %s", left.began, start, running)
+	}
 	fmt.Println("stuck")
 	eventually(t, "a check that goes well", func() bool { return c.Check(within(t)) == nil })
 }

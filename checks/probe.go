@@ -33,6 +33,7 @@ type Probe struct {
 	since    atomic.Pointer[time.Time] // the check is to prove itself by runs that began after that
 	voids    int                       // in a row
 	stuck    chan error                // a run that outlived its timeout; nil when there is none
+	stuckAt  time.Time                 // when that run began
 }
 
 // NewProbe returns a Probe that has not run yet.
@@ -127,7 +128,8 @@ func (p *Probe) run(ctx context.Context) Result {
 const grace = time.Second
 
 // attempt runs the check with its timeout. A check that does not return even
-// then counts as failed, and fails again at each turn until it has returned.
+// then counts as failed, and fails again at each turn until it has returned; what keepcast's
+// own lateness excuses is void instead.
 func (p *Probe) attempt(ctx context.Context) error {
 	if p.stuck != nil {
 		select {
@@ -135,7 +137,7 @@ func (p *Probe) attempt(ctx context.Context) error {
 			p.stuck = nil
 		default:
 			err := fmt.Errorf("the run before this one still hangs, though its timeout of %s is over", p.Schedule.Timeout)
-			return p.excuse(time.Now().Add(-p.Schedule.Timeout-grace), err)
+			return p.excuseAftermath(p.stuckAt, err)
 		}
 	}
 	began := time.Now()
@@ -149,7 +151,7 @@ func (p *Probe) attempt(ctx context.Context) error {
 	case err := <-done:
 		return err
 	case <-late.C:
-		p.stuck = done
+		p.stuck, p.stuckAt = done, began
 		return p.excuse(began, fmt.Errorf("timeout after %s, and the check does not end", p.Schedule.Timeout))
 	}
 }
@@ -166,6 +168,32 @@ func (p *Probe) excuse(since time.Time, err error) error {
 	return Void(fmt.Errorf("keepcast itself was %s late, for want of processor time: %w", late.Round(time.Millisecond), err))
 }
 
+// aftermath is the failure of a run that could not be made, since something that an earlier
+// run began has not ended.
+type aftermath struct {
+	error
+	began time.Time // when that did
+}
+
+// overloadEchoes is for how long after the last delay of keepcast an overload may still be why
+// something has not ended that should have. What was killed needs a moment of processor time
+// to end, and waits for it where keepcast, whose threads wake first, already wakes in time. A
+// host that has been in time for that long has given everybody that moment. It is also how
+// long keepcast puts up with void runs before they are a finding (voidLasts of the engine).
+const overloadEchoes = 30 * time.Second
+
+// excuseAftermath makes an aftermath void if keepcast itself was late since that began what
+// has not ended: what a void run leaves behind is void, too. It does not for ever. What the
+// last delay held up has its timeout and grace to end, as any run, and overloadEchoes. If
+// it has not ended then, it hangs by itself.
+func (p *Probe) excuseAftermath(began time.Time, err error) error {
+	since := time.Now().Add(-p.Schedule.Timeout - grace - overloadEchoes)
+	if since.Before(began) {
+		since = began
+	}
+	return p.excuse(since, err)
+}
+
 // checked is Check with panics and timeouts put into words.
 func (p *Probe) checked(ctx context.Context, began time.Time) (err error) {
 	defer func() {
@@ -174,6 +202,9 @@ func (p *Probe) checked(ctx context.Context, began time.Time) (err error) {
 		}
 	}()
 	err = p.Checker.Check(ctx)
+	if left, ok := errors.AsType[aftermath](err); ok {
+		return p.excuseAftermath(left.began, err)
+	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return p.excuse(began, fmt.Errorf("timeout after %s: %w", p.Schedule.Timeout, err))
 	}
