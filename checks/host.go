@@ -7,16 +7,19 @@ import (
 	"github.com/keepcast/keepcast/driver/child"
 )
 
-// Hosted is a Checker that needs files of this host.
+// Hosted is a Checker that may need files of this host.
 type Hosted interface {
-	// Host returns the paths of the programs that the check runs, and what is wrong with
-	// the files that it needs. Validate does not look at them: one that is missing for a
-	// while makes the check fail, not the configuration.
-	Host() (programs []string, err error)
+	// Host returns the look at the files that the settings name; nil where they name none.
+	// The look returns the paths of the programs that the check runs, and what is wrong with
+	// the files. Validate does not look at them: one that is missing for a while makes
+	// the check fail, not the configuration.
+	Host() (look func() (programs []string, err error))
 }
 
 // Host implements Hosted.
-func (e *Exec) Host() ([]string, error) {
+func (e *Exec) Host() func() ([]string, error) { return e.look }
+
+func (e *Exec) look() ([]string, error) {
 	if e.Dir != "" {
 		if _, err := os.Stat(e.Dir); err != nil {
 			return nil, fmt.Errorf("dir: %w", err)
@@ -30,16 +33,22 @@ func (e *Exec) Host() ([]string, error) {
 }
 
 // Host implements Hosted.
-func (d *DNS) Host() ([]string, error) { return nil, d.TLS.readable() }
+func (d *DNS) Host() func() ([]string, error) { return d.TLS.host() }
 
 // Host implements Hosted.
-func (h *HTTP) Host() ([]string, error) { return nil, h.TLS.readable() }
+func (h *HTTP) Host() func() ([]string, error) { return h.TLS.host() }
 
 // Host implements Hosted.
-func (t *TCP) Host() ([]string, error) { return nil, t.TLS.readable() }
+func (t *TCP) Host() func() ([]string, error) { return t.TLS.host() }
 
-// readable says why the files can't be used.
-func (t TLS) readable() error {
-	_, err := t.config("")
-	return err
+// host is Host of a check that runs no program. No setting names the certificates of the
+// system. To read them all takes a busy host longer than anybody waits for a file.
+func (t TLS) host() func() ([]string, error) {
+	if t.CA == "" && t.Cert == "" && t.Key == "" {
+		return nil
+	}
+	return func() ([]string, error) {
+		_, err := t.config("")
+		return nil, err
+	}
 }

@@ -128,8 +128,11 @@ func (t *Driver) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Host returns the paths of the programs of the commands, or why one can't be run.
-func (t *Driver) Host() (programs []string, err error) {
+// Host returns the look at the programs of the commands: their paths, or why one can't be
+// run.
+func (t *Driver) Host() func() ([]string, error) { return t.look }
+
+func (t *Driver) look() (programs []string, err error) {
 	for _, c := range t.commands() {
 		if len(c.argv) == 0 {
 			continue

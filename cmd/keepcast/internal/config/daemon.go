@@ -133,9 +133,9 @@ type look struct {
 }
 
 // lookAt looks side by side: nobody waits for one file system that hangs after the other.
-// What has a fault already, or did not answer before, is not looked at.
+// What names no path, has a fault already, or did not answer before, is not looked at.
 func (l *loader) lookAt(all []look) {
-	all = slices.DeleteFunc(all, func(one look) bool { return l.unfit(one.name) })
+	all = slices.DeleteFunc(all, func(one look) bool { return one.path == "" || l.unfit(one.name) })
 	whys, errs := make([]string, len(all)), make([]error, len(all))
 	_ = pace.SideBySide(all, func(i int, one look) error { // each has its error
 		whys[i], errs[i] = pace.Answer(pace.Patience, func() (string, error) { return one.what(), nil })

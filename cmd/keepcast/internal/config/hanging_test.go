@@ -3,11 +3,15 @@ package config
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/driver/drivertest"
 	"github.com/keepcast/keepcast/driver/pace"
@@ -96,11 +100,13 @@ type hangingEntry struct {
 	release chan struct{}
 }
 
-// Host hangs.
-func (h hangingEntry) Host() ([]string, error) {
-	h.looks.Add(1)
-	<-h.release
-	return nil, nil
+// Host returns a look that hangs.
+func (h hangingEntry) Host() func() ([]string, error) {
+	return func() ([]string, error) {
+		h.looks.Add(1)
+		<-h.release
+		return nil, nil
+	}
 }
 
 // A reload waited two seconds for the program of each check, for minutes with many of them.
@@ -121,4 +127,44 @@ func TestHangingProgramsOnce(t *testing.T) {
 		}
 		close(entry.release)
 	})
+}
+
+// A reload was refused on a busy host, since the file system of a plain http check hung that
+// names no file: before its limit was over, the certificates of the system were not all read.
+func TestNothingNamedIsNotLookedAt(t *testing.T) {
+	dir := t.TempDir()
+	certificates := filepath.Join(dir, "certificates")
+	if err := unix.Mkfifo(certificates, 0o600); err != nil { // who reads it waits for ever
+		t.Fatal(err)
+	}
+	// The library reads them once for all, and other tests may have had it do so.
+	other := exec.Command("/proc/self/exe", "-test.run=^TestNothingNamedElsewhere$")
+	other.Env = append(os.Environ(), "KEEPCAST_NOTHING_NAMED=yes", "SSL_CERT_FILE="+certificates, "SSL_CERT_DIR="+dir+"/none")
+	if out, err := other.CombinedOutput(); err != nil || strings.Contains(string(out), "no tests to run") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	l := &loader{files: []string{"k.yaml"}, strict: true}
+	l.lookAt([]look{{"drain_directory", "", func() string { return "is looked at" }}})
+	if got := l.faults; got != nil {
+		t.Errorf("no directory: %v", got)
+	}
+}
+
+// TestNothingNamedElsewhere is the part of TestNothingNamedIsNotLookedAt in a process of its own.
+func TestNothingNamedElsewhere(t *testing.T) {
+	if os.Getenv("KEEPCAST_NOTHING_NAMED") == "" {
+		t.Skip("part of TestNothingNamedIsNotLookedAt")
+	}
+	c, _ := loadIn(t, `services:
+- name: a
+  addresses: [192.0.2.1]
+  checks:
+  - {name: plain, kind: http, url: 'http://127.0.0.1/'}
+  - {name: secure, kind: http, url: 'https://127.0.0.1/', tls: {insecure_skip_verify: false, server_name: a}}
+  - {name: port, kind: tcp, address: '127.0.0.1:1'}
+  - {name: answers, kind: dns, server: 127.0.0.1, query: a}
+`)
+	if faults := c.Host(); faults != nil {
+		t.Error(faults)
+	}
 }

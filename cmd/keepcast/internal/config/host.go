@@ -45,14 +45,20 @@ func notDead(name, path string) look {
 	return look{name, path, func() string { return leadsNowhere(path) }}
 }
 
-// needs looks at what one entry needs. Behind the first one that hangs it looks at no other:
-// there may be hundreds of them on the same file system.
+// needs looks at what one entry needs, if it names anything. Behind the first one that hangs
+// it looks at no other: there may be hundreds of them on the same file system.
 func (l *loader) needs(path string, entry any) {
-	h, ok := entry.(interface{ Host() ([]string, error) })
+	h, ok := entry.(interface {
+		Host() func() ([]string, error)
+	})
 	if !ok || l.faulty[path] || l.stuck {
 		return
 	}
-	programs, err := pace.Answer(pace.Patience, h.Host)
+	look := h.Host()
+	if look == nil {
+		return
+	}
+	programs, err := pace.Answer(pace.Patience, look)
 	if err != nil {
 		l.fault(path, "%v", err)
 	}
