@@ -83,7 +83,7 @@ mutate: ## break what decides in many small ways, and see that its tests notice
 	@failed=0; in=./cmd/keepcast/internal; \
 	$(MUTATE) $(CONDITIONS) -min 90 $$in/engine $$in/reconcile || failed=1; \
 	$(MUTATE) $(CONDITIONS) -min 80 $$in/config $$in/control || failed=1; \
-	$(MUTATE) $(CONDITIONS) -min 80 -parallel 4 $(MUTATE_COMMANDS) ./cmd/keepcast || failed=1; \
+	$(MUTATE) $(CONDITIONS) -min 80 -parallel 6 ./cmd/keepcast || failed=1; \
 	exit $$failed
 
 # Two builds of one commit give the same packages, byte for byte: everything is

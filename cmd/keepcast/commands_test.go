@@ -29,32 +29,37 @@ func TestExitCodes(t *testing.T) {
 		code int
 		errs string
 	}{
-		"drain dsn --socket " + refusing:           {exitFailed, `keepcast: no service "dsn" (running: dns)`},
-		"resume dsn --socket " + refusing:          {exitFailed, `keepcast: no service "dsn" (running: dns)`},
-		"reload --socket " + refusing:              {exitFailed, `keepcast: no service "dsn" (running: dns)`},
-		"status --socket " + refusing:              {exitFailed, `keepcast: no service "dsn" (running: dns)`},
-		"status --socket " + dir + "/none":         {exitNotRunning, `keepcast: keepcast is not running here (nobody answers at ` + dir + `/none): start it with "systemctl start keepcast" or "keepcast run"`},
-		"status -c " + file:                        {exitNotRunning, `keepcast: keepcast is not running here (nobody answers at ` + dir + `/keepcast.sock): start it with "systemctl start keepcast" or "keepcast run"`},
-		"status -o xml":                            {exitUsage, `keepcast: no output format "xml" (known: table, json, yaml)` + see + `status --help"`},
-		"doctor -o yaml":                           {exitUsage, `keepcast: no output format "yaml" (known: table, json)` + see + `doctor --help"`},
-		"drain":                                    {exitUsage, "keepcast: which service? name one or more, or give --all" + see + `drain --help"`},
-		"resume dns --all":                         {exitUsage, "keepcast: either services or --all, not both" + see + `resume --help"`},
-		"drain --all --for 0s":                     {exitUsage, "keepcast: --for 0s: a time that is not over yet, please" + see + `drain --help"`},
-		"withdraw-all --linger -1s":                {exitUsage, "keepcast: --linger -1s: a time from 0s on, please" + see + `withdraw-all --help"`},
-		"probe ldap -c " + file:                    {exitUsage, `keepcast: no service "ldap" (configured: dns)` + see + `probe --help"`},
-		"anycast-id nonsense":                      {exitUsage, `keepcast: "nonsense" is no subnet, such as 2001:db8:53::/64` + see + `anycast-id --help"`},
-		"anycast-id 2001:db8::/64 --id 128":        {exitUsage, "keepcast: identifier 128 is out of range (0 to 127)" + see + `anycast-id --help"`},
-		"anycast-id":                               {exitUsage, "keepcast: accepts 1 arg(s), received 0" + see + `anycast-id --help"`},
-		"init --daemon gated":                      {exitUsage, `keepcast: no starter for "gated" (known: bird, frr, quagga)` + see + `init --help"`},
-		"version --lang en":                        {exitUsage, "keepcast: unknown flag: --lang" + see + `version --help"`},
-		"nothing":                                  {exitUsage, `keepcast: unknown command "nothing" for "keepcast"` + see + `--help"`},
-		"validate -c " + dir + "/bad.yaml":         {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
-		"render file -c " + dir + "/bad.yaml":      {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
-		"probe -c " + dir + "/bad.yaml":            {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
-		"render frr -c " + file:                    {exitUsage, `keepcast: no driver "frr" (configured: file)` + see + `render --help"`},
-		"doctor -c " + dir + "/bad.yaml -o json":   {exitFailed, "keepcast: 1 error found"},
-		"init --daemon bird --write " + dir + "/t": {exitFailed, "keepcast: directory of the configuration: mkdir " + dir + "/t: not a directory"},
-		"init --daemon bird --write " + dir:        {exitFailed, "keepcast: " + file + " is there already, and stays as it is: move it away, or write into another directory"},
+		"drain dsn --socket " + refusing:             {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"resume dsn --socket " + refusing:            {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"reload --socket " + refusing:                {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"status --socket " + refusing:                {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"status --socket " + dir + "/none":           {exitNotRunning, `keepcast: keepcast is not running here (nobody answers at ` + dir + `/none): start it with "systemctl start keepcast" or "keepcast run"`},
+		"status -c " + file:                          {exitNotRunning, `keepcast: keepcast is not running here (nobody answers at ` + dir + `/keepcast.sock): start it with "systemctl start keepcast" or "keepcast run"`},
+		"status -o xml":                              {exitUsage, `keepcast: no output format "xml" (known: table, json, yaml)` + see + `status --help"`},
+		"doctor -o yaml":                             {exitUsage, `keepcast: no output format "yaml" (known: table, json)` + see + `doctor --help"`},
+		"drain":                                      {exitUsage, "keepcast: which service? name one or more, or give --all" + see + `drain --help"`},
+		"resume dns --all":                           {exitUsage, "keepcast: either services or --all, not both" + see + `resume --help"`},
+		"drain --all --for 0s":                       {exitUsage, "keepcast: --for 0s: a time that is not over yet, please" + see + `drain --help"`},
+		"withdraw-all --linger -1s":                  {exitUsage, "keepcast: --linger -1s: a time from 0s on, please" + see + `withdraw-all --help"`},
+		"probe ldap -c " + file:                      {exitUsage, `keepcast: no service "ldap" (configured: dns)` + see + `probe --help"`},
+		"anycast-id nonsense":                        {exitUsage, `keepcast: "nonsense" is no subnet, such as 2001:db8:53::/64` + see + `anycast-id --help"`},
+		"anycast-id 2001:db8::/64 --id 128":          {exitUsage, "keepcast: identifier 128 is out of range (0 to 127)" + see + `anycast-id --help"`},
+		"anycast-id":                                 {exitUsage, "keepcast: accepts 1 arg(s), received 0" + see + `anycast-id --help"`},
+		"init --daemon gated":                        {exitUsage, `keepcast: no starter for "gated" (known: bird, frr, quagga)` + see + `init --help"`},
+		"version --lang en":                          {exitUsage, "keepcast: unknown flag: --lang" + see + `version --help"`},
+		"nothing":                                    {exitUsage, `keepcast: unknown command "nothing" for "keepcast"` + see + `--help"`},
+		"validate -c " + dir + "/bad.yaml":           {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
+		"validate --offline -c " + dir + "/bad.yaml": {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
+		"resume dns -c " + dir + "/bad.yaml":         {exitFailed, "keepcast: " + dir + "/bad.yaml is not valid, and does not say the control_socket of its keepcast: name it with --socket\n" + dir + "/bad.yaml:1:1: services: no service is configured"},
+		"reload -c " + dir + "/bad.yaml":             {exitFailed, "keepcast: " + dir + "/bad.yaml is not valid, and does not say the control_socket of its keepcast: name it with --socket\n" + dir + "/bad.yaml:1:1: services: no service is configured"},
+		"status -c " + dir + "/bad.yaml":             {exitFailed, "keepcast: " + dir + "/bad.yaml is not valid, and does not say the control_socket of its keepcast: name it with --socket\n" + dir + "/bad.yaml:1:1: services: no service is configured"},
+		"withdraw-all -c " + dir + "/bad.yaml":       {exitFailed, "keepcast: " + dir + "/bad.yaml is not valid, and does not say the runtime_directory of its keepcast: name it with --runtime-directory\n" + dir + "/bad.yaml:1:1: services: no service is configured"},
+		"render file -c " + dir + "/bad.yaml":        {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
+		"probe -c " + dir + "/bad.yaml":              {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
+		"render frr -c " + file:                      {exitUsage, `keepcast: no driver "frr" (configured: file)` + see + `render --help"`},
+		"doctor -c " + dir + "/bad.yaml -o json":     {exitFailed, "keepcast: 1 error found"},
+		"init --daemon bird --write " + dir + "/t":   {exitFailed, "keepcast: directory of the configuration: mkdir " + dir + "/t: not a directory"},
+		"init --daemon bird --write " + dir:          {exitFailed, "keepcast: " + file + " is there already, and stays as it is: move it away, or write into another directory"},
 	} {
 		t.Run(line, func(t *testing.T) {
 			code, _, errs := keepcastSays(t, strings.Fields(line)...)
@@ -188,4 +193,21 @@ func TestSocketIsGone(t *testing.T) {
 	}
 	_, out, _ := keepcastSays(t, "doctor", "-c", k.path("keepcast.yaml"))
 	has(t, out, "runs, for it holds the lock in "+k.path("runtime")+", but nobody answers on "+k.path("keepcast.sock"))
+}
+
+// Where a running keepcast is asked: what the drop-ins say counts, too, and without a
+// configuration it is where keepcast listens by default.
+func TestClient(t *testing.T) {
+	file := written(t, strings.Replace(gated, "control_socket: DIR/keepcast.sock\n", "", 1))
+	dir := filepath.Dir(file)
+	drivertest.WriteFile(t, dir+"/t", "")
+	if err := os.Mkdir(dir+"/conf.d", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	drivertest.WriteFile(t, dir+"/conf.d/socket.yaml", "control_socket: "+dir+"/other.sock\n")
+	for file, want := range map[string]string{file: dir + "/other.sock", defaultConfig: config.DefaultOf("control_socket")} {
+		if c, err := (&app{configFile: file}).client(); err != nil || c.Socket != want {
+			t.Errorf("%s: %s, %v, want %s", file, c.Socket, err, want)
+		}
+	}
 }

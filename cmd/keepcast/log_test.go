@@ -6,7 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -32,7 +35,7 @@ func TestLogQueue(t *testing.T) {
 	q := newLogQueue(out)
 	registry := prometheus.NewRegistry()
 	q.register(registry)
-	const lines, length = 5000, 1000
+	const lines, length = 5000, 1024 // logBytes is a multiple of it
 	for i := range lines {
 		if n, err := fmt.Fprintf(q, "%0*d\n", length-1, i); n != length || err != nil {
 			t.Fatalf("wrote %d bytes, %v", n, err)
@@ -62,6 +65,46 @@ keepcast_log_dropped_total %d
 	if !strings.HasSuffix(got, "\nthe last\n") {
 		t.Error("the last line is missing")
 	}
+}
+
+// slow is a log whose reader takes its time, and stops between lines while it is locked.
+type slow struct {
+	sync.Mutex
+	text drivertest.Buffer
+}
+
+func (s *slow) Write(p []byte) (int, error) {
+	s.Lock()
+	defer s.Unlock()
+	<-time.After(time.Millisecond)
+	return s.text.Write(p)
+}
+
+// Each gap in the log is told with what is missing there, and an end waits for what is not
+// written yet.
+func TestLogQueueGaps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &slow{}
+		q := newLogQueue(out)
+		var told []string
+		for _, lost := range []int{10, 3} {
+			before := q.dropped.Load()
+			out.Lock()
+			for q.dropped.Load() < before+uint64(lost) {
+				fmt.Fprintln(q, "x")
+			}
+			out.Unlock()
+			<-time.After(10 * time.Second)
+			fmt.Fprintln(q, "x")
+			told = append(told, fmt.Sprintf("lines dropped\" lines=%d\n", lost))
+		}
+		fmt.Fprintln(q, "the last")
+		q.close()
+		has(t, out.text.String(), told...)
+		if !strings.HasSuffix(out.text.String(), "the last\n") {
+			t.Error("the last line is missing")
+		}
+	})
 }
 
 // So many short lines do not grow without a bound, either.

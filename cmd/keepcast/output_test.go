@@ -20,6 +20,7 @@ func TestOutputFails(t *testing.T) {
 	socket := answers(t, &fakeEngine{status: api.Status{Services: []api.ServiceStatus{{Name: "dns"}}}})
 	for _, line := range []string{
 		"version",
+		"validate -c " + file,
 		"schema",
 		"anycast-id 2001:db8::/64",
 		"render file -c " + file,

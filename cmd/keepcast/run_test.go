@@ -62,7 +62,7 @@ func TestRunFails(t *testing.T) {
 // A running keepcast shows how it is itself, and what it does.
 func TestRunMetrics(t *testing.T) {
 	k := start(t, "")
-	has(t, k.get("/metrics"), "\ngo_goroutines ", "\nprocess_open_fds ", "\nkeepcast_announcement_desired{",
+	has(t, k.get("/metrics"), "\ngo_goroutines ", "\nkeepcast_log_dropped_total 0\n", "\nprocess_open_fds ", "\nkeepcast_announcement_desired{",
 		`keepcast_driver_reloads_total{driver="file"} `, `keepcast_build_info{goversion="`+runtime.Version()+`",version="`+version()+`"} 1`)
 	slog.Warn("what a library says")
 	k.logged(`level=WARN msg="what a library says"`, "level=INFO msg=ready version="+version()+" services=1 drivers=1\n")

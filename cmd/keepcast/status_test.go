@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
@@ -120,12 +121,19 @@ keepcast.yaml:1:1: lingre: no such setting
 	calm.Config.Error, calm.Drivers[2].Findings = "", nil
 	stopping.Config.Error, stopping.Drivers[2].Findings = "", nil
 	stopping.Stopping = true
+	held := busy()
+	held.Config.Error, held.Drivers[2].Findings = "", nil
+	held.Services[0].Addresses[0].Prefix = "192.0.2.53/32"
+	held.Services[0].Addresses[0].Observed["bird"] = api.Observation{Present: true, ExportedTo: []string{"r1"}, Neighbors: held.Services[0].Addresses[0].Observed["bird"].Neighbors, HeldBy: []driver.Held{
+		{Neighbor: "r2", Until: time.Date(2026, 11, 27, 12, 34, 56, 0, time.Local), Reason: "graceful restart"},
+	}}
 	for name, tt := range map[string]struct {
 		status api.Status
 		want   string
 	}{
 		"findings and a refused reload": {whole, head + findings + refused},
 		"nothing more":                  {calm, head},
+		"waited for":                    {held, head + "\n192.0.2.53/32 may still be sent to this host by the neighbor of bird that waits for it: r2 until 12:34:56 (graceful restart)\n"},
 		"stopping":                      {stopping, head + "\nkeepcast is stopping.\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -197,5 +205,15 @@ func TestWatch(t *testing.T) {
 	interrupt()
 	if got := <-code; got != exitOK {
 		t.Errorf("exit code %d", got)
+	}
+}
+
+// YAML knows escapes only in quotes: without them an escape would be a text with backslashes.
+func TestPlainStyle(t *testing.T) {
+	for value, want := range map[string]yaml.Style{"all checks up": 0, "a\x1b[31m": yaml.DoubleQuotedStyle, "a\tb": yaml.DoubleQuotedStyle} {
+		n := yaml.Node{Kind: yaml.ScalarNode, Value: value, Style: yaml.SingleQuotedStyle}
+		if plainStyle(&n); n.Style != want {
+			t.Errorf("%q: style %d, want %d", value, n.Style, want)
+		}
 	}
 }
