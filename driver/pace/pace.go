@@ -90,8 +90,9 @@ func Within(limit time.Duration, wait func()) bool {
 // Patience is how long anybody waits for a file system before it counts as one that hangs.
 const Patience = 2 * time.Second
 
-// ErrHangs is the error of a file system that does not answer.
-var ErrHangs = errors.New("no answer within " + Patience.String() + ": the file system hangs")
+// ErrHangs is the error of a file system that does not answer. Whoever waits for one can't tell
+// it from a host on which nothing is done in time.
+var ErrHangs = errors.New("no answer within " + Patience.String() + ": the file system hangs, or the host is very busy")
 
 // Answer returns what work returns, or ErrHangs if that takes longer than the limit. Then
 // work is left alone: nothing ends a goroutine that a file system holds. Work must

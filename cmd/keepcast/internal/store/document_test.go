@@ -330,7 +330,7 @@ func TestLoadFromHangingFileSystem(t *testing.T) {
 	d := again(filepath.Join(dir, "x.json"))
 	told := make(chan error, 1)
 	_, _, err := d.Load(func(_ names, notice, err error) { told <- errors.Join(notice, err) })
-	if !errors.Is(err, pace.ErrHangs) || drivertest.ErrText(err) != d.Path+": no answer within 2s: the file system hangs" {
+	if !errors.Is(err, pace.ErrHangs) || drivertest.ErrText(err) != d.Path+": no answer within 2s: the file system hangs, or the host is very busy" {
 		t.Errorf("got %v", err)
 	}
 	saved := make(chan error, 1)
