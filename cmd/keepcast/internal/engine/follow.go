@@ -88,7 +88,7 @@ func (e *Engine) follow(list []order, before []identity) map[string]order {
 		switch kept := free(o); {
 		case followed[&list[i]]:
 		case taken || len(kept) == 0 && len(o.Announces) > 0:
-			e.log.Warn("drain is over: what it drained belongs to a service that was not drained", "service", o.Service, "addresses", o.Announces)
+			e.log.Warn("drain is over: its service left the configuration, and another one has its name or its addresses", "service", o.Service, "addresses", o.Announces)
 		default:
 			o.Announces = kept
 			out[o.Service] = o

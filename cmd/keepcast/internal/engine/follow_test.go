@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,49 +32,63 @@ func TestDrainsFollow(t *testing.T) {
 	type services = []config.Service
 	one := services{serving("dns", 53, 54)}
 	both := services{serving("dns", 53), serving("ldap", 54)}
+	var log drivertest.Buffer
 	for name, tc := range map[string]struct {
 		drains, before, now services // drains: as what they have when they are saved
 		want                []string // services that are drained, as they are called now, and what else is kept
 	}{
-		"nothing changed":                        {one, one, one, []string{"dns"}},
-		"renamed":                                {one, one, services{serving("resolver", 53, 54)}, []string{"resolver"}},
-		"renamed, and in another order":          {one, one, services{serving("resolver", 54, 53)}, []string{"resolver"}},
-		"renamed, and has one more":              {one, one, services{serving("resolver", 53, 54, 55)}, []string{"resolver"}},
-		"renamed, and has one less":              {one, one, services{serving("resolver", 54)}, []string{"resolver"}},
-		"renamed over a reboot":                  {one, nil, services{serving("resolver", 54, 53)}, []string{"resolver"}},
-		"renamed, and a crash before it is kept": {services{serving("resolver", 53, 54)}, one, services{serving("resolver", 53, 54)}, []string{"resolver"}},
-		"renamed with an update":                 {services{serving("dns")}, one, services{serving("resolver", 53, 54)}, []string{"resolver"}},
-		"an update":                              {services{serving("dns")}, one, one, []string{"dns"}},
-		"an update over a reboot":                {services{serving("dns")}, nil, one, []string{"dns"}},
-		"swapped":                                {both[:1], both, services{serving("ldap", 53), serving("dns", 54)}, []string{"ldap"}},
-		"swapped, and each has one more":         {both[:1], both, services{serving("ldap", 53, 63), serving("dns", 54, 64)}, []string{"ldap"}},
-		"swapped over a reboot":                  {both[:1], nil, services{serving("ldap", 53), serving("dns", 54)}, []string{"ldap"}},
-		"another address":                        {one, one, services{serving("dns", 63)}, []string{"dns"}},
-		"another address over a reboot":          {one, nil, services{serving("dns", 63)}, []string{"dns"}},
-		"left":                                   {both[:1], both, both[1:], []string{"dns"}},
-		"left, and its name is another's":        {both[:1], both, services{serving("dns", 54)}, nil},
-		"left, and its address is another's":     {one, append(slices.Clone(one), serving("ldap", 55)), services{serving("ldap", 55, 54)}, []string{"dns"}},
-		"left before, comes by another name":     {both[:1], both[1:], services{serving("resolver", 53), serving("ldap", 54)}, []string{"resolver"}},
-		"split":                                  {one, one, services{serving("dns", 53), serving("ns2", 54)}, []string{"dns", "ns2"}},
-		"split over a reboot":                    {one, nil, services{serving("ns1", 53), serving("ns2", 54)}, []string{"ns1", "ns2"}},
-		"half of it left, and comes back":        {services{serving("dns", 53, 54)}, services{serving("dns", 53)}, services{serving("dns", 53), serving("ns2", 54)}, []string{"dns", "ns2"}},
-		"merged with one that is not drained":    {both[1:], both, services{serving("all", 53, 54)}, []string{"all"}},
-		"joined to one that is not drained":      {both[:1], both, services{serving("ldap", 53, 54)}, nil},
-		"left before, joined to another":         {both[:1], both[1:], services{serving("ldap", 53, 54)}, nil},
-		"left before, another has its name":      {both[:1], both[1:], services{serving("dns", 54)}, nil},
-		"both drained, one takes the other's":    {both, both, services{serving("ldap", 53)}, []string{"ldap"}},
+		"nothing changed":                          {one, one, one, []string{"dns"}},
+		"renamed":                                  {one, one, services{serving("resolver", 53, 54)}, []string{"resolver"}},
+		"renamed, and in another order":            {one, one, services{serving("resolver", 54, 53)}, []string{"resolver"}},
+		"renamed, and has one more":                {one, one, services{serving("resolver", 53, 54, 55)}, []string{"resolver"}},
+		"renamed, and has one less":                {one, one, services{serving("resolver", 54)}, []string{"resolver"}},
+		"renamed over a reboot":                    {one, nil, services{serving("resolver", 54, 53)}, []string{"resolver"}},
+		"renamed, and a crash before it is kept":   {services{serving("resolver", 53, 54)}, one, services{serving("resolver", 53, 54)}, []string{"resolver"}},
+		"renamed with an update":                   {services{serving("dns")}, one, services{serving("resolver", 53, 54)}, []string{"resolver"}},
+		"an update":                                {services{serving("dns")}, one, one, []string{"dns"}},
+		"an update over a reboot":                  {services{serving("dns")}, nil, one, []string{"dns"}},
+		"swapped":                                  {both[:1], both, services{serving("ldap", 53), serving("dns", 54)}, []string{"ldap"}},
+		"swapped, and each has one more":           {both[:1], both, services{serving("ldap", 53, 63), serving("dns", 54, 64)}, []string{"ldap"}},
+		"swapped over a reboot":                    {both[:1], nil, services{serving("ldap", 53), serving("dns", 54)}, []string{"ldap"}},
+		"another address":                          {one, one, services{serving("dns", 63)}, []string{"dns"}},
+		"another address over a reboot":            {one, nil, services{serving("dns", 63)}, []string{"dns"}},
+		"left":                                     {both[:1], both, both[1:], []string{"dns"}},
+		"left, and its name is another's":          {both[:1], both, services{serving("dns", 54)}, nil},
+		"left, and its address is another's":       {one, append(slices.Clone(one), serving("ldap", 55)), services{serving("ldap", 55, 54)}, []string{"dns"}},
+		"left before, comes by another name":       {both[:1], both[1:], services{serving("resolver", 53), serving("ldap", 54)}, []string{"resolver"}},
+		"renamed, and a crash before its drain is": {one, services{serving("resolver", 53, 54)}, services{serving("resolver", 54, 53)}, []string{"resolver"}},
+		"joined, and most of it was drained":       {one, append(slices.Clone(one), serving("ldap", 55)), services{serving("all", 53, 54, 55)}, []string{"all"}},
+		"joined, and most of it was not":           {both[:1], services{both[0], serving("ldap", 54, 55)}, services{serving("all", 53, 54, 55)}, nil},
+		"split":                                    {one, one, services{serving("dns", 53), serving("ns2", 54)}, []string{"dns", "ns2"}},
+		"split over a reboot":                      {one, nil, services{serving("ns1", 53), serving("ns2", 54)}, []string{"ns1", "ns2"}},
+		"half of it left, and comes back":          {services{serving("dns", 53, 54)}, services{serving("dns", 53)}, services{serving("dns", 53), serving("ns2", 54)}, []string{"dns", "ns2"}},
+		"merged with one that is not drained":      {both[1:], both, services{serving("all", 53, 54)}, []string{"all"}},
+		"joined to one that is not drained":        {both[:1], both, services{serving("ldap", 53, 54)}, nil},
+		"left before, joined to another":           {both[:1], both[1:], services{serving("ldap", 53, 54)}, nil},
+		"left before, another has its name":        {both[:1], both[1:], services{serving("dns", 54)}, nil},
+		"both drained, one takes the other's":      {both, both, services{serving("ldap", 53)}, []string{"ldap"}},
 	} {
-		e := &Engine{cfg: &config.Config{Services: tc.now}, log: slog.New(slog.DiscardHandler)}
+		e := &Engine{cfg: &config.Config{Services: tc.now}, log: slog.New(slog.NewTextHandler(&log, nil))}
 		var list []order
 		for _, id := range identities(tc.drains) {
 			list = append(list, order{api.Drain{Service: id.name, Reason: "CHG-1"}, id.announces})
 		}
 		var got []string
+		told, of := log.String(), map[netip.Prefix]string{}
+		for _, id := range identities(tc.now) {
+			for _, p := range id.announces {
+				of[p] = id.name
+			}
+		}
 		for name, o := range e.follow(list, identities(tc.before)) {
 			got = append(got, name)
-			if o.Service != name || o.Reason != "CHG-1" || len(o.Announces) == 0 {
+			others := func(p netip.Prefix) bool { return of[p] != "" && of[p] != name }
+			if o.Service != name || o.Reason != "CHG-1" || len(o.Announces) == 0 || slices.ContainsFunc(o.Announces, others) || !slices.IsSortedFunc(o.Announces, netip.Prefix.Compare) {
 				t.Errorf("%s: %s has %+v", name, name, o)
 			}
+		}
+		if over := len(tc.want) == 0; over && !strings.Contains(strings.TrimPrefix(log.String(), told), `msg="drain is over: its service left the configuration, and another one has its name or its addresses"`) {
+			t.Errorf("%s: the log has %s", name, strings.TrimPrefix(log.String(), told))
 		}
 		slices.Sort(got)
 		if diff := cmp.Diff(tc.want, got); diff != "" {
@@ -157,11 +172,31 @@ func TestReloadLooksIntoDrainDir(t *testing.T) {
 		b.want("dns", api.Withdrawn, "drained by "+dir+"/dns")
 		drivertest.WriteFile(t, dir+"/dns", "")
 		drivertest.WriteFile(t, dir+"/resolver", "CHG-1")
+		b.engine.drains.ordered["dns"] = true // what is read late of it does not count
 		b.reload(called("resolver"))
 		b.want("resolver", api.Withdrawn, "drained by "+dir+"/resolver: CHG-1")
-		if len(b.engine.drains.commanded) > 0 {
-			t.Errorf("by command: %v", b.engine.drains.commanded)
+		if len(b.engine.drains.commanded) > 0 || !b.engine.drains.ordered["resolver"] {
+			t.Errorf("by command: %v; ordered: %v", b.engine.drains.commanded, b.engine.drains.ordered)
 		}
+		b.reload(called("ns"))
+		b.want("ns", api.Withdrawn, "drained: by "+dir+"/resolver when the service was called resolver")
 		b.end()
 	})
+}
+
+// A service that was drained by a file, and was renamed while keepcast did not run, came back.
+func TestFileDrainFollowsRenameOverRestart(t *testing.T) {
+	b := newHarness(t)
+	b.cfg.DrainDir = t.TempDir()
+	b.service("resolver", address)
+	drivertest.WriteFile(t, b.cfg.DrainDir+"/dns", "")
+	b.saves(saved{Services: []savedService{{Name: "dns", State: api.Withdrawn, Addresses: announces(b.cfg.Services[0]).Addresses}}})
+	b.create()
+	if err := b.engine.start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d := b.engine.drains.active("resolver", time.Now())
+	if want := "drained: by " + b.cfg.DrainDir + "/dns when the service was called dns"; d == nil || d.String() != want {
+		t.Errorf("got %v, want %s", d, want)
+	}
 }

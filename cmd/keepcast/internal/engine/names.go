@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -78,7 +79,7 @@ func successions[T identified](before []T, now []identity) map[string]T {
 	}
 	out := map[string]T{}
 	for _, id := range now {
-		if i, known := whole[id.substance()]; known && len(id.announces) > 0 {
+		if i, known := whole[id.substance()]; known {
 			out[id.name] = before[i]
 		} else if i, known := named[id.name]; known && before[i].id().mayShare(id) {
 			out[id.name] = before[i]
@@ -97,8 +98,8 @@ func mostShared(part map[netip.Prefix]int, id identity) (most int, known bool) {
 			shares[i]++
 		}
 	}
-	for i, n := range shares {
-		if n > shares[most] || n == shares[most] && i < most || !known {
+	for _, i := range slices.Sorted(maps.Keys(shares)) {
+		if !known || shares[i] > shares[most] {
 			most, known = i, true
 		}
 	}

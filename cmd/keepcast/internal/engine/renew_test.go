@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"strings"
@@ -90,6 +91,22 @@ func TestChangedCheckProvesItself(t *testing.T) {
 		wrong.set(nil)
 		later(5 * time.Second)
 		b.want("dns", api.Announced, "all checks up")
+
+		// One that finds what it looks for shows so soon.
+		if err := b.engine.Drain(nil, time.Time{}, "CHG-2", ""); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Minute)
+		b.reload(func(c *config.Config) {
+			change(c)
+			c.Services[0].Checks[0].Raw = map[string]any{"address": "192.0.2.2:53"}
+		})
+		if err := b.engine.Resume(nil); err != nil {
+			t.Fatal(err)
+		}
+		b.want("dns", api.Withdrawn, "check checka has not succeeded 3 times in a row since its settings changed")
+		later(time.Second)
+		b.want("dns", api.Announced, "all checks up")
 		b.end()
 	})
 }
@@ -124,6 +141,7 @@ func TestSplit(t *testing.T) {
 					c.Services = []config.Service{other, one}
 				})
 				later(5 * time.Second)
+				b.wantLog(0, "service renamed")
 				for _, name := range []string{"dns", "other"} {
 					if is, why := b.state(name); is != want {
 						t.Errorf("%s is %s (%s)", name, is, why)
@@ -166,6 +184,63 @@ func TestMerge(t *testing.T) {
 	})
 }
 
+// Two services became one, which announces more of the one that was up: all was withdrawn.
+func TestMergeGoesOnAsMostOfIt(t *testing.T) {
+	b := newHarness(t)
+	dead := &fakeCheck{}
+	b.service("dns", address, dead)
+	s := b.service("ldap", "192.0.2.54/32", &fakeCheck{})
+	s.Addresses = append(s.Addresses, config.Address{Prefix: netip.MustParsePrefix("192.0.2.55/32")})
+	s.Checks[0].Raw = map[string]any{"path": "/ldap"}
+	synctest.Test(t, func(*testing.T) {
+		b.start()
+		later(2 * time.Second)
+		dead.set(errDead)
+		later(2 * time.Second)
+		b.reload(func(c *config.Config) {
+			one := c.Services[1]
+			one.Name = "all"
+			one.Addresses = slices.Concat(c.Services[0].Addresses, one.Addresses)
+			c.Services = []config.Service{one}
+		})
+		b.want("all", api.Announced, "all checks up")
+		b.end()
+	})
+}
+
+// What was decided before a reload, and is reached after it, was never logged.
+func TestReachedAfterReload(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	b.driver.fail = errors.New("refused")
+	synctest.Test(t, func(*testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.wantLog(0, `msg="service state reached" service=dns state=announced`)
+		b.reload(func(*config.Config) {})
+		b.driver.set(func() { b.driver.fail = nil })
+		later(time.Minute)
+		b.wantLog(1, `msg="service state reached" service=dns state=announced`)
+		b.end()
+	})
+}
+
+// What leaves with a reload is saved at once: after a crash nobody took it off the host.
+func TestLeavingIsSaved(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.reload(func(c *config.Config) { c.Services = nil })
+		later(time.Second)
+		if s, err := loadSaved(b.cfg.RuntimeDir); err != nil || len(s.Leaving) != 1 {
+			t.Errorf("saved: %+v, %v", s, err)
+		}
+		b.end()
+	})
+}
+
 // Reloads that only rename services and checks, one after the other, hid for as long as they
 // went on that a service was dead: each started its checks anew.
 func TestRenamesStartNoCheck(t *testing.T) {
@@ -181,7 +256,7 @@ func TestRenamesStartNoCheck(t *testing.T) {
 			b.reload(func(cfg *config.Config) {
 				cfg.Services[0].Name = []string{"dns", "resolver"}[i%2]
 				cfg.Services[0].Checks[0].Name = []string{"a", "b"}[i%2]
-				cfg.Services[0].Checks[0].Raw = map[string]any{"i": 0, "name": cfg.Services[0].Checks[0].Name}
+				cfg.Services[0].Checks[0].Raw = map[string]any{"i": 0, "name": cfg.Services[0].Checks[0].Name, "on_failure": i}
 			})
 			later(100 * time.Millisecond)
 		}
@@ -190,6 +265,9 @@ func TestRenamesStartNoCheck(t *testing.T) {
 		if n := c.ran(); n > 8 {
 			b.t.Errorf("the check ran %d times in two seconds", n)
 		}
+		c.set(nil)
+		later(5 * time.Second)
+		b.wantLog(1, `msg="check up" service=resolver check=b`)
 		b.end()
 	})
 }

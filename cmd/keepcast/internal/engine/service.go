@@ -97,13 +97,11 @@ func (s *service) verdict(c *check) checks.Verdict {
 // proven reports whether a check has succeeded often enough since the service went, with the
 // settings that it has.
 func (s *service) proven(c *check) bool {
-	for _, since := range []time.Time{s.gone, c.changed} {
-		if !since.IsZero() && !c.result.Proof.After(since) {
-			return false
-		}
-	}
-	return true
+	return c.provenSince(s.gone) && c.provenSince(c.changed)
 }
+
+// provenSince reports whether it has succeeded often enough since a time; zero: ever.
+func (c *check) provenSince(t time.Time) bool { return t.IsZero() || c.result.Proof.After(t) }
 
 func newService(cfg config.Service, now time.Time) *service {
 	return &service{
@@ -165,9 +163,9 @@ func (s *service) describe(c *check) string {
 		return fmt.Sprintf("check %s: %v", c.cfg.Name, c.result.Err)
 	case c.result.At.IsZero():
 		return fmt.Sprintf("check %s has not run yet", c.cfg.Name)
-	case c.result.Verdict == checks.Up && !s.proven(c) && c.changed.After(s.gone):
+	case c.result.Verdict == checks.Up && !c.provenSince(c.changed):
 		return fmt.Sprintf("check %s has not succeeded %d times in a row since its settings changed", c.cfg.Name, c.cfg.Rise)
-	case c.result.Verdict == checks.Up && !s.proven(c):
+	case c.result.Verdict == checks.Up && !c.provenSince(s.gone):
 		return fmt.Sprintf("check %s has not succeeded %d times in a row since the service went", c.cfg.Name, c.cfg.Rise)
 	case c.result.Verdict == checks.Unknown || c.result.Moving:
 		return fmt.Sprintf("check %s has not succeeded %d times in a row yet", c.cfg.Name, c.cfg.Rise)
