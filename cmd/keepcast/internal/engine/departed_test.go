@@ -224,9 +224,13 @@ func TestDepartedHasItsNameTaken(t *testing.T) {
 				t.Errorf("%s is %v, %v, want %v", key, value, there, want)
 			}
 		}
+		s, err := b.engine.Status()
+		if of := s.Services[0].Addresses[0].Observed; err != nil || of["bird"].Left || !of["bird (left)"].Left {
+			t.Errorf("%v, observed are %+v", err, of)
+		}
 		b.driver.set(func() { b.driver.fail = nil })
 		later(time.Minute)
-		s, err := b.engine.Status()
+		s, err = b.engine.Status()
 		if err != nil || len(s.Drivers) != 2 || len(s.Services[0].Addresses[0].Observed) != 2 {
 			t.Errorf("%v, shown as %+v", err, s)
 		}
