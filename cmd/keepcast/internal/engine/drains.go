@@ -161,8 +161,9 @@ func (e *Engine) drainsNothing() map[string]string {
 // waitingDrains returns the names of drains by command whose service left the configuration.
 func (e *Engine) waitingDrains() []string {
 	var out []string
+	now := time.Now()
 	for _, name := range slices.Sorted(maps.Keys(e.drains.commanded)) {
-		if e.service(name) == nil {
+		if o := e.drains.commanded[name]; e.service(name) == nil && !o.Over(now) {
 			out = append(out, name)
 		}
 	}
@@ -183,7 +184,7 @@ func (e *Engine) find() {
 		out = append(out, driver.Finding{
 			Name: "drains-unreadable", Level: driver.LevelError, Subject: path,
 			Text: "the saved drains could not be read, so what was not announced stays withdrawn: " + strings.Join(held, ", "),
-			Fix:  "keepcast resume those that may come back; " + path + ".bad may show which were drained",
+			Fix:  "keepcast resume those that may come back; " + "the newest " + path + ".bad* may show which were drained",
 		})
 	}
 	if e.drainError != nil {
@@ -203,7 +204,7 @@ func (e *Engine) find() {
 		out = append(out, driver.Finding{
 			Name: "drain-waiting", Level: driver.LevelInfo, Subject: e.disk.savedDrains.Path,
 			Text: "services that left the configuration drained, and are drained when their addresses come back: " + strings.Join(waiting, ", "),
-			Fix:  "keepcast resume " + waiting[0] + " forgets that",
+			Fix:  fmt.Sprintf("keepcast resume %q forgets that", waiting[0]),
 		})
 	}
 	slices.SortFunc(out, driver.CompareFindings)

@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"reflect"
 	"slices"
+	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
@@ -26,80 +26,97 @@ func (e *Engine) order(s *service, d api.Drain) {
 	e.drains.commanded[id.name] = order{d, id.announces}
 }
 
-// carrier is what a service may go on from, and the drain that it has.
-type carrier struct {
-	identity
-	drain *order
-}
-
-// carriers returns the drains, and the services of before that are not drained. What an older
-// keepcast saved of a drain tells its service by name.
-func carriers(list []order, before []identity) []carrier {
-	var out []carrier
-	drained, announces := map[string]bool{}, map[string][]netip.Prefix{}
+// drainsOf returns the drains of the services of before, by their names. A drain is of none
+// whose service left the configuration, or if nothing is known of before.
+func drainsOf(before []identity, list []*order) map[string]*order {
+	out, named, whole := map[string]*order{}, map[string]identity{}, map[string]identity{}
 	for _, id := range before {
-		announces[id.name] = id.announces
+		named[id.name], whole[id.substance()] = id, id
 	}
-	for i := range list {
-		o := &list[i]
-		if drained[o.Service] = true; len(o.Announces) == 0 {
-			o.Announces = announces[o.Service]
+	for _, o := range list {
+		id, known := named[o.Service]
+		if !known { // a crash may have come between the drains and the rest
+			id, known = whole[o.id().substance()]
 		}
-		out = append(out, carrier{o.id(), o})
-	}
-	for _, id := range before {
-		if !drained[id.name] {
-			out = append(out, carrier{identity: id})
+		if len(o.Announces) == 0 { // an older keepcast did not save them
+			o.Announces = id.announces
+		}
+		if known && out[id.name] == nil {
+			out[id.name] = o
 		}
 	}
 	return out
 }
 
-// follow returns drains by command, by the names that their services have now. A drain goes
-// with the addresses of its service, also where that is split. It is over for what a service
-// has that was not drained, for that one is not to go for it. A drain of addresses that no
-// service has is kept until they come back, or resume. It drains what is called like its
-// service and has nothing from before: when in doubt, that stays drained.
+// follow returns drains by command, by the names that their services have now. What goes on
+// from a drained service is drained, so each part of one that was split. A drain that nobody
+// goes on from waits for its addresses: what has nothing else from before is drained when it
+// has some of them, or the name.
 func (e *Engine) follow(list []order, before []identity) map[string]order {
-	now := identities(e.cfg.Services)
-	heirs := successions(carriers(list, before), now)
-	out, followed := map[string]order{}, map[*order]bool{}
-	for to, c := range heirs {
-		if c.drain == nil {
-			continue
-		}
-		followed[c.drain] = true
-		if was := c.drain.Service; was != to {
-			e.log.Info("drain follows the service to its new name", "service", to, "was", was)
-		}
-		out[to] = *c.drain
+	var orders []*order
+	for i := range list {
+		orders = append(orders, &list[i])
 	}
-	had := map[netip.Prefix]bool{}
+	now := identities(e.cfg.Services)
+	heirs, drained := successions(before, now), drainsOf(before, orders)
+	var fresh []identity
+	drains, followed := map[string]*order{}, map[*order]bool{}
+	for _, id := range now {
+		if was, goesOn := heirs[id.name]; !goesOn {
+			fresh = append(fresh, id)
+		} else if o := drained[was.name]; o != nil {
+			drains[id.name], followed[o] = o, true
+		}
+	}
+	for to, o := range successions(orders, fresh) {
+		drains[to], followed[o] = o, true
+	}
+	for _, id := range fresh { // when in doubt, it stays drained
+		at := slices.IndexFunc(orders, func(o *order) bool { return o.Service == id.name && !followed[o] })
+		if drains[id.name] == nil && at >= 0 {
+			drains[id.name], followed[orders[at]] = orders[at], true
+		}
+	}
+	return e.called(now, drains, slices.DeleteFunc(orders, func(o *order) bool { return followed[o] }))
+}
+
+// called returns the drains of services and those that wait, each with its name and with what
+// is to be drained by it. One that waits is over for addresses which a service has that was
+// not drained: that one is not to go for it.
+func (e *Engine) called(now []identity, drains map[string]*order, waiting []*order) map[string]order {
+	out, had := map[string]order{}, map[netip.Prefix]bool{}
 	for _, id := range now {
 		for _, p := range id.announces {
 			had[p] = true
 		}
 	}
-	free := func(o order) []netip.Prefix { // what of it no service has
+	free := func(o *order) []netip.Prefix {
 		return slices.DeleteFunc(slices.Clone(o.Announces), func(p netip.Prefix) bool { return had[p] })
 	}
-	for i, o := range list {
-		_, taken := heirs[o.Service]
-		switch kept := free(o); {
-		case followed[&list[i]]:
-		case taken || len(kept) == 0 && len(o.Announces) > 0:
-			e.log.Warn("drain is over: its service left the configuration, and another one has its name or its addresses", "service", o.Service, "addresses", o.Announces)
-		default:
-			o.Announces = kept
-			out[o.Service] = o
+	names := map[string]bool{}
+	for _, id := range now {
+		names[id.name] = true
+		if o := drains[id.name]; o != nil {
+			if o.Service != id.name {
+				e.log.Info("drain follows the service to its new name", "service", id.name, "was", o.Service)
+			}
+			d := order{o.Drain, append(free(o), id.announces...)}
+			slices.SortFunc(d.Announces, netip.Prefix.Compare)
+			d.Service = id.name
+			out[id.name] = d
 		}
 	}
-	for _, id := range now {
-		if o, drained := out[id.name]; drained {
-			o.Service, o.Announces = id.name, append(free(o), id.announces...)
-			slices.SortFunc(o.Announces, netip.Prefix.Compare)
-			out[id.name] = o
+	for _, o := range waiting {
+		kept := free(o)
+		if len(kept) == 0 && len(o.Announces) > 0 {
+			e.log.Warn("drain is over: its service left the configuration, and another one has its addresses", "service", o.Service, "addresses", o.Announces)
+			continue
 		}
+		d := order{o.Drain, kept}
+		for names[d.Service] {
+			d.Service += " (left)" // no service can be called so
+		}
+		names[d.Service], out[d.Service] = true, d
 	}
 	return out
 }
@@ -107,15 +124,15 @@ func (e *Engine) follow(list []order, before []identity) map[string]order {
 // moveDrains has all drains follow the services from before to their names in the
 // configuration that is in force now.
 func (e *Engine) moveDrains(before []*service, renamed map[string]string) {
-	list, ordered := e.drains.list(), map[string]bool{}
+	now := time.Now()
+	list := slices.DeleteFunc(e.drains.list(), func(o order) bool { return o.Over(now) })
+	ordered := map[string]bool{}
 	for _, s := range e.services {
 		ordered[s.cfg.Name] = e.drains.ordered[cmp.Or(renamed[s.cfg.Name], s.cfg.Name)]
 	}
 	e.drains.commanded, e.drains.ordered = e.follow(list, ids(before)), ordered
 	e.followFiles(renamed)
-	if after := e.drains.list(); !reflect.DeepEqual(list, after) {
-		e.disk.drains.Put(after)
-	}
+	e.disk.drains.Put(e.drains.list())
 }
 
 // followFiles has the drains by files follow services that were renamed. A drain by a file

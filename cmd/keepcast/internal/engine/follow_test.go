@@ -53,7 +53,7 @@ func TestDrainsFollow(t *testing.T) {
 		"another address":                          {one, one, services{serving("dns", 63)}, []string{"dns"}},
 		"another address over a reboot":            {one, nil, services{serving("dns", 63)}, []string{"dns"}},
 		"left":                                     {both[:1], both, both[1:], []string{"dns"}},
-		"left, and its name is another's":          {both[:1], both, services{serving("dns", 54)}, nil},
+		"left, and its name is another's":          {both[:1], both, services{serving("dns", 54)}, []string{"dns (left)"}},
 		"left, and its address is another's":       {one, append(slices.Clone(one), serving("ldap", 55)), services{serving("ldap", 55, 54)}, []string{"dns"}},
 		"left before, comes by another name":       {both[:1], both[1:], services{serving("resolver", 53), serving("ldap", 54)}, []string{"resolver"}},
 		"renamed, and a crash before its drain is": {one, services{serving("resolver", 53, 54)}, services{serving("resolver", 54, 53)}, []string{"resolver"}},
@@ -62,11 +62,13 @@ func TestDrainsFollow(t *testing.T) {
 		"split":                                    {one, one, services{serving("dns", 53), serving("ns2", 54)}, []string{"dns", "ns2"}},
 		"split over a reboot":                      {one, nil, services{serving("ns1", 53), serving("ns2", 54)}, []string{"ns1", "ns2"}},
 		"half of it left, and comes back":          {services{serving("dns", 53, 54)}, services{serving("dns", 53)}, services{serving("dns", 53), serving("ns2", 54)}, []string{"dns", "ns2"}},
-		"merged with one that is not drained":      {both[1:], both, services{serving("all", 53, 54)}, []string{"all"}},
+		"merged with one that is not drained":      {both[1:], both, services{serving("all", 53, 54)}, nil},
+		"merged with a later one":                  {both[:1], both, services{serving("all", 53, 54)}, []string{"all"}},
 		"joined to one that is not drained":        {both[:1], both, services{serving("ldap", 53, 54)}, nil},
 		"left before, joined to another":           {both[:1], both[1:], services{serving("ldap", 53, 54)}, nil},
-		"left before, another has its name":        {both[:1], both[1:], services{serving("dns", 54)}, nil},
-		"both drained, one takes the other's":      {both, both, services{serving("ldap", 53)}, []string{"ldap"}},
+		"left before, another has its name":        {both[:1], both[1:], services{serving("dns", 54)}, []string{"dns (left)"}},
+		"left before, joined to one renamed":       {both[:1], both[1:], services{serving("web", 53, 54)}, nil},
+		"both drained, one takes the other's":      {both, both, services{serving("ldap", 53)}, []string{"ldap", "ldap (left)"}},
 	} {
 		e := &Engine{cfg: &config.Config{Services: tc.now}, log: slog.New(slog.NewTextHandler(&log, nil))}
 		var list []order
@@ -87,7 +89,7 @@ func TestDrainsFollow(t *testing.T) {
 				t.Errorf("%s: %s has %+v", name, name, o)
 			}
 		}
-		if over := len(tc.want) == 0; over && !strings.Contains(strings.TrimPrefix(log.String(), told), `msg="drain is over: its service left the configuration, and another one has its name or its addresses"`) {
+		if over := len(tc.want) == 0; over && !strings.Contains(strings.TrimPrefix(log.String(), told), `msg="drain is over: its service left the configuration, and another one has its addresses"`) {
 			t.Errorf("%s: the log has %s", name, strings.TrimPrefix(log.String(), told))
 		}
 		slices.Sort(got)
@@ -199,4 +201,25 @@ func TestFileDrainFollowsRenameOverRestart(t *testing.T) {
 	if want := "drained: by " + b.cfg.DrainDir + "/dns when the service was called dns"; d == nil || d.String() != want {
 		t.Errorf("got %v, want %s", d, want)
 	}
+}
+
+// A drain that was over took the place of one that was not.
+func TestOldDrainCountsAsNone(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	b.service("ldap", "192.0.2.54/32", &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.startDrained("ldap")
+		if err := b.engine.Drain([]string{"dns"}, time.Now().Add(2*time.Second), "CHG-2", ""); err != nil {
+			t.Fatal(err)
+		}
+		later(time.Minute)
+		b.want("dns", api.Announced, "all checks up")
+		b.reload(func(c *config.Config) { c.Services = c.Services[1:] })
+		b.wantFindings()
+		if d := b.engine.drains.commanded; len(d) != 1 || d["ldap"].Reason != "CHG-1" {
+			t.Errorf("drained: %v", d)
+		}
+		b.end()
+	})
 }

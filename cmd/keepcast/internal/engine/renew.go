@@ -108,10 +108,10 @@ func inherited(kin []*service, cfg config.Check, s *service) (was *check, same b
 	for _, b := range kin {
 		for i, c := range b.checks {
 			asks := b.cfg.Interface == s.cfg.Interface && reflect.DeepEqual(asked(b.cfg.Checks[i]), asked(cfg))
-			switch named := b == kin[0] && b.cfg.Checks[i].Name == cfg.Name && b.cfg.Checks[i].Kind == cfg.Kind; {
+			switch named := b.cfg.Checks[i].Name == cfg.Name && b.cfg.Checks[i].Kind == cfg.Kind; {
 			case asks && c.service == b:
 				return c, true
-			case asks, !same && named:
+			case asks && !same, named && was == nil:
 				was, same = c, asks
 			}
 		}

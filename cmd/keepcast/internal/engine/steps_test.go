@@ -162,7 +162,8 @@ func (w *world) drain(service, by string, until time.Time) {
 
 func (w *world) resume(service string) {
 	w.mu.Lock()
-	_, waits := w.model.drains[service]["command"] // for the service to come back
+	until, waits := w.model.drains[service]["command"] // for the service to come back
+	waits = waits && (until.IsZero() || time.Now().Before(until))
 	known := w.model.services[service] != nil || waits
 	_, byFile := w.model.drains[service]["file"]
 	w.model.advance(time.Now())
