@@ -205,9 +205,10 @@ func TestClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	drivertest.WriteFile(t, dir+"/conf.d/socket.yaml", "control_socket: "+dir+"/other.sock\n")
-	for file, want := range map[string]string{file: dir + "/other.sock", defaultConfig: config.DefaultOf("control_socket")} {
-		if c, err := (&app{configFile: file}).client(); err != nil || c.Socket != want {
-			t.Errorf("%s: %s, %v, want %s", file, c.Socket, err, want)
-		}
+	if c, err := (&app{configFile: file}).client(); err != nil || c.Socket != dir+"/other.sock" || c.RuntimeDir != dir+"/runtime" {
+		t.Errorf("got %+v, %v", c, err)
+	}
+	if c, err := (&app{configFile: defaultConfig}).client(); err != nil || c.Socket != config.DefaultOf("control_socket") {
+		t.Errorf("by default: %+v, %v", c, err)
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -22,9 +21,8 @@ import (
 type escaped struct {
 	out io.Writer
 
-	mu     sync.Mutex // guards what follows: the log is written while an error is printed
-	cut    []byte     // the begin of a character whose rest is not written yet
-	failed error      // the first one of writing: not every command looks at each
+	mu  sync.Mutex // guards cut: the log is written while an error is printed
+	cut []byte     // the begin of a character whose rest is not written yet
 }
 
 // printer is what a command prints to.
@@ -38,23 +36,21 @@ func (e *escaped) Write(text []byte) (int, error) {
 	whole := complete(all)
 	e.cut = append([]byte(nil), all[whole:]...)
 	if _, err := io.WriteString(e.out, escape(string(all[:whole]))); err != nil {
-		e.failed = cmp.Or(e.failed, err)
 		return 0, err
 	}
 	return len(text), nil
 }
 
-// flush writes what can't become a whole character any more. The error is the first one of
-// all that was written.
+// flush writes what can't become a whole character any more.
 func (e *escaped) flush() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.cut) == 0 {
-		return e.failed
+		return nil
 	}
 	_, err := io.WriteString(e.out, escape(string(e.cut)))
 	e.cut = nil
-	return cmp.Or(e.failed, err)
+	return err
 }
 
 // repaint shows text on a screen that was cleared for it (ECMA-48: CUP, ED). It is the one

@@ -40,9 +40,9 @@ file but those of the configuration, for a build machine or a repository's CI.`,
 			for _, s := range cfg.Services {
 				checks += len(s.Checks)
 			}
-			fmt.Fprintf(out, "valid: %d services, %d checks, %d drivers in %d files\n",
+			_, err = fmt.Fprintf(out, "valid: %d services, %d checks, %d drivers in %d files\n",
 				len(cfg.Services), checks, len(cfg.Drivers), len(cfg.Files))
-			return nil
+			return err
 		},
 	}
 	c.Flags().BoolVar(&offline, "offline", false, "do not look at the files that settings name: for a machine that keepcast does not run on")
