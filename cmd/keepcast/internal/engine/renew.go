@@ -95,9 +95,6 @@ func (e *Engine) renewCheck(kin []*service, cfg config.Check, s *service, now ti
 	e.startCheck(fresh)
 	if was != nil && !same {
 		fresh.changed = now
-		if !s.state.Up() {
-			fresh.hurry()
-		}
 	}
 	return fresh
 }
