@@ -1,5 +1,6 @@
 // Package trust tells who could have written a file, before keepcast does what it says:
-// with root's rights or those to change addresses, keepcast acts for whoever wrote it.
+// with root's rights or those to change addresses, keepcast acts for whoever wrote it. It
+// also tells who is at the other end of a socket.
 //
 // A file is trusted if root, the user that runs keepcast, or the user keepcast of the
 // packages owns it, and nobody else may write it. The same holds for each directory above

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // answerMax bounds one answer, in bytes: a running configuration or an IS-IS
@@ -152,22 +153,7 @@ func (v *Client) broken(ctx context.Context, command string, err error) error {
 
 // Process returns the id of the process that is connected to; 0 without one, and for one
 // that is out of sight, in another container.
-func (v *Client) Process() (id int) {
-	conn, ok := v.conn.(syscall.Conn)
-	if !ok {
-		return 0
-	}
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return 0
-	}
-	_ = raw.Control(func(fd uintptr) { // what fails leaves 0
-		if peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			id = int(peer.Pid)
-		}
-	})
-	return id
-}
+func (v *Client) Process() int { return trust.PeerProcess(v.conn) }
 
 // Connected reports whether there is a connection.
 func (v *Client) Connected() bool { return v.conn != nil }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // Client asks a running keepcast by its control socket.
@@ -115,7 +116,7 @@ func (c Client) do(ctx context.Context, method, path string, body any) (s api.St
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", c.Socket)
 		if err == nil {
-			pid.Store(int64(pidOf(conn)))
+			pid.Store(int64(trust.PeerProcess(conn)))
 		}
 		return conn, err
 	}

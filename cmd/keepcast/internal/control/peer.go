@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/keepcast/keepcast/driver/trust"
 	"golang.org/x/sys/unix"
 )
 
@@ -18,36 +19,10 @@ func withPeer(ctx context.Context, conn net.Conn) context.Context {
 	if c, ok := conn.(*counted); ok {
 		conn = c.Conn
 	}
-	if peer := peerOf(conn); peer != nil {
+	if peer := trust.Peer(conn); peer != nil {
 		return context.WithValue(ctx, peerKey{}, peer)
 	}
 	return ctx
-}
-
-// peerOf returns who is at the other end of a unix socket; nil where that is unknown.
-func peerOf(conn net.Conn) (peer *unix.Ucred) {
-	c, ok := conn.(*net.UnixConn)
-	if !ok {
-		return nil
-	}
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return nil
-	}
-	_ = raw.Control(func(fd uintptr) { // it fails for a closed connection: then peer is nil
-		if found, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil {
-			peer = found
-		}
-	})
-	return peer
-}
-
-// pidOf returns the process at the other end of a unix socket; 0 where that is unknown.
-func pidOf(conn net.Conn) int {
-	if peer := peerOf(conn); peer != nil {
-		return int(peer.Pid)
-	}
-	return 0
 }
 
 // users knows the names of users. The look-up may ask a directory in the network, which

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/driver/snippet"
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // Listen opens the control socket, for root and the group keepcast. A socket
@@ -77,7 +78,7 @@ func free(ctx context.Context, path string) error {
 	switch {
 	case err == nil:
 		defer conn.Close()
-		return fmt.Errorf("%s answers: another keepcast is running%s", path, pidText(pidOf(conn)))
+		return fmt.Errorf("%s answers: another keepcast is running%s", path, pidText(trust.PeerProcess(conn)))
 	case errors.Is(err, syscall.EAGAIN), errors.As(err, &late) && late.Timeout():
 		return fmt.Errorf("%s is open, and nobody answers: another keepcast hangs (ss -xlp shows which)", path)
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/keepcast/keepcast/driver/drivertest"
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // alone runs f in a thread with mounts and credentials of its own, which ends with f.
@@ -171,7 +172,7 @@ func TestSocketFaults(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	}
-	if peer := peerOf(&net.UnixConn{}); peer != nil {
+	if peer := trust.Peer(&net.UnixConn{}); peer != nil {
 		t.Errorf("got %v", peer)
 	}
 }

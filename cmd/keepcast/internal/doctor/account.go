@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/driver/snippet"
+	"github.com/keepcast/keepcast/driver/trust"
 )
 
 // Account is whom keepcast runs as, with what that lets it do.
@@ -81,18 +82,7 @@ func peer(ctx context.Context, socket string) int {
 		return 0
 	}
 	defer conn.Close()
-	raw, err := conn.(*net.UnixConn).SyscallConn()
-	if err != nil {
-		return 0
-	}
-	var cred *unix.Ucred
-	err = raw.Control(func(fd uintptr) {
-		cred, _ = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) // nil on error
-	})
-	if err != nil || cred == nil {
-		return 0
-	}
-	return int(cred.Pid)
+	return trust.PeerProcess(conn)
 }
 
 // process reads the account of a process from proc(5), file PID/status.
