@@ -179,3 +179,12 @@ func (d DriverStatus) Up() int {
 	}
 	return n
 }
+
+// The metric of findings, which the engine and the control server export together.
+const (
+	FindingMetric = "keepcast_driver_finding"
+	FindingHelp   = "1 for each finding about the daemon, or about keepcast itself; keepcast status says what to do about it."
+)
+
+// FindingLabels returns the labels of FindingMetric.
+func FindingLabels() []string { return []string{"driver", "finding", "level", "subject"} }

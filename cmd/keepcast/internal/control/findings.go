@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -22,11 +23,8 @@ func (f found) now() (all []driver.Finding) {
 	return all
 }
 
-// findingMetric is the engine's metric of findings, by the same words: Prometheus takes no
-// other ones. The two are gathered together.
-var findingMetric = prometheus.NewDesc("keepcast_driver_finding",
-	"1 for each finding about the daemon, or about keepcast itself; keepcast status says what to do about it.",
-	[]string{"driver", "finding", "level", "subject"}, nil)
+// findingMetric is that of the engine, too: the two are gathered together.
+var findingMetric = prometheus.NewDesc(api.FindingMetric, api.FindingHelp, api.FindingLabels(), nil)
 
 // Describe sends the description of the metric.
 func (f found) Describe(ch chan<- *prometheus.Desc) { ch <- findingMetric }

@@ -28,7 +28,7 @@ var (
 	routeObserved    = Metric{"keepcast_announcement_observed", "gauge", []string{"service", "prefix", "driver"}, "1 when the kernel or the daemon had the prefix when it was last asked. It does not say that a neighbor was sent it. It is missing for a driver that could not be asked."}
 	routeExported    = Metric{"keepcast_announcement_exported_neighbors", "gauge", []string{"service", "prefix", "driver"}, "Neighbors to whom the daemon exported the prefix when it was last asked. It is missing for a driver that could not be asked."}
 	neighbors        = Metric{"keepcast_driver_neighbors", "gauge", []string{"driver", "state"}, "Neighbors to whom the daemon can announce, by state, up or down."}
-	findings         = Metric{"keepcast_driver_finding", "gauge", []string{"driver", "finding", "level", "subject"}, "1 for each finding about the daemon, or about keepcast itself; keepcast status says what to do about it."}
+	findings         = Metric{api.FindingMetric, "gauge", api.FindingLabels(), api.FindingHelp}
 	checkUp          = Metric{"keepcast_check_up", "gauge", []string{"service", "check"}, "1 when the check is up, 0 when it is down, has not decided yet, or counts as down by on_void, since keepcast can't run it."}
 	driverInSync     = Metric{"keepcast_driver_in_sync", "gauge", []string{"driver"}, "1 when the daemon or the kernel has the newest desired state, as far as the driver could verify it; 0 also while it can't be asked."}
 	configReloaded   = Metric{"keepcast_config_last_reload_successful", "gauge", nil, "1 when the last load of the configuration succeeded, by a reload or a start. With 0 the configuration before it is in force."}
