@@ -133,30 +133,26 @@ func ripHolds(text string) map[string]time.Duration {
 // babelHolds reads `show babel interface`: neighbors keep a route for three and a half
 // update intervals.
 func babelHolds(text string) map[string]time.Duration {
-	out := map[string]time.Duration{}
-	iface := ""
-	for line := range strings.Lines(text) {
-		if line[0] != ' ' {
-			iface, _, _ = strings.Cut(line, " ")
-		}
-		if _, value, found := strings.Cut(line, "Update interval is "); found {
-			out[iface] = time.Duration(firstNumber(value)) * time.Millisecond * 7 / 2
-		}
-	}
-	return out
+	return textHolds(text, "Update interval is ", time.Millisecond*7/2)
 }
 
 // quaggaOSPFHolds reads `show ip ospf interface`: "Timer intervals configured, Hello 1s,
 // Dead 4s, Wait 4s".
 func quaggaOSPFHolds(text string) map[string]time.Duration {
+	return textHolds(text, ", Dead ", time.Second)
+}
+
+// textHolds reads paragraphs that begin with the name of an interface. Behind key, each has
+// a number of that unit.
+func textHolds(text, key string, unit time.Duration) map[string]time.Duration {
 	out := map[string]time.Duration{}
 	iface := ""
 	for line := range strings.Lines(text) {
 		if line[0] != ' ' {
 			iface, _, _ = strings.Cut(line, " ")
 		}
-		if _, value, found := strings.Cut(line, ", Dead "); found {
-			out[iface] = time.Duration(firstNumber(value)) * time.Second
+		if _, value, found := strings.Cut(line, key); found {
+			out[iface] = time.Duration(firstNumber(value)) * unit
 		}
 	}
 	return out
