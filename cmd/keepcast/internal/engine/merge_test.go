@@ -12,72 +12,67 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// Two services became one: what the check of the dead one had found was forgotten, and its
-// address announced until the check had failed anew.
-func TestMerge(t *testing.T) {
-	b := newHarness(t)
-	dead := &fakeCheck{}
-	b.service("dns", address, &fakeCheck{})
-	b.service("ldap", "192.0.2.54/32", dead).Checks[0].Raw = map[string]any{"name": "checkb"}
-	b.cfg.Services[1].Checks[0].Name = "checkb"
-	b.cfg.Services[1].Checks[0].Raw = map[string]any{"path": "/ldap"}
-	synctest.Test(t, func(*testing.T) {
-		b.start()
-		later(2 * time.Second)
-		dead.set(errDead)
-		later(2 * time.Second)
-		b.reload(func(c *config.Config) {
-			one := c.Services[0]
-			one.Addresses = slices.Concat(one.Addresses, c.Services[1].Addresses)
-			one.Checks = slices.Concat(one.Checks, c.Services[1].Checks)
-			c.Services = []config.Service{one}
-		})
-		b.want("dns", api.Withdrawn, "check checkb: connection refused")
-		b.wantKernel("192.0.2.54/32", driver.Delivered)
-		b.end()
-	})
+// startHalfDead starts with dns and ldap, and kills one of them. Their checks ask each for
+// something else.
+func (b *harness) startHalfDead(dead string) {
+	b.t.Helper()
+	b.start()
+	later(2 * time.Second)
+	for _, s := range b.cfg.Services {
+		if s.Name == dead {
+			s.Checks[0].Checker.(*fakeCheck).set(errDead)
+		}
+	}
+	later(2 * time.Second)
 }
 
-// The same where the check of the dead one got other settings with it.
-func TestMergeWithChangedCheck(t *testing.T) {
-	b := newHarness(t)
-	dead := &fakeCheck{}
+// dnsAndLDAP adds the services that are joined.
+func (b *harness) dnsAndLDAP() {
 	b.service("dns", address, &fakeCheck{})
-	b.service("ldap", "192.0.2.54/32", dead)
-	b.cfg.Services[1].Checks[0].Name = "checkb"
-	b.cfg.Services[1].Checks[0].Raw = map[string]any{"path": "/ldap"}
-	synctest.Test(t, func(*testing.T) {
-		b.start()
-		later(2 * time.Second)
-		dead.set(errDead)
-		later(2 * time.Second)
-		b.reload(func(c *config.Config) {
-			one, check := c.Services[0], c.Services[1].Checks[0]
-			check.Fall, check.Raw = 20, map[string]any{"path": "/ldap", "fall": 20}
-			one.Name = "all"
-			one.Addresses = slices.Concat(one.Addresses, c.Services[1].Addresses)
-			one.Checks = []config.Check{one.Checks[0], check}
-			c.Services = []config.Service{one}
+	c := &b.service("ldap", "192.0.2.54/32", &fakeCheck{}).Checks[0]
+	c.Name, c.Raw = "checkb", map[string]any{"path": "/ldap"}
+}
+
+// Two services became one: what the check of the dead one had found was forgotten, and its
+// address announced until the check had failed anew; also where the check got other settings
+// with it.
+func TestMerge(t *testing.T) {
+	for name, tc := range map[string]struct {
+		called string
+		change func(*config.Check)
+	}{
+		"the same checks": {"dns", func(*config.Check) {}},
+		"a changed one":   {"all", func(c *config.Check) { c.Fall, c.Raw = 20, map[string]any{"path": "/ldap", "fall": 20} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newHarness(t)
+			b.dnsAndLDAP()
+			synctest.Test(t, func(*testing.T) {
+				b.startHalfDead("ldap")
+				b.reload(func(c *config.Config) {
+					one, check := c.Services[0], c.Services[1].Checks[0]
+					tc.change(&check)
+					one.Name = tc.called
+					one.Addresses = slices.Concat(one.Addresses, c.Services[1].Addresses)
+					one.Checks = []config.Check{one.Checks[0], check}
+					c.Services = []config.Service{one}
+				})
+				b.want(tc.called, api.Withdrawn, "check checkb: connection refused")
+				b.wantKernel("192.0.2.54/32", driver.Delivered)
+				b.end()
+			})
 		})
-		b.want("all", api.Withdrawn, "check checkb: connection refused")
-		b.wantKernel("192.0.2.54/32", driver.Delivered)
-		b.end()
-	})
+	}
 }
 
 // Two services became one, which announces more of the one that was up: all was withdrawn.
 func TestMergeGoesOnAsMostOfIt(t *testing.T) {
 	b := newHarness(t)
-	dead := &fakeCheck{}
-	b.service("dns", address, dead)
-	s := b.service("ldap", "192.0.2.54/32", &fakeCheck{})
-	s.Addresses = append(s.Addresses, config.Address{Prefix: netip.MustParsePrefix("192.0.2.55/32")})
-	s.Checks[0].Raw = map[string]any{"path": "/ldap"}
+	b.dnsAndLDAP()
+	ldap := &b.cfg.Services[1]
+	ldap.Addresses = append(ldap.Addresses, config.Address{Prefix: netip.MustParsePrefix("192.0.2.55/32")})
 	synctest.Test(t, func(*testing.T) {
-		b.start()
-		later(2 * time.Second)
-		dead.set(errDead)
-		later(2 * time.Second)
+		b.startHalfDead("dns")
 		b.reload(func(c *config.Config) {
 			one := c.Services[1]
 			one.Name = "all"
