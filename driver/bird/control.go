@@ -139,6 +139,9 @@ func (c *control) exchange(ctx context.Context, command string) (r reply, err er
 			return r, err
 		}
 	}
+	if err = ctx.Err(); err != nil { // hanging up could come too late
+		return r, err
+	}
 	defer context.AfterFunc(ctx, hangUp(c.conn))()
 	if _, err = io.WriteString(c.conn, command+"\n"); err != nil {
 		return r, fmt.Errorf("sending %q to bird: %w", command, err)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -235,6 +236,32 @@ func TestControlCanceled(t *testing.T) {
 	if _, err := c.ask(ctx, "x"); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+}
+
+// A stop that had given up a driver had BIRD load once more: a busy host sends a command before
+// it notices that nobody wants it.
+func TestControlCanceledBefore(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	_, c := newFakeBIRD(t, func(_ int, command string) string {
+		if command == "" {
+			return hello
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, command)
+		return "0000 \n"
+	})
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, ctx := range []context.Context{t.Context(), over, t.Context()} {
+		if _, err := c.ask(ctx, fmt.Sprint(ctx.Err())); !errors.Is(err, ctx.Err()) {
+			t.Errorf("%v: %v", ctx.Err(), err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	drivertest.Same(t, "commands", []string{"<nil>", "<nil>"}, told)
 }
 
 func TestControlNobody(t *testing.T) {

@@ -89,6 +89,9 @@ func (v *Client) dial(ctx context.Context) (net.Conn, error) {
 // it has not come to. The error is one of the connection, which is then closed; what
 // the daemon refused is in the answers.
 func (v *Client) Run(ctx context.Context, commands ...string) ([]Answer, error) {
+	if err := ctx.Err(); err != nil { // the deadline below could come too late
+		return nil, v.broken(ctx, commands[0], err)
+	}
 	if err := v.conn.SetDeadline(time.Now().Add(v.Timeout)); err != nil {
 		return nil, v.broken(ctx, commands[0], err)
 	}

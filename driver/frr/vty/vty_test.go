@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/iotest"
@@ -160,6 +161,34 @@ func TestVtyCancelled(t *testing.T) {
 	if v.conn != nil {
 		t.Error("a connection whose answer was not awaited is still in use")
 	}
+}
+
+// What nobody wants any more was sent by a busy host, before it noticed.
+func TestVtyCancelledBefore(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	path := filepath.Join(t.TempDir(), "bgpd.vty")
+	drivertest.NewVtyServer(t, path, func(c string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, c)
+		return drivertest.VtyDone
+	})
+	v := Client{Daemon: "bgpd", Path: path, Timeout: time.Minute}
+	defer v.Close()
+	over, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("stopping"))
+	for range 2 {
+		if _, err := v.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Run(over, "show x"); drivertest.ErrText(err) != `bgpd: "show x": stopping` {
+			t.Errorf("got %v", err)
+		}
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	drivertest.Same(t, "commands", []string{"enable", "enable"}, told)
 }
 
 func TestVtyDown(t *testing.T) {
