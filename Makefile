@@ -74,17 +74,18 @@ fuzz: ## fuzz every parser for 20 s each
 # gremlins, too; CONDITIONS="-gremlins PROGRAM" has gremlins itself make them, which
 # takes longer and finds less. The property test has one seed, for a mutant is not to
 # live or die by chance. The tests of the commands wait more than they compute, so more
-# of them run at once. MUTATE_FLAGS, such as "-sample 50", go to each run.
+# of them run at once. MUTATE_FLAGS, such as "-sample 50", go to each run. What is wrong
+# is printed last, where it is seen.
 MUTATE = RAPID_SEED=1 $(GO) run ./cmd/keepcast/internal/mutate -survivors cmd/keepcast/internal/mutate/survivors -covered -timeout-factor 3 $(MUTATE_FLAGS)
 CONDITIONS ?= -conditions
 
 .PHONY: mutate
 mutate: ## break what decides in many small ways, and see that its tests notice
-	@failed=0; in=./cmd/keepcast/internal; \
-	$(MUTATE) $(CONDITIONS) -min 90 $$in/engine $$in/reconcile || failed=1; \
-	$(MUTATE) $(CONDITIONS) -min 80 $$in/config $$in/control || failed=1; \
-	$(MUTATE) $(CONDITIONS) -min 80 -parallel 6 ./cmd/keepcast || failed=1; \
-	exit $$failed
+	@failed=0; in=./cmd/keepcast/internal; why=$$(mktemp); \
+	$(MUTATE) $(CONDITIONS) -min 90 $$in/engine $$in/reconcile 2>>$$why || failed=1; \
+	$(MUTATE) $(CONDITIONS) -min 80 $$in/config $$in/control 2>>$$why || failed=1; \
+	$(MUTATE) $(CONDITIONS) -min 80 -parallel 6 ./cmd/keepcast 2>>$$why || failed=1; \
+	cat $$why >&2; rm $$why; exit $$failed
 
 # Two builds of one commit give the same packages, byte for byte: everything is
 # dated by the commit, the binary knows no path, and every file has its mode.

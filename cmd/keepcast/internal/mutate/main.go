@@ -18,7 +18,7 @@
 //
 // The exit code is 1 if a mutant lives that is not listed, if a listed one does
 // not live any more, or if fewer are killed than -min asks for; it is 2 if
-// something else went wrong.
+// something else went wrong. Why it is not 0 is all that goes to the standard error.
 package main
 
 import (
@@ -56,7 +56,7 @@ func command(ctx context.Context, args []string, out, errs io.Writer) int {
 		return 2
 	}
 	for _, p := range problems {
-		fmt.Fprintln(out, p)
+		fmt.Fprintln(errs, p)
 	}
 	if len(problems) > 0 {
 		return 1

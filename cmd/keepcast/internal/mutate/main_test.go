@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -180,6 +181,43 @@ example.com/m/a: 2 killed, 0 of them timed out, 0 lived, 0 not covered: 100.0 % 
 `
 	if got := withoutTimes(out); code != 0 || got != want {
 		t.Errorf("exit code %d:\n%s", code, got)
+	}
+}
+
+// TestByChance has a test that notices a mutant in some runs only, as a file says. One run
+// is no proof that a mutant lives, nor that it does not.
+func TestByChance(t *testing.T) {
+	runs := filepath.Join(t.TempDir(), "runs")
+	dir := module(t, map[string]string{
+		"m.go": "package m\n\nfunc f(n *int) {\n\t*n = 1\n}\n", "listed/m.txt": "f: assignment dropped: *n = 1 :: by chance\n", "not/m.txt": "",
+		"m_test.go": "package m\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\nconst runs = " + strconv.Quote(runs) + `
+
+func TestF(t *testing.T) {
+	var n int
+	if f(&n); n == 1 {
+		return
+	}
+	left, err := os.ReadFile(runs)
+	if err != nil || os.WriteFile(runs, left[1:], 0o600) != nil || left[0] == 'F' {
+		t.Fatal(err)
+	}
+}
+`})
+	for _, tc := range []struct {
+		list, runs string // F: the test fails; an unlisted mutant is run twice, to be sure, before it lives
+		code       int
+		counted    string
+	}{
+		{"listed", "FFP", 0, "0 killed, 0 of them timed out, 1 lived"},
+		{"listed", "FFF", 1, "1 killed, 0 of them timed out, 0 lived"},
+		{"not", "PPPPF", 0, "1 killed, 0 of them timed out, 0 lived"},
+		{"not", "PPPPPP", 1, "0 killed, 0 of them timed out, 1 lived"},
+	} {
+		write(t, filepath.Dir(runs), map[string]string{"runs": tc.runs})
+		code, out := mutate(t, "-survivors", tc.list, ".")
+		if left, err := os.ReadFile(runs); code != tc.code || !strings.Contains(out, tc.counted) || err != nil || len(left) > 0 {
+			t.Errorf("%s, %s: exit code %d, %q (%v) not run in %s:\n%s", tc.list, tc.runs, code, left, err, dir, out)
+		}
 	}
 }
 
