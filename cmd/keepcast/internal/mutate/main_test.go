@@ -202,7 +202,8 @@ func TestF(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-`})
+`,
+	})
 	for _, tc := range []struct {
 		list, runs string // F: the test fails; an unlisted mutant is run twice, to be sure, before it lives
 		code       int
