@@ -23,7 +23,13 @@ const victim = "KEEPCAST_LAB_VICTIM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(victim) == "" {
-		goleak.VerifyTestMain(m)
+		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+			if err := os.RemoveAll(builtIn); err != nil { // of nothing it is no error
+				fmt.Println(err)
+				code = 1
+			}
+			os.Exit(code)
+		}))
 		return
 	}
 	l, err := New(context.Background(), Options{Daemon: FRR, Daemons: map[string]string{"a": BIRD}, Protocol: BGP, Root: os.Getenv("KEEPCAST_LAB_ROOT")})

@@ -19,6 +19,7 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	builtIn = dir
 	path := filepath.Join(dir, "keepcast")
 	out, err := exec.Command("go", "build", "-race", "-o", path, "github.com/keepcast/keepcast/cmd/keepcast").CombinedOutput()
 	if err != nil {
@@ -26,6 +27,9 @@ var built = sync.OnceValues(func() (string, error) {
 	}
 	return path, nil
 })
+
+// builtIn is the directory of that keepcast, for TestMain to remove; empty if none was built.
+var builtIn string
 
 // stand is a lab with keepcast and a service on each host.
 type stand struct {
