@@ -172,6 +172,16 @@ func (b *harness) wantKernel(prefix string, want driver.Presence) {
 	}
 }
 
+// wantUnmoved checks that no address was moved since the journal was taken last.
+func (b *harness) wantUnmoved() {
+	b.t.Helper()
+	for _, line := range b.kernel.take() {
+		if strings.HasPrefix(line, "kernel") {
+			b.t.Errorf("moved: %s", line)
+		}
+	}
+}
+
 // wantLog checks how often a text is in the log.
 func (b *harness) wantLog(times int, text string) {
 	b.t.Helper()

@@ -146,11 +146,7 @@ func TestSplit(t *testing.T) {
 						t.Errorf("%s is %s (%s)", name, is, why)
 					}
 				}
-				for _, line := range b.kernel.take() {
-					if strings.HasPrefix(line, "kernel") {
-						t.Errorf("moved: %s", line)
-					}
-				}
+				b.wantUnmoved()
 				b.end()
 			})
 		})
