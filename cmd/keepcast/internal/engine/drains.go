@@ -184,7 +184,7 @@ func (e *Engine) find() {
 		out = append(out, driver.Finding{
 			Name: "drains-unreadable", Level: driver.LevelError, Subject: path,
 			Text: "the saved drains could not be read, so what was not announced stays withdrawn: " + strings.Join(held, ", "),
-			Fix:  "keepcast resume those that may come back; " + "the newest " + path + ".bad* may show which were drained",
+			Fix:  "keepcast resume those that may come back; the newest " + path + ".bad* may show which were drained",
 		})
 	}
 	if e.drainError != nil {
