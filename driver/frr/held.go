@@ -22,7 +22,7 @@ const (
 	ospfDead  = 40 * time.Second
 	ospfGrace = 120 * time.Second
 	isisHold  = 30 * time.Second
-	ripHold   = 180 * time.Second
+	ripHold   = 180 * time.Second // RFC 2453, 3.8
 	babelHold = 70 * time.Second
 
 	// computing is what a router takes after that to compute its routes anew. One of FRR has
@@ -39,8 +39,8 @@ type hold struct {
 	reason string // as in driver.Held
 	// lasting: a daemon that is back does not take back what the one before it has told.
 	lasting  bool
-	preset   time.Duration // of an interface that nothing is told of
-	question string
+	preset   time.Duration                              // of an interface that nothing is told of
+	question string                                     // empty: what it says of its neighbors tells this, too
 	read     func(text string) map[string]time.Duration // by interface, "" for each
 }
 
@@ -127,7 +127,7 @@ func isisHolds(text string) map[string]time.Duration {
 
 // ripHolds reads `show ip rip status` and `show ipv6 ripng status`.
 func ripHolds(text string) map[string]time.Duration {
-	return map[string]time.Duration{"": time.Duration(ripTimeout(text)) * time.Second}
+	return map[string]time.Duration{"": ripTimeout(text)}
 }
 
 // babelHolds reads `show babel interface`: neighbors keep a route for three and a half

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/keepcast/keepcast/driver"
 )
@@ -178,7 +179,7 @@ func ripSources(kind, text string) []neighbor {
 			break
 		}
 		silent, known := clock(row[4])
-		n := neighbor{Neighbor: driver.Neighbor{Name: kind + " " + row[0], Protocol: "rip", Up: known && silent <= timeout}}
+		n := neighbor{Neighbor: driver.Neighbor{Name: kind + " " + row[0], Protocol: "rip", Up: known && time.Duration(silent)*time.Second <= timeout}}
 		if !n.Up {
 			n.Detail = "no update of it since " + row[4]
 			n.fix = "check the link to it, and that it still speaks RIP"
@@ -188,15 +189,15 @@ func ripSources(kind, text string) []neighbor {
 	return byName(out)
 }
 
-// ripTimeout returns after how many seconds without update a neighbor is gone.
-func ripTimeout(text string) int {
+// ripTimeout returns how long after its last update a neighbor is gone.
+func ripTimeout(text string) time.Duration {
 	_, rest, _ := strings.Cut(text, "Timeout after ")
 	number, _, _ := strings.Cut(rest, " ")
 	seconds, err := strconv.Atoi(number)
 	if err != nil {
-		return 180 // RFC 2453, 3.8
+		return ripHold
 	}
-	return seconds
+	return time.Duration(seconds) * time.Second
 }
 
 // clock reads hh:mm:ss as seconds. FRR writes times of a day or more otherwise.

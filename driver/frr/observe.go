@@ -204,13 +204,17 @@ func (d *daemon) ask(ctx context.Context, vrf string, questions ...string) ([]st
 // is not permitted it looks at keepcast's: the daemon may have kept it. Where the interface
 // is the gate, what is permitted is whatever it originates.
 func (d *daemon) observeIGP(ctx context.Context, vrf string, run config, permitted map[netip.Prefix]bool, m managed) (observation, error) {
-	answers, err := d.ask(ctx, vrf, d.originated, d.neighbors, d.hold.question)
+	questions := []string{d.originated, d.neighbors}
+	if d.hold.question != "" {
+		questions = append(questions, d.hold.question)
+	}
+	answers, err := d.ask(ctx, vrf, questions...)
 	if err != nil {
 		return observation{}, err
 	}
 	neighbors := d.readNeighbors(answers[1])
 	o := observationOf(d.name, neighbors)
-	o.sessions = d.hold.sessions(neighbors, answers[2], run.graces[vrf], d.back)
+	o.sessions = d.hold.sessions(neighbors, answers[len(answers)-1], run.graces[vrf], d.back)
 	for p := range d.readOriginated(answers[0]) {
 		degraded, ok := permitted[p]
 		if !ok && !m.owned[p] && !d.interfaceGate {
