@@ -20,8 +20,9 @@ const bfdlessHold = 10 * time.Second
 func (e exam) frrPeers() []driver.Finding {
 	var out []driver.Finding
 	running := parseRunning(e.running)
-	stale := running.instance(e.vrf).longLived
-	for _, p := range e.spec.bgp.peers(e.neighbors, running.instance(e.vrf)) {
+	bgp := running.instance(e.vrf)
+	stale := bgp.longLived
+	for _, p := range e.spec.bgp.peers(e.neighbors, bgp) {
 		add := func(finding, text, fix string) {
 			out = append(out, driver.Finding{
 				Name: finding, Level: driver.LevelWarning, Subject: e.spec.name + " neighbor " + p.name, Text: text,
@@ -105,7 +106,7 @@ func (e exam) lspInterval() []driver.Finding {
 
 // noBFD says on which interfaces a dead neighbor is noticed late.
 func (e exam) noBFD() []driver.Finding {
-	line := e.spec.bfd.line
+	line := e.spec.bfd
 	hold := map[string]int{} // by interface, in seconds
 	for _, n := range e.spec.readNeighbors(e.neighbors) {
 		hold[n.iface] = int(e.spec.hold.preset / time.Second)

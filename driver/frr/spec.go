@@ -56,16 +56,11 @@ type spec struct {
 	// degrades tells whether a degraded route is announced otherwise. Nil: the names of
 	// lists and route-maps tell, as what runs.
 	degrades func(run config, r driver.Route) bool
-	routerID string // the line that sets it
-	bfd      bfd
+	routerID string                        // the line that sets it
+	bfd      string                        // the line that turns BFD on, on an interface
 	throttle string                        // the lines that make its timers quick
 	exams    []func(exam) []driver.Finding // of the whole daemon
 	vrfExams []func(exam) []driver.Finding // of its instance in one VRF
-}
-
-// bfd is how a daemon notices at once that a neighbor is dead.
-type bfd struct {
-	line string // that turns BFD on, on an interface
 }
 
 // carries tells whether the daemon announces addresses of the family of a.
