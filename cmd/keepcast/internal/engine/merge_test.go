@@ -83,3 +83,66 @@ func TestMergeGoesOnAsMostOfIt(t *testing.T) {
 		b.end()
 	})
 }
+
+// joined has dns take the addresses and the check of ldap over.
+func joined(c *config.Config) {
+	one, other := c.Services[0], c.Services[1]
+	one.Addresses = slices.Concat(one.Addresses, other.Addresses)
+	one.Checks = slices.Concat(one.Checks, other.Checks)
+	c.Services = []config.Service{one}
+}
+
+// A dead service joined an announced one at a restart: it was announced, at one address more,
+// until its check had failed anew.
+func TestMergeAtRestart(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	b.dnsAndLDAP()
+	synctest.Test(t, func(*testing.T) {
+		b.startHalfDead("ldap")
+		b.end()
+		b.cfg = copied(b.cfg)
+		joined(b.cfg)
+		b.start()
+		later(time.Millisecond)
+		b.want("dns", api.Withdrawn, "check checka has not succeeded 3 times in a row yet; check checkb: connection refused")
+		b.wantKernel("192.0.2.54/32", driver.Delivered)
+		b.cfg.Services[0].Checks[1].Checker.(*fakeCheck).set(nil)
+		later(10 * time.Second)
+		b.want("dns", api.Announced, "all checks up")
+		b.end()
+	})
+}
+
+// A service that had never been fit joined an announced one: it was announced until its check
+// had failed often enough.
+func TestMergeOfWhatNeverWasFit(t *testing.T) {
+	for name, same := range map[string]bool{"the same check": true, "a changed one": false} {
+		t.Run(name, func(t *testing.T) {
+			b := newHarness(t)
+			b.dnsAndLDAP()
+			dead := &b.cfg.Services[1].Checks[0]
+			dead.Fall = 100
+			dead.Checker.(*fakeCheck).set(errDead)
+			synctest.Test(t, func(*testing.T) {
+				b.start()
+				later(2 * time.Second)
+				b.reload(func(c *config.Config) {
+					joined(c)
+					if !same {
+						c.Services[0].Checks[1].Raw = map[string]any{"path": "/other"}
+					}
+				})
+				b.want("dns", api.Withdrawn, "check checkb: connection refused")
+				b.wantKernel("192.0.2.54/32", driver.Delivered)
+				dead.Checker.(*fakeCheck).set(nil)
+				later(2 * time.Second)
+				b.want("dns", api.Announced, "all checks up")
+				dead.Checker.(*fakeCheck).set(errDead) // from now on it counts as any
+				later(2 * time.Second)
+				b.want("dns", api.Announced, "all checks up")
+				b.end()
+			})
+		})
+	}
+}

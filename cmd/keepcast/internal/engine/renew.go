@@ -82,8 +82,9 @@ func (e *Engine) renew(kin []*service, cfg config.Service, now time.Time) *servi
 // finds with its new settings alone.
 func (e *Engine) renewCheck(kin []*service, cfg config.Check, s *service, now time.Time) *check {
 	was, same := inherited(kin, cfg, s)
+	joined := was != nil && (was.joined || s.state.Up() && !was.service.state.Up())
 	if same && slices.Contains(kin, was.service) { // else another one goes on with it
-		was.cfg, was.service = cfg, s
+		was.cfg, was.service, was.joined = cfg, s, joined
 		was.log = e.logOf(was)
 		return was
 	}
@@ -91,6 +92,7 @@ func (e *Engine) renewCheck(kin []*service, cfg config.Check, s *service, now ti
 	if was != nil {
 		fresh.result, fresh.void, fresh.lost = was.result, was.void, was.lost
 		fresh.told, fresh.changed = was.told, was.changed
+		fresh.joined = joined
 	}
 	e.startCheck(fresh)
 	if was != nil && !same {

@@ -135,7 +135,7 @@ func (e *Engine) save() {
 // address that is everything.
 func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 	there := driver.State{Routes: host.Announced()}.Managed()
-	before := e.former(s)
+	before, down := e.former(s), withdrawn(s)
 	for _, svc := range e.services {
 		old := before[svc.cfg.Name]
 		known := old.State != ""
@@ -145,8 +145,8 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 		}
 		tells := known || len(svc.cfg.Addresses) > 0
 		// What was announced by this keepcast and lost a part meanwhile is mended, not
-		// withdrawn.
-		if tells && (!known || old.State.Up()) && svc.onHost(there) {
+		// withdrawn. But what joins it from a service that was withdrawn may be dead.
+		if tells && (!known || old.State.Up()) && svc.onHost(there) && !slices.ContainsFunc(svc.id().announces, down) {
 			svc.state, svc.since, svc.reason = api.Announced, now, "adopted: the host had it"
 			if known {
 				svc.state, svc.since = old.State, old.Since
@@ -165,6 +165,18 @@ func (e *Engine) adopt(host driver.State, s saved, now time.Time) {
 		}
 		e.leave(old, now.Add(linger), now)
 	}
+}
+
+// withdrawn returns a function that tells what belonged to a service that the last run left
+// withdrawn.
+func withdrawn(s saved) func(netip.Prefix) bool {
+	down := map[netip.Prefix]bool{}
+	for _, old := range s.Services {
+		for _, p := range old.id().announces {
+			down[p] = old.State == api.Withdrawn
+		}
+	}
+	return func(p netip.Prefix) bool { return down[p] }
 }
 
 // onHost reports whether an address of the service is there, if it has any.

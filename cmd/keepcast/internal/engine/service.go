@@ -40,6 +40,7 @@ type check struct {
 	lost    bool      // that lasts, and counts as down
 	told    bool      // that it can't be run, in the log
 	changed time.Time // when a reload gave it other settings; zero: never
+	joined  bool      // it came from a service that was not announced, to one that is
 	log     *slog.Logger
 	hurry   func() // has it prove itself anew
 	stop    func() // ends its goroutine
@@ -66,9 +67,10 @@ func (c *check) learn(r checks.Result, now time.Time) {
 }
 
 // verdict is what the check says: what its runs add up to, or down where keepcast could not
-// run it for so long that on_void counts it as down.
+// run it for so long that on_void counts it as down. One that joined has said nothing yet of what
+// is announced, and counts as down until it has a verdict.
 func (c *check) verdict() checks.Verdict {
-	if c.lost {
+	if c.lost || c.joined && c.result.Verdict == checks.Unknown {
 		return checks.Down
 	}
 	return c.result.Verdict
