@@ -39,6 +39,7 @@ type FailSafe struct {
 // could not be done.
 func (f FailSafe) WithdrawAll(ctx context.Context) error {
 	last, notice, err := stateDocument(f.Config.RuntimeDir).Load(nil)
+	last = last.on(f.Config.Interface)
 	if err != nil {
 		err = fmt.Errorf("saved state: %w (going by the configuration and the kernel alone)", err)
 	}

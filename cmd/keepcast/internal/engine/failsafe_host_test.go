@@ -110,14 +110,19 @@ func TestFailSafeCloses(t *testing.T) {
 
 // The kernel is asked about the interfaces of all that may be on the host.
 func TestFailSafeManagesInterfaces(t *testing.T) {
-	b := newHarness(t)
-	b.saves(saved{Leaving: []leaving{{Prefix: netip.MustParsePrefix(address), Interface: "old0"}}})
-	synctest.Test(t, func(t *testing.T) {
-		if _, err := b.failSafe(b.cfg); err != nil {
-			t.Error(err)
+	for name, last := range map[string]saved{
+		"its own":              {Leaving: []leaving{{Prefix: netip.MustParsePrefix(address), Interface: "old0"}}},
+		"that of all till now": {Interface: "old0", Leaving: []leaving{{Prefix: netip.MustParsePrefix(address)}}},
+	} {
+		b := newHarness(t)
+		b.saves(last)
+		synctest.Test(t, func(t *testing.T) {
+			if _, err := b.failSafe(b.cfg); err != nil {
+				t.Error(err)
+			}
+		})
+		if len(b.kernel.managed) != 1 || b.kernel.managed[0].Interface != "old0" {
+			t.Errorf("%s: asked about %v", name, b.kernel.managed)
 		}
-	})
-	if len(b.kernel.managed) != 1 || b.kernel.managed[0].Interface != "old0" {
-		t.Errorf("asked about %v", b.kernel.managed)
 	}
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -13,8 +14,10 @@ import (
 // saved is what survives a restart, in the runtime directory. After a reboot it
 // is gone, like everything that it describes.
 type saved struct {
-	Services []savedService `json:"services"`
-	Leaving  []leaving      `json:"leaving,omitempty"`
+	// Interface is that of the top level, where a service names none.
+	Interface string         `json:"interface,omitempty"` // empty: saved by an older keepcast
+	Services  []savedService `json:"services"`
+	Leaving   []leaving      `json:"leaving,omitempty"`
 	// Departing are the settings, as YAML, of drivers that left the configuration while
 	// their gates were open.
 	Departing []string `json:"departing,omitempty"`
@@ -50,6 +53,21 @@ func (s saved) onHost() saved {
 	return s
 }
 
+// on returns the state with the interfaces named that are not those of now, where the top level
+// names another one.
+func (s saved) on(now string) saved {
+	if s.Interface == "" || s.Interface == now {
+		return s
+	}
+	for i := range s.Services {
+		s.Services[i].Interface = cmp.Or(s.Services[i].Interface, s.Interface)
+	}
+	for i := range s.Leaving {
+		s.Leaving[i].Interface = cmp.Or(s.Leaving[i].Interface, s.Interface)
+	}
+	return s
+}
+
 // loadState returns what the last run left, as far as it is to be believed.
 func (e *Engine) loadState(now time.Time) saved {
 	s, notice, err := e.disk.savedState.Load(nil)
@@ -59,7 +77,7 @@ func (e *Engine) loadState(now time.Time) saved {
 	case notice != nil:
 		e.log.Warn("saved state damaged", "err", notice)
 	}
-	return e.plausible(s, now)
+	return e.plausible(s.on(e.cfg.Interface), now)
 }
 
 // mostFailures bounds how many failures in a row are believed: far more than it takes to
@@ -122,7 +140,7 @@ func announces(cfg config.Service) savedService {
 
 // save has the present state written for the next start.
 func (e *Engine) save() {
-	s := saved{Leaving: slices.Clone(e.leaving), Departing: e.departingSettings()}
+	s := saved{Interface: e.cfg.Interface, Leaving: slices.Clone(e.leaving), Departing: e.departingSettings()}
 	for _, svc := range e.services {
 		s.Services = append(s.Services, savedOf(svc))
 	}

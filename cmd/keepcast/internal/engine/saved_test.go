@@ -280,3 +280,29 @@ func TestDamagedStateIsTold(t *testing.T) {
 	}
 	b.wantLog(1, `level=WARN msg="saved state damaged"`)
 }
+
+// Another interface was configured for all, and keepcast restarted: the address was withdrawn for
+// as long as its checks took, and stayed on the old interface for ever.
+func TestAdoptFromFormerInterface(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address)
+	synctest.Test(t, func(*testing.T) {
+		b.start()
+		later(time.Second)
+		if s, err := loadSaved(b.cfg.RuntimeDir); err != nil || s.Interface != b.cfg.Interface {
+			t.Errorf("saved: %+v, %v", s, err)
+		}
+		b.end()
+	})
+	b.create()
+	saved := saved{Interface: "old0", Services: []savedService{{Name: "dns"}, {Name: "own", Interface: "own0"}}, Leaving: []leaving{{}, {Interface: "own0"}}}
+	for was, want := range map[string]string{"old0": "old0", b.cfg.Interface: "", "": ""} {
+		saved.Interface = was
+		b.saves(saved)
+		got := b.engine.loadState(time.Now())
+		on := []string{got.Services[0].Interface, got.Services[1].Interface, got.Leaving[0].Interface, got.Leaving[1].Interface}
+		if diff := cmp.Diff([]string{want, "own0", want, "own0"}, on); diff != "" {
+			t.Errorf("%q: %s", was, diff)
+		}
+	}
+}
