@@ -94,7 +94,7 @@ func (e *Engine) changeDrains(names []string, others func() []string, change fun
 		e.happened(ordered)
 		e.find()
 		e.decide()
-		number = e.disk.drains.Put(e.drains.list())
+		number = e.saveDrains()
 	})
 	if err != nil || unknown != nil {
 		return cmp.Or(err, unknown)

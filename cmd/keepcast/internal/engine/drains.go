@@ -50,6 +50,10 @@ func (e *Engine) loadDrains(last saved, now time.Time) (commanded, files error) 
 	list, notice, commanded := e.disk.savedDrains.Load(func(list []order, notice, err error) {
 		e.post(func() { e.takeLateDrains(list, notice, err) })
 	})
+	if commanded == nil && list == nil && len(last.Drains) > 0 {
+		e.log.Warn("saved drains missing: those that the last run had are taken from its state", "path", e.disk.savedDrains.Path, "drains", len(last.Drains))
+		list = last.Drains
+	}
 	e.takeDrains(list, ids(last.Services), notice, now)
 	found, files := drainDirNow(e.cfg.DrainDir)
 	e.takeDrainDir(found, files)
@@ -86,7 +90,13 @@ func (e *Engine) takeLateDrains(list []order, notice, err error) {
 		e.happened(now)
 	}
 	e.find()
-	e.disk.drains.Put(e.drains.list())
+	e.saveDrains()
+}
+
+// saveDrains has the drains written, and returns the number of the writing.
+func (e *Engine) saveDrains() uint64 {
+	e.save()
+	return e.disk.drains.Put(e.drains.list())
 }
 
 // unknownDrain is the reason of services that may have been drained.
@@ -116,7 +126,7 @@ func (e *Engine) holdBack(commanded, files error, now time.Time) {
 	e.find()
 	// While a file system hangs, what it has is not replaced: it may answer yet.
 	if !errors.Is(commanded, pace.ErrHangs) {
-		e.disk.drains.Put(e.drains.list())
+		e.saveDrains()
 	}
 }
 

@@ -152,7 +152,11 @@ func (e *Engine) followFiles(renamed map[string]string) {
 			e.drains.files[to] = d
 		default:
 			e.log.Warn("service was drained by a file with its former name, and stays drained until keepcast resume", "service", to, "was", from, "file", d.File)
-			d.Reason, d.File = fmt.Sprintf("by %s when the service was called %s", d.File, from), ""
+			by := fmt.Sprintf("by %s before it became %s, until keepcast resume", d.File, to)
+			if d.Reason != "" {
+				by = d.Reason + " (" + by + ")"
+			}
+			d.Reason, d.File = by, ""
 			e.order(s, d)
 		}
 	}

@@ -21,6 +21,8 @@ type saved struct {
 	// Departing are the settings, as YAML, of drivers that left the configuration while
 	// their gates were open.
 	Departing []string `json:"departing,omitempty"`
+	// Drains are those by command, for when the state directory was lost or replaced.
+	Drains []order `json:"drains,omitempty"`
 }
 
 type savedService struct {
@@ -140,7 +142,7 @@ func announces(cfg config.Service) savedService {
 
 // save has the present state written for the next start.
 func (e *Engine) save() {
-	s := saved{Interface: e.cfg.Interface, Leaving: slices.Clone(e.leaving), Departing: e.departingSettings()}
+	s := saved{Interface: e.cfg.Interface, Leaving: slices.Clone(e.leaving), Departing: e.departingSettings(), Drains: e.drains.list()}
 	for _, svc := range e.services {
 		s.Services = append(s.Services, savedOf(svc))
 	}
