@@ -24,6 +24,7 @@ import (
 type drainDir struct {
 	drains map[string]api.Drain
 	odd    map[string]string // what is no file, by name, and what it is
+	gone   error             // the directory is missing, or none is configured
 }
 
 // followDrains takes what the directory orders, until ctx is done. A file system that
@@ -96,6 +97,7 @@ func readDrainDir(dir string) (drainDir, error) {
 	out := drainDir{drains: map[string]api.Drain{}, odd: map[string]string{}}
 	d, err := os.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
+		out.gone = fmt.Errorf("drain directory: %w", err)
 		return out, nil
 	}
 	if err != nil {
@@ -104,6 +106,7 @@ func readDrainDir(dir string) (drainDir, error) {
 	defer d.Close()
 	entries, err := d.ReadDir(drainLimit)
 	if errors.Is(err, fs.ErrNotExist) { // it was removed since it was opened
+		out.gone = fmt.Errorf("drain directory: %w", err)
 		return out, nil
 	}
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -135,8 +136,12 @@ func (e *Engine) drainFiles(found drainDir, err error) {
 	e.post(func() { e.takeDrainDir(found, err) })
 }
 
-// takeDrainDir takes what drain.d orders. While it can't be read, its drains stay.
+// takeDrainDir takes what drain.d orders. While it can't be read, its drains stay; also where it
+// is gone with files that drained: it may be unmounted, or about to be replaced.
 func (e *Engine) takeDrainDir(found drainDir, err error) {
+	if err == nil && slices.ContainsFunc(e.services, func(s *service) bool { return e.drains.files[s.cfg.Name].File != "" }) {
+		err = found.gone
+	}
 	if text := fmt.Sprint(err); err != nil && text != fmt.Sprint(e.drainError) {
 		e.log.Error("drain directory not readable: its drains stay as they were", "err", err)
 	}
@@ -198,9 +203,13 @@ func (e *Engine) find() {
 		})
 	}
 	if e.drainError != nil {
+		fix := "let keepcast read the directory; it looks again by itself"
+		if errors.Is(e.drainError, fs.ErrNotExist) {
+			fix = "make the directory again: what is in it then drains, and nothing else does; it looks again by itself"
+		}
 		out = append(out, driver.Finding{
 			Name: "drain-directory", Level: driver.LevelError, Subject: e.cfg.DrainDir,
-			Text: e.drainError.Error() + ": its drains stay as they were", Fix: "let keepcast read the directory; it looks again by itself",
+			Text: e.drainError.Error() + ": its drains stay as they were", Fix: fix,
 		})
 	}
 	nothing := e.drainsNothing()

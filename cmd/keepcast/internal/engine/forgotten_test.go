@@ -2,11 +2,16 @@ package engine
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // The state directory was lost, or another one was configured: a drained service was announced
@@ -39,6 +44,63 @@ func TestDrainsMissing(t *testing.T) {
 		later(time.Minute)
 		b.want("dns", api.Announced, "all checks up")
 		b.wantLog(1, "saved drains missing")
+		b.end()
+	})
+}
+
+// The drain directory was moved away, unmounted or replaced: what its files drained was
+// announced at once, and nothing told of it.
+func TestDrainDirectoryGone(t *testing.T) {
+	b := newHarness(t)
+	dir := filepath.Join(t.TempDir(), "drain.d")
+	fill := func(names ...string) {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			drivertest.WriteFile(t, filepath.Join(dir, name), "CHG-1")
+		}
+	}
+	fill("dns", "other")
+	b.service("dns", address, &fakeCheck{})
+	look := func() { lookInto(dir, b.engine.drainFiles) }
+	finding := func() (out []string) {
+		for _, f := range b.engine.found {
+			out = append(out, f.Name+": "+f.Text+" ("+f.Fix+")")
+		}
+		return out
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.cfg.DrainDir = dir // nobody watches it
+		look()
+		later(time.Minute)
+		b.want("dns", api.Withdrawn, "drained by "+dir+"/dns: CHG-1")
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		look()
+		b.reload(func(*config.Config) {})
+		later(time.Minute)
+		b.want("dns", api.Withdrawn, "drained by "+dir+"/dns: CHG-1")
+		want := "drain-directory: drain directory: open " + dir + ": no such file or directory: its drains stay as they were " +
+			"(make the directory again: what is in it then drains, and nothing else does; it looks again by itself)"
+		if diff := cmp.Diff(want, finding()[0]); diff != "" {
+			t.Error(diff)
+		}
+		fill("other")
+		look()
+		later(time.Minute)
+		b.want("dns", api.Announced, "all checks up")
+		if err := os.RemoveAll(dir); err != nil { // what drains nothing is not missed
+			t.Fatal(err)
+		}
+		look()
+		later(0)
+		if got := finding(); len(got) > 0 {
+			t.Errorf("findings: %v", got)
+		}
 		b.end()
 	})
 }
