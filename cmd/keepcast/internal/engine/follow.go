@@ -132,7 +132,9 @@ func (e *Engine) moveDrains(before []*service, renamed map[string]string) {
 	}
 	e.drains.commanded, e.drains.ordered = e.follow(list, ids(before)), ordered
 	e.followFiles(renamed)
-	e.disk.drains.Put(e.drains.list())
+	if len(list)+len(e.drains.commanded) > 0 {
+		e.saveDrains()
+	}
 }
 
 // followFiles has the drains by files follow services that were renamed. A drain by a file

@@ -183,7 +183,7 @@ func TestReloadLooksIntoDrainDir(t *testing.T) {
 			t.Errorf("by command: %v; ordered: %v", b.engine.drains.commanded, b.engine.drains.ordered)
 		}
 		b.reload(called("ns"))
-		b.want("ns", api.Withdrawn, "drained: by "+dir+"/resolver when the service was called resolver")
+		b.want("ns", api.Withdrawn, "drained: CHG-1 (by "+dir+"/resolver before it became ns, until keepcast resume)")
 		b.end()
 	})
 }
@@ -200,7 +200,7 @@ func TestFileDrainFollowsRenameOverRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := b.engine.drains.active("resolver", time.Now())
-	if want := "drained: by " + b.cfg.DrainDir + "/dns when the service was called dns"; d == nil || d.String() != want {
+	if want := "drained: by " + b.cfg.DrainDir + "/dns before it became resolver, until keepcast resume"; d == nil || d.String() != want {
 		t.Errorf("got %v, want %s", d, want)
 	}
 }

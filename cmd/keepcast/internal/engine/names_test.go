@@ -101,7 +101,7 @@ func TestFileDrainFollowsRename(t *testing.T) {
 		finds string
 		told  int
 	}{
-		"its file has the former name": {map[string]api.Drain{"dns": file("dns")}, "drained: by /d/dns when the service was called dns", "/d/dns", 1},
+		"its file has the former name": {map[string]api.Drain{"dns": file("dns")}, "drained: CHG-1 (by /d/dns before it became resolver, until keepcast resume)", "/d/dns", 1},
 		"its file is renamed, too":     {map[string]api.Drain{"resolver": file("resolver")}, "drained by /d/resolver: CHG-1", "", 0},
 		"there are both":               {map[string]api.Drain{"dns": file("dns"), "resolver": file("resolver")}, "drained by /d/resolver: CHG-1", "/d/dns", 0},
 		"drain.d can't be read":        {map[string]api.Drain{"dns": unread}, "drained by /d: it can't be read", "", 0},
