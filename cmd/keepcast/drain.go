@@ -38,7 +38,8 @@ func (a *app) drainCommand() *cobra.Command {
 		Short: "withdraw services although they are fit",
 		Long: `Drain withdraws services: the routes go at once. Packets that still arrive are served for
 linger, and longer unless while_withdrawn is absent. A drain survives a restart and a
-reboot. It ends with "keepcast resume" or when its time is over.`,
+reboot. It ends with "keepcast resume" or when its time is over. It takes the place of an
+earlier drain of the same services, also of a longer one.`,
 		Example: `  keepcast drain dns --for 2h --reason "kernel update, CHG-4711"
   keepcast drain --all --reason "moving the rack"`,
 		ValidArgsFunction: a.completeServices,
