@@ -94,7 +94,7 @@ func (d *Document[T]) load() (v T, notice, err error) {
 	case gone && copyGone:
 		return v, nil, nil
 	case gone && copyErr == nil:
-		return copied, fmt.Errorf("%s: is missing: its copy %s is used (remove both to forget what they say)", d.Path, CopyOf(d.Path)), nil
+		return copied, fmt.Errorf("%s: is missing: its copy %s is used", d.Path, CopyOf(d.Path)), nil
 	case copyErr == nil:
 		d.damaged = []string{d.Path}
 		return copied, fmt.Errorf("%s: %w: its copy %s is used; the next save puts the bad file aside as %[1]s.bad", d.Path, err, CopyOf(d.Path)), nil

@@ -190,7 +190,7 @@ func TestOnlyTheCopyIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, notice, err := d.Load(nil)
-	want := d.Path + ": is missing: its copy " + CopyOf(d.Path) + " is used (remove both to forget what they say)"
+	want := d.Path + ": is missing: its copy " + CopyOf(d.Path) + " is used"
 	if drivertest.ErrText(notice) != want || err != nil || !slices.Equal(got.Names, []string{"last"}) {
 		t.Errorf("got  %v, %v, %v\nwant %s", got, notice, err, want)
 	}
