@@ -244,9 +244,17 @@ func TestFRRRealHeldByTimer(t *testing.T) {
 			}
 			frrApply(t, f, frrRouteOf(tc.prefix, driver.Announced, false))
 			r.addr("add", tc.prefix)
+			seenLast := "" // this has failed once, on a very busy host, and did not say what was missing
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Log(seenLast)
+				}
+			})
 			frrUntil(t, "the router has it, and the driver knows", func() bool {
 				s, err := f.Observe(t.Context())
-				return err == nil && heardFrom(router, tc.session, tc.prefix) != "" && len(s.Routes) == 1 && len(s.Routes[0].ExportedTo) == 1
+				heard := heardFrom(router, tc.session, tc.prefix)
+				seenLast = fmt.Sprintf("the router has %q; the driver %+v, %v; the daemon %s\n%s", heard, s, err, r.ask(daemon, frrSpec(daemon).neighbors), r.ask(daemon, frrSpec(daemon).originated))
+				return err == nil && heard != "" && len(s.Routes) == 1 && len(s.Routes[0].ExportedTo) == 1
 			})
 			d := f.daemons()[0]
 			_ = d.close() // as after an answer that was late
