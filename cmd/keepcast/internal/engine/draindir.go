@@ -95,21 +95,12 @@ const drainLimit = 10_000
 // empty), there are no drains.
 func readDrainDir(dir string) (drainDir, error) {
 	out := drainDir{drains: map[string]api.Drain{}, odd: map[string]string{}}
-	d, err := os.Open(dir)
+	entries, err := entriesOf(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		out.gone = fmt.Errorf("drain directory: %w", err)
 		return out, nil
 	}
 	if err != nil {
-		return out, fmt.Errorf("drain directory: %w", err)
-	}
-	defer d.Close()
-	entries, err := d.ReadDir(drainLimit)
-	if errors.Is(err, fs.ErrNotExist) { // it was removed since it was opened
-		out.gone = fmt.Errorf("drain directory: %w", err)
-		return out, nil
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
 		return out, fmt.Errorf("drain directory: %w", err)
 	}
 	if len(entries) == drainLimit {
@@ -132,6 +123,20 @@ func readDrainDir(dir string) (drainDir, error) {
 		out.drains[e.Name()] = drain
 	}
 	return out, nil
+}
+
+// entriesOf returns what is in a directory, drainLimit of it at most.
+func entriesOf(dir string) ([]os.DirEntry, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	entries, err := d.ReadDir(drainLimit)
+	if errors.Is(err, io.EOF) { // it is empty
+		err = nil
+	}
+	return entries, err
 }
 
 // firstLine returns the first line of a file, cut to what a table can show. What a link

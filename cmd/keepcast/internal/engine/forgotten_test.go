@@ -48,6 +48,21 @@ func TestDrainsMissing(t *testing.T) {
 	})
 }
 
+// A drain that moved nothing was not in the saved state, to be taken from there.
+func TestDrainOfTheDeadIsSaved(t *testing.T) {
+	b := newHarness(t)
+	c := &fakeCheck{}
+	c.set(errDead)
+	b.service("dns", address, c)
+	synctest.Test(t, func(t *testing.T) {
+		b.startDrained("dns")
+		if s, err := loadSaved(b.cfg.RuntimeDir); err != nil || len(s.Drains) != 1 || s.Drains[0].Reason != "CHG-1" {
+			t.Errorf("saved: %+v, %v", s.Drains, err)
+		}
+		b.end()
+	})
+}
+
 // The drain directory was moved away, unmounted or replaced: what its files drained was
 // announced at once, and nothing told of it.
 func TestDrainDirectoryGone(t *testing.T) {
