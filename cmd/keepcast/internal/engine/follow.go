@@ -132,7 +132,7 @@ func (e *Engine) moveDrains(before []*service, renamed map[string]string) {
 	}
 	e.drains.commanded, e.drains.ordered = e.follow(list, ids(before)), ordered
 	e.followFiles(renamed)
-	if len(list)+len(e.drains.commanded) > 0 {
+	if len(list)+len(e.drains.commanded) > 0 { // else nothing has changed
 		e.saveDrains()
 	}
 }
