@@ -1,5 +1,5 @@
-// Package checks decides health: it probes a service and says whether it is
-// fit, or why not. It knows neither the configuration library nor the routing
+// Package checks asks a service whether it is fit, or why not. What the answers add up to
+// is for package health. It knows neither the configuration library nor the routing
 // daemons.
 //
 // A kind of check is one file: a struct whose tagged fields are its settings,
@@ -8,34 +8,38 @@
 package checks
 
 import (
-	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/keepcast/keepcast/checks/health"
 )
 
-// Checker probes a service once.
-type Checker interface {
-	// Check returns nil when the service is fit, else why it is not, worded for
-	// an operator. It returns soon after ctx is done; ctx carries the deadline.
-	Check(ctx context.Context) error
-}
-
-// Watcher is a Checker that also learns of a change by itself: a unit that
-// stops, a listening socket that closes.
-type Watcher interface {
-	Checker
-	// Watch calls changed whenever a check now would be worth its while, until
-	// ctx is done. It returns early only with the error that ended it; the
-	// caller then starts it again after a while, and polls meanwhile.
-	Watch(ctx context.Context, changed func()) error
-}
+// Checker probes a service once; see health.Checker.
+type Checker = health.Checker
 
 // Validator is a Checker that looks its settings over as a whole. Every kind is one, if only
 // to return nil.
 type Validator interface {
 	// Validate says what is wrong with the settings, before any check ran.
 	Validate() error
+}
+
+// Aimed is a Checker that probes one host.
+type Aimed interface {
+	// Target returns the address that is probed; the zero Addr where a name has to be
+	// looked up first.
+	Target() netip.Addr
+}
+
+// Hosted is a Checker that may need files of this host.
+type Hosted interface {
+	// Host returns the look at the files that the settings name; nil where they name none.
+	// The look returns the paths of the programs that the check runs, and what is wrong with
+	// the files. Validate does not look at them: one that is missing for a while makes
+	// the check fail, not the configuration.
+	Host() (look func() (programs []string, err error))
 }
 
 // Kind is a kind of check that a configuration can name.

@@ -7,28 +7,36 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/keepcast/keepcast/checks/health"
 )
 
 // connect opens a connection to address under the guard, and over TLS if secure
 // is not nil. It takes no longer than ctx allows.
 func connect(ctx context.Context, network, address string, secure *tls.Config) (net.Conn, error) {
+	s := sight(ctx)
+	s.waits("a connection to %s", address)
 	conn, err := Dialer().DialContext(ctx, network, address)
 	if err != nil {
 		return nil, unable(ctx, err)
 	}
+	s.saw("connected", "%s to %s, from %s", network, conn.RemoteAddr(), conn.LocalAddr())
 	if secure == nil {
 		return conn, nil
 	}
+	s.waits("the TLS handshake")
 	over := tls.Client(conn, secure)
 	if err := over.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		return nil, fmt.Errorf("tls handshake: %w", explain(ctx, err))
 	}
+	s.sawTLS(over.ConnectionState())
 	return over, nil
 }
 
@@ -36,10 +44,10 @@ func connect(ctx context.Context, network, address string, secure *tls.Config) (
 // keepcast lacked something.
 func unable(ctx context.Context, err error) error {
 	if _, byName := errors.AsType[*net.DNSError](err); byName && lacksFiles() {
-		return Void(err)
+		return health.Void(err)
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(err, syscall.EADDRNOTAVAIL) && lacksPorts(ctx, op.Addr) {
-		return Void(err)
+		return health.Void(err)
 	}
 	return err
 }
@@ -94,7 +102,7 @@ func (timeoutError) Is(target error) bool { return target == context.DeadlineExc
 func explain(ctx context.Context, err error) error {
 	var op *net.OpError
 	switch {
-	case IsVoid(err):
+	case health.IsVoid(err):
 		return err // whatever else is so
 	case errors.As(err, &op) && op.Op == "dial":
 		return err // names the address and the reason by itself
@@ -142,4 +150,13 @@ func portNumber(port string) (uint16, error) {
 		return 0, fmt.Errorf("%q is no port from 1 to 65535", port)
 	}
 	return uint16(n), nil
+}
+
+// literal returns the address that a host is written as; the zero Addr for a name.
+func literal(host string) netip.Addr {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap()
 }

@@ -117,6 +117,18 @@ func (d *DNS) answers() ([]*regexp.Regexp, error) {
 	return all, nil
 }
 
+// Target implements Aimed.
+func (d *DNS) Target() netip.Addr {
+	host, _, err := d.server()
+	if err != nil {
+		return netip.Addr{}
+	}
+	return literal(host)
+}
+
+// Host implements Hosted.
+func (d *DNS) Host() func() ([]string, error) { return d.TLS.host() }
+
 // Check implements Checker.
 func (d *DNS) Check(ctx context.Context) error {
 	host, address, err := d.server()

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/keepcast/keepcast/driver/drivertest"
 	"github.com/miekg/dns"
+
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // TestDNSUnbound asks a real server for what only a real server does: NSID,

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/child"
 )
 
@@ -70,6 +71,22 @@ func (e *Exec) Validate() error {
 	return nil
 }
 
+// Host implements Hosted.
+func (e *Exec) Host() func() ([]string, error) { return e.look }
+
+func (e *Exec) look() ([]string, error) {
+	if e.Dir != "" {
+		if _, err := os.Stat(e.Dir); err != nil {
+			return nil, fmt.Errorf("dir: %w", err)
+		}
+	}
+	program, err := child.Look(e.Dir, e.Command[0])
+	if err != nil {
+		return nil, fmt.Errorf("command: %w", err)
+	}
+	return []string{program}, nil
+}
+
 // Check implements Checker.
 func (e *Exec) Check(ctx context.Context) error {
 	if err := e.run(ctx); err != nil {
@@ -80,7 +97,7 @@ func (e *Exec) Check(ctx context.Context) error {
 
 func (e *Exec) run(ctx context.Context) error {
 	if p := e.stuck.Load(); p != nil && !p.hasEnded() {
-		return aftermath{fmt.Errorf("process %d of an earlier check does not die though it was killed", p.cmd.Process.Pid), p.began}
+		return health.Aftermath(fmt.Errorf("process %d of an earlier check does not die though it was killed", p.cmd.Process.Pid), p.began)
 	}
 	if e.Dir != "" { // a directory that is missing would look like a command that is
 		if _, err := os.Stat(e.Dir); err != nil {

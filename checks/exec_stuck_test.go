@@ -3,7 +3,6 @@ package checks
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,8 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/keepcast/keepcast/driver/drivertest"
 	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/checks/health"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // TestExecStuck has keepcast run as nobody and the command as root, by a
@@ -104,8 +105,8 @@ func TestExecStuckNobody(t *testing.T) {
 	sameError(t, <-first, "ADDR: context canceled, and process "+pid+" does not die though it was killed", program)
 	err := c.Check(within(t))
 	sameError(t, err, "ADDR: process "+pid+" of an earlier check does not die though it was killed", program)
-	if left, ok := errors.AsType[aftermath](err); !ok || left.began.Before(start) || left.began.After(running) {
-		t.Errorf("it is said to have begun at %s, want between %s and %s", left.began, start, running)
+	if began, ok := health.AftermathSince(err); !ok || began.Before(start) || began.After(running) {
+		t.Errorf("it is said to have begun at %s, want between %s and %s", began, start, running)
 	}
 	fmt.Println("stuck")
 	eventually(t, "a check that goes well", func() bool { return c.Check(within(t)) == nil })

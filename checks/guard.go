@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/checks/health"
 )
 
 // Guard says why an address must not be probed now, or nil.
@@ -51,11 +53,11 @@ func control(ctx context.Context, _, address string, conn syscall.RawConn) error
 			err = bind(conn, name)
 		}
 		if err != nil {
-			return Void(err)
+			return health.Void(err)
 		}
 	}
 	if g, ok := ctx.Value(guardKey{}).(Guard); ok && g != nil {
-		return Void(g(to.Addr().Unmap()))
+		return health.Void(g(to.Addr().Unmap()))
 	}
 	return nil
 }

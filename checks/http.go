@@ -81,6 +81,21 @@ func isToken(s string) bool {
 	return s != "" && strings.Trim(strings.ToLower(s), letters) == ""
 }
 
+// Target implements Aimed.
+func (h *HTTP) Target() netip.Addr {
+	if h.Connect.IsValid() {
+		return h.Connect.Addr().Unmap()
+	}
+	u, err := url.Parse(h.URL)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return literal(u.Hostname())
+}
+
+// Host implements Hosted.
+func (h *HTTP) Host() func() ([]string, error) { return h.TLS.host() }
+
 // Check implements Checker.
 func (h *HTTP) Check(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/keepcast/keepcast/checks/health"
 )
 
 func TestKindsHere(t *testing.T) {
@@ -24,7 +26,7 @@ func TestKindsHere(t *testing.T) {
 	}
 	if k, err := KindByName("systemd"); err != nil {
 		t.Error(err)
-	} else if _, ok := k.New().(Watcher); !ok {
+	} else if _, ok := k.New().(health.Watcher); !ok {
 		t.Error("systemd is no Watcher")
 	}
 	_, err := KindByName("htpp")

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -57,7 +58,7 @@ func TestWithoutPorts(t *testing.T) {
 			}
 			defer conn.Close()
 		}
-		if err := service.Check(within(t)); !IsVoid(err) {
+		if err := service.Check(within(t)); !health.IsVoid(err) {
 			t.Errorf("without ports: %v", err)
 		}
 	})
@@ -68,7 +69,7 @@ func TestWithoutPorts(t *testing.T) {
 func TestWithoutSourceAddress(t *testing.T) {
 	inSpace(t, "ip link set lo up; echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6", func() {
 		err := (&TCP{Address: "[::1]:50000"}).Check(within(t))
-		if err == nil || IsVoid(err) || !strings.HasSuffix(err.Error(), "cannot assign requested address") {
+		if err == nil || health.IsVoid(err) || !strings.HasSuffix(err.Error(), "cannot assign requested address") {
 			t.Errorf("got %v", err)
 		}
 	})

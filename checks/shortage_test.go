@@ -6,9 +6,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -80,8 +82,8 @@ func TestWithoutDescriptors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			before := files(t)
 			var err error
-			withoutFiles(t, func() { err = Once(t.Context(), c, schedule.Timeout) })
-			if !IsVoid(err) {
+			withoutFiles(t, func() { err = health.Once(t.Context(), c, 500*time.Millisecond) })
+			if !health.IsVoid(err) {
 				t.Errorf("not void: %v", err)
 			}
 			drivertest.Eventually(t, "the descriptors are closed again", func() bool { return files(t) == before })
@@ -103,7 +105,7 @@ func TestCertificatesOfTheSystem(t *testing.T) {
 		return
 	}
 	withoutFiles(t, func() {
-		if _, err := (TLS{}).config("a"); !IsVoid(err) {
+		if _, err := (TLS{}).config("a"); !health.IsVoid(err) {
 			t.Errorf("without descriptors: %v", err)
 		}
 	})

@@ -10,13 +10,16 @@ import (
 	"strconv"
 
 	"github.com/godbus/dbus/v5"
+
+	"github.com/keepcast/keepcast/checks/health"
 )
 
 func init() {
 	register(Kind{
 		Name: "systemd",
 		Doc: "Asks systemd over D-Bus whether a unit is active. A unit that stops or starts is noticed at once, " +
-			"whatever the interval. One that reloads is active, one that is still starting is not.",
+			"whatever the interval. One that has failed or is inactive makes the check down at once. One that reloads is active, " +
+			"one that is still starting is not, and counts.",
 		Example: "unit: unbound.service\n",
 		New:     func() Checker { return new(Systemd) },
 	})
@@ -93,17 +96,24 @@ func (s *Systemd) judge(props map[string]dbus.Variant) error {
 		return nil
 	case "":
 		return fmt.Errorf("systemd does not tell the state of %s", s.Unit)
+	case "failed", "inactive":
+		return health.Certain(s.down(state, props))
+	default: // it is on its way from one state to another, such as a restart by systemd
+		return s.down(state, props)
+	}
+}
+
+// down words the failure of a unit that is not active.
+func (s *Systemd) down(state string, props map[string]dbus.Variant) error {
+	switch load := text(props["LoadState"]); load {
+	case "loaded", "merged", "stub", "":
+		return fmt.Errorf("%s is %s (%s), expected active", s.Unit, state, text(props["SubState"]))
+	case "not-found":
+		return fmt.Errorf("systemd knows no unit %s: is the name right and its package installed?", s.Unit)
+	case "masked":
+		return fmt.Errorf("%s is masked: run systemctl unmask %s", s.Unit, s.Unit)
 	default:
-		switch load := text(props["LoadState"]); load {
-		case "loaded", "merged", "stub", "":
-			return fmt.Errorf("%s is %s (%s), expected active", s.Unit, state, text(props["SubState"]))
-		case "not-found":
-			return fmt.Errorf("systemd knows no unit %s: is the name right and its package installed?", s.Unit)
-		case "masked":
-			return fmt.Errorf("%s is masked: run systemctl unmask %s", s.Unit, s.Unit)
-		default:
-			return fmt.Errorf("%s is not loaded (%s): see systemctl status %s", s.Unit, load, s.Unit)
-		}
+		return fmt.Errorf("%s is not loaded (%s): see systemctl status %s", s.Unit, load, s.Unit)
 	}
 }
 

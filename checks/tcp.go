@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"unicode/utf8"
@@ -48,6 +49,18 @@ func (t *TCP) Validate() error {
 	}
 	return t.TLS.Validate()
 }
+
+// Target implements Aimed.
+func (t *TCP) Target() netip.Addr {
+	host, _, err := net.SplitHostPort(t.Address)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return literal(host)
+}
+
+// Host implements Hosted.
+func (t *TCP) Host() func() ([]string, error) { return t.TLS.host() }
 
 // Check implements Checker.
 func (t *TCP) Check(ctx context.Context) error {

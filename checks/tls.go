@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
+	"time"
 )
 
 // TLS is how a check speaks TLS. The files are read anew for every check, so
@@ -84,4 +87,41 @@ func (t TLS) config(host string, protocols ...string) (*tls.Config, error) {
 		c.Certificates = []tls.Certificate{pair}
 	}
 	return c, nil
+}
+
+// host is Host of a check that runs no program. No setting names the certificates of the
+// system. To read them all takes a busy host longer than anybody waits for a file.
+func (t TLS) host() func() ([]string, error) {
+	if t.CA == "" && t.Cert == "" && t.Key == "" {
+		return nil
+	}
+	return func() ([]string, error) {
+		_, err := t.config("")
+		return nil, err
+	}
+}
+
+// sawTLS notes what a handshake agreed on, and each certificate that the server showed.
+func (s *Sight) sawTLS(state tls.ConnectionState) {
+	if s == nil {
+		return
+	}
+	with := ""
+	if p := state.NegotiatedProtocol; p != "" {
+		with = ", " + p
+	}
+	s.saw("tls", "%s, %s%s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), with)
+	for _, c := range state.PeerCertificates {
+		s.saw("certificate", "%s, of %s, for %s, until %s", c.Subject, c.Issuer,
+			strings.Join(namesOf(c), " "), c.NotAfter.UTC().Format(time.RFC3339))
+	}
+}
+
+// namesOf returns the names and addresses that a certificate is for.
+func namesOf(c *x509.Certificate) []string {
+	names := slices.Clone(c.DNSNames)
+	for _, ip := range c.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return names
 }

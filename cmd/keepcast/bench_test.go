@@ -22,7 +22,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/engine"
@@ -163,7 +163,7 @@ func (w *way) config(services int) *config.Config {
 		s := config.Service{Name: fmt.Sprint("service", i), Addresses: []config.Address{{Prefix: netip.PrefixFrom(v4, 32)}, {Prefix: netip.PrefixFrom(v6, 128)}}}
 		s.Linger, s.WhileWithdrawn = 10*time.Second, "deliver"
 		check := config.Check{Name: "fit", Kind: "fake", OnFailure: "withdraw", Checker: fitCheck{}}
-		check.Schedule = checks.Schedule{Interval: time.Hour, FastInterval: time.Hour, Timeout: time.Hour, Rise: 1, Fall: 1}
+		check.Schedule = health.Schedule{Interval: time.Hour, FastInterval: time.Hour, Timeout: time.Hour, Rise: 1, Fall: 1}
 		if i == 0 {
 			s.Addresses = []config.Address{{Prefix: w.managed}}
 			check.Checker, check.Interval = w.check, time.Millisecond

@@ -81,7 +81,7 @@ func TestRoomsAreDocumented(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^ {4,6}([a-z/]+)  +\S`).FindAllStringSubmatch(string(text), -1) {
 		shown[strings.TrimPrefix(m[1], "internal/")] = true
 	}
-	for _, pattern := range []string{"internal/*", "../../driver/*", "../../checks", "../../driver", "../../templates"} {
+	for _, pattern := range []string{"internal/*", "../../driver/*", "../../checks", "../../checks/*", "../../driver", "../../templates"} {
 		dirs, err := filepath.Glob(pattern)
 		if err != nil || len(dirs) == 0 {
 			t.Fatal(pattern, err)

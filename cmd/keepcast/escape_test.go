@@ -16,7 +16,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/drivertest"
@@ -46,7 +46,7 @@ func hostile() api.Status {
 	s := busy()
 	s.Config.Error = orders
 	s.Services[1].Reason = "drained: " + orders
-	s.Services[0].Checks = []api.CheckStatus{{Name: "a", Verdict: checks.Down, Error: orders}}
+	s.Services[0].Checks = []api.CheckStatus{{Name: "a", Verdict: health.Down, Error: orders}}
 	s.Drivers[2].Error = orders
 	s.Drivers[2].Findings = []driver.Finding{{Name: "refused", Level: driver.LevelError, Subject: orders, Text: orders, Fix: orders}}
 	return s

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/kernel"
@@ -45,7 +46,7 @@ probe: it says nothing of the service. Exit code 1 when one fails or is void.`,
 			for _, one := range chosen {
 				inVRF := checks.WithDevice(ctx, func() (string, error) { return kernel.VRF(one.on) })
 				switch err := one.probe(inVRF, c.OutOrStdout()); {
-				case checks.IsVoid(err):
+				case health.IsVoid(err):
 					void++
 				case err != nil:
 					failed++
@@ -130,10 +131,10 @@ func kernelOf(cfg *config.Config) *kernel.Kernel {
 // be fit.
 func (c chosenCheck) probe(ctx context.Context, out io.Writer) error {
 	start := time.Now()
-	err := checks.Once(ctx, c.check.Checker, c.check.Timeout)
+	err := health.Once(ctx, c.check.Checker, c.check.Timeout)
 	took := time.Since(start).Round(10 * time.Microsecond)
 	switch {
-	case checks.IsVoid(err):
+	case health.IsVoid(err):
 		fmt.Fprintf(out, "%s/%s: void, which says nothing of the service: %v\n", c.service, c.check.Name, err)
 	case err != nil:
 		fmt.Fprintf(out, "%s/%s: failed after %s: %v\n", c.service, c.check.Name, took, err)

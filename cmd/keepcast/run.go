@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
@@ -55,7 +55,7 @@ type daemon struct {
 	metrics     *engine.Metrics
 	engine      *engine.Engine
 	systemd     systemd
-	pulse       checks.Pulse
+	pulse       health.Pulse
 	open        func(config.Driver) // gives a driver its surroundings: only a restart changes them
 	hurry       <-chan struct{}     // closed when a stop is not to wait for linger
 	saved       []*savedDir

@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 )
@@ -237,7 +237,7 @@ func tableHeld(out io.Writer, services []api.ServiceStatus) {
 func up(list []api.CheckStatus) string {
 	n, void := 0, 0
 	for _, c := range list {
-		if c.Verdict == checks.Up {
+		if c.Verdict == health.Up {
 			n++
 		}
 		if c.Void {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/drivertest"
@@ -34,9 +34,9 @@ func TestTableUnknown(t *testing.T) {
 func TestTableVoid(t *testing.T) {
 	for want, list := range map[string][]api.CheckStatus{
 		"0/0 up":         nil,
-		"1/2 up":         {{Verdict: checks.Up}, {Verdict: checks.Down}},
-		"2/2 up, 2 void": {{Verdict: checks.Up, Void: true}, {Verdict: checks.Up, Void: true}},
-		"1/2 up, 1 void": {{Verdict: checks.Up}, {Void: true}},
+		"1/2 up":         {{Verdict: health.Up}, {Verdict: health.Down}},
+		"2/2 up, 2 void": {{Verdict: health.Up, Void: true}, {Verdict: health.Up, Void: true}},
+		"1/2 up, 1 void": {{Verdict: health.Up}, {Void: true}},
 	} {
 		if got := up(list); got != want {
 			t.Errorf("got %s, want %s", got, want)
@@ -75,7 +75,7 @@ func busy() api.Status {
 					}},
 					{Address: "2001:db8::53/128", Desired: "announced", Observed: map[string]api.Observation{"kernel": {Present: true}}},
 				},
-				Checks: []api.CheckStatus{{Name: "a", Verdict: checks.Up}, {Name: "b", Verdict: checks.Down}},
+				Checks: []api.CheckStatus{{Name: "a", Verdict: health.Up}, {Name: "b", Verdict: health.Down}},
 			},
 			{Name: "web", State: api.Withdrawn, Reason: "answers: 500 < 200 & more", Addresses: []api.AddressStatus{{Address: "192.0.2.80/32", Desired: "absent"}}},
 		},

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -147,7 +147,7 @@ type CheckStatus struct {
 	Name      string         `json:"name"`
 	Kind      string         `json:"kind"`
 	OnFailure string         `json:"on_failure"`
-	Verdict   checks.Verdict `json:"verdict"`
+	Verdict   health.Verdict `json:"verdict"`
 	Error     string         `json:"error,omitempty"`
 	Void      bool           `json:"void,omitempty"` // keepcast itself could not run it: it says nothing of the service
 	LastRun   time.Time      `json:"last_run,omitzero"`

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/drivertest"
 	"github.com/keepcast/keepcast/driver/kinds"
 )
@@ -63,9 +64,9 @@ func everywhere() []written {
 	}
 	all := []written{
 		{"top level", Main{}, func(s map[string]any) map[string]any { return wholeOf(s, nil, nil) }},
-		{"defaults", checks.Schedule{}, func(s map[string]any) map[string]any { return wholeOf(map[string]any{"defaults": s}, nil, nil) }},
+		{"defaults", health.Schedule{}, func(s map[string]any) map[string]any { return wholeOf(map[string]any{"defaults": s}, nil, nil) }},
 		{"service", Service{}, func(s map[string]any) map[string]any { return wholeOf(nil, s, nil) }},
-		{"service", checks.Schedule{}, func(s map[string]any) map[string]any { return wholeOf(nil, s, nil) }},
+		{"service", health.Schedule{}, func(s map[string]any) map[string]any { return wholeOf(nil, s, nil) }},
 		{"check", Check{}, check},
 		{"driver", Driver{}, entry},
 	}

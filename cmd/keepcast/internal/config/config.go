@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -88,7 +89,7 @@ type Check struct {
 	Name      string `config:"name" doc:"Name in logs, metrics and status; the kind unless given. Unique in its service."`
 	Kind      string `config:"kind" required:"true" doc:"Kind of check."`
 	OnFailure string `config:"on_failure" default:"withdraw" enum:"withdraw|degrade" doc:"What it means that this check is down: withdraw the service, or announce it with worse attributes so that other hosts are preferred."`
-	checks.Schedule
+	health.Schedule
 	Checker checks.Checker
 	Raw     map[string]any // as written, with what it inherits
 }

@@ -7,6 +7,7 @@ import (
 	"regexp"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/kinds"
 	"github.com/keepcast/keepcast/driver/trust"
 )
@@ -32,11 +33,11 @@ func (l *loader) driver(path string, raw map[string]any) Driver {
 func (l *loader) service(path string, raw, defaults map[string]any) Service {
 	s := Service{Raw: raw}
 	// What a service says of schedules is meant for its checks.
-	schedule := Settings(checks.Schedule{})
+	schedule := Settings(health.Schedule{})
 	defaults = merge(defaults, pick(raw, schedule))
 	own := maps.Clone(raw)
 	delete(own, "checks")
-	var forChecks checks.Schedule
+	var forChecks health.Schedule
 	l.decode(path, own, &s, &forChecks)
 	if !l.faulty[join(path, "addresses")] && !l.faulty[join(path, "prefixes")] {
 		l.announcesAny(path, s, raw["addresses"] != nil)

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/trust"
 )
 
@@ -112,7 +112,7 @@ func (l *loader) load() (*Config, error) {
 func (l *loader) config(raw map[string]any) *Config {
 	raw = maps.Clone(raw)
 	c := &Config{}
-	var defaults checks.Schedule
+	var defaults health.Schedule
 	inherited := l.group(raw, "defaults")
 	l.decode("defaults", inherited, &defaults)
 	inherited = l.sound("defaults", inherited)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/kinds"
 )
 
@@ -76,11 +77,11 @@ func TestLoad(t *testing.T) {
 	if s.Name != "DNS" || len(s.Addresses) != 3 || s.Addresses[2].String() != "203.0.113.1/24" || s.Linger != 30*time.Second || s.Require.Needed(2) != 1 {
 		t.Errorf("got %+v", s)
 	}
-	want := []checks.Schedule{
+	want := []health.Schedule{
 		{Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Jitter: 0.1, Rise: 5, Fall: 3},
 		{Interval: 2 * time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Jitter: 0.1, Rise: 5, Fall: 3},
 	}
-	if diff := cmp.Diff(want, []checks.Schedule{s.Checks[0].Schedule, s.Checks[1].Schedule}); diff != "" {
+	if diff := cmp.Diff(want, []health.Schedule{s.Checks[0].Schedule, s.Checks[1].Schedule}); diff != "" {
 		t.Error(diff)
 	}
 	if s.Checks[1].Name != "systemd" || !s.Checks[1].Degrades() {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/kinds"
 )
 
@@ -29,7 +30,7 @@ A changed setting takes effect by ` + "`keepcast reload`" + `. Those of the top 
 that changes one of them is refused as a whole, and the configuration before stays in force.
 `)
 	section(&b, 2, "Top level", "", Settings(Main{}))
-	section(&b, 2, "defaults", "The schedule of every check that does not say otherwise.", Settings(checks.Schedule{}))
+	section(&b, 2, "defaults", "The schedule of every check that does not say otherwise.", Settings(health.Schedule{}))
 	section(&b, 2, "services[]", "The schedule settings of `defaults` may also stand here: they then hold for the checks of this service.", Settings(Service{}))
 	section(&b, 2, "services[].checks[]", "Every kind of check has these settings and those of its kind.", Settings(Check{}))
 	for _, k := range checks.Kinds() {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/community"
 	"github.com/keepcast/keepcast/driver/kinds"
 )
@@ -93,7 +94,7 @@ func TestReference(t *testing.T) {
 	if d := cmp.Diff(want, regexp.MustCompile("(?m)^#+ .*").FindAllString(page, -1)); d != "" {
 		t.Error(d)
 	}
-	for of, s := range map[string]any{"top level": Main{}, "defaults": checks.Schedule{}, "service": Service{}, "check": Check{}, "driver": Driver{}} {
+	for of, s := range map[string]any{"top level": Main{}, "defaults": health.Schedule{}, "service": Service{}, "check": Check{}, "driver": Driver{}} {
 		for _, s := range Settings(s) {
 			add(of, "| `"+s.Name+"` | "+s.Type+" | ")
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/invopop/jsonschema"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/kinds"
 )
 
@@ -20,14 +21,14 @@ func Schema() *jsonschema.Schema {
 	top.Version = jsonschema.Version
 	top.Title = "keepcast.yaml"
 	top.Description = "Configuration of keepcast; drop-ins in conf.d have the same form."
-	top.Properties.Set("defaults", describe(object(Settings(checks.Schedule{})), "Schedule of every check that does not say otherwise."))
+	top.Properties.Set("defaults", describe(object(Settings(health.Schedule{})), "Schedule of every check that does not say otherwise."))
 	top.Properties.Set("drivers", describe(list(driverSchema()), "The routing daemons to be kept in sync."))
 	top.Properties.Set("services", describe(list(serviceSchema()), "The services and their anycast addresses."))
 	return top
 }
 
 func serviceSchema() *jsonschema.Schema {
-	s := object(append(Settings(Service{}), Settings(checks.Schedule{})...))
+	s := object(append(Settings(Service{}), Settings(health.Schedule{})...))
 	var each []*jsonschema.Schema
 	for _, k := range checks.Kinds() {
 		own := append(Settings(Check{}), Settings(k.New())...)

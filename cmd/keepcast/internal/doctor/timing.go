@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -81,7 +81,7 @@ func timing(s config.Service) (Service, []driver.Finding) {
 }
 
 func timingOf(c config.Check) Check {
-	_, told := c.Checker.(checks.Watcher)
+	_, told := c.Checker.(health.Watcher)
 	out := Check{
 		Name: c.Name, Kind: c.Kind, OnFailure: c.OnFailure, Told: told,
 		WorstCase: Seconds(c.WorstCase(told)), Polled: Seconds(c.WorstCase(false)),

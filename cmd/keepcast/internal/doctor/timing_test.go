@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -93,7 +93,7 @@ func (m mortal) Check(ctx context.Context) error {
 }
 
 // The figures of a configuration hold for the real scheduler (see also the test
-// of checks.Schedule.WorstCase, which shows that they are reached).
+// of health.Schedule.WorstCase, which shows that they are reached).
 func TestTimingHolds(t *testing.T) {
 	s := load(t, "services: [{name: a, addresses: [192.0.2.1], checks: [{kind: tcp, address: 'x:1', interval: 2s, jitter: 0.3, fall: 3}]}]\n").Services[0]
 	figure, _ := timing(s)
@@ -102,11 +102,11 @@ func TestTimingHolds(t *testing.T) {
 		for range 300 {
 			ctx, cancel := context.WithCancel(t.Context())
 			died, dies := time.Time{}, time.Now().Add(20*time.Second+rand.N(2*time.Second))
-			checks.NewProbe(mortal{&died}, s.Checks[0].Schedule).Run(ctx, func(r checks.Result) {
+			health.NewProbe(mortal{&died}, s.Checks[0].Schedule).Run(ctx, func(r health.Result) {
 				switch {
 				case died.IsZero() && !time.Now().Before(dies): // between two runs, so that nothing races
 					died = time.Now()
-				case !died.IsZero() && r.Verdict == checks.Down:
+				case !died.IsZero() && r.Verdict == health.Down:
 					worst = max(worst, time.Since(died))
 					cancel()
 				}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -18,16 +18,16 @@ import (
 // BenchmarkDecide measures what the engine's goroutine does with 1,000 services after a
 // result of one check, or of one check of each service.
 func BenchmarkDecide(b *testing.B) {
-	up, down := checks.Result{Verdict: checks.Up}, checks.Result{Verdict: checks.Down, Err: errDead}
+	up, down := health.Result{Verdict: health.Up}, health.Result{Verdict: health.Down, Err: errDead}
 	for _, what := range []struct {
 		name    string
-		results [2]checks.Result // in turn
+		results [2]health.Result // in turn
 		of      int
 		changes int // of the desired state, by each turn
 	}{
-		{"no service changes", [2]checks.Result{up, up}, 1, 0},
-		{"one service flaps", [2]checks.Result{down, up}, 1, 1},
-		{"all services flap", [2]checks.Result{down, up}, 1000, 1},
+		{"no service changes", [2]health.Result{up, up}, 1, 0},
+		{"one service flaps", [2]health.Result{down, up}, 1, 1},
+		{"all services flap", [2]health.Result{down, up}, 1000, 1},
 	} {
 		b.Run(what.name, func(b *testing.B) {
 			e := announcing(b, 1000)
@@ -69,7 +69,7 @@ func announcing(b *testing.B, services int) *Engine {
 	}
 	for _, s := range e.services {
 		for _, c := range s.checks {
-			e.learn(c, checks.Result{Verdict: checks.Up})
+			e.learn(c, health.Result{Verdict: health.Up})
 		}
 	}
 	e.decide()

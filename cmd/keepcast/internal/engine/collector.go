@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -60,7 +60,7 @@ func (c Collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(serviceState, truth(svc.State == state), svc.Name, string(state))
 		}
 		for _, check := range svc.Checks {
-			gauge(checkUp, truth(check.Verdict == checks.Up), svc.Name, check.Name)
+			gauge(checkUp, truth(check.Verdict == health.Up), svc.Name, check.Name)
 		}
 		for prefix, a := range byPrefix(svc.Addresses) {
 			gauge(routeDesired, truth(a.Desired == driver.Announced.String()), svc.Name, prefix)

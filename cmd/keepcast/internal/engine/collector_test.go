@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver"
 )
 
@@ -106,7 +106,7 @@ func TestCounters(t *testing.T) {
 	m.Reloaded("bird")
 	m.Reached(time.Millisecond)
 	for _, err := range []error{nil, nil, errDead} {
-		m.checked("dns", "answers", checks.Result{Took: time.Second, Err: err})
+		m.checked("dns", "answers", health.Result{Took: time.Second, Err: err})
 	}
 	want := map[string]float64{
 		"keepcast_driver_apply_duration_seconds bird":      2,

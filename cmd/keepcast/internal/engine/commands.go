@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
 
@@ -144,11 +145,11 @@ func (e *Engine) startCheck(c *check) {
 	c.stop = stop
 	on := cmp.Or(c.service.cfg.Interface, e.cfg.Interface)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
-	probe := checks.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
+	probe := health.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
 	probe.Pulse, c.hurry = e.opts.Pulse, probe.Hurry
 	c.log = e.logOf(c)
 	e.running.Go(func() {
-		probe.Run(ctx, func(r checks.Result) {
+		probe.Run(ctx, func(r health.Result) {
 			e.post(func() {
 				if ctx.Err() == nil { // else it was stopped meanwhile
 					e.learn(c, r)
@@ -163,7 +164,7 @@ func (e *Engine) logOf(c *check) *slog.Logger {
 }
 
 // learn takes the result of a check.
-func (e *Engine) learn(c *check, r checks.Result) {
+func (e *Engine) learn(c *check, r health.Result) {
 	now, before, was, first := time.Now(), c.service.fitness(), c.result.Verdict, c.result.At.IsZero()
 	c.learn(r, now)
 	c.told = c.told && r.Void
@@ -175,7 +176,7 @@ func (e *Engine) learn(c *check, r checks.Result) {
 		c.told = true
 		c.log.Warn("check can't be run, which says nothing of the service", "err", r.Err)
 	case r.Verdict == was:
-	case r.Verdict == checks.Up:
+	case r.Verdict == health.Up:
 		c.log.Info("check up")
 	default:
 		c.log.Info("check down", "err", r.Err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
@@ -33,7 +34,7 @@ type Options struct {
 	// VRF names the VRF that an interface is in, in which its services are probed.
 	VRF func(iface string) (string, error)
 	// Pulse tells the checks whether keepcast itself is late; nil: it never is.
-	Pulse   *checks.Pulse
+	Pulse   *health.Pulse
 	Log     *slog.Logger
 	Metrics *Metrics
 	// Withdraw is asked when the daemon stops, with the on_stop in force: true withdraws

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
@@ -70,7 +71,7 @@ func (b *harness) service(name, address string, checkers ...checks.Checker) *con
 	for i, c := range checkers {
 		s.Checks = append(s.Checks, config.Check{
 			Name: "check" + string(rune('a'+i)), Kind: "fake", OnFailure: "withdraw", Checker: c, Raw: map[string]any{"i": i},
-			Schedule: checks.Schedule{Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Rise: 3, Fall: 2},
+			Schedule: health.Schedule{Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Rise: 3, Fall: 2},
 		})
 	}
 	b.cfg.Services = append(b.cfg.Services, s)

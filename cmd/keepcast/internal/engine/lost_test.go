@@ -7,7 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 )
@@ -25,7 +25,7 @@ func TestLostIsShownDown(t *testing.T) {
 		b.registry = registry
 		b.start()
 		registry.MustRegister(Collector{b.engine})
-		shows := func(name string, want checks.Verdict) {
+		shows := func(name string, want health.Verdict) {
 			t.Helper()
 			s, err := b.engine.Status()
 			if err != nil {
@@ -36,22 +36,22 @@ func TestLostIsShownDown(t *testing.T) {
 					t.Errorf("the check of %s is shown as %s, want %s", name, svc.Checks[0].Verdict, want)
 				}
 			}
-			if got := measured(t, registry)["keepcast_check_up checka "+name]; got != truth(want == checks.Up) {
+			if got := measured(t, registry)["keepcast_check_up checka "+name]; got != truth(want == health.Up) {
 				t.Errorf("keepcast_check_up of %s is %v", name, got)
 			}
 		}
 		later(2 * time.Second)
 		c.set(errNoDescriptor)
 		later(20 * time.Second)
-		shows("dns", checks.Up)
-		shows("ldap", checks.Up)
+		shows("dns", health.Up)
+		shows("ldap", health.Up)
 		later(20 * time.Second)
 		b.want("dns", api.Withdrawn, "check checka can't be run: dial: too many open files")
-		shows("dns", checks.Down)
-		shows("ldap", checks.Up) // what is void leaves it as it is
+		shows("dns", health.Down)
+		shows("ldap", health.Up) // what is void leaves it as it is
 		c.set(nil)
 		later(10 * time.Second)
-		shows("dns", checks.Up)
+		shows("dns", health.Up)
 		b.end()
 	})
 }

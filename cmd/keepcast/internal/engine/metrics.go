@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 )
@@ -110,7 +110,7 @@ const (
 )
 
 // checked counts a run of a check.
-func (m *Metrics) checked(service, check string, r checks.Result) {
+func (m *Metrics) checked(service, check string, r health.Result) {
 	result := resultSuccess
 	switch {
 	case r.Void:

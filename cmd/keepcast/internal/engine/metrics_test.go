@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -175,9 +175,9 @@ func TestCountersBeginAtZero(t *testing.T) {
 	if got := series(t, registry, "dns", "checka"); !slices.Contains(got, "keepcast_check_duration_seconds") {
 		t.Errorf("got %v", got)
 	}
-	m.checked("dns", "checka", checks.Result{Void: true, Err: errDead})
-	m.checked("dns", "checka", checks.Result{Err: errDead})
-	m.checked("dns", "checka", checks.Result{})
+	m.checked("dns", "checka", health.Result{Void: true, Err: errDead})
+	m.checked("dns", "checka", health.Result{Err: errDead})
+	m.checked("dns", "checka", health.Result{})
 	for _, result := range []string{resultSuccess, resultFailure, resultVoid} {
 		if got := testutil.ToFloat64(m.results.WithLabelValues("dns", "checka", result)); got != 1 {
 			t.Errorf("%s is counted %v times", result, got)

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
@@ -36,7 +36,7 @@ type modelled struct {
 
 // verdict is what the results of a check add up to.
 type verdict struct {
-	checks.Verdict
+	health.Verdict
 	good    bool        // the last result
 	inARow  int         // results like the last one
 	began   []time.Time // of those
@@ -44,7 +44,7 @@ type verdict struct {
 }
 
 // add adds a result.
-func (v *verdict) add(good bool, schedule checks.Schedule, now time.Time) {
+func (v *verdict) add(good bool, schedule health.Schedule, now time.Time) {
 	if good != v.good {
 		v.inARow, v.began = 0, nil
 	}
@@ -53,9 +53,9 @@ func (v *verdict) add(good bool, schedule checks.Schedule, now time.Time) {
 	v.began = append(v.began, now)
 	switch {
 	case good && v.inARow >= schedule.Rise:
-		v.Verdict = checks.Up
+		v.Verdict = health.Up
 	case !good && v.inARow >= schedule.Fall:
-		v.Verdict = checks.Down
+		v.Verdict = health.Down
 	}
 }
 
@@ -81,13 +81,13 @@ func (s *modelled) fit() (fit, degraded bool) {
 	for i, c := range s.cfg.Checks {
 		is := s.checks[i].Verdict
 		if c.Degrades() {
-			degraded = degraded || is == checks.Down || is == checks.Unknown && s.state == api.Degraded
+			degraded = degraded || is == health.Down || is == health.Unknown && s.state == api.Degraded
 			continue
 		}
 		of++
 		v := &s.checks[i]
 		proven := s.state.Up() || v.since(s.gone, c.Rise) && v.since(v.changed, c.Rise)
-		if is == checks.Up && proven || is == checks.Unknown && s.state.Up() {
+		if is == health.Up && proven || is == health.Unknown && s.state.Up() {
 			up++
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 )
@@ -35,7 +35,7 @@ type service struct {
 type check struct {
 	cfg     config.Check
 	service *service
-	result  checks.Result
+	result  health.Result
 	void    time.Time // since when keepcast could not run it; zero: it could
 	lost    bool      // that lasts, and counts as down
 	told    bool      // that it can't be run, in the log
@@ -55,7 +55,7 @@ func newCheck(cfg config.Check, s *service) *check {
 const voidLasts = 30 * time.Second
 
 // learn takes a result that came at the time now.
-func (c *check) learn(r checks.Result, now time.Time) {
+func (c *check) learn(r health.Result, now time.Time) {
 	c.result = r
 	switch {
 	case !r.Void:
@@ -69,9 +69,9 @@ func (c *check) learn(r checks.Result, now time.Time) {
 // verdict is what the check says: what its runs add up to, or down where keepcast could not
 // run it for so long that on_void counts it as down. One that joined has said nothing yet of what
 // is announced, and counts as down until it has a verdict.
-func (c *check) verdict() checks.Verdict {
-	if c.lost || c.joined && c.result.Verdict == checks.Unknown {
-		return checks.Down
+func (c *check) verdict() health.Verdict {
+	if c.lost || c.joined && c.result.Verdict == health.Unknown {
+		return health.Down
 	}
 	return c.result.Verdict
 }
@@ -88,10 +88,10 @@ func (c *check) voidFor(now time.Time) time.Duration {
 // verdict yet changes nothing. So a restart, and a check that a reload added, move no
 // route, and a service that never was fit stays withdrawn. A service that went comes back
 // only by results that began since.
-func (s *service) verdict(c *check) checks.Verdict {
+func (s *service) verdict(c *check) health.Verdict {
 	verdict := c.verdict()
-	if verdict == checks.Up && !s.state.Up() && !s.proven(c) {
-		return checks.Unknown
+	if verdict == health.Up && !s.state.Up() && !s.proven(c) {
+		return health.Unknown
 	}
 	return verdict
 }
@@ -120,20 +120,20 @@ func (s *service) fitness() fitness {
 	for _, c := range s.checks {
 		verdict := s.verdict(c)
 		if c.cfg.Degrades() {
-			if verdict == checks.Down || verdict == checks.Unknown && s.state == api.Degraded {
+			if verdict == health.Down || verdict == health.Unknown && s.state == api.Degraded {
 				degraded = append(degraded, s.describe(c))
 			}
 			continue
 		}
 		withdrawing++
 		switch {
-		case verdict == checks.Unknown && c.result.Verdict == checks.Up:
+		case verdict == health.Unknown && c.result.Verdict == health.Up:
 			unproven = append(unproven, s.describe(c))
-		case verdict == checks.Down || verdict == checks.Unknown && !s.state.Up():
+		case verdict == health.Down || verdict == health.Unknown && !s.state.Up():
 			down = append(down, s.describe(c))
 		default:
 			up++
-			if verdict == checks.Unknown {
+			if verdict == health.Unknown {
 				undecided++
 			}
 		}
@@ -165,11 +165,11 @@ func (s *service) describe(c *check) string {
 		return fmt.Sprintf("check %s: %v", c.cfg.Name, c.result.Err)
 	case c.result.At.IsZero():
 		return fmt.Sprintf("check %s has not run yet", c.cfg.Name)
-	case c.result.Verdict == checks.Up && !c.provenSince(c.changed):
+	case c.result.Verdict == health.Up && !c.provenSince(c.changed):
 		return fmt.Sprintf("check %s has not succeeded %d times in a row since its settings changed", c.cfg.Name, c.cfg.Rise)
-	case c.result.Verdict == checks.Up && !c.provenSince(s.gone):
+	case c.result.Verdict == health.Up && !c.provenSince(s.gone):
 		return fmt.Sprintf("check %s has not succeeded %d times in a row since the service went", c.cfg.Name, c.cfg.Rise)
-	case c.result.Verdict == checks.Unknown || c.result.Moving:
+	case c.result.Verdict == health.Unknown || c.result.Moving:
 		return fmt.Sprintf("check %s has not succeeded %d times in a row yet", c.cfg.Name, c.cfg.Rise)
 	}
 	return fmt.Sprintf("check %s is down", c.cfg.Name)

@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
@@ -293,7 +293,7 @@ func TestVoidLasts(t *testing.T) {
 	c := newCheck(config.Check{}, newService(cfg, began))
 	for after, lost := range map[time.Duration]bool{0: false, voidLasts - 1: false, voidLasts: true, voidLasts + 1: true} {
 		c.void = began
-		if c.learn(checks.Result{Void: true, At: began.Add(after)}, began.Add(after)); c.lost != lost {
+		if c.learn(health.Result{Void: true, At: began.Add(after)}, began.Add(after)); c.lost != lost {
 			t.Errorf("after %s it counts as down: %v", after, c.lost)
 		}
 		c.service.checks = []*check{c}

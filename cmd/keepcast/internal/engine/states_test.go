@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
@@ -66,9 +66,9 @@ func TestRequire(t *testing.T) {
 			s := &service{cfg: config.Service{Require: require}, state: api.Withdrawn}
 			for i := range 3 {
 				c := &check{cfg: config.Check{Name: "c", OnFailure: "withdraw"}}
-				c.result.Verdict = checks.Up
+				c.result.Verdict = health.Up
 				if i < tc.dead {
-					c.result = checks.Result{Verdict: checks.Down, Err: errDead}
+					c.result = health.Result{Verdict: health.Down, Err: errDead}
 				}
 				s.checks = append(s.checks, c)
 			}

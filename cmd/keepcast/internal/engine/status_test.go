@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
@@ -171,8 +171,8 @@ func TestStatus(t *testing.T) {
 						{Address: "203.0.113.0/24", Prefix: "203.0.113.0/24", PrefixOnly: true, Desired: "absent", Observed: map[string]api.Observation{"other": none}},
 					},
 					Checks: []api.CheckStatus{
-						{Name: "checka", Kind: "fake", OnFailure: "withdraw", Verdict: checks.Down, Error: "connection refused", LastRun: last},
-						{Name: "checkb", Kind: "fake", OnFailure: "withdraw", Verdict: checks.Up, LastRun: last},
+						{Name: "checka", Kind: "fake", OnFailure: "withdraw", Verdict: health.Down, Error: "connection refused", LastRun: last},
+						{Name: "checkb", Kind: "fake", OnFailure: "withdraw", Verdict: health.Up, LastRun: last},
 					},
 				},
 				{

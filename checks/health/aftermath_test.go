@@ -1,9 +1,8 @@
-package checks
+package health
 
 import (
 	"context"
-	"os"
-	"os/exec"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,17 +46,22 @@ func deafFrom(release <-chan struct{}) Checker {
 	return checkFunc(func(context.Context) error { <-release; return nil })
 }
 
-// immortal returns an exec check whose first process does not die before it is released.
+// immortal returns a check that leaves something behind, which does not end before it is
+// released.
 func immortal(release <-chan struct{}) Checker {
-	e, ended := &Exec{Command: []string{"true"}}, make(chan struct{})
-	go func() { <-release; close(ended) }()
+	var began time.Time
 	return checkFunc(func(ctx context.Context) error {
-		if e.stuck.Load() != nil {
-			return e.Check(ctx)
+		select {
+		case <-release:
+			return nil
+		default:
 		}
-		e.stuck.Store(&process{cmd: &exec.Cmd{Process: &os.Process{Pid: 8439}}, began: time.Now(), ended: ended})
+		if !began.IsZero() {
+			return Aftermath(errors.New("process 8439 of an earlier check does not die"), began)
+		}
+		began = time.Now()
 		<-ctx.Done()
-		time.Sleep(killDelay - time.Millisecond)
+		time.Sleep(grace - time.Millisecond)
 		return ctx.Err()
 	})
 }

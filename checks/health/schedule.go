@@ -1,4 +1,4 @@
-package checks
+package health
 
 import (
 	"math/rand/v2"
@@ -12,7 +12,8 @@ type Schedule struct {
 	Timeout      time.Duration `config:"timeout" default:"500ms" min:"1ms" max:"10m" doc:"A run that takes longer has failed."`
 	Jitter       float64       `config:"jitter" default:"0.1" min:"0" max:"1" doc:"Each run starts later by a random part of this share of the interval, so that the checks of many hosts do not run at the same moments."`
 	Rise         int           `config:"rise" default:"3" min:"1" max:"1000" doc:"Successes in a row that make the check up."`
-	Fall         int           `config:"fall" default:"2" min:"1" max:"1000" doc:"Failures in a row that make the check down."`
+	Fall         int           `config:"fall" default:"2" min:"1" max:"1000" doc:"Failures in a row that make the check down. A certain failure makes it down at once: nothing listens on the port any more, the unit has stopped, the process is gone."`
+	Patience     time.Duration `config:"patience" default:"0s" min:"0s" max:"10m" doc:"How long a certain failure is given to heal by itself, for a service whose restart takes a moment and need not move a route. Until then it does not count, and the check runs at fast_interval. Clients that come meanwhile are refused: leave it at 0s unless a restart takes less time than the routing needs to move twice."`
 }
 
 // slot returns when the next regular run starts: the first multiple of Interval

@@ -1,4 +1,4 @@
-package checks
+package health
 
 import (
 	"slices"
@@ -45,13 +45,16 @@ func (v *Verdict) UnmarshalText(text []byte) error {
 }
 
 // Health turns results into a verdict: Rise successes in a row make it Up, Fall
-// failures in a row make it Down. It starts no goroutine. A copy is independent.
+// failures in a row make it Down, and so does one that is certain. A certain one does not
+// count before Patience is over. It starts no goroutine. A copy is independent.
 type Health struct {
 	Rise, Fall int
+	Patience   time.Duration
 	verdict    Verdict
 	run        int         // results in a row like the last one
 	lastGood   bool        // whether the last result was a success
 	begun      []time.Time // when the last successes in a row began, Rise of them at most
+	certain    time.Time   // when the first certain failure since the last success began; zero: there is none
 }
 
 // NewHealth returns a Health that starts with the verdict first, as a restarted
@@ -69,11 +72,20 @@ func (h *Health) Add(err error, began time.Time) Verdict {
 	if IsVoid(err) {
 		return h.verdict
 	}
-	good := err == nil
+	good, certain := err == nil, IsCertain(err)
 	if good != h.lastGood {
 		h.run, h.begun = 0, nil
 	}
 	h.lastGood = good
+	switch {
+	case good:
+		h.certain = time.Time{}
+	case certain && h.certain.IsZero():
+		h.certain = began
+	}
+	if certain && began.Before(h.PatienceEnds()) {
+		return h.verdict // it may heal by itself
+	}
 	h.run++
 	if good {
 		h.begun = append(slices.Clone(h.begun), began)
@@ -82,16 +94,25 @@ func (h *Health) Add(err error, began time.Time) Verdict {
 	switch {
 	case good && h.run >= h.Rise:
 		h.verdict = Up
-	case !good && h.run >= h.Fall:
+	case certain, !good && h.run >= h.Fall:
 		h.verdict = Down
 	}
 	return h.verdict
 }
 
+// PatienceEnds returns when a certain failure counts, if it has not healed by then; zero
+// where there was none since the last success.
+func (h *Health) PatienceEnds() time.Time {
+	if h.certain.IsZero() {
+		return time.Time{}
+	}
+	return h.certain.Add(h.Patience)
+}
+
 // Moving reports whether the last result contradicts the verdict, so that the
 // next one should come sooner.
 func (h *Health) Moving() bool {
-	return h.run > 0 && h.lastGood != (h.verdict == Up)
+	return (h.run > 0 || !h.certain.IsZero()) && h.lastGood != (h.verdict == Up)
 }
 
 // Proof returns when the oldest of the last Rise successes in a row began; zero unless
@@ -103,9 +124,10 @@ func (h *Health) Proof() time.Time {
 	return h.begun[len(h.begun)-h.Rise]
 }
 
-// Carried returns the Health with another rise and fall. What it has counted stays.
-func (h *Health) Carried(rise, fall int) Health {
+// Carried returns the Health with the rise, fall and patience of a Schedule. What it has
+// counted stays.
+func (h *Health) Carried(s Schedule) Health {
 	out := *h
-	out.Rise, out.Fall = rise, fall
+	out.Rise, out.Fall, out.Patience = s.Rise, s.Fall, s.Patience
 	return out
 }

@@ -1,4 +1,7 @@
-package checks
+// Package health turns the results of a check into a verdict: it runs a Checker on its
+// Schedule, tells a failure from a run that keepcast itself could not make, and counts. It
+// knows no kind of check.
+package health
 
 import (
 	"context"
@@ -10,6 +13,23 @@ import (
 
 	"github.com/keepcast/keepcast/driver/pace"
 )
+
+// Checker probes a service once.
+type Checker interface {
+	// Check returns nil when the service is fit, else why it is not, worded for
+	// an operator. It returns soon after ctx is done; ctx carries the deadline.
+	Check(ctx context.Context) error
+}
+
+// Watcher is a Checker that also learns of a change by itself: a unit that
+// stops, a process that exits.
+type Watcher interface {
+	Checker
+	// Watch calls changed whenever a check now would be worth its while, until
+	// ctx is done. It returns early only with the error that ended it; the
+	// caller then starts it again after a while, and polls meanwhile.
+	Watch(ctx context.Context, changed func()) error
+}
 
 // Result is what one run of a check brought.
 type Result struct {
@@ -42,7 +62,7 @@ func NewProbe(c Checker, s Schedule) *Probe { return CarryOn(c, s, NewHealth(s.R
 // CarryOn returns a Probe that goes on from a Health, as a check does whose settings
 // changed.
 func CarryOn(c Checker, s Schedule, h Health) *Probe {
-	return &Probe{Checker: c, Schedule: s, health: h.Carried(s.Rise, s.Fall), wake: pace.NewBell()}
+	return &Probe{Checker: c, Schedule: s, health: h.Carried(s), wake: pace.NewBell()}
 }
 
 // Hurry has the check prove itself anew. The next run begins at once. While it succeeds,
@@ -84,7 +104,11 @@ func (p *Probe) next(start, now time.Time, last Result) time.Time {
 	case last.Void: // soon, but what is wanting is not to be asked for all the time
 		return last.At.Add(pace.Backoff(p.Schedule.fast(), min(p.Schedule.Interval, voidMost), p.voids))
 	case last.Moving, last.Err == nil && !p.proven(last):
-		return last.At.Add(p.Schedule.fast())
+		next := last.At.Add(p.Schedule.fast())
+		if ends := last.Health.PatienceEnds(); ends.After(last.At) && ends.Before(next) {
+			return ends
+		}
+		return next
 	}
 	return p.Schedule.slot(start, now)
 }
@@ -175,6 +199,16 @@ type aftermath struct {
 	began time.Time // when that did
 }
 
+// Aftermath marks an error by which a run could not be made, since something that an earlier
+// run began at a time has not ended.
+func Aftermath(err error, began time.Time) error { return aftermath{err, began} }
+
+// AftermathSince returns when that began, of an error that Aftermath marked.
+func AftermathSince(err error) (began time.Time, ok bool) {
+	left, ok := errors.AsType[aftermath](err)
+	return left.began, ok
+}
+
 // overloadEchoes is for how long after the last delay of keepcast an overload may still be why
 // something has not ended that should have. What was killed needs a moment of processor time
 // to end, and waits for it where keepcast, whose threads wake first, already wakes in time. A
@@ -202,8 +236,8 @@ func (p *Probe) checked(ctx context.Context, began time.Time) (err error) {
 		}
 	}()
 	err = p.Checker.Check(ctx)
-	if left, ok := errors.AsType[aftermath](err); ok {
-		return p.excuseAftermath(left.began, err)
+	if began, ok := AftermathSince(err); ok {
+		return p.excuseAftermath(began, err)
 	}
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return p.excuse(began, fmt.Errorf("timeout after %s: %w", p.Schedule.Timeout, err))

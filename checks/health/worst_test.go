@@ -1,4 +1,4 @@
-package checks
+package health
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package checks
+package health
 
 import (
 	"errors"
@@ -10,11 +10,13 @@ import (
 // Whatever results come in whatever order: the verdict, Moving and Proof are those that
 // the rule gives for the results that are not void.
 func TestHealthByTheRule(t *testing.T) {
-	errs := []error{nil, nil, errors.New("dead"), Void(errors.New("no descriptor"))}
+	gone := Certain(errors.New("gone"))
+	errs := []error{nil, nil, errors.New("dead"), Void(errors.New("no descriptor")), gone, Void(gone)}
 	for range 2000 {
 		h := NewHealth(1+rand.IntN(5), 1+rand.IntN(5), Verdict(rand.IntN(3)))
+		h.Patience = time.Duration(rand.IntN(3)) * time.Second
 		want := h.Verdict()
-		var began []time.Time // of the successes in a row
+		var certain, began []time.Time // of the certain failures since a success, of the successes in a row
 		failures, counted := 0, 0
 		at := time.Unix(0, 0)
 		for range rand.IntN(40) {
@@ -24,18 +26,24 @@ func TestHealthByTheRule(t *testing.T) {
 			got := h.Add(err, at)
 			switch {
 			case err == nil:
-				began, failures, counted = append(began, at), 0, counted+1
+				certain, began, failures, counted = nil, append(began, at), 0, counted+1
 			case !IsVoid(err):
-				began, failures, counted = nil, failures+1, counted+1
+				began, counted = nil, counted+1
+				if errors.Is(err, gone) {
+					certain = append(certain, at)
+				}
+				if !errors.Is(err, gone) || at.Sub(certain[0]) >= h.Patience {
+					failures++
+				}
 			}
 			var proof time.Time
 			if len(began) >= h.Rise {
 				want, proof = Up, began[len(began)-h.Rise]
 			}
-			if failures >= h.Fall {
+			if failures >= h.Fall || failures > 0 && errors.Is(err, gone) && !IsVoid(err) && at.Sub(certain[0]) >= h.Patience {
 				want = Down
 			}
-			moving := counted > 0 && (failures == 0) != (want == Up)
+			moving := counted > 0 && (began != nil) != (want == Up)
 			if got != want || h.Verdict() != want || h.Moving() != moving || !h.Proof().Equal(proof) {
 				t.Fatalf("rise %d, fall %d: got %s, moving %v, proof %s, want %s, %v, %s",
 					h.Rise, h.Fall, got, h.Moving(), h.Proof(), want, moving, proof)

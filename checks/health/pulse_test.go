@@ -1,4 +1,4 @@
-package checks
+package health
 
 import (
 	"context"
@@ -198,7 +198,7 @@ func TestLateIsVoid(t *testing.T) {
 			p := NewProbe(checkFunc(func(ctx context.Context) error {
 				<-ctx.Done()
 				pulse.note(time.Now().Add(-tc.late), time.Now())
-				return explain(ctx, ctx.Err())
+				return errors.New("timed out")
 			}), schedule)
 			p.Pulse = pulse
 			r := p.run(t.Context())
