@@ -41,7 +41,7 @@ func connect(ctx context.Context, network, address string, secure *tls.Config) (
 }
 
 // unable marks an error of connecting as void where its chain does not tell that
-// keepcast lacked something.
+// keepcast lacked something, and as certain where nothing listens any more.
 func unable(ctx context.Context, err error) error {
 	if _, byName := errors.AsType[*net.DNSError](err); byName && lacksFiles() {
 		return health.Void(err)
@@ -49,7 +49,7 @@ func unable(ctx context.Context, err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(err, syscall.EADDRNOTAVAIL) && lacksPorts(ctx, op.Addr) {
 		return health.Void(err)
 	}
-	return err
+	return refused(ctx, err)
 }
 
 // lacksFiles reports whether there is no descriptor to be had. A resolver that can't open
@@ -106,6 +106,8 @@ func explain(ctx context.Context, err error) error {
 		return err // whatever else is so
 	case errors.As(err, &op) && op.Op == "dial":
 		return err // names the address and the reason by itself
+	case errors.Is(err, syscall.ECONNREFUSED): // over UDP, which learns of it late
+		return refused(ctx, err)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
 	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):

@@ -35,14 +35,14 @@ func WithDevice(ctx context.Context, device func() (string, error)) context.Cont
 	return context.WithValue(ctx, deviceKey{}, device)
 }
 
-// Dialer is what every check connects with. The guard sees the address that is
-// really connected to, after name resolution and redirects.
+// Dialer is what every check connects with. The guard and the follower see the address that
+// is really connected to, after name resolution and redirects.
 func Dialer() *net.Dialer {
 	return &net.Dialer{ControlContext: control}
 }
 
 // control is called with each new socket, before it is connected.
-func control(ctx context.Context, _, address string, conn syscall.RawConn) error {
+func control(ctx context.Context, network, address string, conn syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return nil // a unix socket: always local, and in no VRF
@@ -57,8 +57,11 @@ func control(ctx context.Context, _, address string, conn syscall.RawConn) error
 		}
 	}
 	if g, ok := ctx.Value(guardKey{}).(Guard); ok && g != nil {
-		return health.Void(g(to.Addr().Unmap()))
+		if err := g(to.Addr().Unmap()); err != nil {
+			return health.Void(err)
+		}
 	}
+	aim(ctx, network, to)
 	return nil
 }
 

@@ -74,7 +74,10 @@ func (p *Probe) Hurry() {
 	p.wake.Ring()
 }
 
-// Run checks at once, then on schedule and whenever a Watcher or Hurry wakes it, and
+// Wake has the next run begin at once, as a Watcher does. It never blocks.
+func (p *Probe) Wake() { p.wake.Ring() }
+
+// Run checks at once, then on schedule and whenever a Watcher, Wake or Hurry wakes it, and
 // hands every result to report, until ctx is done. Never do two runs of the
 // check overlap.
 func (p *Probe) Run(ctx context.Context, report func(Result)) {

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/keepcast/keepcast/checks/health"
+	"github.com/keepcast/keepcast/checks/sockets"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/doctor"
@@ -56,6 +57,7 @@ type daemon struct {
 	engine      *engine.Engine
 	systemd     systemd
 	pulse       health.Pulse
+	sockets     *sockets.Watch
 	open        func(config.Driver) // gives a driver its surroundings: only a restart changes them
 	hurry       <-chan struct{}     // closed when a stop is not to wait for linger
 	saved       []*savedDir
@@ -116,7 +118,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 
 // equip gives the server what the configuration asks for.
 func (d *daemon) equip(server *control.Server) {
-	server.Found = append(server.Found, d.descriptors.finding.Load)
+	server.Found = append(server.Found, d.descriptors.finding.Load, unwatched(d.sockets))
 	for _, dir := range d.saved {
 		server.Found = append(server.Found, dir.finding.Load)
 	}
@@ -138,6 +140,7 @@ func (d *daemon) run(ctx context.Context, server *control.Server) error {
 	running.Go(func() { reloads.run(serving) })
 	running.Go(func() { d.systemd.run(serving) })
 	running.Go(func() { d.pulse.Run(serving) })
+	running.Go(func() { watchSockets(serving, d.sockets) })
 	for _, dir := range d.saved {
 		running.Go(func() { dir.keep(serving) })
 	}
@@ -157,10 +160,11 @@ const endLimit = 3 * time.Second
 
 func (d *daemon) options() engine.Options {
 	kernel := kernel.New(d.cfg.Interface, d.log.With("driver", "kernel"))
+	d.sockets = sockets.New(kernel.Local)
 	var stopping atomic.Bool
 	o := engine.Options{
 		Version: version(), Local: kernel.Local, Addresses: kernel.Addresses, VRF: kernel.VRF, Log: d.log, Metrics: d.metrics, Hurry: d.hurry,
-		Pulse: &d.pulse, Open: d.open,
+		Pulse: &d.pulse, Sockets: d.sockets, Open: d.open,
 		Withdraw: func(ctx context.Context, onStop string) bool {
 			stopping.Store(true)
 			d.systemd.stopping()

@@ -149,6 +149,11 @@ func (e *Engine) startCheck(c *check) {
 	probe.Pulse, c.hurry = e.opts.Pulse, probe.Hurry
 	c.log = e.logOf(c)
 	e.running.Go(func() {
+		if e.opts.Sockets != nil {
+			follower := e.opts.Sockets.Follow(probe.Wake)
+			defer follower.Close()
+			ctx = checks.WithFollower(ctx, follower)
+		}
 		probe.Run(ctx, func(r health.Result) {
 			e.post(func() {
 				if ctx.Err() == nil { // else it was stopped meanwhile

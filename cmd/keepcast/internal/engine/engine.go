@@ -13,6 +13,7 @@ import (
 
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/checks/health"
+	"github.com/keepcast/keepcast/checks/sockets"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
@@ -34,7 +35,9 @@ type Options struct {
 	// VRF names the VRF that an interface is in, in which its services are probed.
 	VRF func(iface string) (string, error)
 	// Pulse tells the checks whether keepcast itself is late; nil: it never is.
-	Pulse   *health.Pulse
+	Pulse *health.Pulse
+	// Sockets wakes the checks whose services stop listening; nil: it wakes none.
+	Sockets *sockets.Watch
 	Log     *slog.Logger
 	Metrics *Metrics
 	// Withdraw is asked when the daemon stops, with the on_stop in force: true withdraws

@@ -1,0 +1,127 @@
+package sockets
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestTakes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		local string
+		only6 bool
+		to    string
+		want  bool
+	}{
+		"the same":               {"127.0.0.1:53", false, "127.0.0.1:53", true},
+		"another port":           {"127.0.0.1:53", false, "127.0.0.1:54", false},
+		"another address":        {"127.0.0.1:53", false, "127.0.0.2:53", false},
+		"any of IPv4":            {"0.0.0.0:53", false, "192.0.2.53:53", true},
+		"any of IPv4 for IPv6":   {"0.0.0.0:53", false, "[::1]:53", false},
+		"any":                    {"[::]:53", false, "192.0.2.53:53", true},
+		"any of IPv6":            {"[::]:53", true, "192.0.2.53:53", false},
+		"any of IPv6 for IPv6":   {"[::]:53", true, "[2001:db8::53]:53", true},
+		"mapped":                 {"127.0.0.1:53", false, "[::ffff:127.0.0.1]:53", true},
+		"link-local with a zone": {"[fe80::1]:53", false, "[fe80::1%lo]:53", true},
+		"any, on another port":   {"[::]:53", false, "[::1]:54", false},
+	} {
+		s := Socket{Local: netip.MustParseAddrPort(tc.local), Only6: tc.only6}
+		if got := s.Takes(netip.MustParseAddrPort(tc.to)); got != tc.want {
+			t.Errorf("%s: got %t", name, got)
+		}
+	}
+}
+
+// The kernel tells what waits: connections that nobody accepts, datagrams that nobody reads.
+func TestQueue(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(fd, 7); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(bound.(*unix.SockaddrInet4).Port))
+	for range 3 {
+		c, err := net.Dial("tcp", at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	s := only(t, "tcp", at)
+	if s.Queue != 3 || s.Backlog != 7 || s.Device != 0 || s.Only6 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestQueueUDP(t *testing.T) {
+	at, _ := open(t, "udp4", "127.0.0.1:0", func(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8192) })
+	before := only(t, "udp", at)
+	if before.Queue != 0 || before.Backlog != 16384 || before.Drops != 0 {
+		t.Errorf("got %+v", before)
+	}
+	c, err := net.Dial("udp", at.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for range 50 {
+		if _, err := c.Write(make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := only(t, "udp", at)
+	if after.Queue < after.Backlog/2 || after.Drops == 0 || after.Cookie != before.Cookie {
+		t.Errorf("got %+v", after)
+	}
+}
+
+// only returns the one socket that is open there.
+func only(t *testing.T, network string, at netip.AddrPort) Socket {
+	t.Helper()
+	all, err := Listening(network, at.Port())
+	if err != nil || len(all) != 1 || all[0].Local != at || all[0].Network != network {
+		t.Fatalf("got %+v, %v", all, err)
+	}
+	return all[0]
+}
+
+// One that listens on both families takes both, and is told apart from one of IPv6 only.
+func TestOnly6(t *testing.T) {
+	both, _ := open(t, "tcp", "[::]:0")
+	one, _ := open(t, "tcp6", "[::]:0")
+	for port, want := range map[uint16]bool{both.Port(): false, one.Port(): true} {
+		if all, err := Listening("tcp", port); err != nil || len(all) != 1 || all[0].Only6 != want {
+			t.Errorf("want only IPv6: %t, got %+v, %v", want, all, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	message := make([]byte, messageSize, 200)
+	message[0] = unix.AF_INET
+	binary.BigEndian.PutUint16(message[4:], 53)
+	f.Add(message)
+	f.Add(append(message, 5, 0, attrOnly6, 0, 1, 0, 0, 0))
+	f.Add(append(message, 40, 0, attrMemory, 0))     // longer than the message
+	f.Add(append(message, 6, 0, attrOnly6, 0, 1, 0)) // not padded
+	f.Add(append(message, 0, 0, 0, 0))
+	f.Fuzz(func(t *testing.T, m []byte) {
+		s, _, ok := parse(m)
+		if ok && (len(m) < messageSize || !s.Local.Addr().IsValid()) {
+			t.Errorf("took %x for %+v", m, s)
+		}
+	})
+}

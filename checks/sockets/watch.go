@@ -1,0 +1,151 @@
+package sockets
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+)
+
+// Watch tells those who follow an address and port when a socket that waited there for
+// clients closes. It has one netlink socket, however many follow.
+//
+// Not seen is a listener that is shut down but not closed, one that another process holds
+// open, too, and one in another network namespace.
+type Watch struct {
+	// Local says why the kernel would not deliver an address on this host, or nil.
+	Local func(netip.Addr) error
+
+	mu        sync.Mutex                    // guards what follows, and the targets of all followers
+	followers map[uint16]map[*Follower]bool // by port
+	events    *nl.NetlinkSocket             // nil while there is none
+	passed    []ports                       // what its filter lets through
+	broken    error                         // why there is none, or what it does not tell of
+}
+
+// New returns a Watch that does not run yet.
+func New(local func(netip.Addr) error) *Watch {
+	return &Watch{Local: local, followers: map[uint16]map[*Follower]bool{}}
+}
+
+// Follower is one who wants to be told.
+type Follower struct {
+	watch   *Watch
+	wake    func()
+	targets map[target]*known
+}
+
+// target is where a follower connects to.
+type target struct {
+	network string // tcp or udp
+	to      netip.AddrPort
+}
+
+// known is what is known of the sockets that take what is sent to a target.
+type known struct {
+	open  map[uint64]bool // cookies of those that were open when the kernel was asked last
+	stale bool            // something has changed since, or the kernel was never asked
+	asked time.Time       // when it was
+}
+
+// Follow returns a Follower that follows nothing yet. wake is called for each change, by the
+// goroutine of Run. It must not block.
+func (w *Watch) Follow(wake func()) *Follower {
+	return &Follower{watch: w, wake: wake, targets: map[target]*known{}}
+}
+
+// askAgain is how long to wait until the kernel is asked again for a target on which it
+// knew nobody, such as one on another host.
+const askAgain = 5 * time.Second
+
+// Aim follows what the follower is about to connect to, over tcp or udp, and learns who
+// waits for clients there.
+func (f *Follower) Aim(network string, to netip.AddrPort) {
+	at := target{network, netip.AddrPortFrom(to.Addr().Unmap(), to.Port())}
+	if !f.watch.follow(f, at) {
+		return
+	}
+	// Asked without the lock: the kernel has as long a list as there are sockets.
+	open, err := at.listening()
+	if err != nil {
+		return // the interval makes it good
+	}
+	f.watch.mu.Lock()
+	defer f.watch.mu.Unlock()
+	k := f.targets[at]
+	if k.asked = time.Now(); len(open) > 0 {
+		k.open, k.stale = open, false
+	}
+}
+
+// follow notes that a follower has a target, and reports whether the kernel is to be asked
+// for it.
+func (w *Watch) follow(f *Follower, at target) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k := f.targets[at]
+	if k == nil {
+		k = &known{stale: true}
+		f.targets[at] = k
+		w.add(f, at.to.Port())
+	}
+	return k.stale && (len(k.open) > 0 || time.Since(k.asked) >= askAgain)
+}
+
+// add has the events of a port come, too.
+func (w *Watch) add(f *Follower, port uint16) {
+	if w.followers[port] == nil {
+		w.followers[port] = map[*Follower]bool{}
+	}
+	w.followers[port][f] = true
+	if !slices.ContainsFunc(w.passed, func(p ports) bool { return p.from <= port && port <= p.to }) {
+		w.broken = w.filter()
+	}
+}
+
+// Close ends the following.
+func (f *Follower) Close() {
+	w := f.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for at := range f.targets {
+		port := at.to.Port()
+		if delete(w.followers[port], f); len(w.followers[port]) == 0 {
+			delete(w.followers, port)
+		}
+	}
+	clear(f.targets) // the filter lets a few events too many through, until another port comes
+}
+
+// Vanished reports whether a socket has waited for clients on a target that is on this
+// host, and none does now.
+func (f *Follower) Vanished(network string, to netip.AddrPort) bool {
+	at := target{network, netip.AddrPortFrom(to.Addr().Unmap(), to.Port())}
+	f.watch.mu.Lock()
+	k := f.targets[at]
+	waited := k != nil && len(k.open) > 0
+	f.watch.mu.Unlock()
+	if !waited || f.watch.Local(at.to.Addr()) != nil {
+		return false
+	}
+	open, err := at.listening()
+	return err == nil && len(open) == 0
+}
+
+// listening returns the cookies of the sockets that take what is sent to a target. One that
+// is bound to a device counts wherever it is bound to: to be wrong here would move a route.
+func (t target) listening() (map[uint64]bool, error) {
+	all, err := Listening(t.network, t.to.Port())
+	if err != nil {
+		return nil, err
+	}
+	open := map[uint64]bool{}
+	for _, s := range all {
+		if s.Takes(t.to) {
+			open[s.Cookie] = true
+		}
+	}
+	return open, nil
+}

@@ -1,0 +1,299 @@
+package sockets
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// everywhere takes each address for one of this host.
+func everywhere(netip.Addr) error { return nil }
+
+// running returns a Watch that runs until the test ends.
+func running(t testing.TB) *Watch {
+	t.Helper()
+	w := New(everywhere)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- w.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	drivertest.Eventually(t, "the subscription", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.events != nil
+	})
+	return w
+}
+
+// following returns a follower that counts its wakes.
+func following(t testing.TB, w *Watch) (*Follower, *atomic.Int64) {
+	t.Helper()
+	var woken atomic.Int64
+	f := w.Follow(func() { woken.Add(1) })
+	t.Cleanup(f.Close)
+	return f, &woken
+}
+
+// open opens a socket that waits for clients, and returns how to close it.
+func open(t testing.TB, network, address string, options ...func(fd int)) (at netip.AddrPort, end func()) {
+	t.Helper()
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) {
+			for _, set := range options {
+				set(int(fd))
+			}
+		})
+	}}
+	if network == "udp" || network == "udp4" || network == "udp6" {
+		c, err := config.ListenPacket(t.Context(), network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c.LocalAddr().(*net.UDPAddr).AddrPort(), func() { c.Close() }
+	}
+	l, err := config.Listen(t.Context(), network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().(*net.TCPAddr).AddrPort(), func() { l.Close() }
+}
+
+func reusePort(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+
+// Whatever way a service waits for clients, its end is told to those who connect to it.
+func TestClosed(t *testing.T) {
+	w := running(t)
+	for name, tc := range map[string]struct{ network, address, to string }{
+		"TCP":                     {"tcp4", "127.0.0.1:0", "127.0.0.1"},
+		"TCP, another address":    {"tcp4", "127.0.0.2:0", "127.0.0.2"},
+		"TCP over IPv6":           {"tcp6", "[::1]:0", "::1"},
+		"any address":             {"tcp4", "0.0.0.0:0", "127.0.0.1"},
+		"any of both families":    {"tcp", "[::]:0", "127.0.0.1"},
+		"any of both, asked by 6": {"tcp", "[::]:0", "::1"},
+		"mapped":                  {"tcp4", "127.0.0.1:0", "::ffff:127.0.0.1"},
+		"UDP":                     {"udp4", "127.0.0.1:0", "127.0.0.1"},
+		"UDP over IPv6":           {"udp6", "[::1]:0", "::1"},
+		"UDP of both families":    {"udp", "[::]:0", "127.0.0.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, woken := following(t, w)
+			at, end := open(t, tc.network, tc.address)
+			to := netip.AddrPortFrom(netip.MustParseAddr(tc.to), at.Port())
+			network := tc.network[:3]
+			f.Aim(network, to)
+			if f.Vanished(network, to) {
+				t.Error("it vanished, though it is open")
+			}
+			end()
+			drivertest.Eventually(t, "the wake", func() bool { return woken.Load() == 1 })
+			if !f.Vanished(network, to) {
+				t.Error("it has not vanished, though it is closed")
+			}
+		})
+	}
+}
+
+// Sockets that are none of those that the follower connects to wake nobody.
+func TestOthersClosed(t *testing.T) {
+	w := running(t)
+	f, woken := following(t, w)
+	at, end := open(t, "tcp4", "127.0.0.1:0")
+	f.Aim("tcp", at)
+	_, endUDP := open(t, "udp4", at.String())
+	_, endOther := open(t, "tcp4", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), at.Port()).String())
+	only6 := func(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1) }
+	_, end6 := open(t, "tcp6", netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port()).String(), only6)
+	for range 3 { // connections come and go
+		c, err := net.Dial("tcp", at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	endUDP()
+	endOther()
+	end6()
+	end() // after which all that came before has been told
+	drivertest.Eventually(t, "the wake", func() bool { return woken.Load() > 0 })
+	if n := woken.Load(); n != 1 {
+		t.Errorf("woken %d times, want once", n)
+	}
+}
+
+// One worker of several that share a port: the check is woken, and the others still listen.
+// A reload that opens the new socket before it closes the old one looks the same.
+func TestWorkerClosed(t *testing.T) {
+	w := running(t)
+	f, woken := following(t, w)
+	at, end := open(t, "tcp4", "127.0.0.1:0", reusePort)
+	_, endOther := open(t, "tcp4", at.String(), reusePort)
+	f.Aim("tcp", at)
+	end()
+	drivertest.Eventually(t, "the wake", func() bool { return woken.Load() == 1 })
+	if f.Vanished("tcp", at) {
+		t.Error("vanished, though a worker listens")
+	}
+	f.Aim("tcp", at) // learns who is left
+	endOther()
+	drivertest.Eventually(t, "the second wake", func() bool { return woken.Load() == 2 })
+	if !f.Vanished("tcp", at) {
+		t.Error("not vanished, though no worker listens")
+	}
+}
+
+// What the kernel never knew has not vanished: it may be reached through a filter that
+// redirects, or be in a container.
+func TestNeverListened(t *testing.T) {
+	w := running(t)
+	f, _ := following(t, w)
+	at, end := open(t, "tcp4", "127.0.0.1:0")
+	end()
+	f.Aim("tcp", at)
+	if f.Vanished("tcp", at) {
+		t.Error("vanished, though nobody ever listened")
+	}
+	if f.Vanished("udp", at) {
+		t.Error("vanished, though it was never aimed at")
+	}
+}
+
+// A listener of this host on the port of a service of another host says nothing of that.
+func TestOnAnotherHost(t *testing.T) {
+	w := running(t)
+	f, _ := following(t, w)
+	at, end := open(t, "tcp4", "127.0.0.1:0")
+	f.Aim("tcp", at)
+	end()
+	w.Local = func(netip.Addr) error { return errors.New("goes out by eth0") }
+	if f.Vanished("tcp", at) {
+		t.Error("vanished, though it is elsewhere")
+	}
+}
+
+// A child that keeps the socket open, and a shutdown, are not told. They are seen as they are.
+func TestHeldOpen(t *testing.T) {
+	w := running(t)
+	f, woken := following(t, w)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	held, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	f.Aim("tcp", at)
+	l.Close()
+	if f.Vanished("tcp", at) {
+		t.Error("vanished, though a child listens")
+	}
+	if err := unix.Shutdown(int(held.Fd()), unix.SHUT_RDWR); err != nil {
+		t.Fatal(err)
+	}
+	if !f.Vanished("tcp", at) {
+		t.Error("not vanished, though it was shut down")
+	}
+	if n := woken.Load(); n != 0 {
+		t.Errorf("woken %d times", n)
+	}
+}
+
+// What happened while events were lost, or before there was a subscription, is found by
+// asking anew.
+func TestLostEvents(t *testing.T) {
+	w := New(everywhere)
+	gone, wokenGone := following(t, w)
+	there, wokenThere := following(t, w)
+	at, end := open(t, "tcp4", "127.0.0.1:0")
+	other, _ := open(t, "udp4", "127.0.0.1:0")
+	gone.Aim("tcp", at)
+	there.Aim("udp", other)
+	end()
+	w.compare()
+	w.compare() // of what was told nothing is told again
+	if wokenGone.Load() != 1 || wokenThere.Load() != 0 {
+		t.Errorf("woken %d and %d times, want once and never", wokenGone.Load(), wokenThere.Load())
+	}
+}
+
+// Events that come faster than they are read are lost: then the kernel is asked.
+func TestOverflow(t *testing.T) {
+	w := running(t)
+	f, woken := following(t, w)
+	at, end := open(t, "tcp4", "127.0.0.1:0", reusePort)
+	f.Aim("tcp", at)
+	if err := unix.SetsockoptInt(w.events.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUF, 0); err != nil { // as small as may be
+		t.Fatal(err)
+	}
+	w.mu.Lock() // which the reader needs for each event
+	for range 50 {
+		_, endOther := open(t, "tcp4", at.String(), reusePort)
+		endOther()
+	}
+	end()
+	w.mu.Unlock()
+	drivertest.Eventually(t, "the wake", func() bool { return woken.Load() > 0 })
+}
+
+// A service that comes back is followed again.
+func TestComesBack(t *testing.T) {
+	w := running(t)
+	f, woken := following(t, w)
+	at, end := open(t, "tcp4", "127.0.0.1:0")
+	for n := int64(1); n <= 3; n++ {
+		f.Aim("tcp", at)
+		end()
+		drivertest.Eventually(t, "the wake", func() bool { return woken.Load() == n })
+		f.Aim("tcp", at) // a run that finds nobody
+		_, end = open(t, "tcp4", at.String())
+	}
+}
+
+func TestBroken(t *testing.T) {
+	w := New(everywhere)
+	if err := w.Broken(); err != nil {
+		t.Errorf("before it runs: %v", err)
+	}
+	var limit, none unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none = limit
+	none.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	err := w.Run(t.Context())
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, unix.EMFILE) || err.Error() != "subscribing to the ends of sockets: too many open files" || !errors.Is(w.Broken(), err) {
+		t.Errorf("got %v, broken for %v", err, w.Broken())
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- w.Run(ctx) }()
+	drivertest.Eventually(t, "it works again", func() bool { return w.Broken() == nil })
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
