@@ -35,6 +35,14 @@ func WithDevice(ctx context.Context, device func() (string, error)) context.Cont
 	return context.WithValue(ctx, deviceKey{}, device)
 }
 
+// device returns the one of WithDevice; none: to bind to none.
+func device(ctx context.Context) (string, error) {
+	if of, ok := ctx.Value(deviceKey{}).(func() (string, error)); ok {
+		return of()
+	}
+	return "", nil
+}
+
 // Dialer is what every check connects with. The guard and the follower see the address that
 // is really connected to, after name resolution and redirects.
 func Dialer() *net.Dialer {
@@ -47,14 +55,12 @@ func control(ctx context.Context, network, address string, conn syscall.RawConn)
 	if err != nil {
 		return nil // a unix socket: always local, and in no VRF
 	}
-	if device, ok := ctx.Value(deviceKey{}).(func() (string, error)); ok {
-		name, err := device()
-		if err == nil {
-			err = bind(conn, name)
-		}
-		if err != nil {
-			return health.Void(err)
-		}
+	name, err := device(ctx)
+	if err == nil {
+		err = bind(conn, name)
+	}
+	if err != nil {
+		return health.Void(err)
 	}
 	if g, ok := ctx.Value(guardKey{}).(Guard); ok && g != nil {
 		if err := g(to.Addr().Unmap()); err != nil {

@@ -19,7 +19,7 @@ func TestKindsHere(t *testing.T) {
 			t.Errorf("kind %s has no Validate", k.Name)
 		}
 	}
-	for _, name := range []string{"dns", "exec", "http", "systemd", "tcp"} {
+	for _, name := range []string{"dns", "exec", "http", "listener", "systemd", "tcp"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("kind %s is not registered", name)
 		}

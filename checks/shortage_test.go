@@ -2,6 +2,7 @@ package checks
 
 import (
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,6 +79,7 @@ func TestWithoutDescriptors(t *testing.T) {
 		"dns, https":    &DNS{Server: at, Transport: "https", Query: "a", TLS: TLS{CA: ca}},
 		"exec":          &Exec{Command: []string{"true"}},
 		"systemd":       &Systemd{Unit: "a.service"},
+		"listener":      &Listener{Address: netip.MustParseAddrPort(at), Network: "tcp", MaxQueue: 50, MaxDrops: -1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := files(t)
