@@ -23,7 +23,18 @@ func followed(t *testing.T) (context.Context, *atomic.Int64) {
 	done := make(chan error)
 	go func() { done <- watch.Run(ctx) }()
 	t.Cleanup(func() { stop(); <-done })
-	var woken atomic.Int64
+	var works, woken atomic.Int64
+	first := watch.Follow(func() { works.Add(1) })
+	drivertest.Eventually(t, "the watch of sockets", func() bool {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Aim("tcp", l.Addr().(*net.TCPAddr).AddrPort())
+		l.Close()
+		return works.Load() > 0
+	})
+	first.Close()
 	f := watch.Follow(func() { woken.Add(1) })
 	t.Cleanup(f.Close)
 	return WithFollower(within(t), f), &woken
@@ -55,6 +66,7 @@ func TestStopsListening(t *testing.T) {
 			}()
 			c := check(l.Addr().String())
 			_ = c.Check(ctx) // whatever it says, it has connected
+			follower(ctx).Learn()
 			l.Close()
 			drivertest.Eventually(t, "the wake", func() bool { return woken.Load() > 0 })
 			if err := c.Check(ctx); !health.IsCertain(err) || !errors.Is(err, syscall.ECONNREFUSED) {
@@ -80,6 +92,7 @@ func TestStopsListeningUDP(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop()
+	follower(ctx).Learn()
 	if err := <-first; health.IsCertain(err) {
 		t.Errorf("certain, though it only hangs: %v", err)
 	}

@@ -38,6 +38,7 @@ func BenchmarkConnections(b *testing.B) {
 				w := running(b)
 				f, _ := following(b, w)
 				f.Aim("tcp", at)
+				f.Learn()
 				if mode == "unfiltered" {
 					if err := unix.SetsockoptInt(w.events.GetFd(), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0); err != nil {
 						b.Fatal(err)
@@ -91,6 +92,7 @@ func BenchmarkClosed(b *testing.B) {
 			b.Fatal(err)
 		}
 		f.Aim("tcp", l.Addr().(*net.TCPAddr).AddrPort())
+		f.Learn()
 		b.StartTimer()
 		l.Close()
 		<-woken

@@ -41,11 +41,24 @@ func (w *Watch) Run(ctx context.Context) (err error) {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, unix.ENOBUFS): // events were lost
+			drain(events)
 			w.compare()
 		case err != nil:
 			return fmt.Errorf("reading the ends of sockets: %w", err)
 		}
 		w.tell(messages)
+	}
+}
+
+// drain reads what waits, and drops it. Until nothing waits the kernel does not say that
+// it has lost more.
+func drain(events *nl.NetlinkSocket) {
+	buf := make([]byte, nl.RECEIVE_BUFFER_SIZE)
+	for {
+		_, _, err := unix.Recvfrom(events.GetFd(), buf, unix.MSG_DONTWAIT)
+		if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
+			return
+		}
 	}
 }
 
@@ -104,6 +117,7 @@ func (w *Watch) closed(s Socket) {
 		for at, k := range f.targets {
 			if at.network == s.Network && s.Takes(at.to) && (k.stale || k.open[s.Cookie]) {
 				k.stale = true
+				k.ends++
 				f.wake()
 			}
 		}
@@ -138,6 +152,7 @@ func (f *Follower) compare(open map[uint64]bool, answered bool) {
 		}
 		if gone && !k.stale {
 			k.stale = true
+			k.ends++
 			f.wake()
 		}
 	}

@@ -92,9 +92,10 @@ func TestMostPorts(t *testing.T) {
 	f, woken := following(t, w)
 	at, end := open(t, "tcp4", "127.0.0.1:0")
 	for port := uint16(2); port < 65000; port += 151 {
-		w.follow(f, target{"tcp", netip.AddrPortFrom(at.Addr(), port)})
+		f.Aim("tcp", netip.AddrPortFrom(at.Addr(), port))
 	}
 	f.Aim("tcp", at)
+	f.Learn()
 	if err := w.Broken(); err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,8 @@ type target struct {
 type known struct {
 	open  map[uint64]bool // cookies of those that were open when the kernel was asked last
 	stale bool            // something has changed since, or the kernel was never asked
-	asked time.Time       // when it was
+	ends  int             // of sockets, that were told
+	asked time.Time       // when the kernel was
 }
 
 // Follow returns a Follower that follows nothing yet. wake is called for each change, by the
@@ -56,42 +57,56 @@ func (w *Watch) Follow(wake func()) *Follower {
 	return &Follower{watch: w, wake: wake, targets: map[target]*known{}}
 }
 
-// askAgain is how long to wait until the kernel is asked again for a target on which it
-// knew nobody, such as one on another host.
-const askAgain = 5 * time.Second
-
-// Aim follows what the follower is about to connect to, over tcp or udp, and learns who
-// waits for clients there.
+// Aim follows what the follower is about to connect to, over tcp or udp.
 func (f *Follower) Aim(network string, to netip.AddrPort) {
-	at := target{network, netip.AddrPortFrom(to.Addr().Unmap(), to.Port())}
-	if !f.watch.follow(f, at) {
-		return
-	}
-	// Asked without the lock: the kernel has as long a list as there are sockets.
-	open, err := at.listening()
-	if err != nil {
-		return // the interval makes it good
-	}
 	f.watch.mu.Lock()
 	defer f.watch.mu.Unlock()
-	k := f.targets[at]
-	if k.asked = time.Now(); len(open) > 0 {
-		k.open, k.stale = open, false
+	at := targetOf(network, to)
+	if f.targets[at] == nil {
+		f.targets[at] = &known{stale: true}
+		f.watch.add(f, at.to.Port())
 	}
 }
 
-// follow notes that a follower has a target, and reports whether the kernel is to be asked
-// for it.
-func (w *Watch) follow(f *Follower, at target) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	k := f.targets[at]
-	if k == nil {
-		k = &known{stale: true}
-		f.targets[at] = k
-		w.add(f, at.to.Port())
+func targetOf(network string, to netip.AddrPort) target {
+	return target{network, netip.AddrPortFrom(to.Addr().Unmap(), to.Port())}
+}
+
+// askAgain is how long after the kernel knew nobody it is asked again, where the service is
+// fit: it is on another host, in a container or behind a filter that redirects.
+const askAgain = time.Minute
+
+// Learn asks the kernel who waits for clients on the targets, where that is not known. It
+// is to be called when the service is fit: those that it finds have served it.
+func (f *Follower) Learn() {
+	for at, ends := range f.unknown() {
+		// Asked without the lock: the kernel may have a long list.
+		open, err := at.listening()
+		if err != nil {
+			continue // what happens until the next time is found by polling
+		}
+		f.watch.mu.Lock()
+		if k := f.targets[at]; k != nil && k.ends == ends { // else it may be out of date
+			k.open, k.stale, k.asked = open, len(open) == 0, time.Now()
+		}
+		f.watch.mu.Unlock()
 	}
-	return k.stale && (len(k.open) > 0 || time.Since(k.asked) >= askAgain)
+}
+
+// unknown returns the targets of which it is not known who waits there, with their ends.
+func (f *Follower) unknown() map[target]int {
+	f.watch.mu.Lock()
+	defer f.watch.mu.Unlock()
+	var out map[target]int
+	for at, k := range f.targets {
+		if k.stale && (len(k.open) > 0 || time.Since(k.asked) >= askAgain) {
+			if out == nil {
+				out = map[target]int{}
+			}
+			out[at] = k.ends
+		}
+	}
+	return out
 }
 
 // add has the events of a port come, too.
@@ -120,9 +135,9 @@ func (f *Follower) Close() {
 }
 
 // Vanished reports whether a socket has waited for clients on a target that is on this
-// host, and none does now.
+// host, as Learn has found, and none does now.
 func (f *Follower) Vanished(network string, to netip.AddrPort) bool {
-	at := target{network, netip.AddrPortFrom(to.Addr().Unmap(), to.Port())}
+	at := targetOf(network, to)
 	f.watch.mu.Lock()
 	k := f.targets[at]
 	waited := k != nil && len(k.open) > 0

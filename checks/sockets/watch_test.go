@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -96,6 +97,7 @@ func TestClosed(t *testing.T) {
 			to := netip.AddrPortFrom(netip.MustParseAddr(tc.to), at.Port())
 			network := tc.network[:3]
 			f.Aim(network, to)
+			f.Learn()
 			if f.Vanished(network, to) {
 				t.Error("it vanished, though it is open")
 			}
@@ -114,6 +116,7 @@ func TestOthersClosed(t *testing.T) {
 	f, woken := following(t, w)
 	at, end := open(t, "tcp4", "127.0.0.1:0")
 	f.Aim("tcp", at)
+	f.Learn()
 	_, endUDP := open(t, "udp4", at.String())
 	_, endOther := open(t, "tcp4", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), at.Port()).String())
 	only6 := func(fd int) { _ = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1) }
@@ -143,12 +146,18 @@ func TestWorkerClosed(t *testing.T) {
 	at, end := open(t, "tcp4", "127.0.0.1:0", reusePort)
 	_, endOther := open(t, "tcp4", at.String(), reusePort)
 	f.Aim("tcp", at)
+	f.Learn()
 	end()
 	drivertest.Eventually(t, "the wake", func() bool { return woken.Load() == 1 })
 	if f.Vanished("tcp", at) {
 		t.Error("vanished, though a worker listens")
 	}
-	f.Aim("tcp", at) // learns who is left
+	f.Learn() // who is left
+	w.mu.Lock()
+	if k := f.targets[target{"tcp", at}]; k.stale || len(k.open) != 1 {
+		t.Errorf("stale: %t, %d are known", k.stale, len(k.open))
+	}
+	w.mu.Unlock()
 	endOther()
 	drivertest.Eventually(t, "the second wake", func() bool { return woken.Load() == 2 })
 	if !f.Vanished("tcp", at) {
@@ -157,18 +166,43 @@ func TestWorkerClosed(t *testing.T) {
 }
 
 // What the kernel never knew has not vanished: it may be reached through a filter that
-// redirects, or be in a container.
+// redirects, or be in a container. That may change: what is served otherwise now has not
+// vanished, either.
 func TestNeverListened(t *testing.T) {
 	w := running(t)
 	f, _ := following(t, w)
 	at, end := open(t, "tcp4", "127.0.0.1:0")
-	end()
+	if f.Vanished("tcp", at) {
+		t.Error("vanished, though it was never aimed at")
+	}
 	f.Aim("tcp", at)
+	end()
+	f.Learn()
 	if f.Vanished("tcp", at) {
 		t.Error("vanished, though nobody ever listened")
 	}
-	if f.Vanished("udp", at) {
-		t.Error("vanished, though it was never aimed at")
+	_, end = open(t, "tcp4", at.String())
+	f.Learn()
+	change := func(do func(k *known)) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		do(f.targets[target{"tcp", at}])
+	}
+	change(func(k *known) {
+		if len(k.open) > 0 {
+			t.Error("the kernel is asked at each run, though it knew nobody")
+		}
+		k.asked = time.Now().Add(-askAgain)
+	})
+	f.Learn()
+	end()
+	if !f.Vanished("tcp", at) {
+		t.Error("not vanished")
+	}
+	change(func(k *known) { k.stale = true }) // as its end has it, once it is told
+	f.Learn()                                 // it is fit without a listener
+	if f.Vanished("tcp", at) {
+		t.Error("vanished, though another serves")
 	}
 }
 
@@ -178,6 +212,7 @@ func TestOnAnotherHost(t *testing.T) {
 	f, _ := following(t, w)
 	at, end := open(t, "tcp4", "127.0.0.1:0")
 	f.Aim("tcp", at)
+	f.Learn()
 	end()
 	w.Local = func(netip.Addr) error { return errors.New("goes out by eth0") }
 	if f.Vanished("tcp", at) {
@@ -201,6 +236,7 @@ func TestHeldOpen(t *testing.T) {
 	defer held.Close()
 	at := l.Addr().(*net.TCPAddr).AddrPort()
 	f.Aim("tcp", at)
+	f.Learn()
 	l.Close()
 	if f.Vanished("tcp", at) {
 		t.Error("vanished, though a child listens")
@@ -225,7 +261,9 @@ func TestLostEvents(t *testing.T) {
 	at, end := open(t, "tcp4", "127.0.0.1:0")
 	other, _ := open(t, "udp4", "127.0.0.1:0")
 	gone.Aim("tcp", at)
+	gone.Learn()
 	there.Aim("udp", other)
+	there.Learn()
 	end()
 	w.compare()
 	w.compare() // of what was told nothing is told again
@@ -240,6 +278,7 @@ func TestOverflow(t *testing.T) {
 	f, woken := following(t, w)
 	at, end := open(t, "tcp4", "127.0.0.1:0", reusePort)
 	f.Aim("tcp", at)
+	f.Learn()
 	if err := unix.SetsockoptInt(w.events.GetFd(), unix.SOL_SOCKET, unix.SO_RCVBUF, 0); err != nil { // as small as may be
 		t.Fatal(err)
 	}
@@ -260,9 +299,9 @@ func TestComesBack(t *testing.T) {
 	at, end := open(t, "tcp4", "127.0.0.1:0")
 	for n := int64(1); n <= 3; n++ {
 		f.Aim("tcp", at)
+		f.Learn()
 		end()
 		drivertest.Eventually(t, "the wake", func() bool { return woken.Load() == n })
-		f.Aim("tcp", at) // a run that finds nobody
 		_, end = open(t, "tcp4", at.String())
 	}
 }

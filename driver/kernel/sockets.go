@@ -44,6 +44,9 @@ func (s *sockets) put(h *netlink.Handle) {
 			h.Close()
 			return
 		}
+		if len(s.free) == cap(s.free) {
+			return
+		}
 		var err error
 		if h, err = s.dial(); err != nil {
 			return // no descriptor is left: what is open has to do

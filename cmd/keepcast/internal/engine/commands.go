@@ -148,18 +148,19 @@ func (e *Engine) startCheck(c *check) {
 	probe := health.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
 	probe.Pulse, c.hurry = e.opts.Pulse, probe.Hurry
 	c.log = e.logOf(c)
+	follower := e.opts.Sockets.Follow(probe.Wake)
 	e.running.Go(func() {
-		if e.opts.Sockets != nil {
-			follower := e.opts.Sockets.Follow(probe.Wake)
-			defer follower.Close()
-			ctx = checks.WithFollower(ctx, follower)
-		}
+		defer follower.Close()
+		ctx = checks.WithFollower(ctx, follower)
 		probe.Run(ctx, func(r health.Result) {
 			e.post(func() {
 				if ctx.Err() == nil { // else it was stopped meanwhile
 					e.learn(c, r)
 				}
 			})
+			if r.Err == nil {
+				follower.Learn()
+			}
 		})
 	})
 }

@@ -102,6 +102,9 @@ func New(cfg *config.Config, opts Options) *Engine {
 		drains:  drains{commanded: map[string]order{}, files: map[string]api.Drain{}, ordered: map[string]bool{}},
 		unsaved: map[string]driver.Finding{},
 	}
+	if opts.Sockets == nil {
+		e.opts.Sockets = sockets.New(opts.Local)
+	}
 	e.disk = e.newDisk(cfg)
 	e.reloadError, e.lastGood = opts.Refused, opts.Refused != ""
 	e.reconciler = reconcile.New(reconcile.Options{

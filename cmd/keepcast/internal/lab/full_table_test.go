@@ -245,7 +245,7 @@ func said(m BGPMessage) string {
 }
 
 // cpu is the time that the threads of a process have run (proc(5), schedstat).
-func cpu(t *testing.T, pid int) (sum time.Duration) {
+func cpu(t testing.TB, pid int) (sum time.Duration) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task/*/schedstat"))
 	if err != nil || len(files) == 0 {

@@ -15,7 +15,7 @@ import (
 
 // start is a lab for one test. Without root or the daemons the test is skipped,
 // unless KEEPCAST_REAL demands it.
-func start(t *testing.T, o Options) (context.Context, *Lab) {
+func start(t testing.TB, o Options) (context.Context, *Lab) {
 	t.Helper()
 	o.Root = os.Getenv("KEEPCAST_LAB_ROOT")
 	err := o.validate()
@@ -80,7 +80,7 @@ func gate(ctx context.Context, h *Host, body string) error {
 	return h.SetSnippet(ctx, strings.Replace(string(text), "{ reject; }", "{ keepcast_announced = 1; "+body+" }", 1))
 }
 
-func announce(ctx context.Context, t *testing.T, h *Host) {
+func announce(ctx context.Context, t testing.TB, h *Host) {
 	t.Helper()
 	if err := permit(ctx, h); err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func announce(ctx context.Context, t *testing.T, h *Host) {
 
 // knows waits until the router's daemon has the paths of exactly these hosts,
 // the first named the best.
-func knows(ctx context.Context, t *testing.T, l *Lab, hosts ...string) {
+func knows(ctx context.Context, t testing.TB, l *Lab, hosts ...string) {
 	t.Helper()
 	if o := l.options; o.Protocol == RIP && o.daemon("r") == FRR {
 		hosts = hosts[:1] // it knows no more
@@ -174,7 +174,7 @@ func TestLab(t *testing.T) {
 }
 
 // gone closes the lab and looks for anything that is left of it.
-func gone(t *testing.T, l *Lab) {
+func gone(t testing.TB, l *Lab) {
 	t.Helper()
 	var pids []string
 	for _, n := range l.nodes {

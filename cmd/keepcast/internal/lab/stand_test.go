@@ -33,7 +33,7 @@ var builtIn string
 
 // stand is a lab with keepcast and a service on each host.
 type stand struct {
-	t *testing.T
+	t testing.TB
 	*Lab
 	ctx context.Context
 }
@@ -72,7 +72,7 @@ func driverOf(h *Host, o Options) string {
 
 // newStand starts a lab, with keepcast running on both hosts. The services are
 // added, not started.
-func newStand(t *testing.T, o Options, config func(h *Host, driver string) string) *stand {
+func newStand(t testing.TB, o Options, config func(h *Host, driver string) string) *stand {
 	t.Helper()
 	path, err := built()
 	if err != nil {

@@ -1,0 +1,93 @@
+package lab
+
+import (
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// BenchmarkCrash measures, with BIRD over BGP, the time until a route is gone from the
+// router's kernel: from the removal of the address by hand, and from SIGKILL of the service,
+// which keepcast has to notice first. One after the other in one run, so that the medians
+// compare.
+func BenchmarkCrash(b *testing.B) {
+	keepcast := filepath.Join(b.TempDir(), "keepcast")
+	if out, err := exec.Command("go", "build", "-o", keepcast, "github.com/keepcast/keepcast/cmd/keepcast").CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	ctx, l := start(b, Options{Daemon: BIRD, Protocol: BGP, Keepcast: keepcast})
+	s := &stand{t: b, Lab: l, ctx: ctx}
+	a := s.Host("a")
+	service, err := a.AddService("dns", Anycast4)
+	s.must(err)
+	daemon, err := a.AddKeepcast(`
+drivers: [`+driverOf(a, Options{Daemon: BIRD, Protocol: BGP})+`]
+defaults: {rise: 1}
+services:
+  - name: dns
+    addresses: [192.0.2.53]
+    checks: [{kind: dns, server: 192.0.2.53, query: health.example.com}]
+`, nil)
+	s.must(err)
+	s.must(daemon.Start(ctx))
+	on, err := a.nl.LinkByName(Interface)
+	s.must(err)
+	address, err := netlink.ParseAddr(anycast[0].String())
+	s.must(err)
+	gone := s.routesGone()
+
+	var byHand, crash []time.Duration
+	until := func(act func() error) time.Duration {
+		s.must(s.Router().AwaitNextHops(ctx, anycast[:1], "a"))
+		for len(gone) > 0 {
+			<-gone
+		}
+		began := time.Now()
+		s.must(act())
+		select {
+		case at := <-gone:
+			return at.Sub(began)
+		case <-ctx.Done():
+			b.Fatal("the route stays")
+			return 0
+		}
+	}
+	s.must(service.Start(ctx))
+	for b.Loop() {
+		byHand = append(byHand, until(func() error { return a.nl.AddrDel(on, address) })) // keepcast puts it back
+		crash = append(crash, until(func() error { return service.Signal(syscall.SIGKILL) }))
+		<-service.Done()
+		s.must(service.Start(ctx))
+	}
+	hand, dead := median(byHand), median(crash)
+	b.ReportMetric(float64(hand.Microseconds()), "us-by-hand")
+	b.ReportMetric(float64(dead.Microseconds()), "us-crash")
+	b.ReportMetric(float64(dead)/float64(hand), "ratio")
+}
+
+// routesGone tells when the router's kernel loses a route to the first address.
+func (s *stand) routesGone() <-chan time.Time {
+	updates, done, gone := make(chan netlink.RouteUpdate, 64), make(chan struct{}), make(chan time.Time, 64)
+	s.t.Cleanup(func() { close(done) })
+	ns := s.Router().ns
+	s.must(netlink.RouteSubscribeWithOptions(updates, done, netlink.RouteSubscribeOptions{Namespace: &ns}))
+	go func() {
+		for u := range updates {
+			if u.Type == unix.RTM_DELROUTE && u.Dst != nil && u.Dst.String() == anycast[0].String() {
+				gone <- time.Now()
+			}
+		}
+	}()
+	return gone
+}
+
+func median(all []time.Duration) time.Duration {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
