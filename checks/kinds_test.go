@@ -19,15 +19,17 @@ func TestKindsHere(t *testing.T) {
 			t.Errorf("kind %s has no Validate", k.Name)
 		}
 	}
-	for _, name := range []string{"dns", "exec", "http", "listener", "systemd", "tcp"} {
+	for _, name := range []string{"dns", "exec", "http", "listener", "process", "systemd", "tcp"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("kind %s is not registered", name)
 		}
 	}
-	if k, err := KindByName("systemd"); err != nil {
-		t.Error(err)
-	} else if _, ok := k.New().(health.Watcher); !ok {
-		t.Error("systemd is no Watcher")
+	for _, name := range []string{"process", "systemd"} {
+		if k, err := KindByName(name); err != nil {
+			t.Error(err)
+		} else if _, ok := k.New().(health.Watcher); !ok {
+			t.Errorf("%s is no Watcher", name)
+		}
 	}
 	_, err := KindByName("htpp")
 	sameError(t, err, `no check kind "htpp" (known: `+strings.Join(names, ", ")+`)`, "")

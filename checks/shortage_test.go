@@ -64,6 +64,7 @@ func TestWithoutDescriptors(t *testing.T) {
 	bus, _ := drivertest.Bus(t)
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", bus)
 	startSystemd(t, bus).unit(t, "a.service", "loaded active running")
+	running := pidfile(t, os.Getpid())
 	pair := filepath.Join(t.TempDir(), "pair.pem")
 	for name, c := range map[string]Checker{
 		"http":          &HTTP{URL: "http://" + at, Codes: codes(t, "2xx")},
@@ -80,6 +81,9 @@ func TestWithoutDescriptors(t *testing.T) {
 		"exec":          &Exec{Command: []string{"true"}},
 		"systemd":       &Systemd{Unit: "a.service"},
 		"listener":      &Listener{Address: netip.MustParseAddrPort(at), Network: "tcp", MaxQueue: 50, MaxDrops: -1},
+		"process":       &Process{PIDFile: running},
+		"process, unit": &Process{Unit: "a.service"},
+		"process, exe":  &Process{Exe: "/nonexistent", Count: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := files(t)

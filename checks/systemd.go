@@ -35,6 +35,7 @@ const (
 	sdName    = "org.freedesktop.systemd1"
 	sdManager = sdName + ".Manager"
 	sdUnit    = sdName + ".Unit"
+	sdService = sdName + ".Service"
 	sdPath    = "/org/freedesktop/systemd1"
 	busProps  = "org.freedesktop.DBus.Properties"
 )
@@ -71,6 +72,39 @@ func (s *Systemd) properties(ctx context.Context) (map[string]dbus.Variant, erro
 		return nil, fmt.Errorf("asking systemd for the state of %s: %w", s.Unit, explain(ctx, err))
 	}
 	return props, nil
+}
+
+// mainProcess returns the number of the main process of a service. That there is none is an
+// absentError.
+func (s *Systemd) mainProcess(ctx context.Context) (int, error) {
+	for range 2 { // it may come between the two questions
+		pid, err := s.mainPID(ctx)
+		if err != nil || pid > 0 {
+			return pid, err
+		}
+		props, err := s.properties(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if err := s.judge(props); err != nil {
+			return 0, absentError{err}
+		}
+	}
+	return 0, absent("%s is active, but systemd knows no main process of it: set pidfile, or use kind systemd", s.Unit)
+}
+
+// mainPID asks systemd for that number, which is 0 when there is none.
+func (s *Systemd) mainPID(ctx context.Context) (int, error) {
+	conn, unit, err := s.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	var pid uint32
+	if err := unit.CallWithContext(ctx, busProps+".Get", 0, sdService, "MainPID").Store(&pid); err != nil {
+		return 0, fmt.Errorf("asking systemd for the main process of %s: %w", s.Unit, explain(ctx, err))
+	}
+	return int(pid), nil
 }
 
 // StopsAfter reports whether systemd, when it stops both, stops this unit only once
