@@ -66,18 +66,23 @@ func (s *stand) reports(text string) {
 // on; the returned function ends that and tells.
 func (s *stand) moves() func() int {
 	s.t.Helper()
+	return s.movesOf(anycast)
+}
+
+func (s *stand) movesOf(prefixes []netip.Prefix) func() int {
+	s.t.Helper()
 	watching, stop := context.WithCancel(s.ctx)
 	watched := make(chan error, 1)
-	at := make(chan struct{}, len(anycast))
+	at := make(chan struct{}, len(prefixes))
 	events := 0
 	go func() {
-		watched <- s.Router().Watch(watching, anycast, func(RouteEvent) {
-			if events++; events <= len(anycast) { // one each for how it is at first
+		watched <- s.Router().Watch(watching, prefixes, func(RouteEvent) {
+			if events++; events <= len(prefixes) { // one each for how it is at first
 				at <- struct{}{}
 			}
 		})
 	}()
-	for range anycast {
+	for range prefixes {
 		select {
 		case <-at:
 		case <-s.ctx.Done():
@@ -90,7 +95,7 @@ func (s *stand) moves() func() int {
 		if err := <-watched; err != nil && watching.Err() == nil {
 			s.t.Error(err)
 		}
-		return events - len(anycast)
+		return events - len(prefixes)
 	}
 }
 

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -9,7 +10,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
 // BenchmarkCrash measures, with BIRD over BGP, the time until a route is gone from the
@@ -71,19 +71,18 @@ services:
 	b.ReportMetric(float64(dead)/float64(hand), "ratio")
 }
 
-// routesGone tells when the router's kernel loses a route to the first address.
+// routesGone tells when the router's kernel sends packets for the first address to nobody.
 func (s *stand) routesGone() <-chan time.Time {
-	updates, done, gone := make(chan netlink.RouteUpdate, 64), make(chan struct{}), make(chan time.Time, 64)
-	s.t.Cleanup(func() { close(done) })
-	ns := s.Router().ns
-	s.must(netlink.RouteSubscribeWithOptions(updates, done, netlink.RouteSubscribeOptions{Namespace: &ns}))
+	gone, done := make(chan time.Time, 64), make(chan error)
+	watching, stop := context.WithCancel(s.ctx)
 	go func() {
-		for u := range updates {
-			if u.Type == unix.RTM_DELROUTE && u.Dst != nil && u.Dst.String() == anycast[0].String() {
-				gone <- time.Now()
+		done <- s.Router().Watch(watching, anycast[:1], func(e RouteEvent) {
+			if len(e.Hosts) == 0 {
+				gone <- e.At
 			}
-		}
+		})
 	}()
+	s.t.Cleanup(func() { stop(); <-done })
 	return gone
 }
 
