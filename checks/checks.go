@@ -48,7 +48,13 @@ type Kind struct {
 	Doc     string         // one sentence or a few, Markdown, for the reference
 	Example string         // the YAML settings of one check of this kind, without name and kind
 	New     func() Checker // its struct declares the settings by its tags
+	// AtOnce is the failure that the check learns of by itself, as in "the unit stops", for the
+	// reference and doctor. All others are seen by the next run. Empty: it learns of none.
+	AtOnce string
 }
+
+// stopsListening is AtOnce of each kind that connects by Dialer.
+const stopsListening = "the service stops listening on this host"
 
 // kinds is filled by the init functions of this package and only read later.
 var kinds = map[string]Kind{}

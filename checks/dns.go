@@ -26,6 +26,7 @@ func init() {
 			"A reply over UDP that is truncated is asked for again over TCP.",
 		Example: "server: 127.0.0.1\nquery: health.example.com\n",
 		New:     func() Checker { return new(DNS) },
+		AtOnce:  stopsListening,
 	})
 }
 

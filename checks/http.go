@@ -22,6 +22,7 @@ func init() {
 			"Neither a proxy nor a kept connection is used, and redirects are not followed unless told.",
 		Example: "url: http://127.0.0.1:8080/healthz\n",
 		New:     func() Checker { return new(HTTP) },
+		AtOnce:  stopsListening,
 	})
 }
 

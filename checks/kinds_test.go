@@ -18,6 +18,11 @@ func TestKindsHere(t *testing.T) {
 		if _, ok := k.New().(Validator); !ok {
 			t.Errorf("kind %s has no Validate", k.Name)
 		}
+		_, watches := k.New().(health.Watcher)
+		_, aimed := k.New().(Aimed)
+		if learns := watches || aimed; learns != (k.AtOnce != "") {
+			t.Errorf("kind %s learns of something by itself: %t, and says %q", k.Name, learns, k.AtOnce)
+		}
 	}
 	for _, name := range []string{"dns", "exec", "http", "listener", "process", "systemd", "tcp"} {
 		if !slices.Contains(names, name) {

@@ -22,6 +22,7 @@ func init() {
 			"keepcast, not that of a container.",
 		Example: "address: 127.0.0.1:53\nnetwork: udp\ninterval: 50ms\non_failure: degrade\n",
 		New:     func() Checker { return new(Listener) },
+		AtOnce:  stopsListening,
 	})
 }
 

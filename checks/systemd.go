@@ -22,6 +22,7 @@ func init() {
 			"one that is still starting is not, and counts.",
 		Example: "unit: unbound.service\n",
 		New:     func() Checker { return new(Systemd) },
+		AtOnce:  "the unit stops",
 	})
 }
 

@@ -19,6 +19,7 @@ func init() {
 			"Without `send` and `expect` a connection that is accepted is enough.",
 		Example: "address: 127.0.0.1:25\nexpect: '^220 '\n",
 		New:     func() Checker { return new(TCP) },
+		AtOnce:  stopsListening,
 	})
 }
 

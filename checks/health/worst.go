@@ -15,6 +15,16 @@ func (s Schedule) WorstCase(told bool) time.Duration {
 	return s.ToNextRun() + s.ToFall()
 }
 
+// AtOnce returns the longest time from a certain failure that the check is told of until it
+// is down. It mostly takes a millisecond: a run may be under way, and may take its timeout
+// to fail, and so may one that begins right before the patience ends.
+func (s Schedule) AtOnce() time.Duration {
+	if s.Patience == 0 {
+		return 2 * s.Timeout
+	}
+	return s.Timeout + s.Patience + 2*s.Timeout
+}
+
 // ToNextRun returns the longest time from the start of a run that finds the service
 // fit to the start of the next one: interval and jitter, and what slot leaves
 // out when the run is slow.

@@ -124,18 +124,22 @@ func reportTable(out io.Writer, r doctor.Report) error {
 	if len(r.Services) == 0 {
 		return nil
 	}
-	fmt.Fprintln(out, "\nFrom failure to withdrawal at the worst; until the network has converged is to be added:")
+	fmt.Fprintln(out, "\nFrom failure to withdrawal at the worst; until the network has converged is to be added.\n"+
+		"What is seen at once takes some milliseconds as a rule, and more while a run is under way:")
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SERVICE\tCHECK\tWORST CASE\tHOW IT COMES ABOUT")
+	fmt.Fprintln(w, "SERVICE\tCHECK\tWORST CASE\tHOW IT COMES ABOUT\tSEEN AT ONCE")
 	for _, s := range r.Services {
 		how := fmt.Sprintf("require %s; %s if every check fails", s.Require, s.AllFail)
-		fmt.Fprintf(w, "%s\t\t%s\t%s\n", s.Name, s.WorstCase, how)
+		fmt.Fprintf(w, "%s\t\t%s\t%s\ta crash: within %s\n", s.Name, s.WorstCase, how, s.Crash)
 		for _, c := range s.Checks {
-			how := c.Makeup
+			how, atOnce := c.Makeup, "nothing"
 			if c.OnFailure == "degrade" {
 				how += " (degrades, does not withdraw)"
 			}
-			fmt.Fprintf(w, "\t%s\t%s\t%s\n", c.Name, c.WorstCase, how)
+			if c.AtOnce != "" {
+				atOnce = fmt.Sprintf("%s: within %s", c.AtOnce, c.Certain)
+			}
+			fmt.Fprintf(w, "\t%s\t%s\t%s\t%s\n", c.Name, c.WorstCase, how, atOnce)
 		}
 	}
 	return w.Flush()

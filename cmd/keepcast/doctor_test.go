@@ -34,11 +34,12 @@ func TestReportTable(t *testing.T) {
 info: keepcast: does not answer [not-running]
 `
 	const timing = `
-From failure to withdrawal at the worst; until the network has converged is to be added:
-SERVICE  CHECK    WORST CASE  HOW IT COMES ABOUT
-dns               2.1s        require all; 3s if every check fails
-         answers  2.1s        1.1s + 1s
-         load     5s          5s (degrades, does not withdraw)
+From failure to withdrawal at the worst; until the network has converged is to be added.
+What is seen at once takes some milliseconds as a rule, and more while a run is under way:
+SERVICE  CHECK    WORST CASE  HOW IT COMES ABOUT                    SEEN AT ONCE
+dns               2.1s        require all; 3s if every check fails  a crash: within 1s
+         answers  2.1s        1.1s + 1s                             it stops: within 1s
+         load     5s          5s (degrades, does not withdraw)      nothing
 `
 	two := []driver.Finding{
 		{Level: driver.LevelError, Subject: "bird", Text: "does not include the snippet: [no-include]\ninclude \"/x\";\n", Name: "include", Fix: "add to bird.conf:\ninclude \"/x\";\n"},
@@ -46,9 +47,9 @@ dns               2.1s        require all; 3s if every check fails
 	}
 	const short, long = doctor.Seconds(2100 * time.Millisecond), doctor.Seconds(5 * time.Second)
 	services := []doctor.Service{{
-		Name: "dns", WorstCase: short, Require: "all", AllFail: doctor.Seconds(3 * time.Second),
+		Name: "dns", WorstCase: short, Require: "all", AllFail: doctor.Seconds(3 * time.Second), Crash: doctor.Seconds(time.Second),
 		Checks: []doctor.Check{
-			{Name: "answers", WorstCase: short, Makeup: "1.1s + 1s"},
+			{Name: "answers", WorstCase: short, Makeup: "1.1s + 1s", AtOnce: "it stops", Certain: doctor.Seconds(time.Second)},
 			{Name: "load", WorstCase: long, Makeup: "5s", OnFailure: "degrade"},
 		},
 	}}

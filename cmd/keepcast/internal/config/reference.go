@@ -34,13 +34,21 @@ that changes one of them is refused as a whole, and the configuration before sta
 	section(&b, 2, "services[]", "The schedule settings of `defaults` may also stand here: they then hold for the checks of this service.", Settings(Service{}))
 	section(&b, 2, "services[].checks[]", "Every kind of check has these settings and those of its kind.", Settings(Check{}))
 	for _, k := range checks.Kinds() {
-		section(&b, 3, "kind: "+k.Name, k.Doc+example(k.Name, k.Example), Settings(k.New()))
+		section(&b, 3, "kind: "+k.Name, k.Doc+atOnce(k)+example(k.Name, k.Example), Settings(k.New()))
 	}
 	section(&b, 2, "drivers[]", "Every kind of driver has these settings and those of its kind.", Settings(Driver{}))
 	for _, k := range kinds.All() {
 		section(&b, 3, "kind: "+k.Name, k.Doc+example(k.Name, k.Example), Settings(k.New()))
 	}
 	return b.String()
+}
+
+// atOnce says what a kind of check learns of by itself.
+func atOnce(k checks.Kind) string {
+	if k.AtOnce == "" {
+		return "\n\nSeen by the next run: every failure."
+	}
+	return "\n\nSeen at once: " + k.AtOnce + ". Every other failure: by the next run."
 }
 
 // example shows the settings of one check or driver as a list entry.

@@ -343,9 +343,9 @@ func TestReportJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"findings":[],"services":[{"name":"dns","require":"all","worst_case_seconds":2.1,"all_fail_seconds":2.1,` +
+	want := `{"findings":[],"services":[{"name":"dns","require":"all","worst_case_seconds":2.1,"all_fail_seconds":2.1,"crash_seconds":1,` +
 		`"checks":[{"name":"answers","kind":"tcp","on_failure":"withdraw","worst_case_seconds":2.1,"told":false,"polled_seconds":2.1,` +
-		`"how_it_comes_about":"1.1s until the next run + 500ms timeout + 1 more × 500ms timeout"}]}]}`
+		`"at_once":"the service stops listening on this host","at_once_seconds":1,"how_it_comes_about":"1.1s until the next run + 500ms timeout + 1 more × 500ms timeout"}]}]}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}

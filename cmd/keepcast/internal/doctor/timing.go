@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
@@ -29,9 +30,11 @@ type Service struct {
 	// WorstCase holds for every failure that withdraws the service, also one
 	// that its slowest check alone finds.
 	WorstCase Seconds `json:"worst_case_seconds"`
-	// AllFail holds for a failure that every check finds, such as a crash.
+	// AllFail holds for a failure that every check finds, such as a hang.
 	AllFail Seconds `json:"all_fail_seconds"`
-	Checks  []Check `json:"checks"`
+	// Crash holds for one that every check finds, and learns of by itself where it can.
+	Crash  Seconds `json:"crash_seconds"`
+	Checks []Check `json:"checks"`
 }
 
 // Check tells how long a failure may last until one check is down.
@@ -40,8 +43,10 @@ type Check struct {
 	Kind      string  `json:"kind"`
 	OnFailure string  `json:"on_failure"`
 	WorstCase Seconds `json:"worst_case_seconds"`
-	Told      bool    `json:"told"`               // it learns at once, by itself: see Polled
+	Told      bool    `json:"told"`               // it learns of every change by itself: see Polled
 	Polled    Seconds `json:"polled_seconds"`     // as long as it is not told
+	AtOnce    string  `json:"at_once,omitempty"`  // what it learns of by itself
+	Certain   Seconds `json:"at_once_seconds"`    // how long that takes at the most; that of the worst case where there is none
 	Makeup    string  `json:"how_it_comes_about"` // for people
 }
 
@@ -56,7 +61,7 @@ func timing(s config.Service) (Service, []driver.Finding) {
 		require = []byte(err.Error())
 	}
 	out := Service{Name: s.Name, Require: string(require), Checks: []Check{}}
-	var withdrawing []Seconds
+	var withdrawing, crash []Seconds
 	var found []driver.Finding
 	for _, c := range s.Checks {
 		one := timingOf(c)
@@ -64,7 +69,7 @@ func timing(s config.Service) (Service, []driver.Finding) {
 		if c.Degrades() {
 			continue
 		}
-		withdrawing = append(withdrawing, one.WorstCase)
+		withdrawing, crash = append(withdrawing, one.WorstCase), append(crash, one.Certain)
 		if time.Duration(one.WorstCase) > slow {
 			found = append(found, slowCheck(s.Name, c, one))
 		}
@@ -73,10 +78,11 @@ func timing(s config.Service) (Service, []driver.Finding) {
 		return out, found
 	}
 	slices.Sort(withdrawing)
+	slices.Sort(crash)
 	// So many have to be down. Which ones is up to the failure: the slowest is
 	// among them at the worst, and the quickest ones if all are to fail.
 	down := len(withdrawing) - s.Require.Needed(len(withdrawing)) + 1
-	out.WorstCase, out.AllFail = withdrawing[len(withdrawing)-1], withdrawing[down-1]
+	out.WorstCase, out.AllFail, out.Crash = withdrawing[len(withdrawing)-1], withdrawing[down-1], crash[down-1]
 	return out, found
 }
 
@@ -84,7 +90,10 @@ func timingOf(c config.Check) Check {
 	_, told := c.Checker.(health.Watcher)
 	out := Check{
 		Name: c.Name, Kind: c.Kind, OnFailure: c.OnFailure, Told: told,
-		WorstCase: Seconds(c.WorstCase(told)), Polled: Seconds(c.WorstCase(false)),
+		WorstCase: Seconds(c.WorstCase(told)), Polled: Seconds(c.WorstCase(false)), Certain: Seconds(c.WorstCase(told)),
+	}
+	if kind, err := checks.KindByName(c.Kind); err == nil && kind.AtOnce != "" {
+		out.AtOnce, out.Certain = kind.AtOnce, Seconds(min(c.AtOnce(), c.WorstCase(told)))
 	}
 	parts := []string{fmt.Sprintf("%s until the next run", Seconds(c.ToNextRun()))}
 	if told {

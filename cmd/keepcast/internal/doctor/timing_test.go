@@ -22,7 +22,7 @@ const three = `services:
   require: %s
   checks:
   - {name: quick, kind: tcp, address: 'x:1', fall: 1, jitter: 0, timeout: 100ms}
-  - {name: slow, kind: tcp, address: 'x:1', interval: 1m}
+  - {name: slow, kind: tcp, address: 'x:1', interval: 1m, patience: 1m}
   - {name: unit, kind: systemd, unit: x.service}
   - {name: cache, kind: tcp, address: 'x:1', interval: 1h, on_failure: degrade}
 `
@@ -30,13 +30,13 @@ const three = `services:
 func TestTiming(t *testing.T) {
 	for require, want := range map[string]string{
 		// Any one that is down withdraws, so the quickest one does if all fail.
-		"all": "require all, 1m7s, 1.1s if all fail",
-		"2":   "require 2, 1m7s, 1.5s if all fail",
-		"any": "require any, 1m7s, 1m7s if all fail",
+		"all": "require all, 1m7s, 1.1s if all fail, 200ms if they crash",
+		"2":   "require 2, 1m7s, 1.5s if all fail, 1s if they crash",
+		"any": "require any, 1m7s, 1m7s if all fail, 1m1.5s if they crash",
 	} {
 		cfg := load(t, fmt.Sprintf(three, require))
 		s, slow := timing(cfg.Services[0])
-		if got := fmt.Sprintf("require %s, %s, %s if all fail", s.Require, s.WorstCase, s.AllFail); got != want {
+		if got := fmt.Sprintf("require %s, %s, %s if all fail, %s if they crash", s.Require, s.WorstCase, s.AllFail, s.Crash); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		expect(t, slow, []string{"warning slow-check dns/slow: may take 1m7s until a failure is seen"})
@@ -46,13 +46,13 @@ func TestTiming(t *testing.T) {
 func TestMakeup(t *testing.T) {
 	s, _ := timing(load(t, fmt.Sprintf(three, "all")).Services[0])
 	for i, want := range []string{
-		"quick told=false 1.1s/1.1s: 1s until the next run + 100ms timeout",
-		"slow told=false 1m7s/1m7s: 1m6s until the next run + 500ms timeout + 1 more × 500ms timeout",
-		"unit told=true 1.5s/2.1s: told at once; 500ms of a run under way + 500ms timeout + 1 more × 500ms timeout",
-		"cache told=false 1h6m1s/1h6m1s: 1h6m0s until the next run + 500ms timeout + 1 more × 500ms timeout",
+		"quick told=false 1.1s/1.1s, at once 200ms: 1s until the next run + 100ms timeout",
+		"slow told=false 1m7s/1m7s, at once 1m1.5s: 1m6s until the next run + 500ms timeout + 1 more × 500ms timeout",
+		"unit told=true 1.5s/2.1s, at once 1s: told at once; 500ms of a run under way + 500ms timeout + 1 more × 500ms timeout",
+		"cache told=false 1h6m1s/1h6m1s, at once 1s: 1h6m0s until the next run + 500ms timeout + 1 more × 500ms timeout",
 	} {
 		c := s.Checks[i]
-		if got := fmt.Sprintf("%s told=%t %s/%s: %s", c.Name, c.Told, c.WorstCase, c.Polled, c.Makeup); got != want {
+		if got := fmt.Sprintf("%s told=%t %s/%s, at once %s: %s", c.Name, c.Told, c.WorstCase, c.Polled, c.Certain, c.Makeup); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 	}
