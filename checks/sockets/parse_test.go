@@ -109,6 +109,53 @@ func TestOnly6(t *testing.T) {
 	}
 }
 
+// What the kernel says of a socket, byte by byte (linux/inet_diag.h).
+func TestParse(t *testing.T) {
+	attribute := func(kind byte, value ...byte) []byte {
+		out := append([]byte{byte(4 + len(value)), 0, kind, 0}, value...)
+		return append(out, make([]byte, (4-len(value)%4)%4)...)
+	}
+	memory := make([]byte, 36)
+	memory[0], memory[4], memory[32] = 11, 22, 33
+	for name, tc := range map[string]struct {
+		change     func(m []byte)
+		attributes []byte
+		want       Socket
+		peer, bad  bool
+	}{
+		"bare":               {want: Socket{}},
+		"an interface":       {change: func(m []byte) { m[40] = 7 }, want: Socket{Device: 7}},
+		"with a peer":        {change: func(m []byte) { m[7] = 1 }, peer: true},
+		"a queue":            {change: func(m []byte) { m[56], m[60] = 3, 4 }, attributes: attribute(attrMemory, memory...), want: Socket{Queue: 3, Backlog: 4}},
+		"memory":             {attributes: attribute(attrMemory, memory...), want: Socket{Queue: 11, Backlog: 22, Drops: 33}},
+		"too little of it":   {attributes: attribute(attrMemory, memory[:32]...)},
+		"TCP, IPv6 only":     {attributes: append(attribute(attrProtocol, unix.IPPROTO_TCP), attribute(attrOnly6, 1)...), want: Socket{Network: "tcp", Only6: true}},
+		"UDP":                {attributes: append(attribute(attrOnly6, 0), attribute(attrProtocol, unix.IPPROTO_UDP)...), want: Socket{Network: "udp"}},
+		"another protocol":   {attributes: attribute(attrProtocol, unix.IPPROTO_SCTP)},
+		"empty attributes":   {attributes: append(attribute(attrOnly6), attribute(attrProtocol)...)},
+		"a rest":             {attributes: []byte{4, 0, 0}},
+		"an attribute, long": {attributes: []byte{9, 0, attrOnly6, 0, 1, 0, 0, 0}, bad: true},
+		"one, short":         {attributes: []byte{3, 0, attrOnly6, 0}, bad: true},
+		"no family":          {change: func(m []byte) { m[0] = unix.AF_UNIX }, bad: true},
+	} {
+		m := make([]byte, messageSize)
+		m[0], m[5] = unix.AF_INET, 53
+		copy(m[8:], []byte{127, 0, 0, 1})
+		m[44] = 9
+		if tc.change != nil {
+			tc.change(m)
+		}
+		tc.want.Local, tc.want.Cookie = netip.MustParseAddrPort("127.0.0.1:53"), 9
+		got, peer, ok := parse(append(m, tc.attributes...))
+		if ok == tc.bad || ok && (got != tc.want || peer != tc.peer) {
+			t.Errorf("%s: %+v, peer %t, %t", name, got, peer, ok)
+		}
+	}
+	if _, _, ok := parse(make([]byte, messageSize-1)); ok {
+		t.Error("took a message that is too short")
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	message := make([]byte, messageSize, 200)
 	message[0] = unix.AF_INET

@@ -85,11 +85,17 @@ func (f *Follower) Learn() {
 		if err != nil {
 			continue // what happens until the next time is found by polling
 		}
-		f.watch.mu.Lock()
-		if k := f.targets[at]; k != nil && k.ends == ends { // else it may be out of date
-			k.open, k.stale, k.asked = open, len(open) == 0, time.Now()
-		}
-		f.watch.mu.Unlock()
+		f.learned(at, ends, open)
+	}
+}
+
+// learned takes an answer of the kernel that was asked for after so many ends. Where there
+// was another one since, it may be out of date.
+func (f *Follower) learned(at target, ends int, open map[uint64]bool) {
+	f.watch.mu.Lock()
+	defer f.watch.mu.Unlock()
+	if k := f.targets[at]; k != nil && k.ends == ends {
+		k.open, k.stale, k.asked = open, len(open) == 0, time.Now()
 	}
 }
 

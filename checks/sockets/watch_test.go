@@ -292,6 +292,52 @@ func TestOverflow(t *testing.T) {
 	drivertest.Eventually(t, "the wake", func() bool { return woken.Load() > 0 })
 }
 
+// An answer of the kernel that an event has overtaken is not believed.
+func TestOvertaken(t *testing.T) {
+	w := New(everywhere)
+	f, _ := following(t, w)
+	at, _ := open(t, "tcp4", "127.0.0.1:0")
+	f.Aim("tcp", at)
+	for name, overtake := range map[string]func(){
+		"by its end":      func() { w.closed(Socket{Network: "tcp", Local: at, Cookie: 1}) },
+		"by lost events":  func() { f.compare(map[uint64]bool{}, true) },
+		"without answers": func() { f.compare(map[uint64]bool{1: true}, false) },
+	} {
+		aim := target{"tcp", at}
+		f.targets[aim] = &known{open: map[uint64]bool{1: true}}
+		ends := f.targets[aim].ends
+		overtake()
+		f.learned(aim, ends, map[uint64]bool{1: true})
+		if k := f.targets[aim]; !k.stale {
+			t.Errorf("%s: believed", name)
+		}
+		f.Learn()
+		if k := f.targets[aim]; k.stale || k.open[1] || len(k.open) != 1 {
+			t.Errorf("%s: afterwards it is %+v", name, k)
+		}
+	}
+}
+
+// A follower that has closed is neither woken nor known; others of the port are.
+func TestClose(t *testing.T) {
+	w := New(everywhere)
+	f, woken := following(t, w)
+	other, otherWoken := following(t, w)
+	at := netip.MustParseAddrPort("127.0.0.1:53")
+	f.Aim("tcp", at)
+	f.Aim("udp", netip.MustParseAddrPort("127.0.0.1:54"))
+	other.Aim("tcp", at)
+	f.Close()
+	w.closed(Socket{Network: "tcp", Local: at})
+	if woken.Load() != 0 || otherWoken.Load() != 1 || len(w.followers) != 1 || len(w.followers[53]) != 1 || len(f.targets) != 0 {
+		t.Errorf("woken %d and %d times; followers %v", woken.Load(), otherWoken.Load(), w.followers)
+	}
+	other.Close()
+	if len(w.followers) != 0 {
+		t.Errorf("still followed: %v", w.followers)
+	}
+}
+
 // A service that comes back is followed again.
 func TestComesBack(t *testing.T) {
 	w := running(t)
