@@ -151,7 +151,9 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %+v, peer %t, %t", name, got, peer, ok)
 		}
 	}
-	if _, _, ok := parse(make([]byte, messageSize-1)); ok {
+	short := make([]byte, messageSize-1)
+	short[0] = unix.AF_INET
+	if _, _, ok := parse(short); ok {
 		t.Error("took a message that is too short")
 	}
 }

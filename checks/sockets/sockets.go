@@ -134,7 +134,7 @@ func parse(m []byte) (s Socket, peer, ok bool) {
 	s.Device = int(binary.NativeEndian.Uint32(m[40:]))
 	s.Cookie = binary.NativeEndian.Uint64(m[44:])
 	s.Queue, s.Backlog = binary.NativeEndian.Uint32(m[56:]), binary.NativeEndian.Uint32(m[60:])
-	for rest := m[messageSize:]; len(rest) >= unix.SizeofRtAttr; {
+	for rest := m[messageSize:]; len(rest) >= unix.SizeofRtAttr; { //nolint:gosec // it is that long, see above
 		size := int(binary.NativeEndian.Uint16(rest))
 		if size < unix.SizeofRtAttr || size > len(rest) {
 			return Socket{}, false, false

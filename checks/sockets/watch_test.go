@@ -22,6 +22,13 @@ func everywhere(netip.Addr) error { return nil }
 func running(t testing.TB) *Watch {
 	t.Helper()
 	w := New(everywhere)
+	run(t, w)
+	return w
+}
+
+// run runs a Watch until the test ends.
+func run(t testing.TB, w *Watch) {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- w.Run(ctx) }()
@@ -36,7 +43,6 @@ func running(t testing.TB) *Watch {
 		defer w.mu.Unlock()
 		return w.events != nil
 	})
-	return w
 }
 
 // following returns a follower that counts its wakes.
@@ -270,6 +276,18 @@ func TestLostEvents(t *testing.T) {
 	if wokenGone.Load() != 1 || wokenThere.Load() != 0 {
 		t.Errorf("woken %d and %d times, want once and never", wokenGone.Load(), wokenThere.Load())
 	}
+}
+
+// So is what happened before there was a subscription.
+func TestBeforeRun(t *testing.T) {
+	w := New(everywhere)
+	f, woken := following(t, w)
+	at, end := open(t, "tcp4", "127.0.0.1:0")
+	f.Aim("tcp", at)
+	f.Learn()
+	end()
+	run(t, w)
+	drivertest.Eventually(t, "the wake", func() bool { return woken.Load() == 1 })
 }
 
 // Events that come faster than they are read are lost: then the kernel is asked.
