@@ -99,6 +99,8 @@ func typeName(t reflect.Type) string {
 		return "address"
 	case t.String() == "netip.AddrPort":
 		return "address and port"
+	case t.String() == "netip.Prefix":
+		return "prefix/length"
 	case isText(t):
 		return "text"
 	}
