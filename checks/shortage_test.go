@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -66,6 +67,7 @@ func TestWithoutDescriptors(t *testing.T) {
 	startSystemd(t, bus).unit(t, "a.service", "loaded active running")
 	running := pidfile(t, os.Getpid())
 	pair := filepath.Join(t.TempDir(), "pair.pem")
+	drivertest.WriteFile(t, pair, "")
 	for name, c := range map[string]Checker{
 		"http":          &HTTP{URL: "http://" + at, Codes: codes(t, "2xx")},
 		"http, by name": &HTTP{URL: "http://nowhere.invalid/", Codes: codes(t, "2xx")},
@@ -84,6 +86,10 @@ func TestWithoutDescriptors(t *testing.T) {
 		"process":       &Process{PIDFile: running},
 		"process, unit": &Process{Unit: "a.service"},
 		"process, exe":  &Process{Exe: "/nonexistent", Count: 1},
+		"file":          &File{Path: pair, Content: regexp.MustCompile("a")},
+		"address":       &Address{Address: addr("127.0.0.1")},
+		"interface":     &Interface{Interface: "lo"},
+		"route":         to("0.0.0.0/0"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := files(t)

@@ -97,7 +97,7 @@ func wholeOf(top, service, entry map[string]any) map[string]any {
 var texts = map[string]string{
 	"address": "192.0.2.7", "address[/length]": "192.0.2.7", "prefix/length": "198.51.100.0/24", "address and port": "192.0.2.7:53",
 	"community": "65001:7", "large community": "65001:7:7", "all, any or a number": "any", "record type": "AAAA", "class": "CH",
-	"response code": "NXDOMAIN", "list of codes": "404",
+	"response code": "NXDOMAIN", "list of codes": "404", "routing protocol": "ospf",
 }
 
 // another returns a value of a setting that is not its default.

@@ -1,0 +1,133 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/checks/health"
+)
+
+// kernelPatience is how long the kernel may take to answer where ctx has no deadline.
+const kernelPatience = 5 * time.Second
+
+// kernel opens a netlink socket to ask the kernel about links and addresses. It waits no
+// longer than ctx allows. No privilege is needed.
+func kernel(ctx context.Context) (*netlink.Handle, error) {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("netlink socket: %w", err)
+	}
+	// The library has no other way: Close, while it asks, is a data race.
+	if err := h.SetSocketTimeout(patience(ctx)); err != nil {
+		h.Close()
+		return nil, fmt.Errorf("netlink socket: %w", err)
+	}
+	return h, nil
+}
+
+// patience returns how long the kernel may take to answer.
+func patience(ctx context.Context) time.Duration {
+	if until, ok := ctx.Deadline(); ok {
+		return max(time.Until(until), time.Millisecond)
+	}
+	return kernelPatience
+}
+
+// unanswered puts a timeout of a netlink socket into words.
+func unanswered(err error) error {
+	if errors.Is(err, unix.EAGAIN) {
+		return health.Void(timeoutError{})
+	}
+	return err
+}
+
+// linkNamed returns an interface; nil if there is none of that name.
+func linkNamed(h *netlink.Handle, name string) (netlink.Link, error) {
+	link, err := h.LinkByName(name)
+	if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking the kernel for %s: %w", name, unanswered(err))
+	}
+	return link, nil
+}
+
+// interfaceName says what is wrong with the name of an interface, of which the kernel takes
+// 15 bytes (dev_valid_name).
+func interfaceName(name string) error {
+	switch {
+	case len(name) >= unix.IFNAMSIZ:
+		return fmt.Errorf("interface: %q is longer than %d bytes", name, unix.IFNAMSIZ-1)
+	case name == ".", name == "..", strings.ContainsAny(name, "/: \t\n\v\f\r\x00"):
+		return fmt.Errorf("interface: %q is no name of an interface", name)
+	}
+	return nil
+}
+
+// noticeBuffer is how many bytes of notices the kernel may queue for one watch. It caps that
+// at net.core.rmem_max.
+const noticeBuffer = 1 << 20
+
+// follow calls changed for the notices of these groups of rtnetlink(7) that concern it, until
+// ctx is done. It starts by calling changed. The filter, if there is one, keeps notices away.
+// When the kernel had to drop notices, it calls changed and ends, for what concerns it may
+// depend on them.
+func follow(ctx context.Context, groups []uint, filter []unix.SockFilter, concerns func(syscall.NetlinkMessage) bool, changed func()) error {
+	s, err := nl.Subscribe(unix.NETLINK_ROUTE, groups...)
+	if err != nil {
+		return fmt.Errorf("subscribing to netlink: %w", err)
+	}
+	defer s.Close()
+	err = s.SetReceiveBufferSize(noticeBuffer, false)
+	if err == nil && filter != nil {
+		prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+		err = unix.SetsockoptSockFprog(s.GetFd(), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog)
+	}
+	if err != nil {
+		return fmt.Errorf("netlink socket: %w", err)
+	}
+	defer context.AfterFunc(ctx, s.Close)() // closing ends Receive
+	changed()                               // before the subscription something may have been missed
+	for {
+		notices, from, err := s.Receive()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, unix.ENOBUFS):
+			changed()
+			return fmt.Errorf("netlink notices were lost: %w", err)
+		case err != nil:
+			return fmt.Errorf("receiving from netlink: %w", err)
+		case from.Pid != nl.PidKernel: // any local user may send
+			continue
+		}
+		ours := false
+		for _, n := range notices {
+			ours = concerns(n) || ours
+		}
+		if ours {
+			changed()
+		}
+	}
+}
+
+// attributes returns those of a notice behind its header; none of what is too short or broken.
+func attributes(n syscall.NetlinkMessage, header int) []syscall.NetlinkRouteAttr {
+	if len(n.Data) < header {
+		return nil
+	}
+	attrs, err := nl.ParseRouteAttr(n.Data[header:])
+	if err != nil {
+		return nil
+	}
+	return attrs
+}
