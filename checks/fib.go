@@ -10,7 +10,6 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -54,11 +53,7 @@ func parseRoute(data []byte) (*fibRoute, bool) {
 	default:
 		return nil, false
 	}
-	attrs, err := nl.ParseRouteAttr(data[unix.SizeofRtMsg:])
-	if err != nil {
-		return nil, false
-	}
-	for _, a := range attrs {
+	for _, a := range attributesIn(data[unix.SizeofRtMsg:]) {
 		switch a.Attr.Type {
 		case unix.RTA_DST:
 			addr, _ = netip.AddrFromSlice(a.Value)
@@ -77,8 +72,8 @@ func parseRoute(data []byte) (*fibRoute, bool) {
 	if r.hops == nil && first.index != 0 {
 		r.hops = []fibHop{first}
 	}
-	r.dst, err = addr.Prefix(bits)
-	return r, err == nil && addr.Is4() == (family == unix.AF_INET)
+	r.dst, _ = addr.Prefix(bits) // not valid if it is none
+	return r, r.dst.IsValid() && addr.Is4() == (family == unix.AF_INET)
 }
 
 // parseHops reads the nexthops of a multipath route, each a struct rtnexthop with attributes.
@@ -90,15 +85,11 @@ func parseHops(data []byte) []fibHop {
 			break
 		}
 		hop := fibHop{index: int32(number(data[4:8])), flags: uint32(data[2])}
-		attrs, err := nl.ParseRouteAttr(data[unix.SizeofRtNexthop:length])
-		if err != nil {
-			break
-		}
-		for _, a := range attrs {
+		for _, a := range attributesIn(data[unix.SizeofRtNexthop:length]) {
 			hop.read(a)
 		}
 		hops = append(hops, hop)
-		data = data[min(len(data), (length+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
+		data = data[min(len(data), aligned(length)):]
 	}
 	return hops
 }

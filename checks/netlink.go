@@ -2,6 +2,7 @@ package checks
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -120,14 +121,28 @@ func follow(ctx context.Context, groups []uint, filter []unix.SockFilter, concer
 	}
 }
 
-// attributes returns those of a notice behind its header; none of what is too short or broken.
+// attributes returns those of a notice behind its header; none of what is too short.
 func attributes(n syscall.NetlinkMessage, header int) []syscall.NetlinkRouteAttr {
 	if len(n.Data) < header {
 		return nil
 	}
-	attrs, err := nl.ParseRouteAttr(n.Data[header:])
-	if err != nil {
-		return nil
-	}
-	return attrs
+	return attributesIn(n.Data[header:])
 }
+
+// attributesIn reads attributes (struct rtattr) up to the first that is broken. That of the
+// library panics where the last one is not padded.
+func attributesIn(data []byte) []syscall.NetlinkRouteAttr {
+	var all []syscall.NetlinkRouteAttr
+	for len(data) >= unix.SizeofRtAttr {
+		a := syscall.RtAttr{Len: binary.NativeEndian.Uint16(data), Type: binary.NativeEndian.Uint16(data[2:])}
+		if a.Len < unix.SizeofRtAttr || int(a.Len) > len(data) {
+			break
+		}
+		all = append(all, syscall.NetlinkRouteAttr{Attr: a, Value: data[unix.SizeofRtAttr:a.Len]})
+		data = data[min(len(data), aligned(int(a.Len))):]
+	}
+	return all
+}
+
+// aligned returns a length up to where the next begins (RTA_ALIGN, RTNH_ALIGN).
+func aligned(length int) int { return (length + unix.RTA_ALIGNTO - 1) &^ (unix.RTA_ALIGNTO - 1) }
