@@ -30,6 +30,12 @@ func connect(ctx context.Context, network, address string, secure *tls.Config) (
 	if secure == nil {
 		return conn, nil
 	}
+	return startTLS(ctx, conn, secure)
+}
+
+// startTLS goes on over TLS. On an error it closes conn.
+func startTLS(ctx context.Context, conn net.Conn, secure *tls.Config) (net.Conn, error) {
+	s := sight(ctx)
 	s.waits("the TLS handshake")
 	over := tls.Client(conn, secure)
 	if err := over.HandshakeContext(ctx); err != nil {

@@ -130,6 +130,8 @@ func TestGuard(t *testing.T) {
 		"dns tcp":       &DNS{Server: guarded, Transport: "tcp", Query: "example.com"},
 		"dns tls":       &DNS{Server: guarded, Transport: "tls", Query: "example.com"},
 		"dns https":     &DNS{Server: guarded, Transport: "https", Query: "example.com"},
+		"redis":         &Redis{Address: guarded},
+		"redis tls":     &Redis{Address: guarded, Transport: "tls"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)
@@ -160,6 +162,7 @@ func TestCancelled(t *testing.T) {
 		"dns tcp":   &DNS{Server: silent, Transport: "tcp", Query: "example.com"},
 		"dns tls":   &DNS{Server: silent, Transport: "tls", Query: "example.com"},
 		"dns https": &DNS{Server: silent, Transport: "https", Query: "example.com"},
+		"redis":     &Redis{Address: silent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)

@@ -1,0 +1,315 @@
+package checks
+
+import (
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/keepcast/keepcast/checks/health"
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// account is the user of a server that refuses to run as root.
+type account struct {
+	name     string
+	uid, gid uint32
+}
+
+// accountOf returns the account that Debian's package of a server made; this one if the test
+// does not run as root.
+func accountOf(t *testing.T, name string) account {
+	t.Helper()
+	of, err := user.Current()
+	if os.Geteuid() == 0 {
+		of, err = user.Lookup(name)
+	}
+	if err != nil {
+		drivertest.Missing(t, err.Error())
+	}
+	uid, _ := strconv.ParseUint(of.Uid, 10, 32)
+	gid, _ := strconv.ParseUint(of.Gid, 10, 32)
+	return account{of.Username, uint32(uid), uint32(gid)}
+}
+
+// command returns a command that runs as the account, and dies with the test.
+func (a account) command(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(program, args...)
+	cmd.Dir = os.TempDir()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
+	}
+	return cmd
+}
+
+// start starts a server as the account, and kills it when the test is over. The server
+// writes its log to the buffer that it returns.
+func (a account) start(t *testing.T, program string, args ...string) *drivertest.Buffer {
+	t.Helper()
+	log := new(drivertest.Buffer)
+	daemon := a.command(program, args...)
+	daemon.Stdout, daemon.Stderr = log, log
+	if err := daemon.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		daemon.Process.Kill()
+		daemon.Wait()
+		if t.Failed() {
+			t.Log(log.String())
+		}
+	})
+	return log
+}
+
+// dir returns an empty directory of the account.
+func (a account) dir(t *testing.T) string {
+	t.Helper()
+	dir := drivertest.SocketDir(t)
+	if err := os.Chown(dir, int(a.uid), int(a.gid)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// pair writes a certificate for 127.0.0.1 with its key for a server that runs as the account.
+func (a account) pair(t *testing.T) (cert, key string) {
+	t.Helper()
+	s, file := secureServer(t, http.NotFoundHandler(), nil)
+	der, err := x509.MarshalPKCS8PrivateKey(s.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := a.dir(t)
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	drivertest.WriteFile(t, cert, drivertest.ReadFile(t, file))
+	drivertest.WriteFile(t, key, drivertest.ReadFile(t, pemFile(t, "PRIVATE KEY", der)))
+	if err := errors.Join(os.Chmod(key, 0o600), os.Chown(key, int(a.uid), int(a.gid))); err != nil {
+		t.Fatal(err)
+	}
+	return cert, key
+}
+
+// fitAtLast waits until a server that was started answers.
+func fitAtLast(t *testing.T, c Checker) {
+	t.Helper()
+	var err error
+	if !drivertest.WaitFor(func() bool { err = c.Check(within(t)); return err == nil }) {
+		t.Fatalf("not fit: %v", err)
+	}
+}
+
+// freeAddress returns an address on loopback where nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
+
+// secretFile writes a file for password_file.
+func secretFile(t *testing.T, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "password")
+	drivertest.WriteFile(t, file, text)
+	return file
+}
+
+// replies says something for each time that it is written to, and then goes on to listen.
+func replies(texts ...string) func(net.Conn) {
+	return func(c net.Conn) {
+		buf := make([]byte, 4096)
+		for _, text := range texts {
+			if _, err := c.Read(buf); err != nil {
+				return
+			}
+			if _, err := c.Write([]byte(text)); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// says says something at once, and closes.
+func says(text string) func(net.Conn) {
+	return func(c net.Conn) {
+		c.Write([]byte(text))
+		c.(*net.TCPConn).CloseWrite()
+	}
+}
+
+// checkOf runs a check that is expected to end with that error, in little time if that is a
+// timeout.
+func checkOf(t *testing.T, c Checker, want, addr string) {
+	t.Helper()
+	ctx := within(t)
+	if strings.HasSuffix(want, "timed out") {
+		ctx = shortly(t)
+	}
+	sameError(t, c.Check(ctx), want, addr)
+}
+
+func TestEndpointValidate(t *testing.T) {
+	long := "/" + strings.Repeat("a", maxSocketPath)
+	for name, tt := range map[string]struct {
+		at  endpoint
+		err string
+	}{
+		"port":        {at: endpoint{address: "127.0.0.1:25", transport: "tcp"}},
+		"name":        {at: endpoint{address: "db.example.com:25"}},
+		"socket":      {at: endpoint{address: "/run/x.sock", transport: "tcp"}},
+		"tls":         {at: endpoint{address: "[::1]:25", transport: "tls", tls: TLS{SkipVerify: true}}},
+		"no port":     {at: endpoint{address: "127.0.0.1"}, err: `address: "127.0.0.1" is neither a host and a port, as in 127.0.0.1:25 or [::1]:25, nor the path of a socket`},
+		"no host":     {at: endpoint{address: ":25"}, err: `address: ":25" is neither a host and a port, as in 127.0.0.1:25 or [::1]:25, nor the path of a socket`},
+		"path":        {at: endpoint{address: "run/x"}, err: `address: "run/x" is neither a host and a port, as in 127.0.0.1:25 or [::1]:25, nor the path of a socket`},
+		"port 0":      {at: endpoint{address: "127.0.0.1:0"}, err: `address: "0" is no port from 1 to 65535`},
+		"socket, tls": {at: endpoint{address: "/run/x", transport: "tls"}, err: "transport: tls is not spoken over a unix socket"},
+		"tls unused":  {at: endpoint{address: "/run/x", tls: TLS{CA: "/x"}}, err: "tls: not for a unix socket"},
+		"plain":       {at: endpoint{address: "127.0.0.1:1", tls: TLS{CA: "/x"}}, err: "tls: only with transport: tls"},
+		"cert alone":  {at: endpoint{address: "127.0.0.1:1", transport: "tls", tls: TLS{Cert: "/x"}}, err: "tls: cert and key go together, only one is set"},
+		"just short":  {at: endpoint{address: long[1:]}, err: `address: "` + long[1:] + `" is neither a host and a port, as in 127.0.0.1:25 or [::1]:25, nor the path of a socket`},
+		"longest":     {at: endpoint{address: long[:maxSocketPath]}},
+		"too long":    {at: endpoint{address: long}, err: `address: "` + long + `" is longer than the 107 bytes that a unix socket may have`},
+	} {
+		t.Run(name, func(t *testing.T) { sameError(t, tt.at.validate(), tt.err, "") })
+	}
+}
+
+func TestEndpointTarget(t *testing.T) {
+	for address, want := range map[string]netip.Addr{
+		"127.0.0.1:25":         netip.MustParseAddr("127.0.0.1"),
+		"[::ffff:192.0.2.1]:1": netip.MustParseAddr("192.0.2.1"),
+		"db.example.com:25":    {},
+		"/run/x:1":             {},
+		"nothing":              {},
+	} {
+		if got := (endpoint{address: address}).target(); got != want {
+			t.Errorf("%s: got %v", address, got)
+		}
+	}
+}
+
+// Where nobody listens on a socket the server is gone for certain. One that is not there may
+// be on its way.
+func TestEndpointSocket(t *testing.T) {
+	dir := drivertest.SocketDir(t)
+	left, none, full := filepath.Join(dir, "left"), filepath.Join(dir, "none"), filepath.Join(dir, "full")
+	l, err := net.Listen("unix", left)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	// Nobody accepts: one connection waits, and there is no room for another.
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := errors.Join(unix.Bind(fd, &unix.SockaddrUnix{Name: full}), unix.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	waiting, err := net.Dial("unix", full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waiting.Close()
+	for name, tt := range map[string]struct {
+		path    string
+		err     string
+		certain bool
+	}{
+		"nobody listens": {left, "ADDR: nobody listens on the socket: dial unix ADDR: connect: connection refused", true},
+		"not there":      {none, "ADDR: dial unix ADDR: connect: no such file or directory", false},
+		"full":           {full, "ADDR: the server does not accept connections: the queue of the socket is full", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := (&Redis{Address: tt.path}).Check(within(t))
+			sameError(t, err, tt.err, tt.path)
+			if health.IsCertain(err) != tt.certain || health.IsVoid(err) {
+				t.Errorf("certain: %t, void: %t", health.IsCertain(err), health.IsVoid(err))
+			}
+		})
+	}
+}
+
+func TestPasswordIn(t *testing.T) {
+	for name, tt := range map[string]struct{ text, want, err string }{
+		"line":       {text: "geheim\n", want: "geheim"},
+		"no newline": {text: "geheim", want: "geheim"},
+		"lines":      {text: " ge heim \r\nmore\n", want: " ge heim "},
+		"empty":      {err: "password_file: the first line of ADDR is empty"},
+		"first line": {text: "\ngeheim\n", err: "password_file: the first line of ADDR is empty"},
+		"NUL":        {text: "ge\x00heim", err: "password_file: the first line of ADDR has a NUL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := secretFile(t, tt.text)
+			got, err := passwordIn(file)
+			sameError(t, err, tt.err, file)
+			if got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// What the settings name is looked at: the password, the certificates, or both.
+func TestEndpointHost(t *testing.T) {
+	file, none := secretFile(t, "geheim\n"), "/nonexistent"
+	missing := endpoint{tls: TLS{CA: none}}
+	for name, tt := range map[string]struct {
+		look func() ([]string, error)
+		err  string
+	}{
+		"password":                 {look: endpoint{}.host(file)},
+		"no password":              {look: endpoint{}.host(none), err: "password_file: open /nonexistent: no such file or directory"},
+		"certificate":              {look: missing.host(""), err: "tls.ca: open /nonexistent: no such file or directory"},
+		"password, no certificate": {look: missing.host(file), err: "tls.ca: open /nonexistent: no such file or directory"},
+		"neither is to be found":   {look: missing.host(none), err: "password_file: open /nonexistent: no such file or directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := tt.look()
+			sameError(t, err, tt.err, "")
+		})
+	}
+	if (endpoint{}).host("") != nil {
+		t.Error("there is a look at no file")
+	}
+}
+
+// sameSight compares what a run saw, but how it connected, with lines "what: text".
+func sameSight(t *testing.T, s *Sight, want ...string) {
+	t.Helper()
+	var got []string
+	seen, _ := s.Seen()
+	for _, one := range seen {
+		if one.What != "connected" && one.What != "tls" && one.What != "certificate" {
+			got = append(got, one.What+": "+one.Text)
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
