@@ -130,6 +130,8 @@ func TestGuard(t *testing.T) {
 		"dns tcp":       &DNS{Server: guarded, Transport: "tcp", Query: "example.com"},
 		"dns tls":       &DNS{Server: guarded, Transport: "tls", Query: "example.com"},
 		"dns https":     &DNS{Server: guarded, Transport: "https", Query: "example.com"},
+		"postgres":      &Postgres{Address: guarded},
+		"postgres tls":  &Postgres{Address: guarded, Transport: "tls"},
 		"redis":         &Redis{Address: guarded},
 		"redis tls":     &Redis{Address: guarded, Transport: "tls"},
 	} {
@@ -154,15 +156,17 @@ func TestCancelled(t *testing.T) {
 	arrived := make(chan struct{}, 100)
 	silent := listen(t, func(net.Conn) { arrived <- struct{}{} })
 	for name, c := range map[string]Checker{
-		"http":      &HTTP{URL: "http://" + silent},
-		"http 2":    &HTTP{URL: "http://" + silent, HTTP2: "require"},
-		"https":     &HTTP{URL: "https://" + silent},
-		"tcp":       &TCP{Address: silent, Expect: regexp.MustCompile(`x`)},
-		"tcp tls":   &TCP{Address: silent, Transport: "tls"},
-		"dns tcp":   &DNS{Server: silent, Transport: "tcp", Query: "example.com"},
-		"dns tls":   &DNS{Server: silent, Transport: "tls", Query: "example.com"},
-		"dns https": &DNS{Server: silent, Transport: "https", Query: "example.com"},
-		"redis":     &Redis{Address: silent},
+		"http":         &HTTP{URL: "http://" + silent},
+		"http 2":       &HTTP{URL: "http://" + silent, HTTP2: "require"},
+		"https":        &HTTP{URL: "https://" + silent},
+		"tcp":          &TCP{Address: silent, Expect: regexp.MustCompile(`x`)},
+		"tcp tls":      &TCP{Address: silent, Transport: "tls"},
+		"dns tcp":      &DNS{Server: silent, Transport: "tcp", Query: "example.com"},
+		"dns tls":      &DNS{Server: silent, Transport: "tls", Query: "example.com"},
+		"dns https":    &DNS{Server: silent, Transport: "https", Query: "example.com"},
+		"postgres":     &Postgres{Address: silent},
+		"postgres tls": &Postgres{Address: silent, Transport: "tls"},
+		"redis":        &Redis{Address: silent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)

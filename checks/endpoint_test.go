@@ -56,6 +56,14 @@ func (a account) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// run runs a command as the account.
+func (a account) run(t *testing.T, program string, args ...string) {
+	t.Helper()
+	if out, err := a.command(program, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", program, err, out)
+	}
+}
+
 // start starts a server as the account, and kills it when the test is over. The server
 // writes its log to the buffer that it returns.
 func (a account) start(t *testing.T, program string, args ...string) *drivertest.Buffer {
