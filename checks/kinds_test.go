@@ -24,7 +24,7 @@ func TestKindsHere(t *testing.T) {
 			t.Errorf("kind %s learns of something by itself: %t, and says %q", k.Name, learns, k.AtOnce)
 		}
 	}
-	for _, name := range []string{"address", "dns", "exec", "file", "http", "interface", "listener", "mysql", "postgres", "process", "redis", "route", "systemd", "tcp"} {
+	for _, name := range []string{"address", "dns", "exec", "file", "grpc", "http", "interface", "listener", "mysql", "postgres", "process", "redis", "route", "systemd", "tcp"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("kind %s is not registered", name)
 		}

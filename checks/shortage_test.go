@@ -80,6 +80,7 @@ func TestWithoutDescriptors(t *testing.T) {
 		"tcp, tls":      &TCP{Address: at, Transport: "tls", TLS: TLS{CA: ca}},
 		"dns":           &DNS{Server: "127.0.0.1:1", Query: "a"},
 		"dns, https":    &DNS{Server: at, Transport: "https", Query: "a", TLS: TLS{CA: ca}},
+		"grpc":          &GRPC{Address: at},
 		"mysql":         &MySQL{Address: at},
 		"postgres":      &Postgres{Address: at},
 		"redis":         &Redis{Address: at},
