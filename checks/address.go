@@ -23,6 +23,7 @@ func init() {
 			"Do not name an address of a service that keepcast manages: it takes that away when it withdraws, and the check would never succeed again.",
 		Example: "address: 192.0.2.1\ninterface: eth0\n",
 		New:     func() Checker { return new(Address) },
+		AtOnce:  "the address comes or goes",
 	})
 }
 

@@ -47,13 +47,17 @@ func startTLS(ctx context.Context, conn net.Conn, secure *tls.Config) (net.Conn,
 }
 
 // unable marks an error of connecting as void where its chain does not tell that
-// keepcast lacked something, and as certain where nothing listens any more.
+// keepcast lacked something, and as certain where nothing listens any more. What a unix
+// socket says that nobody accepts on would be taken for a want of keepcast's own.
 func unable(ctx context.Context, err error) error {
 	if _, byName := errors.AsType[*net.DNSError](err); byName && lacksFiles() {
 		return health.Void(err)
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(err, syscall.EADDRNOTAVAIL) && lacksPorts(ctx, op.Addr) {
 		return health.Void(err)
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Net == "unix" && errors.Is(err, syscall.EAGAIN) {
+		return errors.New("the server does not accept connections: the queue of its socket is full")
 	}
 	return refused(ctx, err)
 }

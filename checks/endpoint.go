@@ -11,8 +11,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-
-	"github.com/keepcast/keepcast/checks/health"
 )
 
 // endpoint is where a server listens that has a port or a unix socket, and how to speak
@@ -93,18 +91,10 @@ func (e endpoint) secure() (*tls.Config, error) {
 
 // connect opens a connection, over TLS from the start if secure is not nil.
 func (e endpoint) connect(ctx context.Context, secure *tls.Config) (net.Conn, error) {
-	if !e.isSocket() {
-		return connect(ctx, "tcp", e.address, secure)
+	if e.isSocket() {
+		return connect(ctx, "unix", e.address, nil)
 	}
-	conn, err := connect(ctx, "unix", e.address, nil)
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, health.Certain(fmt.Errorf("nobody listens on the socket: %w", err))
-	case errors.Is(err, syscall.EAGAIN):
-		// Here it is no want of keepcast's own, as which it would be taken (health.IsVoid).
-		return nil, errors.New("the server does not accept connections: the queue of the socket is full")
-	}
-	return conn, err
+	return connect(ctx, "tcp", e.address, secure)
 }
 
 // passwordIn returns the password in the first line of a file.

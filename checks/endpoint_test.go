@@ -128,9 +128,9 @@ func TestEndpointSocket(t *testing.T) {
 		err     string
 		certain bool
 	}{
-		"nobody listens": {left, "ADDR: nobody listens on the socket: dial unix ADDR: connect: connection refused", true},
+		"nobody listens": {left, "ADDR: dial unix ADDR: connect: connection refused", true},
 		"not there":      {none, "ADDR: dial unix ADDR: connect: no such file or directory", false},
-		"full":           {full, "ADDR: the server does not accept connections: the queue of the socket is full", false},
+		"full":           {full, "ADDR: the server does not accept connections: the queue of its socket is full", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := (&Redis{Address: tt.path}).Check(within(t))

@@ -29,6 +29,7 @@ func init() {
 			"are noticed when the check runs next. In the unit's sandbox `/tmp`, `/home` and `/root` are not those of the host.",
 		Example: "path: /run/maintenance\nstate: absent\n",
 		New:     func() Checker { return new(File) },
+		AtOnce:  "the file appears, goes or is written",
 	})
 }
 

@@ -28,6 +28,7 @@ func init() {
 			"It has to answer SERVING.",
 		Example: "address: 127.0.0.1:50051\nservice: example.v1.Orders\n",
 		New:     func() Checker { return new(GRPC) },
+		AtOnce:  stopsListening,
 	})
 }
 

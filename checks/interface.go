@@ -21,6 +21,7 @@ func init() {
 			"An interface that is missing, is down or has no carrier makes the check down at once; `patience` is for links that flap.",
 		Example: "interface: eth0\n",
 		New:     func() Checker { return new(Interface) },
+		AtOnce:  "the interface changes",
 	})
 }
 

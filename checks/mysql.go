@@ -23,6 +23,7 @@ func init() {
 			"them the server refuses all connections from that address.",
 		Example: "address: /run/mysqld/mysqld.sock\nuser: keepcast\n",
 		New:     func() Checker { return new(MySQL) },
+		AtOnce:  stopsListening,
 	})
 }
 

@@ -24,6 +24,7 @@ func init() {
 			"the server is starting up, shutting down, or full.",
 		Example: "address: 127.0.0.1:5432\n",
 		New:     func() Checker { return new(Postgres) },
+		AtOnce:  stopsListening,
 	})
 }
 

@@ -13,9 +13,9 @@ import (
 	"github.com/keepcast/keepcast/driver/pace"
 )
 
-// watching runs the watch of a check until the test ends, or the function that it returns
+// watchingProcess runs the watch of a check until the test ends, or the function that it returns
 // is called.
-func watching(t testing.TB, p *Process) (changes <-chan struct{}, end func()) {
+func watchingProcess(t testing.TB, p *Process) (changes <-chan struct{}, end func()) {
 	t.Helper()
 	told := make(chan struct{}, 1000)
 	p.news = pace.NewBell()
@@ -89,7 +89,7 @@ func TestProcessKilled(t *testing.T) {
 			program := sleeper(t)
 			cmd := sleeps(t, program)
 			p, want := prepare(t, program, cmd.Process.Pid)
-			changes, end := watching(t, p)
+			changes, end := watchingProcess(t, p)
 			fits(t, p)
 			if n := len(changes); n != 0 {
 				t.Errorf("%d changes though nothing changed", n)
@@ -119,7 +119,7 @@ func TestProcessTakenOver(t *testing.T) {
 			if name == "exe" {
 				p = &Process{Exe: program, Count: 1}
 			}
-			changes, _ := watching(t, p)
+			changes, _ := watchingProcess(t, p)
 			fits(t, p)
 			for range 3 {
 				fresh := sleeps(t, program)
@@ -143,7 +143,7 @@ func TestProcessSameNumber(t *testing.T) {
 	cmd := sleeps(t, program)
 	pid := cmd.Process.Pid
 	p := &Process{PIDFile: pidfile(t, pid), Exe: program}
-	changes, _ := watching(t, p)
+	changes, _ := watchingProcess(t, p)
 	for range 3 {
 		fits(t, p)
 		kill(cmd)
@@ -179,7 +179,7 @@ func TestProcessWatchesOthers(t *testing.T) {
 	first, second := sleeps(t, "sleep"), sleeps(t, "sleep")
 	file := pidfile(t, first.Process.Pid)
 	p := &Process{PIDFile: file}
-	changes, _ := watching(t, p)
+	changes, _ := watchingProcess(t, p)
 	fits(t, p)
 	drivertest.WriteFile(t, file, fmt.Sprint(second.Process.Pid))
 	before := files(t)
@@ -238,7 +238,7 @@ func TestProcessDown(t *testing.T) {
 // BenchmarkProcessExit measures the time from a kill to the wake of the check.
 func BenchmarkProcessExit(b *testing.B) {
 	p := new(Process)
-	changes, _ := watching(b, p)
+	changes, _ := watchingProcess(b, p)
 	for b.Loop() {
 		b.StopTimer()
 		cmd := exec.Command("sleep", "300")

@@ -21,6 +21,7 @@ func init() {
 			"Each run is a session of its own that ends with QUIT.",
 		Example: "address: 127.0.0.1:6379\n",
 		New:     func() Checker { return new(Redis) },
+		AtOnce:  stopsListening,
 	})
 }
 

@@ -26,6 +26,7 @@ func init() {
 			"`0.0.0.0/0`. Else the table is read, which takes about a second for a million routes.",
 		Example: "destination: 0.0.0.0/0\nprotocol: bgp\n",
 		New:     func() Checker { return new(Route) },
+		AtOnce:  "the route changes",
 	})
 }
 
