@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptrace"
 	"net/netip"
 	"os"
 	"regexp"
@@ -21,12 +22,18 @@ import (
 // is not nil. It takes no longer than ctx allows.
 func connect(ctx context.Context, network, address string, secure *tls.Config) (net.Conn, error) {
 	s := sight(ctx)
-	s.waits("a connection to %s", address)
-	conn, err := Dialer().DialContext(ctx, network, address)
+	dialing := ctx
+	if s != nil {
+		dialing = s.resolving(ctx)
+		s.waits("a connection to %s", address)
+	}
+	conn, err := Dialer().DialContext(dialing, network, address)
 	if err != nil {
 		return nil, unable(ctx, err)
 	}
-	s.saw("connected", "%s to %s, from %s", network, conn.RemoteAddr(), conn.LocalAddr())
+	if s != nil {
+		s.saw("connected", "%s to %s, from %s", network, conn.RemoteAddr(), conn.LocalAddr())
+	}
 	if secure == nil {
 		return conn, nil
 	}
@@ -44,6 +51,24 @@ func startTLS(ctx context.Context, conn net.Conn, secure *tls.Config) (net.Conn,
 	}
 	s.sawTLS(over.ConnectionState())
 	return over, nil
+}
+
+// resolving returns a context under which a look-up of a name is noted.
+func (s *Sight) resolving(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSStart: func(i httptrace.DNSStartInfo) { s.waits("the resolver of this host, for %s", i.Host) },
+		DNSDone: func(i httptrace.DNSDoneInfo) {
+			if i.Err != nil {
+				return // the error of the run says it
+			}
+			var to []string
+			for _, a := range i.Addrs {
+				to = append(to, a.String())
+			}
+			s.saw("resolved", "%s", strings.Join(to, " "))
+			s.waits("a connection to %s", strings.Join(to, " or "))
+		},
+	})
 }
 
 // unable marks an error of connecting as void where its chain does not tell that

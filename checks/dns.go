@@ -136,14 +136,16 @@ func (d *DNS) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	query := d.message()
+	query, s := d.message(), sight(ctx)
 	transport := cmp.Or(d.Transport, "udp")
 	reply, err := d.exchange(ctx, transport, host, address, query)
 	if err == nil && transport == "udp" && reply.Truncated {
+		s.saw("truncated", "asking again over TCP")
 		transport = "tcp"
 		reply, err = d.exchange(ctx, transport, host, address, query)
 	}
 	if err == nil {
+		s.sawAnswers(reply)
 		err = d.judge(reply)
 	}
 	if err != nil {
@@ -171,11 +173,7 @@ func (d *DNS) message() *dns.Msg {
 // exchange sends a query and returns the reply to it.
 func (d *DNS) exchange(ctx context.Context, transport, host, address string, query *dns.Msg) (*dns.Msg, error) {
 	if transport == "https" {
-		reply, err := d.post(ctx, host, address, query)
-		if err != nil {
-			return nil, err
-		}
-		return reply, answersTo(query, reply)
+		return d.post(ctx, host, address, query)
 	}
 	var secure *tls.Config
 	network := transport
@@ -195,14 +193,22 @@ func (d *DNS) exchange(ctx context.Context, transport, host, address string, que
 	if err := framed.WriteMsg(query); err != nil {
 		return nil, explain(ctx, err)
 	}
+	s := sight(ctx)
+	s.sawQuestion(query)
 	for {
-		reply, err := framed.ReadMsg()
-		if reply != nil && reply.Id != query.Id && transport == "udp" {
+		packed, err := framed.ReadMsgHeader(nil)
+		if err != nil {
+			return nil, explain(ctx, err)
+		}
+		reply := new(dns.Msg)
+		err = reply.Unpack(packed)
+		if reply.Id != query.Id && transport == "udp" {
 			continue // meant for somebody who had the port before
 		}
 		if err != nil {
 			return nil, explain(ctx, err)
 		}
+		s.sawReply(reply, len(packed))
 		return reply, answersTo(query, reply)
 	}
 }
@@ -230,6 +236,10 @@ func (d *DNS) post(ctx context.Context, host, address string, query *dns.Msg) (*
 	req.Header.Set("Content-Type", media)
 	req.Header.Set("Accept", media)
 	w := wire{tls: d.TLS, via: func(string) string { return address }}
+	s := sight(ctx)
+	if s != nil {
+		req = s.onceSent(req, func() { s.sawQuestion(query) })
+	}
 	resp, err := w.transport(ctx).RoundTrip(req)
 	if err != nil {
 		return nil, explain(ctx, err)
@@ -246,5 +256,6 @@ func (d *DNS) post(ctx context.Context, host, address string, query *dns.Msg) (*
 	if err := reply.Unpack(body); err != nil {
 		return nil, fmt.Errorf("reading reply: %w", err)
 	}
-	return reply, nil
+	s.sawReply(reply, len(body))
+	return reply, answersTo(query, reply)
 }

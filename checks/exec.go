@@ -120,6 +120,11 @@ func (e *Exec) run(ctx context.Context) error {
 	}
 	child.Expendable(cmd.Process.Pid)
 	go p.reap()
+	s := sight(ctx)
+	if s != nil { // not its arguments: one may be a password
+		s.saw("started", "%s, as process %d", e.Command[0], cmd.Process.Pid)
+		s.waits("process %d to exit", cmd.Process.Pid)
+	}
 	select {
 	case <-p.ended:
 	case <-ctx.Done():
@@ -134,6 +139,13 @@ func (e *Exec) run(ctx context.Context) error {
 	}
 	if cmd.ProcessState == nil {
 		return p.err
+	}
+	if s != nil {
+		s.sawLines("output", out.kept.String())
+		s.saw("exited", "%s", cmd.ProcessState)
+		if ctx.Err() != nil {
+			s.waits("process %d to exit by itself", cmd.Process.Pid)
+		}
 	}
 	return e.judge(ctx, cmd.ProcessState, &out)
 }

@@ -112,6 +112,11 @@ func (h *HTTP) Check(ctx context.Context) error {
 	req.Host = cmp.Or(req.Header.Get("Host"), req.Host)
 	w := wire{tls: h.TLS, http2: h.HTTP2, via: h.via(req.URL)}
 	client := &http.Client{Transport: w.transport(ctx)}
+	watching := watched{client.Transport, sight(ctx), nil}
+	if watching.sight != nil {
+		watching.hide = secrets(req)
+		client.Transport = watching
+	}
 	if !h.Redirects {
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	}
@@ -120,6 +125,11 @@ func (h *HTTP) Check(ctx context.Context) error {
 		return requestError(ctx, req.Method, err)
 	}
 	defer resp.Body.Close()
+	if watching.sight != nil {
+		body := &tapped{ReadCloser: resp.Body}
+		resp.Body = body
+		defer watching.sawBody(body) // before it is closed
+	}
 	if err := h.judge(ctx, resp, req); err != nil {
 		return fmt.Errorf("%s %s: %w", resp.Request.Method, safeURL(resp.Request.URL), err)
 	}

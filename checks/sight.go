@@ -3,13 +3,15 @@ package checks
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
 
 // Sight is what one run of a check sees on its way, for an operator who asks (keepcast
 // probe). Secrets are no part of it: it is held to what an error may say. A nil Sight
-// sees nothing.
+// sees nothing, and costs nothing: whoever makes words for it asks first whether there is
+// one.
 type Sight struct {
 	mu     sync.Mutex // guards what follows: a check may do two things side by side
 	start  time.Time
@@ -23,6 +25,12 @@ type Seen struct {
 	What  string        // a word: connected, tls, certificate, banner, answer
 	Text  string        // one line
 }
+
+// What a service says has no end of its own.
+const (
+	mostSeen     = 64  // things that one run notes
+	mostSeenText = 512 // bytes of the text of one
+)
 
 type sightKey struct{}
 
@@ -47,7 +55,9 @@ func (s *Sight) saw(what, format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.awaits = ""
-	s.seen = append(s.seen, Seen{time.Since(s.start), what, fmt.Sprintf(format, args...)})
+	if len(s.seen) < mostSeen {
+		s.seen = append(s.seen, Seen{time.Since(s.start), what, seenLine(fmt.Sprintf(format, args...))})
+	}
 }
 
 // waits notes what the run waits for from now on.
@@ -57,7 +67,7 @@ func (s *Sight) waits(format string, args ...any) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.awaits = fmt.Sprintf(format, args...)
+	s.awaits = seenLine(fmt.Sprintf(format, args...))
 }
 
 // Seen returns what the run has seen so far, and what it waits for; nothing if for nothing.
@@ -65,4 +75,28 @@ func (s *Sight) Seen() (seen []Seen, awaits string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Seen(nil), s.seen...), s.awaits
+}
+
+// seenLine makes one line of valid UTF-8 of a text, and cuts it where it is too long.
+func seenLine(text string) string {
+	more := ""
+	if len(text) > mostSeenText {
+		text, more = text[:mostSeenText], "..."
+	}
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), " ") + more
+}
+
+// sawLines notes the first lines of what was said, each by itself.
+func (s *Sight) sawLines(what string, said string) {
+	const most = 5
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	for _, line := range lines[:min(most, len(lines))] {
+		if line = strings.TrimSpace(line); line != "" {
+			s.saw(what, "%s", excerpt([]byte(line)))
+		}
+	}
+	if more := len(lines) - most; more > 0 {
+		s.saw(what, "and %d more lines", more)
+	}
 }

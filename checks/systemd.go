@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
@@ -63,6 +64,8 @@ func (s *Systemd) Check(ctx context.Context) error {
 
 // properties asks systemd for all that it knows of the unit.
 func (s *Systemd) properties(ctx context.Context) (map[string]dbus.Variant, error) {
+	seen := sight(ctx)
+	seen.waits("systemd, on the system bus")
 	conn, unit, err := s.open(ctx)
 	if err != nil {
 		return nil, err
@@ -72,6 +75,7 @@ func (s *Systemd) properties(ctx context.Context) (map[string]dbus.Variant, erro
 	if err := unit.CallWithContext(ctx, busProps+".GetAll", 0, sdUnit).Store(&props); err != nil {
 		return nil, fmt.Errorf("asking systemd for the state of %s: %w", s.Unit, explain(ctx, err))
 	}
+	seen.sawUnit(props)
 	return props, nil
 }
 
@@ -106,6 +110,22 @@ func (s *Systemd) mainPID(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("asking systemd for the main process of %s: %w", s.Unit, explain(ctx, err))
 	}
 	return int(pid), nil
+}
+
+// sawUnit notes what systemd tells of a unit.
+func (s *Sight) sawUnit(props map[string]dbus.Variant) {
+	if s == nil {
+		return
+	}
+	s.saw("state", "load %s, active %s, sub %s", text(props["LoadState"]), text(props["ActiveState"]), text(props["SubState"]))
+	for _, fact := range []struct{ what, property string }{{"unit", "Id"}, {"description", "Description"}, {"file", "FragmentPath"}} {
+		if said := text(props[fact.property]); said != "" {
+			s.saw(fact.what, "%s", said)
+		}
+	}
+	if since, _ := props["StateChangeTimestamp"].Value().(uint64); since > 0 {
+		s.saw("since", "%s", time.UnixMicro(int64(since)).UTC().Format(time.RFC3339))
+	}
 }
 
 // StopsAfter reports whether systemd, when it stops both, stops this unit only once

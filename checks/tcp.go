@@ -87,15 +87,29 @@ func (t *TCP) talk(ctx context.Context) error {
 		return err
 	}
 	defer closeWith(ctx, conn)()
+	s := sight(ctx)
 	if t.Send != "" {
 		if _, err := conn.Write([]byte(t.Send)); err != nil {
 			return fmt.Errorf("sending: %w", explain(ctx, err))
+		}
+		if s != nil { // not what: it may be a password
+			s.saw("sent", "%d bytes", len(t.Send))
 		}
 	}
 	if t.Expect == nil {
 		return nil
 	}
-	if got, err := readUntil(conn, t.Expect, maxAnswer); err != nil {
+	if s != nil {
+		s.waits("an answer that matches '%s'", t.Expect)
+	}
+	got, err := readUntil(conn, t.Expect, maxAnswer)
+	if s != nil && len(got) > 0 {
+		s.saw("answer", "%d bytes: %s", len(got), excerpt(got))
+		if err != nil {
+			s.waits("more of it, to match '%s'", t.Expect)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("waiting for '%s': %w, got %s", t.Expect, explain(ctx, err), excerpt(got))
 	}
 	return nil

@@ -74,10 +74,11 @@ func (p *Probe) Hurry() {
 	p.wake.Ring()
 }
 
-// Wake has the next run begin at once, as a Watcher does. It never blocks.
+// Wake has the check run at once, or once more if it runs just now. However often it is
+// called meanwhile, one run follows. It never blocks.
 func (p *Probe) Wake() { p.wake.Ring() }
 
-// Run checks at once, then on schedule and whenever a Watcher, Wake or Hurry wakes it, and
+// Run checks at once, then on schedule and whenever a Watcher, Hurry or Wake wakes it, and
 // hands every result to report, until ctx is done. Never do two runs of the
 // check overlap.
 func (p *Probe) Run(ctx context.Context, report func(Result)) {

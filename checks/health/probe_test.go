@@ -117,6 +117,27 @@ func TestBadChecks(t *testing.T) {
 	}
 }
 
+// A check that is woken runs at once, and once for all who wake it while it runs. That it is to
+// prove itself anew is for Hurry.
+func TestWake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		slow := schedule
+		slow.Interval, slow.Rise = time.Hour, 1
+		p := NewProbe(checkFunc(func(context.Context) error { time.Sleep(100 * time.Millisecond); return nil }), slow)
+		start := time.Now()
+		for _, at := range []time.Duration{2000, 2010, 2020} {
+			time.AfterFunc(at*time.Millisecond, p.Wake)
+		}
+		var at []time.Duration
+		p.Run(ctx, func(r Result) { at = append(at, r.At.Sub(start)) })
+		if diff := cmp.Diff([]time.Duration{0, 2000 * time.Millisecond, 2100 * time.Millisecond}, at); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestNeverTwoRunsAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		running := 0
