@@ -23,10 +23,24 @@ import (
 // changing are the parts of what is seen that no two runs have in common.
 var changing = regexp.MustCompile(`(127\.0\.0\.1|localhost):\d+|process \d+|TLS_\w+|20\d\d-\d\d-\d\dT[0-9:]+Z`)
 
-// sees runs a check and returns what it saw, a line each, and what it waited for.
-func sees(ctx context.Context, c Checker) (lines []string, awaits string, err error) {
+// sees runs a check and returns what it saw, a line each, and what it waited for. If until
+// is not empty, the time of the check is over once it waits for that.
+func sees(t *testing.T, c Checker, until string) (lines []string, awaits string, err error) {
+	t.Helper()
+	ctx, end := context.WithCancel(within(t))
+	defer end()
 	var s Sight
-	err = c.Check(WithSight(ctx, &s))
+	ctx = WithSight(ctx, &s)
+	ended := make(chan error, 1)
+	go func() { ended <- c.Check(ctx) }()
+	if until != "" {
+		drivertest.Eventually(t, "for "+until, func() bool {
+			_, awaits := s.Seen()
+			return changing.ReplaceAllString(awaits, "*") == until
+		})
+		end()
+	}
+	err = <-ended
 	seen, awaits := s.Seen()
 	for _, one := range seen {
 		lines = append(lines, one.What+": "+changing.ReplaceAllString(one.Text, "*"))
@@ -48,7 +62,8 @@ func wantSeen(t *testing.T, got []string, want string) {
 	}
 }
 
-// talks is a TCP server that reads as much as it is told, and then says something.
+// talks is a TCP server that reads as much as it is told, and then says something. Then
+// it stays, or hangs up.
 func talks(t *testing.T, reads int, says string, stays bool) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,12 +109,12 @@ func TestTCPSeen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tt.check.Address = talks(t, tt.reads, tt.says, true)
-			ctx := within(t)
-			if tt.awaits != "" {
-				ctx = shortly(t)
+			tt.check.Address = talks(t, tt.reads, tt.says, name != "half of it")
+			until := tt.awaits
+			if name == "half of it" {
+				until = ""
 			}
-			got, awaits, err := sees(ctx, &tt.check)
+			got, awaits, err := sees(t, &tt.check, until)
 			wantSeen(t, got, tt.want)
 			if awaits != tt.awaits || (err != nil) != (tt.awaits != "") {
 				t.Errorf("waits for %q, %v", awaits, err)
@@ -110,7 +125,7 @@ func TestTCPSeen(t *testing.T) {
 
 func TestConnectionSeen(t *testing.T) {
 	s, ca := secureServer(t, http.NotFoundHandler(), nil)
-	got, awaits, err := sees(within(t), &TCP{Address: s.Listener.Addr().String(), Transport: "tls", TLS: TLS{CA: ca}})
+	got, awaits, err := sees(t, &TCP{Address: s.Listener.Addr().String(), Transport: "tls", TLS: TLS{CA: ca}}, "")
 	wantSeen(t, got, `
 		connected: tcp to *, from *
 		tls: TLS 1.3, *
@@ -119,17 +134,17 @@ func TestConnectionSeen(t *testing.T) {
 		t.Errorf("waits for %q, %v", awaits, err)
 	}
 	mute := talks(t, 0, "", true)
-	got, awaits, err = sees(shortly(t), &TCP{Address: mute, Transport: "tls"})
+	got, awaits, err = sees(t, &TCP{Address: mute, Transport: "tls"}, "the TLS handshake")
 	wantSeen(t, got, "connected: tcp to *, from *")
 	if awaits != "the TLS handshake" || err == nil {
 		t.Errorf("waits for %q, %v", awaits, err)
 	}
 	_, port, _ := net.SplitHostPort(mute)
-	got, _, err = sees(within(t), &TCP{Address: "localhost:" + port})
+	got, _, err = sees(t, &TCP{Address: "localhost:" + port}, "")
 	if err != nil || len(got) != 2 || !strings.HasPrefix(got[0], "resolved: ") || !strings.Contains(got[0], "127.0.0.1") {
 		t.Errorf("got %q, %v", got, err)
 	}
-	got, awaits, _ = sees(within(t), &TCP{Address: "no.such.host.invalid:1"})
+	got, awaits, _ = sees(t, &TCP{Address: "no.such.host.invalid:1"}, "")
 	if len(got) != 0 || awaits != "the resolver of this host, for no.such.host.invalid" {
 		t.Errorf("got %q, waits for %q", got, awaits)
 	}
@@ -177,11 +192,7 @@ func TestDNSSeen(t *testing.T) {
 				tt.check.Server = addr
 			}
 			tt.check.Type, tt.check.Class = RRType(dns.TypeA), RRClass(dns.ClassINET)
-			ctx := within(t)
-			if tt.awaits != "" {
-				ctx = shortly(t)
-			}
-			got, awaits, _ := sees(ctx, &tt.check)
+			got, awaits, _ := sees(t, &tt.check, tt.awaits)
 			wantSeen(t, got, tt.want)
 			if awaits != tt.awaits {
 				t.Errorf("waits for %q", awaits)
@@ -223,11 +234,11 @@ func TestHTTPSeen(t *testing.T) {
 			fmt.Fprintln(w, "token", r.Header.Get("X-Key"), "\n\x1b[2J")
 		case "/large":
 			fmt.Fprint(w, strings.Repeat("a", 2*maxOutput))
-		case "/stalls":
+		case "/breaks":
 			w.Header().Set("Content-Length", "100")
 			fmt.Fprint(w, "the start")
 			w.(http.Flusher).Flush()
-			<-hold
+			panic(http.ErrAbortHandler)
 		case "/silent":
 			<-hold
 		}
@@ -275,8 +286,8 @@ func TestHTTPSeen(t *testing.T) {
 			header: server: nginx
 			header: content-type: text/plain; charset=utf-8
 			body: the first 4096 bytes: "` + strings.Repeat("a", 120) + `"...`, "", ""},
-		"stalls": {HTTP{URL: "/stalls"}, connected + `
-			request: GET http://*/stalls
+		"breaks off": {HTTP{URL: "/breaks"}, connected + `
+			request: GET http://*/breaks
 			response: HTTP/1.1 200 OK
 			header: server: nginx
 			header: content-type: text/plain; charset=utf-8
@@ -288,11 +299,7 @@ func TestHTTPSeen(t *testing.T) {
 			t.Parallel()
 			tt.check.URL = s.URL + tt.check.URL
 			tt.check.Codes = codes(t, "2xx")
-			ctx := within(t)
-			if name == "stalls" || name == "silent" {
-				ctx = shortly(t)
-			}
-			got, awaits, err := sees(ctx, &tt.check)
+			got, awaits, err := sees(t, &tt.check, tt.awaits)
 			wantSeen(t, got, tt.want)
 			if awaits != tt.awaits || (err == nil) != (tt.outcome == "") {
 				t.Errorf("waits for %q, %v", awaits, err)
@@ -313,7 +320,7 @@ func TestDNSOverHTTPSSeen(t *testing.T) {
 		_, _ = w.Write(packed)
 	}), nil)
 	c := &DNS{Server: s.Listener.Addr().String(), Transport: "https", TLS: TLS{CA: ca}, Query: "www.example.com", Type: 1, Class: 1}
-	got, awaits, err := sees(within(t), c)
+	got, awaits, err := sees(t, c, "")
 	wantSeen(t, got, `
 		connected: tcp to *, from *
 		tls: TLS 1.3, *, h2
@@ -328,17 +335,17 @@ func TestDNSOverHTTPSSeen(t *testing.T) {
 func TestExecSeen(t *testing.T) {
 	sh := func(script string) []string { return []string{"/bin/sh", "-c", script + " # hush"} }
 	const started = "started: /bin/sh, as *\n"
-	got, awaits, err := sees(within(t), &Exec{Command: sh(`echo one; echo; echo two >&2; exit 3`)})
+	got, awaits, err := sees(t, &Exec{Command: sh(`echo one; echo; echo two >&2; exit 3`)}, "")
 	wantSeen(t, got, started+"output: \"one\"\noutput: \"two\"\nexited: exit status 3")
 	if awaits != "" || err == nil {
 		t.Errorf("waits for %q, %v", awaits, err)
 	}
-	got, _, err = sees(within(t), &Exec{Command: sh(`for i in 1 2 3 4 5 6 7; do echo $i; done`)})
+	got, _, err = sees(t, &Exec{Command: sh(`for i in 1 2 3 4 5 6 7; do echo $i; done`)}, "")
 	wantSeen(t, got, started+"output: \"1\"\noutput: \"2\"\noutput: \"3\"\noutput: \"4\"\noutput: \"5\"\noutput: and 2 more lines\nexited: exit status 0")
 	if err != nil {
 		t.Error(err)
 	}
-	got, awaits, _ = sees(shortly(t), &Exec{Command: sh(`exec sleep 1000`)})
+	got, awaits, _ = sees(t, &Exec{Command: sh(`exec sleep 1000`)}, "* to exit")
 	wantSeen(t, got, started+"exited: signal: killed")
 	if awaits != "* to exit by itself" {
 		t.Errorf("waits for %q", awaits)
@@ -359,7 +366,7 @@ func TestSystemdSeen(t *testing.T) {
 	if err := f.conn.Export(u, at, busProps); err != nil {
 		t.Fatal(err)
 	}
-	got, awaits, err := sees(within(t), &Systemd{Unit: "named.service"})
+	got, awaits, err := sees(t, &Systemd{Unit: "named.service"}, "")
 	wantSeen(t, got, `
 		state: load loaded, active failed, sub failed
 		unit: named.service
@@ -370,12 +377,12 @@ func TestSystemdSeen(t *testing.T) {
 		t.Errorf("waits for %q, %v", awaits, err)
 	}
 	f.unit(t, "bare.service", "loaded active running")
-	got, _, err = sees(within(t), &Systemd{Unit: "bare.service"})
+	got, _, err = sees(t, &Systemd{Unit: "bare.service"}, "")
 	wantSeen(t, got, "state: load loaded, active active, sub running")
 	if err != nil {
 		t.Error(err)
 	}
-	if got, awaits, _ = sees(shortly(t), &Systemd{Unit: "hangs.service"}); len(got) > 0 || awaits != "systemd, on the system bus" {
+	if got, awaits, _ = sees(t, &Systemd{Unit: "hangs.service"}, "systemd, on the system bus"); len(got) > 0 || awaits != "systemd, on the system bus" {
 		t.Errorf("got %q, waits for %q", got, awaits)
 	}
 }
