@@ -20,7 +20,9 @@ import (
 type fakeEngine struct {
 	status api.Status
 	err    error
-	orders []api.DrainRequest // those to drain, and to resume, which have no reason
+	orders []api.DrainRequest // those to drain, and to resume and to check, which have no reason
+
+	checked []api.CheckedNow
 }
 
 func (e *fakeEngine) Status() (api.Status, error) { return e.status, e.err }
@@ -35,6 +37,11 @@ func (e *fakeEngine) Drain(services []string, until time.Time, reason, _ string)
 func (e *fakeEngine) Resume(services []string) error {
 	e.orders = append(e.orders, api.DrainRequest{Services: services})
 	return e.err
+}
+
+func (e *fakeEngine) CheckNow(_ context.Context, names []string) ([]api.CheckedNow, error) {
+	e.orders = append(e.orders, api.DrainRequest{Services: names})
+	return e.checked, e.err
 }
 
 // answers has an engine answer at a control socket, and returns its path.

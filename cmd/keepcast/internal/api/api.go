@@ -80,6 +80,25 @@ type ResumeRequest struct {
 	All      bool     `json:"all,omitempty"`
 }
 
+// CheckNowRequest is the body of POST /v1/check-now. It names services, or checks as
+// SERVICE/CHECK, or says All.
+type CheckNowRequest struct {
+	Services []string `json:"services,omitempty"`
+	All      bool     `json:"all,omitempty"`
+}
+
+// CheckNowAnswer is the answer to it.
+type CheckNowAnswer struct {
+	Checks []CheckedNow `json:"checks"`
+}
+
+// CheckedNow is what a check says after it ran.
+type CheckedNow struct {
+	Service string `json:"service"`
+	CheckStatus
+	Pending bool `json:"pending,omitempty"` // it has not ended yet; the rest is of the run before
+}
+
 // Problem is the body of every answer that is an error.
 type Problem struct {
 	Error string `json:"error"`

@@ -80,36 +80,49 @@ func patienceWith(method string) (limit time.Duration, order bool) {
 
 // Status returns what keepcast desires and observes now.
 func (c Client) Status(ctx context.Context) (api.Status, error) {
-	return c.do(ctx, http.MethodGet, "/v1/status", nil)
+	return c.status(ctx, http.MethodGet, "/v1/status", nil)
 }
 
 // Drain orders a drain and returns the status after it.
 func (c Client) Drain(ctx context.Context, r api.DrainRequest) (api.Status, error) {
-	return c.do(ctx, http.MethodPost, "/v1/drain", r)
+	return c.status(ctx, http.MethodPost, "/v1/drain", r)
 }
 
 // Resume ends drains and returns the status after it.
 func (c Client) Resume(ctx context.Context, r api.ResumeRequest) (api.Status, error) {
-	return c.do(ctx, http.MethodPost, "/v1/resume", r)
+	return c.status(ctx, http.MethodPost, "/v1/resume", r)
 }
 
 // Reload has the configuration loaded anew and returns the status after it. The
 // error says why the one before stays in force.
 func (c Client) Reload(ctx context.Context) (api.Status, error) {
-	return c.do(ctx, http.MethodPost, "/v1/reload", nil)
+	return c.status(ctx, http.MethodPost, "/v1/reload", nil)
 }
 
-func (c Client) do(ctx context.Context, method, path string, body any) (s api.Status, err error) {
+// CheckNow has checks run now and returns what they say then.
+func (c Client) CheckNow(ctx context.Context, r api.CheckNowRequest) (a api.CheckNowAnswer, err error) {
+	err = c.do(ctx, http.MethodPost, "/v1/check-now", r, &a)
+	return a, err
+}
+
+// status sends a request that is answered with the status.
+func (c Client) status(ctx context.Context, method, path string, body any) (s api.Status, err error) {
+	err = c.do(ctx, method, path, body, &s)
+	return s, err
+}
+
+// do sends a request and reads the answer.
+func (c Client) do(ctx context.Context, method, path string, body, answer any) error {
 	limit, order := patienceWith(method)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	text, err := json.Marshal(body)
 	if err != nil {
-		return s, err
+		return err
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://keepcast"+path, bytes.NewReader(text))
 	if err != nil {
-		return s, err
+		return err
 	}
 	begun := time.Now()
 	var pid atomic.Int64
@@ -126,34 +139,42 @@ func (c Client) do(ctx context.Context, method, path string, body any) (s api.St
 		err = c.explain(err)
 	} else {
 		defer resp.Body.Close()
-		s, err = c.answer(resp)
+		err = c.read(resp, answer)
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return s, &SilentError{Socket: c.Socket, PID: int(pid.Load()), After: time.Since(begun).Round(100 * time.Millisecond), Order: order}
+		return &SilentError{Socket: c.Socket, PID: int(pid.Load()), After: time.Since(begun).Round(100 * time.Millisecond), Order: order}
 	case errors.Is(err, syscall.EAGAIN):
-		return s, &SilentError{Socket: c.Socket, Full: true}
+		return &SilentError{Socket: c.Socket, Full: true}
 	}
-	return s, err
+	return err
 }
 
-// answer reads what keepcast has to say.
-func (c Client) answer(resp *http.Response) (s api.Status, err error) {
-	answer := json.NewDecoder(resp.Body)
-	if resp.StatusCode != http.StatusOK {
-		var p api.Problem
-		if err := answer.Decode(&p); err != nil {
-			return s, fmt.Errorf("control socket %s: answer %s: %w", c.Socket, resp.Status, err)
+// read reads what keepcast has to say.
+func (c Client) read(resp *http.Response, answer any) error {
+	said := json.NewDecoder(resp.Body)
+	switch resp.StatusCode {
+	case http.StatusOK:
+		if err := said.Decode(answer); err != nil {
+			return fmt.Errorf("control socket %s: answer: %w", c.Socket, err)
 		}
-		if strings.Contains(p.Error, "unknown field") {
-			return s, fmt.Errorf("the keepcast that runs is older than this command (%s): restart it, or use the command of its version", p.Error)
-		}
-		return s, errors.New(p.Error)
+		return nil
+	case http.StatusMethodNotAllowed: // it has no such command
+		return tooOld(resp.Status)
 	}
-	if err := answer.Decode(&s); err != nil {
-		return s, fmt.Errorf("control socket %s: answer: %w", c.Socket, err)
+	var p api.Problem
+	if err := said.Decode(&p); err != nil {
+		return fmt.Errorf("control socket %s: answer %s: %w", c.Socket, resp.Status, err)
 	}
-	return s, nil
+	if strings.Contains(p.Error, "unknown field") {
+		return tooOld(p.Error)
+	}
+	return errors.New(p.Error)
+}
+
+// tooOld is the error of a keepcast that does not know what the command wants of it.
+func tooOld(said string) error {
+	return fmt.Errorf("the keepcast that runs is older than this command (%s): restart it, or use the command of its version", said)
 }
 
 // explain tells what to do about a connection that failed.

@@ -58,6 +58,7 @@ func TestClientErrors(t *testing.T) {
 			"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n" + `{"error": "request: json: unknown field \"all\""}`,
 			`the keepcast that runs is older than this command (request: json: unknown field "all"): restart it, or use the command of its version`,
 		},
+		"no command":  {"HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\n\r\nMethod Not Allowed\n", "the keepcast that runs is older than this command (405 Method Not Allowed): restart it, or use the command of its version"},
 		"refused":     {"HTTP/1.1 409 Conflict\r\nConnection: close\r\n\r\n" + `{"error": "no service \"a\""}`, `no service "a"`},
 		"no status":   {head + "ok", "control socket SOCKET: answer: invalid character 'o' looking for beginning of value"},
 		"cut off":     {head + `{"version": "1.`, "control socket SOCKET: answer: unexpected EOF"},
@@ -176,6 +177,10 @@ func TestClientRefused(t *testing.T) {
 		"drain":  func() (api.Status, error) { return c.Drain(t.Context(), api.DrainRequest{All: true}) },
 		"resume": func() (api.Status, error) { return c.Resume(t.Context(), api.ResumeRequest{All: true}) },
 		"reload": func() (api.Status, error) { return c.Reload(t.Context()) },
+		"check": func() (s api.Status, err error) {
+			_, err = c.CheckNow(t.Context(), api.CheckNowRequest{All: true})
+			return s, err
+		},
 	} {
 		if _, err := do(); drivertest.ErrText(err) != e.err.Error() {
 			t.Errorf("%s: got %v", name, err)

@@ -35,6 +35,22 @@ func (h *handlers) commands(reload func(context.Context) error, log *slog.Logger
 		log.Info("resume ordered", "services", o.Services, "all", o.All, "by", by)
 		return h.engine.Resume(services)
 	}))
+	mux.HandleFunc("POST /v1/check-now", func(w http.ResponseWriter, r *http.Request) {
+		var answer api.CheckNowAnswer
+		if carryOut(h, w, r, func(ctx context.Context, o api.CheckNowRequest, by string) error {
+			names, err := named(o.Services, o.All)
+			if err != nil {
+				return err
+			}
+			log.Info("check ordered", "checks", o.Services, "all", o.All, "by", by)
+			answer.Checks, err = h.engine.CheckNow(ctx, names)
+			return err
+		}) {
+			h.snapshots.forget()
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(answer) // the one who asked has gone: nobody to be told
+		}
+	})
 	mux.HandleFunc("POST /v1/reload", command(h, func(ctx context.Context, _ struct{}, by string) error {
 		log.Info("reload ordered", "by", by)
 		return reload(ctx)
@@ -57,28 +73,35 @@ func named(services []string, all bool) ([]string, error) {
 // badRequest is the error in what was asked for, not in carrying it out.
 type badRequest struct{ error }
 
-// command decodes what is asked for, does it, and answers with the status after it.
-// What may take long is given a context that is done when the client has gone, so that it
-// keeps none of the few connections.
+// command is a request that is answered with the status after it.
 func command[T any](h *handlers, do func(ctx context.Context, order T, by string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		var order T
-		if err := decode(http.MaxBytesReader(w, r.Body, 1<<20), &order); err != nil {
-			problem(w, http.StatusBadRequest, fmt.Errorf("request: %w", err))
-			return
+		if carryOut(h, w, r, do) {
+			show(w, h.snapshots.fresh)
 		}
-		err := do(r.Context(), order, h.users.of(r.Context()))
-		if bad, ok := errors.AsType[badRequest](err); ok {
-			problem(w, http.StatusBadRequest, fmt.Errorf("request: %w", bad.error))
-			return
-		}
-		if err != nil {
-			h.snapshots.forget() // it may have done some of it
-			problem(w, http.StatusConflict, err)
-			return
-		}
-		show(w, h.snapshots.fresh)
 	}
+}
+
+// carryOut decodes what is asked for, and does it. It reports whether that worked; if not,
+// it has answered. What may take long is given a context that is done when the client has
+// gone, so that it keeps none of the few connections.
+func carryOut[T any](h *handlers, w http.ResponseWriter, r *http.Request, do func(ctx context.Context, order T, by string) error) bool {
+	var order T
+	if err := decode(http.MaxBytesReader(w, r.Body, 1<<20), &order); err != nil {
+		problem(w, http.StatusBadRequest, fmt.Errorf("request: %w", err))
+		return false
+	}
+	err := do(r.Context(), order, h.users.of(r.Context()))
+	if bad, ok := errors.AsType[badRequest](err); ok {
+		problem(w, http.StatusBadRequest, fmt.Errorf("request: %w", bad.error))
+		return false
+	}
+	if err != nil {
+		h.snapshots.forget() // it may have done some of it
+		problem(w, http.StatusConflict, err)
+		return false
+	}
+	return true
 }
 
 // decode reads one JSON value that has no field unknown to v, and nothing after it.

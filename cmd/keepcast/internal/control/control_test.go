@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
 
@@ -27,6 +28,8 @@ type fakeEngine struct {
 	err    error
 	orders []string
 	by     string // who gave the last order to drain
+
+	checked []api.CheckedNow
 }
 
 func (e *fakeEngine) Status() (api.Status, error) { return e.status, e.err }
@@ -42,6 +45,11 @@ func (e *fakeEngine) Drain(services []string, until time.Time, reason, by string
 func (e *fakeEngine) Resume(services []string) error {
 	e.orders = append(e.orders, "resume "+strings.Join(services, ","))
 	return e.err
+}
+
+func (e *fakeEngine) CheckNow(_ context.Context, names []string) ([]api.CheckedNow, error) {
+	e.orders = append(e.orders, "check "+strings.Join(names, ","))
+	return e.checked, e.err
 }
 
 func (e *fakeEngine) reload(context.Context) error {
@@ -96,7 +104,17 @@ func TestCommands(t *testing.T) {
 	if _, err := c.Reload(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if diff := cmp.Diff([]string{"drain dns,ldap CHG-1", "resume ", "reload"}, e.orders); diff != "" {
+	e.checked = []api.CheckedNow{
+		{Service: "dns", CheckStatus: api.CheckStatus{Name: "answers", Verdict: health.Up, Seconds: 0.5}},
+		{Service: "ldap", CheckStatus: api.CheckStatus{Name: "tcp", Verdict: health.Down, Error: "refused"}, Pending: true},
+	}
+	for _, r := range []api.CheckNowRequest{{All: true}, {Services: []string{"dns/answers", "ldap"}}} {
+		answer, err := c.CheckNow(t.Context(), r)
+		if diff := cmp.Diff(api.CheckNowAnswer{Checks: e.checked}, answer); diff != "" || err != nil {
+			t.Errorf("%v\n%s", err, diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"drain dns,ldap CHG-1", "resume ", "reload", "check ", "check dns/answers,ldap"}, e.orders); diff != "" {
 		t.Error(diff)
 	}
 	e.err = errors.New(`no service "dsn" (running: dns)`)
@@ -157,7 +175,7 @@ func TestReadOnly(t *testing.T) {
 			t.Errorf("%s: %d %s, want %d", path, code, body, want)
 		}
 	}
-	for _, path := range []string{"/v1/drain", "/v1/resume"} {
+	for _, path := range []string{"/v1/drain", "/v1/resume", "/v1/check-now"} {
 		if code, _ := get(http.MethodPost, path); code != http.StatusNotFound {
 			t.Errorf("POST %s: %d, want 404", path, code)
 		}
@@ -200,6 +218,9 @@ func TestBadRequests(t *testing.T) {
 		{"resume", `{}`, unnamed},
 		{"resume", `{"services":["dns"],"all":true}`, `{"error":"request: either \"services\" or \"all\", not both"}`},
 		{"resume", `{"all":true,"reason":"CHG-1"}`, `{"error":"request: json: unknown field \"reason\""}`},
+		{"check-now", `{}`, unnamed},
+		{"check-now", `{"services":["dns"],"all":true}`, `{"error":"request: either \"services\" or \"all\", not both"}`},
+		{"check-now", `{"checks":["dns"]}`, `{"error":"request: json: unknown field \"checks\""}`},
 		{"reload", `{"services":["dns"]}`, `{"error":"request: json: unknown field \"services\""}`},
 	} {
 		w := httptest.NewRecorder()

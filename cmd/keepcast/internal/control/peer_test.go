@@ -39,7 +39,11 @@ func TestOrderedBy(t *testing.T) {
 	if _, err := c.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	const want = "level=INFO msg=\"resume ordered\" services=[dns] all=false by=ME\nlevel=INFO msg=\"reload ordered\" by=ME\n"
+	if _, err := c.CheckNow(t.Context(), api.CheckNowRequest{Services: []string{"dns/a"}}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "level=INFO msg=\"resume ordered\" services=[dns] all=false by=ME\nlevel=INFO msg=\"reload ordered\" by=ME\n" +
+		"level=INFO msg=\"check ordered\" checks=[dns/a] all=false by=ME\n"
 	if got := lines(log.String()); got != replaced(want, "ME", me.Username) {
 		t.Errorf("got %s", got)
 	}

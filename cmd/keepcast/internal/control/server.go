@@ -27,6 +27,8 @@ type Engine interface {
 	Alive() error
 	Drain(services []string, until time.Time, reason, by string) error
 	Resume(services []string) error
+	// CheckNow runs checks, each SERVICE or SERVICE/CHECK; none: all.
+	CheckNow(ctx context.Context, names []string) ([]api.CheckedNow, error)
 }
 
 // Server lets people and machines talk to the engine.

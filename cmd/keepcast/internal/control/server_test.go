@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 )
 
@@ -49,7 +50,9 @@ const statusText = `{
 
 // Each question has its answer, whoever asks; commands are for the control socket.
 func TestAnswers(t *testing.T) {
-	e := &fakeEngine{status: api.Status{Version: "1.2.3"}}
+	e := &fakeEngine{status: api.Status{Version: "1.2.3"}, checked: []api.CheckedNow{{Service: "dns", CheckStatus: api.CheckStatus{
+		Name: "answers", Kind: "dns", OnFailure: "withdraw", Verdict: health.Up, LastRun: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Seconds: 0.5,
+	}}}}
 	none := prometheus.NewRegistry()
 	web, socket := newHandlers(e, none).readOnly(), commandsOf(e)
 	notFound := answer{404, plainText, "", "404 page not found\n"}
@@ -72,11 +75,12 @@ func TestAnswers(t *testing.T) {
 		"socket: not posted": {socket, "PUT", "/v1/drain", answer{405, plainText, "GET, HEAD, POST", "Method Not Allowed\n"}},
 		"socket: drain":      {socket, "POST", "/v1/drain", answer{200, asJSON, "", statusText}},
 		"socket: resume":     {socket, "POST", "/v1/resume", answer{200, asJSON, "", statusText}},
+		"socket: check":      {socket, "POST", "/v1/check-now", answer{200, asJSON, "", `{"checks":[{"service":"dns","name":"answers","kind":"dns","on_failure":"withdraw","verdict":"up","last_run":"2026-01-01T00:00:00Z","seconds":0.5}]}` + "\n"}},
 		"socket: reload":     {socket, "POST", "/v1/reload", answer{200, asJSON, "", statusText}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := "{}"
-			if tt.path == "/v1/drain" || tt.path == "/v1/resume" {
+			if tt.path == "/v1/drain" || tt.path == "/v1/resume" || tt.path == "/v1/check-now" {
 				body = `{"all": true}`
 			}
 			if d := cmp.Diff(tt.want, ask(tt.to, tt.method, tt.path, body)); d != "" {
@@ -93,7 +97,7 @@ func TestAnswersOfStopped(t *testing.T) {
 	h := commandsOf(e)
 	for path, code := range map[string]int{
 		"GET /healthz": 503, "GET /readyz": 503, "GET /v1/status": 503,
-		"POST /v1/drain": 409, "POST /v1/resume": 409, "POST /v1/reload": 409,
+		"POST /v1/drain": 409, "POST /v1/resume": 409, "POST /v1/reload": 409, "POST /v1/check-now": 409,
 	} {
 		t.Run(path, func(t *testing.T) {
 			method, path, _ := strings.Cut(path, " ")

@@ -69,6 +69,9 @@ func TestFreshAfterCommand(t *testing.T) {
 	shows("POST", "/v1/drain", `{"all": true}`, `{"error":"done, but not saved"}`)
 	e.err = nil
 	shows("GET", "/v1/status", "", `"version": "drained, not saved"`)
+	e.status.Version = "checked"
+	shows("POST", "/v1/check-now", `{"all": true}`, `{"checks":`)
+	shows("GET", "/v1/status", "", `"version": "checked"`)
 }
 
 // Each form of the metrics can be had, and is in what it says.

@@ -146,7 +146,7 @@ func (e *Engine) startCheck(c *check) {
 	on := cmp.Or(c.service.cfg.Interface, e.cfg.Interface)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := health.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
-	probe.Pulse, c.hurry = e.opts.Pulse, probe.Hurry
+	probe.Pulse, c.hurry, c.wake = e.opts.Pulse, probe.Hurry, probe.Wake
 	c.log = e.logOf(c)
 	follower := e.opts.Sockets.Follow(probe.Wake)
 	e.running.Go(func() {
@@ -173,6 +173,7 @@ func (e *Engine) logOf(c *check) *slog.Logger {
 func (e *Engine) learn(c *check, r health.Result) {
 	now, before, was, first := time.Now(), c.service.fitness(), c.result.Verdict, c.result.At.IsZero()
 	c.learn(r, now)
+	c.tellWaiters()
 	c.told = c.told && r.Void
 	e.opts.Metrics.checked(c.service.cfg.Name, c.cfg.Name, r)
 	c.log.Debug("checked", "err", r.Err, "verdict", r.Verdict, "void", r.Void, "took", r.Took)

@@ -42,12 +42,16 @@ type check struct {
 	changed time.Time // when a reload gave it other settings; zero: never
 	joined  bool      // it came from a service that was not announced, to one that is
 	log     *slog.Logger
-	hurry   func() // has it prove itself anew
-	stop    func() // ends its goroutine
+	hurry   func()    // has it prove itself anew
+	wake    func()    // has it run now
+	woken   time.Time // when it was to run now for the last time, or is to
+	wakeOne func()    // has it run then, once for all who asked for that
+	waiters []waiter  // who wants to know when it has
+	stop    func()    // ends its goroutine
 }
 
 func newCheck(cfg config.Check, s *service) *check {
-	return &check{cfg: cfg, service: s, log: slog.New(slog.DiscardHandler), hurry: func() {}, stop: func() {}}
+	return &check{cfg: cfg, service: s, log: slog.New(slog.DiscardHandler), hurry: func() {}, wake: func() {}, stop: func() {}}
 }
 
 // voidLasts is how long keepcast may be unable to run a check until that is a finding, and

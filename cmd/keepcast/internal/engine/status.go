@@ -60,16 +60,20 @@ func (p *published) serviceStatus(s *service, managed bool, now time.Time) api.S
 	}
 	out.State = shown(s.state, out.Addresses)
 	for _, c := range s.checks {
-		status := api.CheckStatus{
-			Name: c.cfg.Name, Kind: c.cfg.Kind, OnFailure: c.cfg.OnFailure, Verdict: c.verdict(),
-			Void: c.result.Void, LastRun: c.result.At, Seconds: c.result.Took.Seconds(),
-		}
-		if c.result.Err != nil {
-			status.Error = c.result.Err.Error()
-		}
-		out.Checks = append(out.Checks, status)
+		out.Checks = append(out.Checks, c.status())
 	}
 	return out
+}
+
+func (c *check) status() api.CheckStatus {
+	status := api.CheckStatus{
+		Name: c.cfg.Name, Kind: c.cfg.Kind, OnFailure: c.cfg.OnFailure, Verdict: c.verdict(),
+		Void: c.result.Void, LastRun: c.result.At, Seconds: c.result.Took.Seconds(),
+	}
+	if c.result.Err != nil {
+		status.Error = c.result.Err.Error()
+	}
+	return status
 }
 
 // findings tells of the checks that keepcast itself can't run.
