@@ -38,6 +38,12 @@ func TestExitCodes(t *testing.T) {
 		"status -o xml":                              {exitUsage, `keepcast: no output format "xml" (known: table, json, yaml)` + see + `status --help"`},
 		"doctor -o yaml":                             {exitUsage, `keepcast: no output format "yaml" (known: table, json)` + see + `doctor --help"`},
 		"drain":                                      {exitUsage, "keepcast: which service? name one or more, or give --all" + see + `drain --help"`},
+		"check-now dsn --socket " + refusing:         {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"check-now":                                  {exitUsage, "keepcast: which service? name one or more, or give --all" + see + `check-now --help"`},
+		"check-now dns --all":                        {exitUsage, "keepcast: either services or --all, not both" + see + `check-now --help"`},
+		"check-now dns -c " + file:                   {exitNotRunning, `keepcast: keepcast is not running here (nobody answers at ` + dir + `/keepcast.sock): start it with "systemctl start keepcast" or "keepcast run"`},
+		"check-now dns -c " + dir + "/bad.yaml":      {exitFailed, "keepcast: " + dir + "/bad.yaml is not valid, and does not say the control_socket of its keepcast: name it with --socket\n" + dir + "/bad.yaml:1:1: services: no service is configured"},
+		"probe -o xml":                               {exitUsage, `keepcast: no output format "xml" (known: table, json, yaml)` + see + `probe --help"`},
 		"resume dns --all":                           {exitUsage, "keepcast: either services or --all, not both" + see + `resume --help"`},
 		"drain --all --for 0s":                       {exitUsage, "keepcast: --for 0s: a time that is not over yet, please" + see + `drain --help"`},
 		"withdraw-all --linger -1s":                  {exitUsage, "keepcast: --linger -1s: a time from 0s on, please" + see + `withdraw-all --help"`},
@@ -79,6 +85,12 @@ func TestCompletion(t *testing.T) {
 		"drain -c " + file + " ":            "dns\n:4\n",
 		"resume -c " + file + " ":           "dns\n:4\n",
 		"probe -c " + file + " ":            "dns\n:4\n",
+		"check-now -c " + file + " ":        "dns\n:4\n",
+		"check-now -c " + file + " dns/":    "dns/exec\n:4\n",
+		"probe -c " + file + " dns/":        "dns/exec\n:4\n",
+		"probe -c " + file + " web/":        ":4\n",
+		"probe " + none + "dns/":            ":4\n",
+		"probe --output ":                   "table\njson\nyaml\n:4\n",
 		"render -c " + file + " ":           "file\n:4\n",
 		"drain " + none:                     ":4\n",
 		"render " + none:                    ":4\n",
@@ -185,7 +197,7 @@ func TestSocketIsGone(t *testing.T) {
 	k.write("keepcast.sock", "") // keepcast leaves it alone, so that the socket stays gone
 	want := fmt.Sprintf("keepcast: keepcast (pid %d) runs, for it holds the lock in %s, but nobody answers on %s; "+
 		"it makes its socket anew within some seconds where it may; else systemctl restart keepcast: a restart moves no route\n", os.Getpid(), k.path("runtime"), k.path("keepcast.sock"))
-	for _, command := range []string{"status", "drain --all", "resume --all", "reload"} {
+	for _, command := range []string{"status", "drain --all", "resume --all", "check-now --all", "reload"} {
 		code, out, errs := keepcastSays(t, append(strings.Fields(command), "-c", k.path("keepcast.yaml"))...)
 		if code != exitFailed || out != "" || errs != want {
 			t.Errorf("%s: exit code %d, %s%s, want %s", command, code, out, errs, want)

@@ -193,7 +193,7 @@ func FuzzEscape(f *testing.F) {
 		for name, format := range map[string]struct {
 			encode func(io.Writer, api.Status) error
 			decode func([]byte, any) error
-		}{"JSON": {asJSON[api.Status], json.Unmarshal}, "YAML": {asYAML, yaml.Unmarshal}} {
+		}{"JSON": {asJSON[api.Status], json.Unmarshal}, "YAML": {asYAML[api.Status], yaml.Unmarshal}} {
 			var b bytes.Buffer
 			if err := format.encode(&b, api.Status{Version: text}); err != nil {
 				t.Fatalf("%s: %v", name, err)

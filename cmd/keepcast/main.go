@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,8 +35,8 @@ const (
 // exitCodes is what `keepcast --help` says of them.
 const exitCodes = `Exit codes:
   0  done
-  1  it failed, a probed check did or could not be run, doctor found an error, or a
-     reload was refused
+  1  it failed, a check of probe or check-now did or could not be run, doctor found an
+     error, or a reload was refused
   2  wrong usage; also a name that the configuration does not have (probe, render)
   3  validate, run, probe or render found the configuration not valid
   4  keepcast is not running here
@@ -130,7 +131,7 @@ service behind it works.
 	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", defaultConfig, "main configuration file; drop-ins are in conf.d beside it")
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "control socket (default: as configured)")
 	root.AddCommand(a.runCommand(), a.validateCommand(), a.doctorCommand(), a.statusCommand(), a.probeCommand(),
-		a.drainCommand(), a.resumeCommand(), a.reloadCommand(), a.renderCommand(), a.initCommand(), a.withdrawAllCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
+		a.drainCommand(), a.resumeCommand(), a.checkNowCommand(), a.reloadCommand(), a.renderCommand(), a.initCommand(), a.withdrawAllCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	markUsage(root)
 	return root
@@ -189,6 +190,24 @@ func (a *app) completeServices(_ *cobra.Command, _ []string, _ string) ([]string
 	if cfg, err := config.Load(a.configFile); err == nil {
 		for _, s := range cfg.Services {
 			names = append(names, s.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeChecks completes the names of the configured services, and of a service that is
+// named with its slash those of its checks.
+func (a *app) completeChecks(c *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	name, _, ofOne := strings.Cut(begun, "/")
+	if !ofOne {
+		return a.completeServices(c, args, begun)
+	}
+	var names []string
+	if cfg, err := config.Load(a.configFile); err == nil {
+		if s, err := cfg.ServiceByName(name); err == nil {
+			for _, check := range s.Checks {
+				names = append(names, name+"/"+check.Name)
+			}
 		}
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp

@@ -17,7 +17,10 @@ func TestOutputFails(t *testing.T) {
 	drivertest.WriteFile(t, filepath.Join(dir, "t"), "{{.Interface}}\n")
 	drivertest.WriteFile(t, file, strings.ReplaceAll(gated, "DIR", dir))
 	drivertest.WriteFile(t, filepath.Join(dir, "bird"), "")
-	socket := answers(t, &fakeEngine{status: api.Status{Services: []api.ServiceStatus{{Name: "dns"}}}})
+	socket := answers(t, &fakeEngine{
+		status:  api.Status{Services: []api.ServiceStatus{{Name: "dns"}}},
+		checked: []api.CheckedNow{{Service: "dns"}},
+	})
 	for _, line := range []string{
 		"version",
 		"validate -c " + file,
@@ -32,6 +35,10 @@ func TestOutputFails(t *testing.T) {
 		"status -w --socket " + socket,
 		"drain dns --socket " + socket,
 		"resume dns --socket " + socket,
+		"check-now dns --socket " + socket,
+		"probe -c " + file,
+		"probe dns -c " + file,
+		"probe -o json -c " + file,
 		"reload --socket " + socket,
 		"init --daemon bird --root " + dir,
 		"init --daemon bird --root " + dir + " --write " + dir + "/new",

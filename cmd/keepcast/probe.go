@@ -20,18 +20,26 @@ import (
 )
 
 func (a *app) probeCommand() *cobra.Command {
-	return &cobra.Command{
+	var format string
+	c := &cobra.Command{
 		Use:   "probe SERVICE[/CHECK]...",
 		Short: "run checks once, now, and say what they find",
 		Long: `Probe runs checks of the configuration once, from this command, with their timeouts,
-and changes nothing. Without a name it runs all. A run is void when keepcast itself could not
-probe: it says nothing of the service. Exit code 1 when one fails or is void.`,
+and changes nothing. Without a name it runs all, and prints a line for each. Of those that
+are named it also prints what the run saw, each thing with the time since the run began:
+connections, certificates, what was asked and what came back, and what one that ran out of
+time waited for. Secrets are not shown. A run is void when keepcast itself could not probe:
+it says nothing of the service. Exit code 1 when one fails or is void.`,
 		Example: `  keepcast probe
   keepcast probe dns
-  keepcast probe dns/answers`,
-		ValidArgsFunction: a.completeServices,
+  keepcast probe dns/answers -o json`,
+		ValidArgsFunction: a.completeChecks,
 		Args:              cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
+			show, err := shows(format, func(io.Writer, []probed) error { return nil })
+			if err != nil {
+				return err
+			}
 			cfg, err := config.Load(a.configFile)
 			if err != nil {
 				return err
@@ -42,19 +50,24 @@ probe: it says nothing of the service. Exit code 1 when one fails or is void.`,
 			}
 			kernel := kernelOf(cfg)
 			ctx := guarded(c.Context(), cfg, kernel)
-			failed, void := 0, 0
+			all := make([]probed, 0, len(chosen))
 			for _, one := range chosen {
-				inVRF := checks.WithDevice(ctx, func() (string, error) { return kernel.VRF(one.on) })
-				switch err := one.probe(inVRF, c.OutOrStdout()); {
-				case health.IsVoid(err):
-					void++
-				case err != nil:
-					failed++
+				result := one.probe(checks.WithDevice(ctx, func() (string, error) { return kernel.VRF(one.on) }))
+				if format == "table" { // somebody waits for each of them
+					if err := result.print(c.OutOrStdout(), len(args) > 0); err != nil {
+						return err
+					}
 				}
+				all = append(all, result)
 			}
-			return verdict(failed, void, len(chosen))
+			if err := show(c.OutOrStdout(), all); err != nil {
+				return err
+			}
+			return verdictOf(all)
 		},
 	}
+	formatFlag(c, &format)
+	return c
 }
 
 // verdict says how many checks are not known to be fit.
@@ -127,19 +140,31 @@ func kernelOf(cfg *config.Config) *kernel.Kernel {
 	return k
 }
 
-// probe runs the check once, prints what came of it, and returns why it is not known to
-// be fit.
-func (c chosenCheck) probe(ctx context.Context, out io.Writer) error {
+// probe runs the check once.
+func (c chosenCheck) probe(ctx context.Context) probed {
+	var sight checks.Sight
 	start := time.Now()
-	err := health.Once(ctx, c.check.Checker, c.check.Timeout)
-	took := time.Since(start).Round(10 * time.Microsecond)
+	err := health.Once(checks.WithSight(ctx, &sight), c.check.Checker, c.check.Timeout)
+	took := time.Since(start)
+	p := probed{
+		Service: c.service, Check: c.check.Name, Kind: c.check.Kind, Outcome: outcomeFit,
+		Certain: health.IsCertain(err), Seconds: took.Seconds(), Seen: []seen{},
+	}
+	saw, awaits := sight.Seen()
+	for _, s := range saw {
+		p.Seen = append(p.Seen, seen{s.After.Seconds(), s.What, s.Text})
+	}
 	switch {
 	case health.IsVoid(err):
-		fmt.Fprintf(out, "%s/%s: void, which says nothing of the service: %v\n", c.service, c.check.Name, err)
+		p.Outcome = outcomeVoid
 	case err != nil:
-		fmt.Fprintf(out, "%s/%s: failed after %s: %v\n", c.service, c.check.Name, took, err)
-	default:
-		fmt.Fprintf(out, "%s/%s: fit (%s)\n", c.service, c.check.Name, took)
+		p.Outcome = outcomeFailed
 	}
-	return err
+	if err != nil {
+		p.Error = err.Error()
+	}
+	if err != nil && took >= c.check.Timeout {
+		p.WaitingFor = awaits
+	}
+	return p
 }

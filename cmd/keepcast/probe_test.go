@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"regexp"
 	"strings"
 	"testing"
@@ -70,6 +71,131 @@ services:
 		if got := strings.Split(took.ReplaceAllString(out, "TIME"), "\n")[i]; !strings.HasPrefix(got, want) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
+	}
+}
+
+// Of checks that are named it is shown what they saw, and nothing that a service says reaches
+// the terminal as an order to it.
+func TestProbeSeen(t *testing.T) {
+	file := written(t, `
+services:
+  - name: dns
+    addresses: [192.0.2.53]
+    checks:
+      - {name: talks, kind: exec, command: ["sh", "-c", 'printf "\\033[2Jhello\\nworld\\n"']}
+      - {name: hangs, kind: exec, command: ["sleep", "1000"], timeout: 500ms}
+`)
+	code, out, errs := keepcastSays(t, "probe", "dns", "-c", file)
+	if want := "keepcast: 1 of 2 checks failed\n"; code != exitFailed || errs != want {
+		t.Errorf("exit code %d, got %s, want %s", code, errs, want)
+	}
+	got := regexp.MustCompile(`(?m)^  +[0-9.]+(µs|ms|s)`).ReplaceAllString(out, "  TIME")
+	got = regexp.MustCompile(`process [0-9]+`).ReplaceAllString(took.ReplaceAllString(got, "TIME"), "process N")
+	want := `dns/talks: fit (TIME)
+  TIME  started  sh, as process N
+  TIME  output   "\x1b[2Jhello"
+  TIME  output   "world"
+  TIME  exited   exit status 0
+dns/hangs: failed after TIME: timeout after TIME: sleep: timed out, killed
+  TIME  started      sleep, as process N
+  TIME  exited       signal: killed
+  TIME  waiting for  process N to exit by itself
+`
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	_, out, _ = keepcastSays(t, "probe", "-c", file)
+	if n := strings.Count(out, "\n"); n != 2 {
+		t.Errorf("%d lines of all: %s", n, out)
+	}
+}
+
+// What a machine reads of a run.
+func TestProbeJSON(t *testing.T) {
+	file := written(t, `
+services:
+  - name: dns
+    addresses: [192.0.2.53]
+    checks:
+      - {name: fit, kind: exec, command: ["true"]}
+      - {name: elsewhere, kind: tcp, address: "192.0.2.53:53"}
+      - {name: hangs, kind: exec, command: ["sleep", "1000"], timeout: 500ms}
+`)
+	code, out, _ := keepcastSays(t, "probe", "-o", "json", "-c", file)
+	var got []map[string]any
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitFailed {
+		t.Fatal(code, err, out)
+	}
+	words := map[string]string{}
+	for _, one := range got {
+		if took, _ := one["took_seconds"].(float64); took <= 0 || took > 60 {
+			t.Errorf("took %v", one["took_seconds"])
+		}
+		delete(one, "took_seconds")
+		name := one["check"].(string)
+		after := 0.0
+		for _, s := range one["seen"].([]any) {
+			seen := s.(map[string]any)
+			if now, _ := seen["after_seconds"].(float64); now < after {
+				t.Errorf("%s comes after %v", seen["what"], after)
+			} else {
+				after = now
+			}
+			words[name] += seen["what"].(string) + " "
+			if seen["text"] == "" {
+				t.Errorf("%s: no text", name)
+			}
+		}
+		delete(one, "seen")
+		if waits, ok := one["waiting_for"]; ok != (name == "hangs") {
+			t.Errorf("%s waits for %v", name, waits)
+		}
+		delete(one, "waiting_for")
+		if err, ok := one["error"].(string); ok { // where it would go to depends on the host
+			one["error"], _, _ = strings.Cut(err, ": it would be sent to")
+		}
+	}
+	run := func(check, kind, outcome, err string) map[string]any {
+		m := map[string]any{"service": "dns", "check": check, "kind": kind, "outcome": outcome, "certain": false}
+		if err != "" {
+			m["error"] = err
+		}
+		return m
+	}
+	want := []map[string]any{
+		run("fit", "exec", "fit", ""),
+		run("elsewhere", "tcp", "void", "192.0.2.53:53: dial tcp 192.0.2.53:53: not probed, since another host would answer: 192.0.2.53 is not on this host"),
+		run("hangs", "exec", "failed", "timeout after 500ms: sleep: timed out, killed"),
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(map[string]string{"fit": "started exited ", "hangs": "started exited "}, words); d != "" {
+		t.Error(d)
+	}
+	_, out, _ = keepcastSays(t, "probe", "dns/fit", "-o", "yaml", "-c", file)
+	if !strings.HasPrefix(out, "- service: dns\n  check: fit\n  kind: exec\n  outcome: fit\n  certain: false\n") {
+		t.Errorf("got %s", out)
+	}
+	_, out, _ = keepcastSays(t, "probe", "dns/elsewhere", "-o", "json", "-c", file)
+	has(t, out, `"seen": []`)
+}
+
+// The columns are as wide as the longest word.
+func TestPrintSeen(t *testing.T) {
+	var out strings.Builder
+	p := probed{Seconds: 2, Seen: []seen{{0.00012, "connected", "a"}, {0.0123, "tls", "b\tc\nd"}}, WaitingFor: "a reply"}
+	if err := p.printSeen(&out); err != nil {
+		t.Fatal(err)
+	}
+	want := "      120µs  connected    a\n     12.3ms  tls          b c; d\n         2s  waiting for  a reply\n"
+	if d := cmp.Diff(want, out.String()); d != "" || len(p.Seen) != 2 {
+		t.Error(d)
+	}
+	p.WaitingFor = ""
+	out.Reset()
+	if err := p.printSeen(&out); err != nil || out.String() != "      120µs  connected  a\n     12.3ms  tls        b c; d\n" {
+		t.Errorf("got %s, %v", out.String(), err)
 	}
 }
 

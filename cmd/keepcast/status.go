@@ -4,18 +4,15 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
@@ -40,9 +37,9 @@ then it is withdrawing.`,
   keepcast status -o json | jq '.services[] | select(.state != "announced")'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			show, ok := map[string]func(io.Writer, api.Status) error{"table": table, "json": asJSON[api.Status], "yaml": asYAML}[format]
-			if !ok {
-				return usageError{fmt.Errorf("no output format %q (known: table, json, yaml)", format)}
+			show, err := shows(format, table)
+			if err != nil {
+				return err
 			}
 			client, err := a.client()
 			if err != nil {
@@ -58,11 +55,8 @@ then it is withdrawing.`,
 			return show(c.OutOrStdout(), s)
 		},
 	}
-	c.Flags().StringVarP(&format, "output", "o", "table", "table, json or yaml")
+	formatFlag(c, &format)
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "show it anew every second, until interrupted")
-	if err := c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // the flag stands above
-	}
 	return c
 }
 
@@ -85,48 +79,6 @@ func watchStatus(ctx context.Context, client control.Client, out *escaped, show 
 			return nil
 		case <-every.C:
 		}
-	}
-}
-
-// asJSON is for scripts.
-func asJSON[T any](out io.Writer, v T) error {
-	enc := json.NewEncoder(out)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
-
-// noYAML is what may stand in JSON, but not in YAML.
-var noYAML = regexp.MustCompile(`[\x7f-\x{9f}]`)
-
-// asYAML goes by way of JSON, which is YAML, so that both have one set of names.
-func asYAML(out io.Writer, s api.Status) error {
-	text, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	var node yaml.Node
-	if err := yaml.Unmarshal(noYAML.ReplaceAllFunc(text, func(c []byte) []byte { return []byte(escape(string(c))) }), &node); err != nil {
-		return err
-	}
-	plainStyle(&node)
-	enc := yaml.NewEncoder(out)
-	enc.SetIndent(2)
-	if err := enc.Encode(&node); err != nil {
-		return err
-	}
-	return enc.Close()
-}
-
-// plainStyle takes JSON's braces and quotes off. What is printed escaped keeps its quotes,
-// for YAML knows escapes only there, and so do tabs: the library would indent by them.
-func plainStyle(n *yaml.Node) {
-	n.Style = 0
-	if escape(n.Value) != n.Value || strings.Contains(n.Value, "\t") {
-		n.Style = yaml.DoubleQuotedStyle
-	}
-	for _, c := range n.Content {
-		plainStyle(c)
 	}
 }
 
