@@ -54,7 +54,7 @@ it says nothing of the service. Exit code 1 when one fails or is void.`,
 			for _, one := range chosen {
 				result := one.probe(checks.WithDevice(ctx, func() (string, error) { return kernel.VRF(one.on) }))
 				if format == "table" { // somebody waits for each of them
-					if err := result.print(c.OutOrStdout(), len(args) > 0); err != nil {
+					if _, err := io.WriteString(c.OutOrStdout(), result.lines(len(args) > 0)); err != nil {
 						return err
 					}
 				}

@@ -2,8 +2,8 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -34,40 +34,37 @@ type seen struct {
 	Text  string  `json:"text"`
 }
 
-// print prints what came of a run, and if told what it saw.
-func (p probed) print(out io.Writer, whole bool) error {
+// lines says what came of a run, and if told what it saw.
+func (p probed) lines(whole bool) string {
 	name, took := p.Service+"/"+p.Check, rounded(p.Seconds)
-	var err error
+	said := fmt.Sprintf("%s: fit (%s)\n", name, took)
 	switch p.Outcome {
 	case outcomeVoid:
-		_, err = fmt.Fprintf(out, "%s: void, which says nothing of the service: %s\n", name, p.Error)
+		said = fmt.Sprintf("%s: void, which says nothing of the service: %s\n", name, p.Error)
 	case outcomeFailed:
-		_, err = fmt.Fprintf(out, "%s: failed after %s: %s\n", name, took, p.Error)
-	default:
-		_, err = fmt.Fprintf(out, "%s: fit (%s)\n", name, took)
+		said = fmt.Sprintf("%s: failed after %s: %s\n", name, took, p.Error)
 	}
-	if err != nil || !whole {
-		return err
+	if whole {
+		said += p.stages()
 	}
-	return p.printSeen(out)
+	return said
 }
 
-// printSeen prints what a run saw, and what it waited for, in columns.
-func (p probed) printSeen(out io.Writer) error {
-	lines := p.Seen
+// stages lists what a run saw, and what it waited for, in columns.
+func (p probed) stages() string {
+	all := p.Seen
 	if p.WaitingFor != "" {
-		lines = append(slices.Clip(lines), seen{p.Seconds, "waiting for", p.WaitingFor})
+		all = append(slices.Clip(all), seen{p.Seconds, "waiting for", p.WaitingFor})
 	}
 	wide := 0
-	for _, s := range lines {
+	for _, s := range all {
 		wide = max(wide, len(s.What))
 	}
-	for _, s := range lines {
-		if _, err := fmt.Fprintf(out, "  %9s  %-*s  %s\n", rounded(s.After), wide, s.What, oneLine(s.Text)); err != nil {
-			return err
-		}
+	var text strings.Builder
+	for _, s := range all {
+		fmt.Fprintf(&text, "  %9s  %-*s  %s\n", rounded(s.After), wide, s.What, oneLine(s.Text))
 	}
-	return nil
+	return text.String()
 }
 
 // rounded is a time as exact as anybody needs it.
