@@ -189,6 +189,28 @@ func portNumber(port string) (uint16, error) {
 	return uint16(n), nil
 }
 
+// validAddress says what is wrong with an address to connect to, a host and a port. The
+// port is for the example in the error.
+func validAddress(address, port string) error {
+	host, given, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return fmt.Errorf("address: %q is not a host and a port, as in 127.0.0.1:%s or [::1]:%s", address, port, port)
+	}
+	if _, err := portNumber(given); err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	return nil
+}
+
+// targetOf is Target of an address to connect to, a host and a port.
+func targetOf(address string) netip.Addr {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return literal(host)
+}
+
 // literal returns the address that a host is written as; the zero Addr for a name.
 func literal(host string) netip.Addr {
 	addr, err := netip.ParseAddr(host)

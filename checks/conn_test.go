@@ -126,6 +126,15 @@ func TestGuard(t *testing.T) {
 		"https":         &HTTP{URL: "https://" + guarded},
 		"tcp":           &TCP{Address: guarded},
 		"tcp tls":       &TCP{Address: guarded, Transport: "tls"},
+		"ping":          &Ping{Address: "127.0.0.1", Count: 1, MinAnswers: 1, Size: 8},
+		"ping by name":  &Ping{Address: "localhost", Count: 1, MinAnswers: 1, Size: 8},
+		"udp":           &UDP{Address: guarded, Send: "a", Quiet: time.Millisecond},
+		"smtp":          &SMTP{Address: guarded},
+		"smtp tls":      &SMTP{Address: guarded, Transport: "tls"},
+		"imap":          &IMAP{Address: guarded},
+		"imap starttls": &IMAP{Address: guarded, Transport: "starttls"},
+		"tls":           &Certificate{Address: guarded},
+		"tls starttls":  &Certificate{Address: guarded, StartTLS: "smtp"},
 		"dns udp":       &DNS{Server: guarded, Transport: "udp", Query: "example.com"},
 		"dns tcp":       &DNS{Server: guarded, Transport: "tcp", Query: "example.com"},
 		"dns tls":       &DNS{Server: guarded, Transport: "tls", Query: "example.com"},
@@ -172,6 +181,9 @@ func TestCancelled(t *testing.T) {
 		"postgres":     &Postgres{Address: silent},
 		"postgres tls": &Postgres{Address: silent, Transport: "tls"},
 		"redis":        &Redis{Address: silent},
+		"smtp":         &SMTP{Address: silent},
+		"imap":         &IMAP{Address: silent},
+		"tls":          &Certificate{Address: silent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)

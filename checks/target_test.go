@@ -26,6 +26,14 @@ func TestTarget(t *testing.T) {
 		{&TCP{Address: "[2001:db8::25]:25"}, "2001:db8::25"},
 		{&TCP{Address: "[::ffff:192.0.2.25]:25"}, "192.0.2.25"},
 		{&TCP{Address: "mail:25"}, ""},
+		{&Ping{Address: "::ffff:192.0.2.1"}, "192.0.2.1"},
+		{&Ping{Address: "router"}, ""},
+		{&UDP{Address: "[2001:db8::1]:514"}, "2001:db8::1"},
+		{&UDP{Address: "log:514"}, ""},
+		{&SMTP{Address: "192.0.2.25:25"}, "192.0.2.25"},
+		{&IMAP{Address: "192.0.2.143:143"}, "192.0.2.143"},
+		{&Certificate{Address: "192.0.2.1:443"}, "192.0.2.1"},
+		{&Certificate{File: "/a.pem"}, ""},
 		{&TCP{Address: "mail"}, ""},
 	} {
 		want := netip.Addr{}

@@ -38,12 +38,8 @@ const maxAnswer = 16 << 10
 
 // Validate implements Validator.
 func (t *TCP) Validate() error {
-	host, port, err := net.SplitHostPort(t.Address)
-	if err != nil || host == "" {
-		return fmt.Errorf("address: %q is not a host and a port, as in 127.0.0.1:25 or [::1]:25", t.Address)
-	}
-	if _, err := portNumber(port); err != nil {
-		return fmt.Errorf("address: %w", err)
+	if err := validAddress(t.Address, "25"); err != nil {
+		return err
 	}
 	if t.Transport != "tls" && t.TLS.isSet() {
 		return errors.New("tls: only with transport: tls")
@@ -52,13 +48,7 @@ func (t *TCP) Validate() error {
 }
 
 // Target implements Aimed.
-func (t *TCP) Target() netip.Addr {
-	host, _, err := net.SplitHostPort(t.Address)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return literal(host)
-}
+func (t *TCP) Target() netip.Addr { return targetOf(t.Address) }
 
 // Host implements Hosted.
 func (t *TCP) Host() func() ([]string, error) { return t.TLS.host() }

@@ -111,7 +111,12 @@ func (s *Sight) sawTLS(state tls.ConnectionState) {
 		with = ", " + p
 	}
 	s.saw("tls", "%s, %s%s", tls.VersionName(state.Version), tls.CipherSuiteName(state.CipherSuite), with)
-	for _, c := range state.PeerCertificates {
+	s.sawCertificates(state.PeerCertificates)
+}
+
+// sawCertificates notes each of the certificates.
+func (s *Sight) sawCertificates(all []*x509.Certificate) {
+	for _, c := range all {
 		s.saw("certificate", "%s, of %s, for %s, until %s", c.Subject, c.Issuer,
 			strings.Join(namesOf(c), " "), c.NotAfter.UTC().Format(time.RFC3339))
 	}
