@@ -90,6 +90,29 @@ services:
 	}
 }
 
+// TestCrash kills a service whose check runs once an hour and would have to fail a thousand
+// times: the kernel tells keepcast, and the failure leaves no doubt.
+func TestCrash(t *testing.T) {
+	s := newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
+		return fmt.Sprintf(`
+drivers: [%s]
+defaults: {interval: 1h, fall: 1000, rise: 1}
+services:
+  - {name: dns, addresses: [%[2]s, "%[3]s"], checks: [{kind: dns, server: %[2]s, query: health.example.com}]}
+`, driver, Anycast4, Anycast6)
+	})
+	dns := s.process("a", "dns")
+	for range 2 {
+		s.must(dns.Start(s.ctx))
+		if said := s.keepcast("a", "check-now", "dns"); !strings.HasPrefix(said, "dns/dns: up (") {
+			t.Errorf("check-now says %q", said)
+		}
+		s.must(s.Router().AwaitNextHops(s.ctx, anycast, "a"))
+		s.must(dns.Kill(s.ctx))
+		s.must(s.Router().AwaitNextHops(s.ctx, anycast))
+	}
+}
+
 // serve adds a server of host a, which takes its configuration as its last argument.
 func (s *stand) serve(program string, args []string, conf string) *Process {
 	s.t.Helper()
