@@ -18,9 +18,10 @@ import (
 
 // fakeEngine answers the commands with one status, or one error.
 type fakeEngine struct {
-	status api.Status
-	err    error
-	orders []api.DrainRequest // those to drain, and to resume and to check, which have no reason
+	reports []api.ReportRequest
+	status  api.Status
+	err     error
+	orders  []api.DrainRequest // those to drain, and to resume and to check, which have no reason
 
 	checked []api.CheckedNow
 }
@@ -42,6 +43,11 @@ func (e *fakeEngine) Resume(services []string) error {
 func (e *fakeEngine) CheckNow(_ context.Context, names []string) ([]api.CheckedNow, error) {
 	e.orders = append(e.orders, api.DrainRequest{Services: names})
 	return e.checked, e.err
+}
+
+func (e *fakeEngine) Report(r api.ReportRequest, _ string) error {
+	e.reports = append(e.reports, r)
+	return e.err
 }
 
 // answers has an engine answer at a control socket, and returns its path.

@@ -131,7 +131,7 @@ service behind it works.
 	root.PersistentFlags().StringVarP(&a.configFile, "config", "c", defaultConfig, "main configuration file; drop-ins are in conf.d beside it")
 	root.PersistentFlags().StringVar(&a.socket, "socket", "", "control socket (default: as configured)")
 	root.AddCommand(a.runCommand(), a.validateCommand(), a.doctorCommand(), a.statusCommand(), a.probeCommand(),
-		a.drainCommand(), a.resumeCommand(), a.checkNowCommand(), a.reloadCommand(), a.renderCommand(), a.initCommand(), a.withdrawAllCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
+		a.drainCommand(), a.resumeCommand(), a.checkNowCommand(), a.reportCommand(), a.reloadCommand(), a.renderCommand(), a.initCommand(), a.withdrawAllCommand(), schemaCommand(), anycastIDCommand(), versionCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	markUsage(root)
 	return root

@@ -99,6 +99,15 @@ type CheckedNow struct {
 	Pending bool `json:"pending,omitempty"` // it has not ended yet; the rest is of the run before
 }
 
+// ReportRequest is the body of POST /v1/report: what somebody says of a service, for a check
+// of kind push. The answer is an empty object.
+type ReportRequest struct {
+	Check   string  `json:"check"` // SERVICE/CHECK
+	Up      bool    `json:"up"`
+	Seconds float64 `json:"ttl_seconds,omitempty"` // how long that holds; 0: as long as the check has it
+	Reason  string  `json:"reason,omitempty"`
+}
+
 // Problem is the body of every answer that is an error.
 type Problem struct {
 	Error string `json:"error"`

@@ -105,6 +105,11 @@ func (c Client) CheckNow(ctx context.Context, r api.CheckNowRequest) (a api.Chec
 	return a, err
 }
 
+// Report says for a check whether its service is fit.
+func (c Client) Report(ctx context.Context, r api.ReportRequest) error {
+	return c.do(ctx, http.MethodPost, "/v1/report", r, &struct{}{})
+}
+
 // status sends a request that is answered with the status.
 func (c Client) status(ctx context.Context, method, path string, body any) (s api.Status, err error) {
 	err = c.do(ctx, method, path, body, &s)

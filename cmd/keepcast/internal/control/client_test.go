@@ -181,6 +181,7 @@ func TestClientRefused(t *testing.T) {
 			_, err = c.CheckNow(t.Context(), api.CheckNowRequest{All: true})
 			return s, err
 		},
+		"report": func() (api.Status, error) { return api.Status{}, c.Report(t.Context(), api.ReportRequest{}) },
 	} {
 		if _, err := do(); drivertest.ErrText(err) != e.err.Error() {
 			t.Errorf("%s: got %v", name, err)

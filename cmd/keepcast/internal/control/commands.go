@@ -47,8 +47,12 @@ func (h *handlers) commands(reload func(context.Context) error, log *slog.Logger
 			return err
 		}) {
 			h.snapshots.forget()
-			w.Header().Set("Content-Type", "application/json")
-			_ = json.NewEncoder(w).Encode(answer) // the one who asked has gone: nobody to be told
+			reply(w, answer)
+		}
+	})
+	mux.HandleFunc("POST /v1/report", func(w http.ResponseWriter, r *http.Request) {
+		if carryOut(h, w, r, func(_ context.Context, o api.ReportRequest, by string) error { return h.engine.Report(o, by) }) {
+			reply(w, struct{}{})
 		}
 	})
 	mux.HandleFunc("POST /v1/reload", command(h, func(ctx context.Context, _ struct{}, by string) error {
@@ -56,6 +60,12 @@ func (h *handlers) commands(reload func(context.Context) error, log *slog.Logger
 		return reload(ctx)
 	}))
 	return mux
+}
+
+// reply answers with something else than the status.
+func reply(w http.ResponseWriter, answer any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // the one who asked has gone: nobody to be told
 }
 
 // named returns the services that a command names, none for all of them. A command that

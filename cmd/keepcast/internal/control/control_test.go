@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -50,6 +51,11 @@ func (e *fakeEngine) Resume(services []string) error {
 func (e *fakeEngine) CheckNow(_ context.Context, names []string) ([]api.CheckedNow, error) {
 	e.orders = append(e.orders, "check "+strings.Join(names, ","))
 	return e.checked, e.err
+}
+
+func (e *fakeEngine) Report(r api.ReportRequest, _ string) error {
+	e.orders = append(e.orders, fmt.Sprintf("report %s %t %gs %s", r.Check, r.Up, r.Seconds, r.Reason))
+	return e.err
 }
 
 func (e *fakeEngine) reload(context.Context) error {
@@ -114,7 +120,10 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%v\n%s", err, diff)
 		}
 	}
-	if diff := cmp.Diff([]string{"drain dns,ldap CHG-1", "resume ", "reload", "check ", "check dns/answers,ldap"}, e.orders); diff != "" {
+	if err := c.Report(t.Context(), api.ReportRequest{Check: "dns/push", Up: true, Seconds: 1.5, Reason: "CHG-2"}); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"drain dns,ldap CHG-1", "resume ", "reload", "check ", "check dns/answers,ldap", "report dns/push true 1.5s CHG-2"}, e.orders); diff != "" {
 		t.Error(diff)
 	}
 	e.err = errors.New(`no service "dsn" (running: dns)`)

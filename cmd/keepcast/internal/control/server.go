@@ -29,6 +29,8 @@ type Engine interface {
 	Resume(services []string) error
 	// CheckNow runs checks, each SERVICE or SERVICE/CHECK; none: all.
 	CheckNow(ctx context.Context, names []string) ([]api.CheckedNow, error)
+	// Report hands a check what somebody says of its service.
+	Report(r api.ReportRequest, by string) error
 }
 
 // Server lets people and machines talk to the engine.

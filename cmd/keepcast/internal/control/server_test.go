@@ -76,6 +76,8 @@ func TestAnswers(t *testing.T) {
 		"socket: drain":      {socket, "POST", "/v1/drain", answer{200, asJSON, "", statusText}},
 		"socket: resume":     {socket, "POST", "/v1/resume", answer{200, asJSON, "", statusText}},
 		"socket: check":      {socket, "POST", "/v1/check-now", answer{200, asJSON, "", `{"checks":[{"service":"dns","name":"answers","kind":"dns","on_failure":"withdraw","verdict":"up","last_run":"2026-01-01T00:00:00Z","seconds":0.5}]}` + "\n"}},
+		"socket: report":     {socket, "POST", "/v1/report", answer{200, asJSON, "", "{}\n"}},
+		"web: report":        {web, "POST", "/v1/report", notFound},
 		"socket: reload":     {socket, "POST", "/v1/reload", answer{200, asJSON, "", statusText}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,13 +99,13 @@ func TestAnswersOfStopped(t *testing.T) {
 	h := commandsOf(e)
 	for path, code := range map[string]int{
 		"GET /healthz": 503, "GET /readyz": 503, "GET /v1/status": 503,
-		"POST /v1/drain": 409, "POST /v1/resume": 409, "POST /v1/reload": 409, "POST /v1/check-now": 409,
+		"POST /v1/drain": 409, "POST /v1/resume": 409, "POST /v1/reload": 409, "POST /v1/check-now": 409, "POST /v1/report": 409,
 	} {
 		t.Run(path, func(t *testing.T) {
 			method, path, _ := strings.Cut(path, " ")
 			want := answer{code, asJSON, "", `{"error":"keepcast is stopping"}` + "\n"}
 			body := `{"all": true}`
-			if path == "/v1/reload" {
+			if path == "/v1/reload" || path == "/v1/report" {
 				body = "null"
 			}
 			if d := cmp.Diff(want, ask(h, method, path, body)); d != "" {

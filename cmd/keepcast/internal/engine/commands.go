@@ -142,7 +142,7 @@ func (e *Engine) service(name string) *service {
 // result.
 func (e *Engine) startCheck(c *check) {
 	ctx, stop := context.WithCancel(e.checking)
-	c.stop = stop
+	c.stop, c.runs = stop, c.cfg.Checker
 	on := cmp.Or(c.service.cfg.Interface, e.cfg.Interface)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := health.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)

@@ -93,6 +93,7 @@ func (e *Engine) renewCheck(kin []*service, cfg config.Check, s *service, now ti
 		fresh.result, fresh.void, fresh.lost = was.result, was.void, was.lost
 		fresh.told, fresh.changed = was.told, was.changed
 		fresh.joined = joined
+		inheritReport(cfg, was)
 	}
 	e.startCheck(fresh)
 	if was != nil && !same {

@@ -34,6 +34,7 @@ type service struct {
 // check is a configured check and its last result.
 type check struct {
 	cfg     config.Check
+	runs    health.Checker // what its goroutine runs: that of cfg, or an earlier one that asks the same
 	service *service
 	result  health.Result
 	void    time.Time // since when keepcast could not run it; zero: it could
