@@ -202,6 +202,28 @@ func validAddress(address, port string) error {
 	return nil
 }
 
+// withPort reads what names a server: an address or a host, with or without a port. It
+// returns the host, and the same with its port, which is port where there is none.
+func withPort(server, port string) (host, address string, err error) {
+	bare := strings.TrimSuffix(strings.TrimPrefix(server, "["), "]")
+	if _, err := netip.ParseAddr(bare); err == nil {
+		return bare, net.JoinHostPort(bare, port), nil
+	}
+	host = server
+	if strings.Contains(server, ":") {
+		if host, port, err = net.SplitHostPort(server); err != nil {
+			return "", "", fmt.Errorf("%q is no address, host or either with a port", server)
+		}
+	}
+	if _, err := portNumber(port); err != nil {
+		return "", "", err
+	}
+	if host == "" || strings.ContainsAny(host, "/ []") {
+		return "", "", fmt.Errorf("%q is no address, host or either with a port", server)
+	}
+	return host, net.JoinHostPort(host, port), nil
+}
+
 // targetOf is Target of an address to connect to, a host and a port.
 func targetOf(address string) netip.Addr {
 	host, _, err := net.SplitHostPort(address)

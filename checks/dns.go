@@ -86,23 +86,10 @@ func (d *DNS) server() (host, address string, err error) {
 	case "https":
 		port = "443"
 	}
-	bare := strings.TrimSuffix(strings.TrimPrefix(d.Server, "["), "]")
-	if _, err := netip.ParseAddr(bare); err == nil {
-		return bare, net.JoinHostPort(bare, port), nil
-	}
-	host = d.Server
-	if strings.Contains(d.Server, ":") {
-		if host, port, err = net.SplitHostPort(d.Server); err != nil {
-			return "", "", fmt.Errorf("server: %q is no address, host or either with a port", d.Server)
-		}
-	}
-	if _, err := portNumber(port); err != nil {
+	if host, address, err = withPort(d.Server, port); err != nil {
 		return "", "", fmt.Errorf("server: %w", err)
 	}
-	if host == "" || strings.ContainsAny(host, "/ []") {
-		return "", "", fmt.Errorf("server: %q is no address, host or either with a port", d.Server)
-	}
-	return host, net.JoinHostPort(host, port), nil
+	return host, address, nil
 }
 
 // answers compiles the expected answers.

@@ -98,17 +98,20 @@ func (e endpoint) connect(ctx context.Context, secure *tls.Config) (net.Conn, er
 }
 
 // passwordIn returns the password in the first line of a file.
-func passwordIn(file string) (string, error) {
+func passwordIn(file string) (string, error) { return secretIn("password_file", file) }
+
+// secretIn returns the secret in the first line of the file that a setting names.
+func secretIn(setting, file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("password_file: %w", err)
+		return "", fmt.Errorf("%s: %w", setting, err)
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	if line = bytes.TrimSuffix(line, []byte("\r")); len(line) == 0 {
-		return "", fmt.Errorf("password_file: the first line of %s is empty", file)
+		return "", fmt.Errorf("%s: the first line of %s is empty", setting, file)
 	}
 	if bytes.IndexByte(line, 0) >= 0 {
-		return "", fmt.Errorf("password_file: the first line of %s has a NUL", file)
+		return "", fmt.Errorf("%s: the first line of %s has a NUL", setting, file)
 	}
 	return string(line), nil
 }

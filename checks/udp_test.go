@@ -11,7 +11,13 @@ import (
 // datagrams answers each datagram on loopback with those that answer returns.
 func datagrams(t *testing.T, answer func(asked string) []string) string {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	return datagramsAt(t, "127.0.0.1:0", answer)
+}
+
+// datagramsAt is datagrams at an address.
+func datagramsAt(t *testing.T, address string, answer func(asked string) []string) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
