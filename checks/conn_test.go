@@ -146,6 +146,8 @@ func TestGuard(t *testing.T) {
 		"postgres tls":  &Postgres{Address: guarded, Transport: "tls"},
 		"redis":         &Redis{Address: guarded},
 		"redis tls":     &Redis{Address: guarded, Transport: "tls"},
+		"kerberos udp":  &Kerberos{Server: guarded, Realm: "A", Principal: "a"},
+		"kerberos tcp":  &Kerberos{Server: guarded, Transport: "tcp", Realm: "A", Principal: "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)
@@ -184,6 +186,7 @@ func TestCancelled(t *testing.T) {
 		"smtp":         &SMTP{Address: silent},
 		"imap":         &IMAP{Address: silent},
 		"tls":          &Certificate{Address: silent},
+		"kerberos":     &Kerberos{Server: silent, Transport: "tcp", Realm: "A", Principal: "a"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)

@@ -86,6 +86,8 @@ func TestWithoutDescriptors(t *testing.T) {
 		"redis":         &Redis{Address: at},
 		"redis, file":   &Redis{Address: at, PasswordFile: pair},
 		"redis, socket": &Redis{Address: "/nonexistent"},
+		"kerberos":      &Kerberos{Server: "127.0.0.1:1", Realm: "A", Principal: "a"},
+		"kerberos, tcp": &Kerberos{Server: at, Transport: "tcp", Realm: "A", Principal: "a"},
 		"exec":          &Exec{Command: []string{"true"}},
 		"ping":          &Ping{Address: "127.0.0.1", Count: 1, MinAnswers: 1, Size: 8},
 		"ping, by name": &Ping{Address: "nowhere.invalid", Count: 1, MinAnswers: 1, Size: 8},
