@@ -148,6 +148,7 @@ func TestGuard(t *testing.T) {
 		"redis tls":     &Redis{Address: guarded, Transport: "tls"},
 		"kerberos udp":  &Kerberos{Server: guarded, Realm: "A", Principal: "a"},
 		"kerberos tcp":  &Kerberos{Server: guarded, Transport: "tcp", Realm: "A", Principal: "a"},
+		"radius":        &Radius{Address: guarded, SecretFile: secretFile(t, "shared")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)

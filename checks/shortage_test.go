@@ -66,6 +66,7 @@ func TestWithoutDescriptors(t *testing.T) {
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", bus)
 	startSystemd(t, bus).unit(t, "a.service", "loaded active running")
 	running := pidfile(t, os.Getpid())
+	secret := secretFile(t, "shared")
 	pair := filepath.Join(t.TempDir(), "pair.pem")
 	drivertest.WriteFile(t, pair, "")
 	for name, c := range map[string]Checker{
@@ -88,6 +89,7 @@ func TestWithoutDescriptors(t *testing.T) {
 		"redis, socket": &Redis{Address: "/nonexistent"},
 		"kerberos":      &Kerberos{Server: "127.0.0.1:1", Realm: "A", Principal: "a"},
 		"kerberos, tcp": &Kerberos{Server: at, Transport: "tcp", Realm: "A", Principal: "a"},
+		"radius":        &Radius{Address: "127.0.0.1:1", SecretFile: secret},
 		"exec":          &Exec{Command: []string{"true"}},
 		"ping":          &Ping{Address: "127.0.0.1", Count: 1, MinAnswers: 1, Size: 8},
 		"ping, by name": &Ping{Address: "nowhere.invalid", Count: 1, MinAnswers: 1, Size: 8},
