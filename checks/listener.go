@@ -20,7 +20,7 @@ func init() {
 			"every 50 ms: a server that hangs is seen before its first client times out. `fall` says for how many runs the queue may be " +
 			"too long. A socket that is closed is noticed at once, and makes the check down at once. It sees the network namespace of " +
 			"keepcast, not that of a container.",
-		Example: "address: 127.0.0.1:53\nnetwork: udp\ninterval: 50ms\non_failure: degrade\n",
+		Example: "address: 127.0.0.1:53\nnetwork: udp\n",
 		New:     func() Checker { return new(Listener) },
 		AtOnce:  stopsListening,
 	})
