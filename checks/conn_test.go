@@ -135,6 +135,9 @@ func TestGuard(t *testing.T) {
 		"imap starttls": &IMAP{Address: guarded, Transport: "starttls"},
 		"tls":           &Certificate{Address: guarded},
 		"tls starttls":  &Certificate{Address: guarded, StartTLS: "smtp"},
+		"ldap":          &LDAP{Address: guarded, Transport: "tcp", Filter: "(a=*)"},
+		"ldap tls":      &LDAP{Address: guarded, Transport: "tls", Filter: "(a=*)"},
+		"ldap starttls": &LDAP{Address: guarded, Transport: "starttls", Filter: "(a=*)"},
 		"dns udp":       &DNS{Server: guarded, Transport: "udp", Query: "example.com"},
 		"dns tcp":       &DNS{Server: guarded, Transport: "tcp", Query: "example.com"},
 		"dns tls":       &DNS{Server: guarded, Transport: "tls", Query: "example.com"},
@@ -188,6 +191,8 @@ func TestCancelled(t *testing.T) {
 		"imap":         &IMAP{Address: silent},
 		"tls":          &Certificate{Address: silent},
 		"kerberos":     &Kerberos{Server: silent, Transport: "tcp", Realm: "A", Principal: "a"},
+		"ldap":         &LDAP{Address: silent, Transport: "tcp", Filter: "(a=*)"},
+		"ldap tls":     &LDAP{Address: silent, Transport: "starttls"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)
