@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -164,6 +165,9 @@ func (s *slapd) stopFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.process.Signal(syscall.SIGCONT)
+	drivertest.Eventually(t, "slapd is stopped", func() bool {
+		return strings.Contains(drivertest.ReadFile(t, fmt.Sprintf("/proc/%d/stat", s.process.Pid)), ") T ")
+	})
 	l := ldapOf(s.tcp)
 	sameError(t, l.Check(shortly(t)), "ADDR: searching the rootDSE: timed out", l.Address)
 }
