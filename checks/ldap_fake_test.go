@@ -39,8 +39,8 @@ func entry(dn string, attributes ...string) []byte {
 	return spelled(0x64, octets(dn), spelled(0x30, all...))
 }
 
-// script is what a fake directory answers to each operation.
-type script map[byte]func(id int) []byte
+// ldapScript is what a fake directory answers to each operation.
+type ldapScript map[byte]func(id int) []byte
 
 // always answers with these operations.
 func always(operations ...[]byte) func(id int) []byte {
@@ -58,7 +58,7 @@ func raw(said string) func(int) []byte { return func(int) []byte { return []byte
 
 // serve answers. What it is asked is read by encoding/asn1, so that a mistake of ours is
 // not made twice. It returns the operations that it was asked for.
-func (s script) serve(c net.Conn) (asked []byte) {
+func (s ldapScript) serve(c net.Conn) (asked []byte) {
 	defer c.Close()
 	var got []byte
 	for buf := make([]byte, 4096); ; {
@@ -109,12 +109,12 @@ func controller(changes ...string) []byte {
 func TestLDAPFake(t *testing.T) {
 	const bind, search, extended = 0x60, 0x63, 0x77
 	done := ended(0x65, 0, "")
-	found := func(entries ...[]byte) script { return script{search: always(append(entries, done)...)} }
-	refused := func(code int, diagnostic string) script { return script{bind: always(ended(0x61, code, diagnostic))} }
+	found := func(entries ...[]byte) ldapScript { return ldapScript{search: always(append(entries, done)...)} }
+	refused := func(code int, diagnostic string) ldapScript { return ldapScript{bind: always(ended(0x61, code, diagnostic))} }
 	login := func(l *LDAP) { l.Bind, l.BindDN, l.PasswordFile = "simple", "probe@ad", ldapSecretFile(t, "swordfish") }
 	directory := func(l *LDAP) { l.Preset = "active-directory" }
 	for name, tt := range map[string]struct {
-		serve  script
+		serve  ldapScript
 		change func(*LDAP)
 		asked  string // the operations; empty: whatever they are
 		err    string
@@ -123,7 +123,7 @@ func TestLDAPFake(t *testing.T) {
 		"no entries": {serve: found(), err: "ADDR: searching the rootDSE: got 0 entries, expected at least 1", asked: "\x63\x42"},
 		"any number": {serve: found(), change: func(l *LDAP) { l.MinEntries = 0 }},
 		"all in turn": {
-			serve:  script{bind: always(ended(0x61, 0, "")), search: always(controller(), done)},
+			serve:  ldapScript{bind: always(ended(0x61, 0, "")), search: always(controller(), done)},
 			change: func(l *LDAP) { login(l); directory(l); l.Attributes = []string{"dnsHostName=^vm"} },
 			asked:  "\x63\x60\x63\x42",
 		},
@@ -147,13 +147,13 @@ func TestLDAPFake(t *testing.T) {
 		"strange data": {serve: refused(49, "AcceptSecurityContext error, data 1"), change: login, err: `ADDR: binding as "probe@ad": invalid credentials (49): there is no such account, the password is wrong, or the account is locked: "AcceptSecurityContext error, data 1"; the password is not sent again for 1m0s, unless FILE changes`},
 		"repeats it":   {serve: refused(53, "no swordfish, please"), change: login, err: `ADDR: binding as "probe@ad": unwilling to perform (53): "no xxxxx, please"`},
 		"busy":         {serve: refused(51, ""), change: login, err: `ADDR: binding as "probe@ad": busy (51)`},
-		"no rights":    {serve: script{search: always(ended(0x65, 50, ""))}, err: `ADDR: searching the rootDSE: insufficient access rights (50)`},
-		"slow":         {serve: script{search: always(ended(0x65, 3, ""))}, err: `ADDR: searching the rootDSE: time limit exceeded (3): the server did not end the search in time`},
-		"own code":     {serve: script{search: always(ended(0x65, 123, ""))}, err: `ADDR: searching the rootDSE: failed (123)`},
-		"referral":     {serve: script{search: always(ended(0x65, 10, "", spelled(0xa3, octets("ldap://b"), octets("ldap://c"))))}, err: `ADDR: searching the rootDSE: referral (10): the server does not hold this part of the tree: see "ldap://b"`},
+		"no rights":    {serve: ldapScript{search: always(ended(0x65, 50, ""))}, err: `ADDR: searching the rootDSE: insufficient access rights (50)`},
+		"slow":         {serve: ldapScript{search: always(ended(0x65, 3, ""))}, err: `ADDR: searching the rootDSE: time limit exceeded (3): the server did not end the search in time`},
+		"own code":     {serve: ldapScript{search: always(ended(0x65, 123, ""))}, err: `ADDR: searching the rootDSE: failed (123)`},
+		"referral":     {serve: ldapScript{search: always(ended(0x65, 10, "", spelled(0xa3, octets("ldap://b"), octets("ldap://c"))))}, err: `ADDR: searching the rootDSE: referral (10): the server does not hold this part of the tree: see "ldap://b"`},
 
 		"controller":       {serve: found(controller()), change: directory, asked: "\x63\x42"},
-		"and below":        {serve: script{search: always(controller(), done)}, change: func(l *LDAP) { directory(l); l.Scope = "sub" }, asked: "\x63\x63\x42"},
+		"and below":        {serve: ldapScript{search: always(controller(), done)}, change: func(l *LDAP) { directory(l); l.Scope = "sub" }, asked: "\x63\x63\x42"},
 		"catalog":          {serve: found(controller()), change: func(l *LDAP) { directory(l); l.GlobalCatalog, l.FunctionalLevel = true, 4 }},
 		"not synchronized": {serve: found(controller("isSynchronized=FALSE")), change: directory, err: `ADDR: the domain controller has not finished its initial synchronization (isSynchronized is "FALSE")`},
 		"nothing of it":    {serve: found(controller("isSynchronized=")), change: directory, err: `ADDR: the rootDSE has 0 values of isSynchronized, expected one`},
@@ -164,27 +164,27 @@ func TestLDAPFake(t *testing.T) {
 		"no number":        {serve: found(controller("domainControllerFunctionality=x")), change: func(l *LDAP) { directory(l); l.FunctionalLevel = 2 }, err: `ADDR: domainControllerFunctionality is "x", which is no number`},
 		"no controller":    {serve: found(entry("", "supportedCapabilities=1.2.840.113556.1.4.1851")), change: directory, err: `ADDR: this is no domain controller of Active Directory: its supportedCapabilities lack 1.2.840.113556.1.4.800`},
 		"no rootDSE":       {serve: found(), change: directory, err: `ADDR: the server shows no rootDSE`},
-		"controller busy":  {serve: script{search: always(ended(0x65, 51, ""))}, change: directory, err: `ADDR: searching the rootDSE: busy (51)`},
+		"controller busy":  {serve: ldapScript{search: always(ended(0x65, 51, ""))}, change: directory, err: `ADDR: searching the rootDSE: busy (51)`},
 
-		"no starttls":   {serve: script{extended: always(ended(0x78, 52, "no certificate"))}, change: func(l *LDAP) { l.Transport = "starttls" }, asked: "\x77\x42", err: `ADDR: starttls: unavailable (52): the server starts or shuts down, or its backend is away: "no certificate"`},
-		"injected":      {serve: script{extended: always(ended(0x78, 0, ""), done)}, change: func(l *LDAP) { l.Transport = "starttls" }, err: `ADDR: starttls: the server goes on without TLS`},
-		"no handshake":  {serve: script{extended: always(ended(0x78, 0, ""))}, change: func(l *LDAP) { l.Transport, l.TLS.SkipVerify = "starttls", true }, err: `ADDR: tls handshake: timed out`},
-		"says nothing":  {serve: script{}, err: `ADDR: searching the rootDSE: timed out`},
-		"half":          {serve: script{search: always(entry(""))}, err: `ADDR: searching the rootDSE: timed out`},
-		"garbage":       {serve: script{search: raw("SSH-2.0-OpenSSH\r\n")}, err: `ADDR: searching the rootDSE: the answer is not LDAP: "SSH-2.0-OpenSSH"`},
-		"indefinite":    {serve: script{search: raw("\x30\x80\x00\x00")}, err: `ADDR: searching the rootDSE: the answer is malformed`},
-		"much too long": {serve: script{search: raw("\x30\x84\x7f\xff\xff\xff")}, err: `ADDR: searching the rootDSE: the answer has more than 1048576 bytes`},
-		"empty":         {serve: script{search: raw("\x30\x00")}, err: `ADDR: searching the rootDSE: the answer is malformed`},
+		"no starttls":   {serve: ldapScript{extended: always(ended(0x78, 52, "no certificate"))}, change: func(l *LDAP) { l.Transport = "starttls" }, asked: "\x77\x42", err: `ADDR: starttls: unavailable (52): the server starts or shuts down, or its backend is away: "no certificate"`},
+		"injected":      {serve: ldapScript{extended: always(ended(0x78, 0, ""), done)}, change: func(l *LDAP) { l.Transport = "starttls" }, err: `ADDR: starttls: the server goes on without TLS`},
+		"no handshake":  {serve: ldapScript{extended: always(ended(0x78, 0, ""))}, change: func(l *LDAP) { l.Transport, l.TLS.SkipVerify = "starttls", true }, err: `ADDR: tls handshake: timed out`},
+		"says nothing":  {serve: ldapScript{}, err: `ADDR: searching the rootDSE: timed out`},
+		"half":          {serve: ldapScript{search: always(entry(""))}, err: `ADDR: searching the rootDSE: timed out`},
+		"garbage":       {serve: ldapScript{search: raw("SSH-2.0-OpenSSH\r\n")}, err: `ADDR: searching the rootDSE: the answer is not LDAP: "SSH-2.0-OpenSSH"`},
+		"indefinite":    {serve: ldapScript{search: raw("\x30\x80\x00\x00")}, err: `ADDR: searching the rootDSE: the answer is malformed`},
+		"much too long": {serve: ldapScript{search: raw("\x30\x84\x7f\xff\xff\xff")}, err: `ADDR: searching the rootDSE: the answer has more than 1048576 bytes`},
+		"empty":         {serve: ldapScript{search: raw("\x30\x00")}, err: `ADDR: searching the rootDSE: the answer is malformed`},
 		"bad entry":     {serve: found(spelled(0x64, octets("a"))), err: `ADDR: searching the rootDSE: the answer is malformed`},
 		"bad values":    {serve: found(spelled(0x64, octets("a"), spelled(0x30, spelled(0x30, octets("cn"), spelled(0x31, spelled(0x02)))))), err: `ADDR: searching the rootDSE: the answer is malformed`},
-		"bad end":       {serve: script{search: always(spelled(0x65))}, err: `ADDR: searching the rootDSE: the answer is malformed`},
-		"bad bind":      {serve: script{bind: always(spelled(0x61))}, change: login, err: `ADDR: binding as "probe@ad": the answer is malformed`},
-		"other answer":  {serve: script{search: always(ended(0x61, 0, ""))}, err: `ADDR: searching the rootDSE: the server answers a search with the operation 0x61`},
-		"other to bind": {serve: script{bind: always(done)}, change: login, err: `ADDR: binding as "probe@ad": the server answers with the operation 0x65, not 0x61`},
-		"other id":      {serve: script{search: func(id int) []byte { return reply(id+1, done) }}, err: `ADDR: searching the rootDSE: the answer has the id 2, not 1`},
-		"shuts down":    {serve: script{search: func(int) []byte { return reply(0, ended(0x78, 52, "bye")) }}, err: `ADDR: searching the rootDSE: the server ends the connection: unavailable (52): the server starts or shuts down, or its backend is away: "bye"`},
-		"too many":      {serve: script{search: func(id int) []byte { return []byte(strings.Repeat(string(reply(id, entry(""))), 102)) }}, err: `ADDR: searching the rootDSE: the server sends more than the 100 entries that it was asked for`},
-		"too much": {serve: script{search: func(id int) []byte {
+		"bad end":       {serve: ldapScript{search: always(spelled(0x65))}, err: `ADDR: searching the rootDSE: the answer is malformed`},
+		"bad bind":      {serve: ldapScript{bind: always(spelled(0x61))}, change: login, err: `ADDR: binding as "probe@ad": the answer is malformed`},
+		"other answer":  {serve: ldapScript{search: always(ended(0x61, 0, ""))}, err: `ADDR: searching the rootDSE: the server answers a search with the operation 0x61`},
+		"other to bind": {serve: ldapScript{bind: always(done)}, change: login, err: `ADDR: binding as "probe@ad": the server answers with the operation 0x65, not 0x61`},
+		"other id":      {serve: ldapScript{search: func(id int) []byte { return reply(id+1, done) }}, err: `ADDR: searching the rootDSE: the answer has the id 2, not 1`},
+		"shuts down":    {serve: ldapScript{search: func(int) []byte { return reply(0, ended(0x78, 52, "bye")) }}, err: `ADDR: searching the rootDSE: the server ends the connection: unavailable (52): the server starts or shuts down, or its backend is away: "bye"`},
+		"too many":      {serve: ldapScript{search: func(id int) []byte { return []byte(strings.Repeat(string(reply(id, entry(""))), 102)) }}, err: `ADDR: searching the rootDSE: the server sends more than the 100 entries that it was asked for`},
+		"too much": {serve: ldapScript{search: func(id int) []byte {
 			return []byte(strings.Repeat(string(reply(id, entry("", "a="+strings.Repeat("b", 20<<10)))), 60))
 		}}, err: `ADDR: searching the rootDSE: the answer has more than 1048576 bytes`},
 	} {
