@@ -22,7 +22,7 @@ func init() {
 		Doc: "Looks at the certificates that a server shows, or at those of a file: who signed them, for which name they are, and how long they " +
 			"are valid by the clock of this host. Hosts with the same certificate fail at the same moment, so `on_failure: degrade` goes well with " +
 			"`days_left`: a service that is withdrawn everywhere serves nobody.",
-		Example: "address: 127.0.0.1:443\ntls: {server_name: www.example.com}\ndays_left: 7\non_failure: degrade\n",
+		Example: "address: 127.0.0.1:443\ntls: {server_name: www.example.com}\ndays_left: 7\n",
 		New:     func() Checker { return new(Certificate) },
 		AtOnce:  stopsListening,
 	})

@@ -97,11 +97,10 @@ func (l *LDAP) endpoint() (network, address, host string, err error) {
 	case l.Transport == "tls":
 		port = "636"
 	}
-	host, address, err = withPort(l.Address, port)
-	if err != nil {
-		return "", "", "", fmt.Errorf("address: %w", err)
+	if host, address, err = withPort(l.Address, port); err != nil {
+		err = fmt.Errorf("address: %w", err)
 	}
-	return "tcp", address, host, nil
+	return "tcp", address, host, err
 }
 
 // unix reports whether the address is the path of a socket.
