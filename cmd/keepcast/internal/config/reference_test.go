@@ -82,7 +82,11 @@ func TestReference(t *testing.T) {
 	want = append(want, "# Configuration reference", "## Top level", "## defaults", "## services[]", "## services[].checks[]")
 	for _, k := range checks.Kinds() {
 		want = append(want, "### kind: "+k.Name)
-		add("check "+k.Name, k.Doc+"\n\n```yaml\n- kind: "+k.Name+"\n  "+strings.Split(k.Example, "\n")[0]+"\n")
+		atOnce := "Seen by the next run: every failure."
+		if k.AtOnce != "" {
+			atOnce = "Seen at once: " + k.AtOnce + ". Every other failure: by the next run."
+		}
+		add("check "+k.Name, k.Doc+"\n\n"+atOnce+"\n\n```yaml\n- kind: "+k.Name+"\n  "+strings.Split(k.Example, "\n")[0]+"\n")
 		add("check "+k.Name, "| `"+Settings(k.New())[0].Name+"` | ")
 	}
 	want = append(want, "## drivers[]")

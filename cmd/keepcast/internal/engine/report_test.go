@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,7 @@ func push(t *testing.T) *checks.Push {
 // A service is announced by reports, for as long as they hold; one of down withdraws it at once.
 func TestReport(t *testing.T) {
 	b := newHarness(t)
+	b.level.Set(slog.LevelDebug)
 	synctest.Test(t, func(t *testing.T) {
 		b.service("dns", address, push(t))
 		b.start()
@@ -48,6 +50,7 @@ func TestReport(t *testing.T) {
 		b.want("dns", api.Announced, "all checks up")
 		reports(api.ReportRequest{Reason: "CHG-1", Seconds: 60})
 		b.want("dns", api.Withdrawn, "check checka: reported down by alice: CHG-1")
+		b.wantLog(1, "msg=reported service=dns check=checka up=false reason=CHG-1 ttl=1m0s by=alice")
 		later(59 * time.Second)
 		reports(api.ReportRequest{Up: true, Seconds: 2.5})
 		later(2400 * time.Millisecond)
@@ -86,7 +89,7 @@ func TestReportOverReload(t *testing.T) {
 		}
 		fresh(func(*config.Check) {})
 		fresh(func(c *config.Check) {
-			c.Raw["i"], c.Schedule = 9, health.Schedule{Interval: 2 * time.Second, Timeout: time.Second, Rise: 3, Fall: 2}
+			c.Raw, c.Schedule = map[string]any{"i": 9}, health.Schedule{Interval: 2 * time.Second, Timeout: time.Second, Rise: 3, Fall: 2}
 		})
 		later(time.Minute)
 		b.wantUnmoved()
