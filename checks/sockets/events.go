@@ -62,6 +62,23 @@ func drain(events *nl.NetlinkSocket) {
 	}
 }
 
+// Followed returns how many targets are followed of which it is known who waits there.
+func (w *Watch) Followed() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for port, followers := range w.followers {
+		for f := range followers {
+			for at, k := range f.targets {
+				if at.to.Port() == port && len(k.open) > 0 {
+					n++
+				}
+			}
+		}
+	}
+	return n
+}
+
 // Broken says why not everybody is told, or nil.
 func (w *Watch) Broken() error {
 	w.mu.Lock()
