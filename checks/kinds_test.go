@@ -24,7 +24,7 @@ func TestKindsHere(t *testing.T) {
 			t.Errorf("kind %s learns of something by itself: %t, and says %q", k.Name, learns, k.AtOnce)
 		}
 	}
-	for _, name := range []string{"dns", "exec", "http", "ike", "listener", "process", "systemd", "tcp"} {
+	for _, name := range []string{"dns", "exec", "http", "ike", "listener", "openvpn", "process", "systemd", "tcp"} {
 		if !slices.Contains(names, name) {
 			t.Errorf("kind %s is not registered", name)
 		}

@@ -96,6 +96,8 @@ func TestWithoutDescriptors(t *testing.T) {
 		"ldap, socket":  &LDAP{Address: "/nonexistent/ldapi", Transport: "tcp", Filter: "(a=*)"},
 		"ldap, simple":  &LDAP{Address: at, Bind: "simple", PasswordFile: running},
 		"ike":           &IKE{Address: "127.0.0.1:1"},
+		"openvpn":       &OpenVPN{Address: "127.0.0.1:1", KeyDirection: "1"},
+		"openvpn, key":  &OpenVPN{Address: "127.0.0.1:1", CryptFile: pair},
 		"exec":          &Exec{Command: []string{"true"}},
 		"ping":          &Ping{Address: "127.0.0.1", Count: 1, MinAnswers: 1, Size: 8},
 		"ping, by name": &Ping{Address: "nowhere.invalid", Count: 1, MinAnswers: 1, Size: 8},
