@@ -98,6 +98,7 @@ func TestWithoutDescriptors(t *testing.T) {
 		"ike":           &IKE{Address: "127.0.0.1:1"},
 		"openvpn":       &OpenVPN{Address: "127.0.0.1:1", KeyDirection: "1"},
 		"openvpn, key":  &OpenVPN{Address: "127.0.0.1:1", CryptFile: pair},
+		"wireguard":     &WireGuard{Interface: "lo", Socket: "/nonexistent"},
 		"exec":          &Exec{Command: []string{"true"}},
 		"ping":          &Ping{Address: "127.0.0.1", Count: 1, MinAnswers: 1, Size: 8},
 		"ping, by name": &Ping{Address: "nowhere.invalid", Count: 1, MinAnswers: 1, Size: 8},
