@@ -27,7 +27,7 @@ func init() {
 type IKE struct {
 	Address         string `config:"address" required:"true" doc:"Gateway to ask: an address or a host, with or without a port. The port is 500."`
 	NATT            bool   `config:"nat_t" doc:"Put the mark of NAT traversal (RFC 3948) before each message. On port 4500 it is always there. strongSwan wants it on each port but 500."`
-	RequireProposal bool   `config:"require_proposal" default:"true" doc:"A connection of the gateway must take one of the offered ciphers: AES-CBC, AES-GCM, AES-CCM or ChaCha20, with SHA1 or SHA2 and a usual group. Without it, the answer that there is none (NO_PROPOSAL_CHOSEN) will do. strongSwan says so, too, when no connection is loaded, or none for the address of keepcast."`
+	RequireProposal bool   `config:"require_proposal" default:"true" doc:"A connection of the gateway must take one of the offered ciphers: AES-CBC, AES-GCM, AES-CCM or ChaCha20, with SHA1 or SHA2 and a usual group. Without it, an answer that there is none (NO_PROPOSAL_CHOSEN) will do. strongSwan says so, too, when no connection is loaded, or none for the address of keepcast. Turn it off for libreswan, which refuses an unknown group (INVALID_SYNTAX) before it looks for a connection."`
 }
 
 // natPort is the port on which every message has the mark of NAT traversal (RFC 7296,
@@ -117,10 +117,12 @@ func (i *IKE) judge(a initAnswer) error {
 		return nil
 	case a.notify == invalidKE:
 		return fmt.Errorf("answers INVALID_KE_PAYLOAD and asks for %s, which was not offered", groupName(a.group))
-	case a.notify == noProposalChosen && i.RequireProposal:
-		return errors.New("answers NO_PROPOSAL_CHOSEN: none of its connections takes the ciphers that keepcast offers, none is for keepcast's address, or none is loaded")
-	case a.notify == noProposalChosen:
+	case !i.RequireProposal && (a.notify == noProposalChosen || a.notify == invalidSyntax):
 		return nil
+	case a.notify == invalidSyntax:
+		return errors.New("answers INVALID_SYNTAX: it refuses a group that it does not know, as libreswan does, so set require_proposal: false")
+	case a.notify == noProposalChosen:
+		return errors.New("answers NO_PROPOSAL_CHOSEN: none of its connections takes the ciphers that keepcast offers, none is for keepcast's address, or none is loaded")
 	}
 	return fmt.Errorf("answers %s", a)
 }

@@ -59,7 +59,9 @@ const (
 
 // nobodysGroup is of those that are left for private use. A responder has to pass over a
 // group that it does not know (RFC 7296, section 3.3.6), and to name the one that it has
-// chosen if the key is of another (section 1.2).
+// chosen if the key is of another (section 1.2). libreswan refuses the message as malformed
+// instead. A group that it knows is no way out: version 4.10 ends by a failed assertion when
+// its own host, on which keepcast is, gets as far as a connection.
 const nobodysGroup = 65535
 
 // message returns IKE_SA_INIT: the offer, a key of nobodysGroup, and a nonce.
