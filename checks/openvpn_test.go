@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/keepcast/keepcast/checks/health"
@@ -125,7 +124,7 @@ func TestOpenVPNServer(t *testing.T) {
 		overTCP := servers[3].c
 		overTCP.KeyDirection = "1"
 		sameError(t, overTCP.Check(within(t)), "ADDR: waiting for the answer to the reset: closed by the other side"+signed, overTCP.Address)
-		daemons[0].Process.Signal(syscall.SIGSTOP)
+		suspend(t, daemons[0])
 		hung := servers[0].c
 		sameError(t, hung.Check(shortly(t)), noAnswer+" (a server with tls-auth or tls-crypt does not answer without its key)", hung.Address)
 	})
@@ -155,7 +154,11 @@ func TestOpenVPN(t *testing.T) {
 			serve: func([]byte) []byte { return []byte("8aaaaaaaa\x00\x00\x00\x00\x00") },
 			err:   `ADDR: answers with a packet of type 7, expected 8 (P_CONTROL_HARD_RESET_SERVER_V2): "8aaaaaaaa\x00\x00\x00\x00\x00"`,
 		},
-		"garbage":              {serve: func([]byte) []byte { return []byte("@what?") }, err: `ADDR: the answer is no packet of OpenVPN: "@what?"`},
+		"garbage": {serve: func([]byte) []byte { return []byte("@what?") }, err: `ADDR: the answer is no packet of OpenVPN: "@what?"`},
+		"an acknowledgement": {
+			serve: func([]byte) []byte { return []byte("(a server\x00") },
+			err:   `ADDR: answers with a packet of type 5, expected 8 (P_CONTROL_HARD_RESET_SERVER_V2): "(a server\x00"`,
+		},
 		"another session":      {serve: changed(14, 0), err: "ADDR: the answer is for another session"},
 		"another packet":       {serve: changed(13, 1), err: "ADDR: the answer acknowledges 00000001, expected packet 0"},
 		"acknowledges nothing": {serve: changed(9, 0), err: "ADDR: the answer acknowledges , expected packet 0"},

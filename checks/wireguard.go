@@ -130,7 +130,7 @@ func (w *WireGuard) judge(ctx context.Context, d wgDevice, now time.Time) error 
 			continue
 		}
 		count++
-		if !p.handshake.IsZero() && now.Sub(p.handshake) <= w.Within {
+		if now.Sub(p.handshake) <= w.Within {
 			young++
 		}
 		if p.handshake.After(newest) {

@@ -89,6 +89,7 @@ func TestWireGuard(t *testing.T) {
 		"none":           {says: port + peer(1, never) + "errno=0\n\n", c: WireGuard{Peers: 1}, err: "lo: 0 of 1 peers had a handshake within 3m0s, expected 1: there was none"},
 		"other peer":     {says: three, c: WireGuard{Peers: 1, PeerKeys: []string{base64Of(keyOf(2))}}, err: "lo: 0 of 1 peers had a handshake within 3m0s, expected 1: the last was HOUR ago"},
 		"unknown peer":   {says: three, c: WireGuard{Peers: 1, PeerKeys: []string{base64Of(keyOf(9))}}, err: "lo: 0 of 0 peers had a handshake within 3m0s, expected 1: there was none"},
+		"without times":  {says: port + peer(3, ago(time.Minute)) + peer(1, "") + "errno=0\n\n", c: WireGuard{Peers: 1, PeerKeys: []string{base64Of(keyOf(1))}}, err: "lo: 0 of 1 peers had a handshake within 3m0s, expected 1: there was none"},
 		"its error":      {says: "errno=-5\n\n", err: `lo: reading what the program says: line 1, errno: "-5", expected 0`},
 		"cut off":        {says: port, err: "lo: reading what the program says: closed by the other side"},
 		"no answer":      {says: "", err: "lo: reading what the program says: closed by the other side"},
@@ -291,7 +292,7 @@ func TestWireGuardGo(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		c.Peers = 0
-		daemon.Process.Signal(syscall.SIGSTOP)
+		suspend(t, daemon)
 		sameError(t, c.Check(shortly(t)), server+": reading what the program says: timed out", "")
 		daemon.Process.Signal(syscall.SIGCONT)
 		told := 0
