@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/checks/sockets"
@@ -98,6 +99,25 @@ func TestStopsListeningUDP(t *testing.T) {
 	}
 	server.Close()
 	drivertest.Eventually(t, "the wake", func() bool { return woken.Load() > 0 })
+	if err := c.Check(ctx); !health.IsCertain(err) {
+		t.Errorf("not certain: %v", err)
+	}
+}
+
+// A check that has its own words for a refusal keeps that it is certain.
+func TestStopsListeningOwnWords(t *testing.T) {
+	ctx, _ := followed(t)
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	c := &UDP{Address: server.LocalAddr().String(), Send: "a", Quiet: time.Millisecond}
+	if err := c.Check(ctx); err != nil {
+		t.Error(err)
+	}
+	follower(ctx).Learn()
+	server.Close()
 	if err := c.Check(ctx); !health.IsCertain(err) {
 		t.Errorf("not certain: %v", err)
 	}

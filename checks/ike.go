@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 )
@@ -36,35 +35,15 @@ const natPort = "4500"
 
 // Validate implements Validator.
 func (i *IKE) Validate() error {
-	_, _, err := endpoint(i.Address, "500")
-	return err
-}
-
-// endpoint returns the host of the setting `address`, and the host with its port, which is
-// the given one unless the setting has one.
-func endpoint(address, port string) (host, full string, err error) {
-	host = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
-	if _, err := netip.ParseAddr(host); err == nil {
-		return host, net.JoinHostPort(host, port), nil
+	if _, _, err := withPort(i.Address, "500"); err != nil {
+		return fmt.Errorf("address: %w", err)
 	}
-	host = address
-	if strings.Contains(address, ":") {
-		if host, port, err = net.SplitHostPort(address); err != nil {
-			host = ""
-		}
-	}
-	if host == "" || strings.ContainsAny(host, "/ []") {
-		return "", "", fmt.Errorf("address: %q is no address, host or either with a port", address)
-	}
-	if _, err := portNumber(port); err != nil {
-		return "", "", fmt.Errorf("address: %w", err)
-	}
-	return host, net.JoinHostPort(host, port), nil
+	return nil
 }
 
 // Target implements Aimed.
 func (i *IKE) Target() netip.Addr {
-	host, _, err := endpoint(i.Address, "500")
+	host, _, err := withPort(i.Address, "500")
 	if err != nil {
 		return netip.Addr{}
 	}
@@ -73,9 +52,9 @@ func (i *IKE) Target() netip.Addr {
 
 // Check implements Checker.
 func (i *IKE) Check(ctx context.Context) error {
-	_, address, err := endpoint(i.Address, "500")
+	_, address, err := withPort(i.Address, "500")
 	if err != nil {
-		return err
+		return fmt.Errorf("address: %w", err)
 	}
 	if err := i.ask(ctx, address); err != nil {
 		return fmt.Errorf("%s: %w", address, err)

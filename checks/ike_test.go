@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// datagrams answers each datagram on loopback by what serve returns; nil: not at all.
-func datagrams(t *testing.T, serve func([]byte) []byte) string {
+// vpnDatagrams answers each datagram on loopback by what serve returns; nil: not at all.
+func vpnDatagrams(t *testing.T, serve func([]byte) []byte) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -138,7 +138,7 @@ func TestIKE(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := IKE{Address: datagrams(t, tt.serve), NATT: tt.natT, RequireProposal: !tt.any}
+			c := IKE{Address: vpnDatagrams(t, tt.serve), NATT: tt.natT, RequireProposal: !tt.any}
 			ctx := within(t)
 			if strings.Contains(tt.err, "timed out") {
 				ctx = shortly(t)
@@ -179,7 +179,7 @@ func TestIKEValidate(t *testing.T) {
 		t.Run(address, func(t *testing.T) { sameError(t, (&IKE{Address: address}).Validate(), want, "") })
 	}
 	for address, want := range map[string]string{"192.0.2.1": "192.0.2.1:500", "::1": "[::1]:500", "a": "a:500", "[::1]:4500": "[::1]:4500"} {
-		if _, got, err := endpoint(address, "500"); got != want || err != nil {
+		if _, got, err := withPort(address, "500"); got != want || err != nil {
 			t.Errorf("%s is %s, want %s (%v)", address, got, want, err)
 		}
 	}

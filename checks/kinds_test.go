@@ -24,12 +24,12 @@ func TestKindsHere(t *testing.T) {
 			t.Errorf("kind %s learns of something by itself: %t, and says %q", k.Name, learns, k.AtOnce)
 		}
 	}
-	for _, name := range []string{"dns", "exec", "http", "ike", "listener", "openvpn", "process", "systemd", "tcp", "wireguard"} {
+	for name := range strings.FieldsSeq(`address dns exec file grpc http ike imap interface kerberos ldap listener mysql openvpn ping postgres process push radius redis route smtp systemd tcp tls udp wireguard`) {
 		if !slices.Contains(names, name) {
 			t.Errorf("kind %s is not registered", name)
 		}
 	}
-	for _, name := range []string{"process", "systemd", "wireguard"} {
+	for name := range strings.FieldsSeq(`address file interface process push route systemd wireguard`) {
 		if k, err := KindByName(name); err != nil {
 			t.Error(err)
 		} else if _, ok := k.New().(health.Watcher); !ok {

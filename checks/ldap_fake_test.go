@@ -110,7 +110,9 @@ func TestLDAPFake(t *testing.T) {
 	const bind, search, extended = 0x60, 0x63, 0x77
 	done := ended(0x65, 0, "")
 	found := func(entries ...[]byte) ldapScript { return ldapScript{search: always(append(entries, done)...)} }
-	refused := func(code int, diagnostic string) ldapScript { return ldapScript{bind: always(ended(0x61, code, diagnostic))} }
+	refused := func(code int, diagnostic string) ldapScript {
+		return ldapScript{bind: always(ended(0x61, code, diagnostic))}
+	}
 	login := func(l *LDAP) { l.Bind, l.BindDN, l.PasswordFile = "simple", "probe@ad", ldapSecretFile(t, "swordfish") }
 	directory := func(l *LDAP) { l.Preset = "active-directory" }
 	for name, tt := range map[string]struct {

@@ -38,8 +38,8 @@ type OpenVPN struct {
 
 // Validate implements Validator.
 func (o *OpenVPN) Validate() error {
-	if _, _, err := endpoint(o.Address, "1194"); err != nil {
-		return err
+	if _, _, err := withPort(o.Address, "1194"); err != nil {
+		return fmt.Errorf("address: %w", err)
 	}
 	files := 0
 	for _, file := range []string{o.AuthFile, o.CryptFile, o.CryptV2File} {
@@ -60,7 +60,7 @@ func (o *OpenVPN) Validate() error {
 
 // Target implements Aimed.
 func (o *OpenVPN) Target() netip.Addr {
-	host, _, err := endpoint(o.Address, "1194")
+	host, _, err := withPort(o.Address, "1194")
 	if err != nil {
 		return netip.Addr{}
 	}
@@ -80,9 +80,9 @@ func (o *OpenVPN) Host() func() ([]string, error) {
 
 // Check implements Checker.
 func (o *OpenVPN) Check(ctx context.Context) error {
-	_, address, err := endpoint(o.Address, "1194")
+	_, address, err := withPort(o.Address, "1194")
 	if err != nil {
-		return err
+		return fmt.Errorf("address: %w", err)
 	}
 	w, err := o.wrapping()
 	if err != nil {

@@ -52,7 +52,7 @@ func TestOpenVPN(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := OpenVPN{Address: datagrams(t, tt.serve)}
+			c := OpenVPN{Address: vpnDatagrams(t, tt.serve)}
 			ctx := within(t)
 			if strings.Contains(tt.err, "timed out") {
 				ctx = shortly(t)

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"github.com/keepcast/keepcast/checks/health"
 )
 
 func init() {
@@ -98,8 +100,12 @@ func (u *UDP) refused(ctx context.Context, conn io.Reader) error {
 
 // refusal words the error that an ICMP message makes of a socket, and others as explain does.
 func refusal(ctx context.Context, err error) error {
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return errors.New("refused by ICMP: nothing listens on the port")
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return explain(ctx, err)
 	}
-	return explain(ctx, err)
+	words := errors.New("refused by ICMP: nothing listens on the port")
+	if health.IsCertain(refused(ctx, err)) {
+		return health.Certain(words)
+	}
+	return words
 }

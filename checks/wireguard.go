@@ -179,7 +179,7 @@ func tellsOf(message []byte, name string) bool {
 		return false
 	}
 	found := false
-	_ = attributes(message[unix.SizeofIfInfomsg:], func(kind uint16, value []byte) error {
+	_ = wireguardAttributes(message[unix.SizeofIfInfomsg:], func(kind uint16, value []byte) error {
 		found = found || kind == unix.IFLA_IFNAME && nl.BytesToString(value) == name
 		return nil
 	})

@@ -73,12 +73,12 @@ func (d *wgDevice) add(message []byte) error {
 	if len(message) < nl.SizeofGenlmsg {
 		return errors.New("a message is too short")
 	}
-	return attributes(message[nl.SizeofGenlmsg:], func(kind uint16, value []byte) error {
+	return wireguardAttributes(message[nl.SizeofGenlmsg:], func(kind uint16, value []byte) error {
 		switch {
 		case kind == wgListenPort && len(value) == 2:
 			d.port = binary.NativeEndian.Uint16(value)
 		case kind == wgPeers:
-			return attributes(value, func(_ uint16, peer []byte) error { return d.addPeer(peer) })
+			return wireguardAttributes(value, func(_ uint16, peer []byte) error { return d.addPeer(peer) })
 		}
 		return nil
 	})
@@ -89,7 +89,7 @@ func (d *wgDevice) add(message []byte) error {
 func (d *wgDevice) addPeer(peer []byte) error {
 	var p wgPeer
 	begins := false
-	err := attributes(peer, func(kind uint16, value []byte) error {
+	err := wireguardAttributes(peer, func(kind uint16, value []byte) error {
 		switch {
 		case kind == wgPeerKey && len(value) == len(p.key):
 			p.key = wgKey(value)
@@ -113,8 +113,8 @@ func handshakeTime(seconds, nanoseconds int64) time.Time {
 	return time.Unix(seconds, nanoseconds)
 }
 
-// attributes calls each for every attribute of a netlink message.
-func attributes(b []byte, each func(kind uint16, value []byte) error) error {
+// wireguardAttributes calls each for every attribute of a netlink message.
+func wireguardAttributes(b []byte, each func(kind uint16, value []byte) error) error {
 	const head, kinds = unix.SizeofRtAttr, 0x3fff // the other bits are flags
 	for len(b) >= head {
 		n := int(binary.NativeEndian.Uint16(b))
