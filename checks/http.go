@@ -98,7 +98,10 @@ func (h *HTTP) Target() netip.Addr {
 func (h *HTTP) Host() func() ([]string, error) { return h.TLS.host() }
 
 // Check implements Checker.
-func (h *HTTP) Check(ctx context.Context) error {
+func (h *HTTP) Check(ctx context.Context) error { return h.ask(ctx, h.judge) }
+
+// ask sends the request and hands the response to judge.
+func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Response, *http.Request) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, h.Method, h.URL, strings.NewReader(h.Send))
@@ -130,7 +133,7 @@ func (h *HTTP) Check(ctx context.Context) error {
 		resp.Body = body
 		defer watching.sawBody(body) // before it is closed
 	}
-	if err := h.judge(ctx, resp, req); err != nil {
+	if err := judge(ctx, resp, req); err != nil {
 		return fmt.Errorf("%s %s: %w", resp.Request.Method, safeURL(resp.Request.URL), err)
 	}
 	return nil
