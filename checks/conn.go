@@ -21,23 +21,29 @@ import (
 // connect opens a connection to address under the guard, and over TLS if secure
 // is not nil. It takes no longer than ctx allows.
 func connect(ctx context.Context, network, address string, secure *tls.Config) (net.Conn, error) {
+	conn, err := dialBy(ctx, Dialer(), network, address)
+	if err != nil || secure == nil {
+		return conn, err
+	}
+	return startTLS(ctx, conn, secure)
+}
+
+// dialBy is connect by a Dialer that has an option more, without TLS.
+func dialBy(ctx context.Context, by *net.Dialer, network, address string) (net.Conn, error) {
 	s := sight(ctx)
 	dialing := ctx
 	if s != nil {
 		dialing = s.resolving(ctx)
 		s.waits("a connection to %s", address)
 	}
-	conn, err := Dialer().DialContext(dialing, network, address)
+	conn, err := by.DialContext(dialing, network, address)
 	if err != nil {
 		return nil, unable(ctx, err)
 	}
 	if s != nil {
 		s.saw("connected", "%s to %s, from %s", network, conn.RemoteAddr(), conn.LocalAddr())
 	}
-	if secure == nil {
-		return conn, nil
-	}
-	return startTLS(ctx, conn, secure)
+	return conn, nil
 }
 
 // startTLS goes on over TLS. On an error it closes conn.
@@ -69,6 +75,22 @@ func (s *Sight) resolving(ctx context.Context) context.Context {
 			s.waits("a connection to %s", strings.Join(to, " or "))
 		},
 	})
+}
+
+// resolveHost returns the address of a host, for a socket that Dialer does not make; of
+// several the first.
+func resolveHost(ctx context.Context, host string) (netip.Addr, error) {
+	if to, err := netip.ParseAddr(host); err == nil {
+		return to.Unmap(), nil
+	}
+	s := sight(ctx)
+	s.waits("the address of %s", host)
+	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return netip.Addr{}, unable(ctx, err)
+	}
+	s.saw("resolved", "%s", all[0].Unmap())
+	return all[0].Unmap(), nil
 }
 
 // unable marks an error of connecting as void where its chain does not tell that

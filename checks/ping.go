@@ -65,7 +65,7 @@ func (p *Ping) Target() netip.Addr { return literal(p.Address) }
 
 // Check implements Checker.
 func (p *Ping) Check(ctx context.Context) error {
-	to, err := p.resolve(ctx)
+	to, err := resolveHost(ctx, p.Address)
 	if err == nil {
 		err = p.ask(ctx, to)
 	}
@@ -73,21 +73,6 @@ func (p *Ping) Check(ctx context.Context) error {
 		return fmt.Errorf("ping %s: %w", p.Address, err)
 	}
 	return nil
-}
-
-// resolve returns the address to ask.
-func (p *Ping) resolve(ctx context.Context) (netip.Addr, error) {
-	if to, err := netip.ParseAddr(p.Address); err == nil {
-		return to.Unmap(), nil
-	}
-	s := sight(ctx)
-	s.waits("the address of %s", p.Address)
-	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", p.Address)
-	if err != nil {
-		return netip.Addr{}, unable(ctx, err)
-	}
-	s.saw("resolved", "%s", all[0].Unmap())
-	return all[0].Unmap(), nil
 }
 
 // ask sends the requests and waits for the answers.
