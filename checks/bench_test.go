@@ -10,8 +10,9 @@ import (
 // BenchmarkDNSReply measures reading and judging a reply of two records, by a check that
 // asks for one of them and for an NSID.
 func BenchmarkDNSReply(b *testing.B) {
-	d := DNS{Query: "www.example.com", Type: RRType(dns.TypeA), Class: RRClass(dns.ClassINET), Answers: []string{`A 192\.0\.2\.2$`}, NSID: regexp.MustCompile(`^ams\d$`)}
-	query := d.message()
+	d := asksDNS("127.0.0.1", "www.example.com", dns.TypeA)
+	d.Answers, d.NSID = []string{`A 192\.0\.2\.2$`}, regexp.MustCompile(`^ams\d$`)
+	query := d.message(d.first())
 	reply := new(dns.Msg).SetReply(query)
 	for _, text := range []string{"www.example.com. 300 IN A 192.0.2.1", "www.example.com. 300 IN A 192.0.2.2"} {
 		rr, err := dns.NewRR(text)
@@ -20,7 +21,7 @@ func BenchmarkDNSReply(b *testing.B) {
 		}
 		reply.Answer = append(reply.Answer, rr)
 	}
-	reply.SetEdns0(udpSize, false)
+	reply.SetEdns0(defaultUDPSize, false)
 	reply.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: "616d7331"}}
 	packed, err := reply.Pack()
 	if err != nil {
@@ -36,7 +37,10 @@ func BenchmarkDNSReply(b *testing.B) {
 		if err := answersTo(query, &got); err != nil {
 			b.Fatal(err)
 		}
-		if err := d.judge(&got); err != nil {
+		if err := d.judge(nil, &got); err != nil {
+			b.Fatal(err)
+		}
+		if err := d.judgeFirst(&got); err != nil {
 			b.Fatal(err)
 		}
 	}

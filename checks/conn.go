@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 
@@ -200,66 +199,4 @@ func excerpt(said []byte) string {
 		return fmt.Sprintf("%q...", string(r[:most]))
 	}
 	return fmt.Sprintf("%q", text)
-}
-
-// portNumber reads a port as a number; names of ports are not looked up.
-func portNumber(port string) (uint16, error) {
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n == 0 {
-		return 0, fmt.Errorf("%q is no port from 1 to 65535", port)
-	}
-	return uint16(n), nil
-}
-
-// validAddress says what is wrong with an address to connect to, a host and a port. The
-// port is for the example in the error.
-func validAddress(address, port string) error {
-	host, given, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return fmt.Errorf("address: %q is not a host and a port, as in 127.0.0.1:%s or [::1]:%s", address, port, port)
-	}
-	if _, err := portNumber(given); err != nil {
-		return fmt.Errorf("address: %w", err)
-	}
-	return nil
-}
-
-// withPort reads what names a server: an address or a host, with or without a port. It
-// returns the host, and the same with its port, which is port where there is none.
-func withPort(server, port string) (host, address string, err error) {
-	bare := strings.TrimSuffix(strings.TrimPrefix(server, "["), "]")
-	if _, err := netip.ParseAddr(bare); err == nil {
-		return bare, net.JoinHostPort(bare, port), nil
-	}
-	host = server
-	if strings.Contains(server, ":") {
-		if host, port, err = net.SplitHostPort(server); err != nil {
-			return "", "", fmt.Errorf("%q is no address, host or either with a port", server)
-		}
-	}
-	if _, err := portNumber(port); err != nil {
-		return "", "", err
-	}
-	if host == "" || strings.ContainsAny(host, "/ []") {
-		return "", "", fmt.Errorf("%q is no address, host or either with a port", server)
-	}
-	return host, net.JoinHostPort(host, port), nil
-}
-
-// targetOf is Target of an address to connect to, a host and a port.
-func targetOf(address string) netip.Addr {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return literal(host)
-}
-
-// literal returns the address that a host is written as; the zero Addr for a name.
-func literal(host string) netip.Addr {
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return addr.Unmap()
 }

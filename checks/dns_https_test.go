@@ -89,6 +89,7 @@ func TestDNSOverHTTPS(t *testing.T) {
 			if c.Path == "" {
 				c.Path = "/dns-query"
 			}
+			c.MaxSerialLag, c.EDNSSize = -1, defaultUDPSize
 			if err := c.Validate(); err != nil {
 				t.Fatal(err)
 			}
@@ -104,4 +105,14 @@ func TestDNSOverHTTPS(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestDNSOverHTTPSAlso(t *testing.T) {
+	s, ca := secureServer(t, http.HandlerFunc(doh), func(*httptest.Server) {})
+	c := asksDNS(s.Listener.Addr().String(), "www.example.com", dns.TypeA)
+	c.Transport, c.TLS = "https", TLS{CA: ca}
+	c.Also = []DNSQuestion{{"many.example.com", 1}}
+	sameError(t, c.Check(within(t)), "", c.Server)
+	c.Also = append(c.Also, DNSQuestion{"none.example.com", 1})
+	sameError(t, c.Check(within(t)), "asking ADDR over https for none.example.com. IN A: got NXDOMAIN, expected NOERROR", c.Server)
 }

@@ -67,6 +67,7 @@ func TestDNS(t *testing.T) {
 			if c.Class == 0 {
 				c.Class = RRClass(dns.ClassINET)
 			}
+			c.MaxSerialLag, c.EDNSSize = -1, defaultUDPSize
 			if err := c.Validate(); err != nil {
 				t.Fatal(err)
 			}
@@ -118,6 +119,7 @@ func TestDNSValidate(t *testing.T) {
 			if tt.dns.Type == 0 {
 				tt.dns.Type = RRType(dns.TypeA)
 			}
+			tt.dns.MaxSerialLag, tt.dns.EDNSSize = -1, defaultUDPSize
 			sameError(t, tt.dns.Validate(), tt.err, "")
 		})
 	}

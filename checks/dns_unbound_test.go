@@ -60,7 +60,7 @@ func TestDNSUnbound(t *testing.T) {
 			t.Log(log.kept.String())
 		}
 	})
-	ask := DNS{Server: addr, Query: "www.example.com", Type: RRType(dns.TypeA), Class: RRClass(dns.ClassINET)}
+	ask := *asksDNS(addr, "www.example.com", dns.TypeA)
 	for ctx := within(t); ; {
 		err := ask.Check(ctx)
 		if err == nil {
@@ -77,6 +77,14 @@ func TestDNSUnbound(t *testing.T) {
 		"all": {change: func(d *DNS) {
 			d.AA, d.NSID, d.Answers = true, regexp.MustCompile(`^ams1$`), []string{`60 IN A 192\.0\.2\.1$`}
 		}},
+		"more": {change: func(d *DNS) {
+			d.Transport, d.MinAnswers = "tcp", 1
+			d.Also = []DNSQuestion{{"long.example.com", RRType(dns.TypeTXT)}, {"www.example.com", RRType(dns.TypeA)}}
+		}},
+		"more, none": {
+			change: func(d *DNS) { d.Also = []DNSQuestion{{"none.example.com", RRType(dns.TypeA)}} },
+			err:    "asking ADDR over udp for none.example.com. IN A: got NXDOMAIN, expected NOERROR",
+		},
 		"tcp": {change: func(d *DNS) { d.Transport = "tcp" }},
 		"truncated": {change: func(d *DNS) {
 			d.Query, d.Type, d.MinAnswers, d.Answers = "long.example.com", RRType(dns.TypeTXT), 7, []string{"gggg"}

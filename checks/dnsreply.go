@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -35,8 +36,9 @@ func answersTo(query, reply *dns.Msg) error {
 	return nil
 }
 
-// judge says what is wrong with a reply.
-func (d *DNS) judge(reply *dns.Msg) error {
+// judge says what is wrong with a reply to any question.
+func (d *DNS) judge(s *Sight, reply *dns.Msg) error {
+	s.sawAnswers(reply)
 	switch {
 	case reply.Rcode != int(d.Rcode):
 		return fmt.Errorf("got %s, expected %s%s", Rcode(reply.Rcode), d.Rcode, extended(reply))
@@ -49,6 +51,14 @@ func (d *DNS) judge(reply *dns.Msg) error {
 	case len(reply.Answer) < d.MinAnswers:
 		return fmt.Errorf("got %d answers, expected at least %d: %s", len(reply.Answer), d.MinAnswers, records(reply))
 	}
+	if err := d.judgeEDNS(s, reply); err != nil {
+		return err
+	}
+	return d.judgeSignatures(s, reply, time.Now())
+}
+
+// judgeFirst says what else is wrong with the reply to the first question.
+func (d *DNS) judgeFirst(reply *dns.Msg) error {
 	want, err := d.answers()
 	if err != nil {
 		return err

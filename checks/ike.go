@@ -35,26 +35,20 @@ const natPort = "4500"
 
 // Validate implements Validator.
 func (i *IKE) Validate() error {
-	if _, _, err := withPort(i.Address, "500"); err != nil {
-		return fmt.Errorf("address: %w", err)
-	}
-	return nil
+	_, _, err := withPort("address", i.Address, "500")
+	return err
 }
 
 // Target implements Aimed.
 func (i *IKE) Target() netip.Addr {
-	host, _, err := withPort(i.Address, "500")
-	if err != nil {
-		return netip.Addr{}
-	}
-	return literal(host)
+	return targetWithPort(i.Address)
 }
 
 // Check implements Checker.
 func (i *IKE) Check(ctx context.Context) error {
-	_, address, err := withPort(i.Address, "500")
+	_, address, err := withPort("address", i.Address, "500")
 	if err != nil {
-		return fmt.Errorf("address: %w", err)
+		return err
 	}
 	if err := i.ask(ctx, address); err != nil {
 		return fmt.Errorf("%s: %w", address, err)

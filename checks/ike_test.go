@@ -179,7 +179,7 @@ func TestIKEValidate(t *testing.T) {
 		t.Run(address, func(t *testing.T) { sameError(t, (&IKE{Address: address}).Validate(), want, "") })
 	}
 	for address, want := range map[string]string{"192.0.2.1": "192.0.2.1:500", "::1": "[::1]:500", "a": "a:500", "[::1]:4500": "[::1]:4500"} {
-		if _, got, err := withPort(address, "500"); got != want || err != nil {
+		if _, got, err := withPort("address", address, "500"); got != want || err != nil {
 			t.Errorf("%s is %s, want %s (%v)", address, got, want, err)
 		}
 	}

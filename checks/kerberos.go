@@ -40,8 +40,8 @@ const maxKDC = 64 << 10
 
 // Validate implements Validator.
 func (k *Kerberos) Validate() error {
-	if _, _, err := withPort(k.Server, "88"); err != nil {
-		return fmt.Errorf("server: %w", err)
+	if _, _, err := withPort("server", k.Server, "88"); err != nil {
+		return err
 	}
 	if k.Realm == "" || !isKerberosName(k.Realm) || strings.ContainsAny(k.Realm, "@/:") {
 		return fmt.Errorf("realm: %q is no realm, as in EXAMPLE.COM", k.Realm)
@@ -66,18 +66,14 @@ func isKerberosName(name string) bool {
 
 // Target implements Aimed.
 func (k *Kerberos) Target() netip.Addr {
-	host, _, err := withPort(k.Server, "88")
-	if err != nil {
-		return netip.Addr{}
-	}
-	return literal(host)
+	return targetWithPort(k.Server)
 }
 
 // Check implements Checker.
 func (k *Kerberos) Check(ctx context.Context) error {
-	_, address, err := withPort(k.Server, "88")
+	_, address, err := withPort("server", k.Server, "88")
 	if err != nil {
-		return fmt.Errorf("server: %w", err)
+		return err
 	}
 	transport := cmp.Or(k.Transport, "udp")
 	answer, err := k.exchange(ctx, transport, address)

@@ -97,9 +97,7 @@ func (l *LDAP) endpoint() (network, address, host string, err error) {
 	case l.Transport == "tls":
 		port = "636"
 	}
-	if host, address, err = withPort(l.Address, port); err != nil {
-		err = fmt.Errorf("address: %w", err)
-	}
+	host, address, err = withPort("address", l.Address, port)
 	return "tcp", address, host, err
 }
 

@@ -38,24 +38,18 @@ type NTP struct {
 
 // Validate implements Validator.
 func (n *NTP) Validate() error {
-	if _, _, err := withPort(n.Address, "123"); err != nil {
-		return fmt.Errorf("address: %w", err)
-	}
-	return nil
+	_, _, err := withPort("address", n.Address, "123")
+	return err
 }
 
 // Target implements Aimed.
 func (n *NTP) Target() netip.Addr {
-	host, _, err := withPort(n.Address, "123")
-	if err != nil {
-		return netip.Addr{}
-	}
-	return literal(host)
+	return targetWithPort(n.Address)
 }
 
 // Check implements Checker.
 func (n *NTP) Check(ctx context.Context) error {
-	_, address, err := withPort(n.Address, "123")
+	_, address, err := withPort("address", n.Address, "123")
 	if err != nil {
 		return err
 	}

@@ -38,8 +38,8 @@ type OpenVPN struct {
 
 // Validate implements Validator.
 func (o *OpenVPN) Validate() error {
-	if _, _, err := withPort(o.Address, "1194"); err != nil {
-		return fmt.Errorf("address: %w", err)
+	if _, _, err := withPort("address", o.Address, "1194"); err != nil {
+		return err
 	}
 	files := 0
 	for _, file := range []string{o.AuthFile, o.CryptFile, o.CryptV2File} {
@@ -60,11 +60,7 @@ func (o *OpenVPN) Validate() error {
 
 // Target implements Aimed.
 func (o *OpenVPN) Target() netip.Addr {
-	host, _, err := withPort(o.Address, "1194")
-	if err != nil {
-		return netip.Addr{}
-	}
-	return literal(host)
+	return targetWithPort(o.Address)
 }
 
 // Host implements Hosted.
@@ -80,9 +76,9 @@ func (o *OpenVPN) Host() func() ([]string, error) {
 
 // Check implements Checker.
 func (o *OpenVPN) Check(ctx context.Context) error {
-	_, address, err := withPort(o.Address, "1194")
+	_, address, err := withPort("address", o.Address, "1194")
 	if err != nil {
-		return fmt.Errorf("address: %w", err)
+		return err
 	}
 	w, err := o.wrapping()
 	if err != nil {

@@ -36,8 +36,8 @@ type Radius struct {
 
 // Validate implements Validator.
 func (r *Radius) Validate() error {
-	if _, _, err := withPort(r.Address, "1812"); err != nil {
-		return fmt.Errorf("address: %w", err)
+	if _, _, err := withPort("address", r.Address, "1812"); err != nil {
+		return err
 	}
 	if r.Send == "access" {
 		switch {
@@ -63,11 +63,7 @@ func (r *Radius) Validate() error {
 
 // Target implements Aimed.
 func (r *Radius) Target() netip.Addr {
-	host, _, err := withPort(r.Address, "1812")
-	if err != nil {
-		return netip.Addr{}
-	}
-	return literal(host)
+	return targetWithPort(r.Address)
 }
 
 // Host implements Hosted.
@@ -94,9 +90,9 @@ func (r *Radius) secrets() (secret, password string, err error) {
 
 // Check implements Checker.
 func (r *Radius) Check(ctx context.Context) error {
-	_, address, err := withPort(r.Address, "1812")
+	_, address, err := withPort("address", r.Address, "1812")
 	if err != nil {
-		return fmt.Errorf("address: %w", err)
+		return err
 	}
 	if err := r.ask(ctx, address); err != nil {
 		return fmt.Errorf("%s: %w", address, err)

@@ -191,7 +191,7 @@ func TestDNSSeen(t *testing.T) {
 			if tt.check.Server == "" {
 				tt.check.Server = addr
 			}
-			tt.check.Type, tt.check.Class = RRType(dns.TypeA), RRClass(dns.ClassINET)
+			tt.check.Type, tt.check.Class, tt.check.EDNSSize = RRType(dns.TypeA), RRClass(dns.ClassINET), defaultUDPSize
 			got, awaits, _ := sees(t, &tt.check, tt.awaits)
 			wantSeen(t, got, tt.want)
 			if awaits != tt.awaits {

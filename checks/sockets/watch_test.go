@@ -176,13 +176,14 @@ func TestWorkerClosed(t *testing.T) {
 // vanished, either.
 func TestNeverListened(t *testing.T) {
 	w := running(t)
-	f, _ := following(t, w)
+	f, woken := following(t, w)
 	at, end := open(t, "tcp4", "127.0.0.1:0")
 	if f.Vanished("tcp", at) {
 		t.Error("vanished, though it was never aimed at")
 	}
 	f.Aim("tcp", at)
 	end()
+	drivertest.Eventually(t, "the wake", func() bool { return woken.Load() == 1 })
 	f.Learn()
 	if f.Vanished("tcp", at) {
 		t.Error("vanished, though nobody ever listened")
@@ -205,8 +206,8 @@ func TestNeverListened(t *testing.T) {
 	if !f.Vanished("tcp", at) {
 		t.Error("not vanished")
 	}
-	change(func(k *known) { k.stale = true }) // as its end has it, once it is told
-	f.Learn()                                 // it is fit without a listener
+	drivertest.Eventually(t, "the second wake", func() bool { return woken.Load() == 2 })
+	f.Learn() // it is fit without a listener
 	if f.Vanished("tcp", at) {
 		t.Error("vanished, though another serves")
 	}

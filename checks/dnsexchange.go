@@ -1,0 +1,161 @@
+package checks
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+
+	"github.com/miekg/dns"
+)
+
+// dnsRun is one run of the check: the way to the server, which all its queries take.
+type dnsRun struct {
+	*DNS
+	ctx       context.Context
+	host      string
+	address   string
+	transport string // by which the last query went
+	conns     map[string]*dns.Conn
+	closers   []func()
+}
+
+// close ends the connections of the run.
+func (r *dnsRun) close() {
+	for _, end := range r.closers {
+		end()
+	}
+}
+
+// ask sends a query and returns the reply to it. One that is truncated is asked for again
+// over TCP, and one that lacks the cookie of the server with it.
+func (r *dnsRun) ask(query *dns.Msg) (*dns.Msg, error) {
+	r.transport = cmp.Or(r.Transport, "udp")
+	reply, err := r.exchange(query)
+	if err == nil && reply.Rcode == dns.RcodeBadCookie && (r.Cookie || r.RequireCookie) {
+		if _, err := r.cookies.theirs(reply); err != nil {
+			return nil, err
+		}
+		sight(r.ctx).saw("badcookie", "asking again with the cookie of the server")
+		query = r.cookies.withCookie(query)
+		reply, err = r.exchange(query)
+	}
+	if err != nil || r.transport != "udp" || !reply.Truncated {
+		return reply, err
+	}
+	sight(r.ctx).saw("truncated", "asking again over TCP")
+	r.transport = "tcp"
+	return r.exchange(query)
+}
+
+// conn returns the connection of the run for its transport, and opens it if there is none.
+func (r *dnsRun) conn() (*dns.Conn, error) {
+	if conn, ok := r.conns[r.transport]; ok {
+		return conn, nil
+	}
+	var secure *tls.Config
+	network := r.transport
+	if network == "tls" {
+		var err error
+		if secure, err = r.TLS.config(r.host); err != nil {
+			return nil, err
+		}
+		network = "tcp"
+	}
+	conn, err := connect(r.ctx, network, r.address, secure)
+	if err != nil {
+		return nil, err
+	}
+	r.closers = append(r.closers, closeWith(r.ctx, conn))
+	if r.conns == nil {
+		r.conns = map[string]*dns.Conn{}
+	}
+	r.conns[r.transport] = &dns.Conn{Conn: conn, UDPSize: uint16(r.EDNSSize)}
+	return r.conns[r.transport], nil
+}
+
+// exchange sends a query once and returns the reply to it.
+func (r *dnsRun) exchange(query *dns.Msg) (*dns.Msg, error) {
+	ctx := r.ctx
+	if r.transport == "https" {
+		return r.post(ctx, r.host, r.address, query)
+	}
+	conn, err := r.conn()
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.WriteMsg(query); err != nil {
+		return nil, explain(ctx, err)
+	}
+	s := sight(ctx)
+	s.sawQuestion(query)
+	for {
+		packed, err := conn.ReadMsgHeader(nil)
+		if err != nil {
+			return nil, explain(ctx, err)
+		}
+		reply := new(dns.Msg)
+		err = reply.Unpack(packed)
+		if reply.Id != query.Id && r.transport == "udp" {
+			continue // meant for somebody who had the port before
+		}
+		if err != nil {
+			return nil, explain(ctx, err)
+		}
+		s.sawReply(reply, len(packed))
+		return reply, answersTo(query, reply)
+	}
+}
+
+// post exchanges a query by DNS over HTTPS (RFC 8484). The id is 0, for the
+// sake of caches on the way.
+func (d *DNS) post(ctx context.Context, host, address string, query *dns.Msg) (*dns.Msg, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	query.Id = 0
+	packed, err := query.Pack()
+	if err != nil {
+		return nil, err
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	to := url.URL{Scheme: "https", Host: net.JoinHostPort(cmp.Or(d.TLS.ServerName, host), port), Path: cmp.Or(d.Path, "/dns-query")}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.String(), bytes.NewReader(packed))
+	if err != nil {
+		return nil, err
+	}
+	const media = "application/dns-message"
+	req.Header.Set("Content-Type", media)
+	req.Header.Set("Accept", media)
+	w := wire{tls: d.TLS, via: func(string) string { return address }}
+	s := sight(ctx)
+	if s != nil {
+		req = s.onceSent(req, func() { s.sawQuestion(query) })
+	}
+	resp, err := w.transport(ctx).RoundTrip(req)
+	if err != nil {
+		return nil, explain(ctx, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, dns.MaxMsgSize))
+	if err != nil {
+		return nil, fmt.Errorf("reading body: %w", explain(ctx, err))
+	}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); resp.StatusCode != http.StatusOK || kind != media {
+		return nil, fmt.Errorf("got %s with %q, expected 200 with %s: %s", resp.Status, kind, media, excerpt(body))
+	}
+	reply := new(dns.Msg)
+	if err := reply.Unpack(body); err != nil {
+		return nil, fmt.Errorf("reading reply: %w", err)
+	}
+	s.sawReply(reply, len(body))
+	return reply, answersTo(query, reply)
+}
