@@ -129,8 +129,11 @@ func reportTable(out io.Writer, r doctor.Report) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SERVICE\tCHECK\tWORST CASE\tHOW IT COMES ABOUT\tSEEN AT ONCE")
 	for _, s := range r.Services {
-		how := fmt.Sprintf("require %s; %s if every check fails", s.Require, s.AllFail)
-		fmt.Fprintf(w, "%s\t\t%s\t%s\ta crash: within %s\n", s.Name, s.WorstCase, how, s.Crash)
+		how, atOnce := fmt.Sprintf("require %s; %s if every check fails", s.Require, s.AllFail), "nothing"
+		if s.Crash < s.AllFail {
+			atOnce = fmt.Sprintf("a crash: within %s", s.Crash)
+		}
+		fmt.Fprintf(w, "%s\t\t%s\t%s\t%s\n", s.Name, s.WorstCase, how, atOnce)
 		for _, c := range s.Checks {
 			how, atOnce := c.Makeup, "nothing"
 			if c.OnFailure == "degrade" {

@@ -53,11 +53,16 @@ dns               2.1s        require all; 3s if every check fails  a crash: wit
 			{Name: "load", WorstCase: long, Makeup: "5s", OnFailure: "degrade"},
 		},
 	}}
+	all := doctor.Seconds(3 * time.Second)
+	polled := []doctor.Service{{Name: "dns", WorstCase: long, Require: "all", AllFail: all, Crash: all}}
 	for name, tt := range map[string]struct {
 		report doctor.Report
 		want   string
 	}{
-		"findings and times":  {doctor.Report{Findings: two, Services: services}, findings + timing},
+		"findings and times": {doctor.Report{Findings: two, Services: services}, findings + timing},
+		"nothing at once": {doctor.Report{Services: polled}, "nothing found\n" + strings.SplitAfter(timing, ":\n")[0] +
+			"SERVICE  CHECK  WORST CASE  HOW IT COMES ABOUT                    SEEN AT ONCE\n" +
+			"dns             5s          require all; 3s if every check fails  nothing\n"},
 		"a bad configuration": {doctor.Report{Findings: two}, findings},
 		"nothing":             {doctor.Report{Services: services}, "nothing found\n" + timing},
 	} {
