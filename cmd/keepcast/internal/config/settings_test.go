@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/driver/kinds"
 )
@@ -176,5 +177,12 @@ func documented(t *testing.T, of string, settings []Setting) {
 				bound(b, s.typ)
 			}
 		}
+	}
+}
+
+// A setting that is one prefix is shown as those of a list are.
+func TestTypeOfPrefix(t *testing.T) {
+	if got := typeName(reflect.TypeFor[netip.Prefix]()); got != "prefix/length" {
+		t.Errorf("got %s", got)
 	}
 }
