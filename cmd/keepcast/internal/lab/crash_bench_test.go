@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"fmt"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -26,14 +25,15 @@ func BenchmarkCrash(b *testing.B) {
 	ctx, l := start(b, Options{Daemon: BIRD, Protocol: BGP, Keepcast: keepcast})
 	s := &stand{t: b, Lab: l, ctx: ctx}
 	a := s.Host("a")
-	service := s.serve("nginx", []string{"nginx", "-c"}, "master_process off;"+fmt.Sprintf(nginxConf, a.Dir(), Anycast4))
+	service, err := a.Add(Program{Name: "web", Args: []string{"busybox", "httpd", "-f", "-p", Anycast4.String() + ":80", "-h", a.Dir()}})
+	s.must(err)
 	daemon, err := a.AddKeepcast(`
 drivers: [`+driverOf(a, Options{Daemon: BIRD, Protocol: BGP})+`]
 defaults: {rise: 1}
 services:
   - name: dns
     addresses: [192.0.2.53]
-    checks: [{kind: http, url: "http://192.0.2.53/"}]
+    checks: [{kind: tcp, address: "192.0.2.53:80"}]
 `, nil)
 	s.must(err)
 	s.must(daemon.Start(ctx))
