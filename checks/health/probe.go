@@ -50,6 +50,7 @@ type Probe struct {
 	Pulse    *Pulse // tells whether keepcast itself is late; nil: it is not
 	health   Health
 	wake     pace.Bell
+	wakes    wakes
 	since    atomic.Pointer[time.Time] // the check is to prove itself by runs that began after that
 	voids    int                       // in a row
 	stuck    chan error                // a run that outlived its timeout; nil when there is none
@@ -96,10 +97,22 @@ func (p *Probe) Run(ctx context.Context, report func(Result)) {
 		report(result)
 		now := time.Now()
 		if next := p.next(start, now, result); next.After(now) {
-			wait(ctx, next.Sub(now), p.wake)
+			p.rest(ctx, next)
 		}
 	}
 	p.leave()
+}
+
+// rest returns when the next run is due, when a wake has it begin earlier, or when ctx is done.
+func (p *Probe) rest(ctx context.Context, next time.Time) {
+	if !wait(ctx, time.Until(next), p.wake) {
+		return
+	}
+	if free := p.wakes.free(); free.Before(next) {
+		next = free
+	}
+	wait(ctx, time.Until(next), nil)
+	p.wakes.note(time.Now())
 }
 
 // next returns when the check runs again after a result.
@@ -126,15 +139,18 @@ func (p *Probe) proven(last Result) bool {
 	return since == nil || last.Proof.After(*since)
 }
 
-// wait returns when d is over, a Watcher wakes the probe or ctx is done.
-func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) {
+// wait returns when d is over, a wake comes or ctx is done, and reports whether it was the
+// wake.
+func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-wake:
+		return true
 	}
+	return false
 }
 
 // run makes one run and adds its result to the health, unless it is void.
