@@ -136,14 +136,15 @@ func (d *DNS) post(ctx context.Context, host, address string, query *dns.Msg) (*
 	req.Header.Set("Content-Type", media)
 	req.Header.Set("Accept", media)
 	w := wire{tls: d.TLS, via: func(string) string { return address }}
-	s := sight(ctx)
+	s, sent := sight(ctx), func() {}
 	if s != nil {
-		req = s.onceSent(req, func() { s.sawQuestion(query) })
+		req, sent = s.onceSent(req, func() { s.sawQuestion(query) })
 	}
 	resp, err := w.transport(ctx).RoundTrip(req)
 	if err != nil {
 		return nil, explain(ctx, err)
 	}
+	sent()
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, dns.MaxMsgSize))
 	if err != nil {

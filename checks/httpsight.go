@@ -7,16 +7,19 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"sync"
 )
 
-// onceSent returns the request with a note to be made once it was sent.
-func (s *Sight) onceSent(req *http.Request, note func()) *http.Request {
+// onceSent returns the request with a note to be made once it was sent, and what makes it
+// if that was not told by then: an answer may come before the library says so.
+func (s *Sight) onceSent(req *http.Request, note func()) (_ *http.Request, sent func()) {
+	note = sync.OnceFunc(note)
 	trace := &httptrace.ClientTrace{WroteRequest: func(i httptrace.WroteRequestInfo) {
 		if i.Err == nil {
 			note()
 		}
 	}}
-	return req.WithContext(httptrace.WithClientTrace(req.Context(), trace))
+	return req.WithContext(httptrace.WithClientTrace(req.Context(), trace)), note
 }
 
 // watched notes each request of a check, and what comes back, redirects included. What the
@@ -33,13 +36,15 @@ func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Host != "" && req.Host != req.URL.Host {
 		as = " as " + req.Host
 	}
-	resp, err := w.RoundTripper.RoundTrip(w.sight.onceSent(req, func() {
+	req, sent := w.sight.onceSent(req, func() {
 		w.sight.saw("request", "%s %s%s", req.Method, safeURL(req.URL), as)
 		w.sight.waits("a response")
-	}))
+	})
+	resp, err := w.RoundTripper.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
+	sent()
 	w.sight.saw("response", "%s %s", resp.Proto, w.hide.Replace(resp.Status))
 	for _, name := range []string{"Server", "Content-Type", "Content-Length", "Location", "Retry-After"} {
 		if value := resp.Header.Get(name); value != "" {
