@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"io"
 	"net"
 	"path/filepath"
 	"strings"
@@ -112,9 +111,9 @@ func TestCertificateFails(t *testing.T) {
 		check Certificate
 		err   string
 	}{
-		"no tls":      {func(c net.Conn) { io.WriteString(c, "220 mail\r\n"); c.Close() }, Certificate{}, "ADDR: tls handshake: tls: first record does not look like a TLS handshake"},
+		"no tls":      {says("220 mail\r\n"), Certificate{}, "ADDR: tls handshake: tls: first record does not look like a TLS handshake"},
 		"hangs":       {func(net.Conn) {}, Certificate{}, "ADDR: tls handshake: timed out"},
-		"closes":      {func(c net.Conn) { c.Close() }, Certificate{}, "ADDR: tls handshake: closed by the other side"},
+		"closes":      {says(""), Certificate{}, "ADDR: tls handshake: closed by the other side"},
 		"refused":     {nil, Certificate{}, "ADDR: dial tcp ADDR: connect: connection refused"},
 		"smtp hangs":  {func(net.Conn) {}, Certificate{StartTLS: "smtp"}, "ADDR: greeting: timed out"},
 		"smtp leaves": {script("421 busy"), Certificate{StartTLS: "smtp"}, `ADDR: greeting: got "421 busy", expected 220`},
