@@ -67,16 +67,10 @@ func (c *Certificate) Target() netip.Addr { return targetOf(c.Address) }
 
 // Host implements Hosted.
 func (c *Certificate) Host() func() ([]string, error) {
-	certificates := c.TLS.host()
-	if c.File == "" {
-		return certificates
-	}
-	return func() ([]string, error) {
-		if _, err := readCertificates(c.File); err != nil || certificates == nil {
-			return nil, err
-		}
-		return certificates()
-	}
+	return c.TLS.hostWith(c.File, func() error {
+		_, err := readCertificates(c.File)
+		return err
+	})
 }
 
 // Check implements Checker.

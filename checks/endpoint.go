@@ -65,16 +65,10 @@ func (e endpoint) target() netip.Addr {
 // host is Host of a check with an endpoint, and of one that reads a password from a file
 // if that is not "".
 func (e endpoint) host(passwordFile string) func() ([]string, error) {
-	certificates := e.tls.host()
-	if passwordFile == "" {
-		return certificates
-	}
-	return func() ([]string, error) {
-		if _, err := passwordIn(passwordFile); err != nil || certificates == nil {
-			return nil, err
-		}
-		return certificates()
-	}
+	return e.tls.hostWith(passwordFile, func() error {
+		_, err := passwordIn(passwordFile)
+		return err
+	})
 }
 
 // secure returns how TLS is to be spoken; nil if not at all.
@@ -82,23 +76,33 @@ func (e endpoint) secure() (*tls.Config, error) {
 	if e.transport != "tls" {
 		return nil, nil
 	}
-	host, _, err := net.SplitHostPort(e.address)
+	return e.tls.configFor(e.address)
+}
+
+// connect opens a connection, over TLS from the start if that is the transport.
+func (e endpoint) connect(ctx context.Context) (net.Conn, error) {
+	secure, err := e.secure()
 	if err != nil {
 		return nil, err
 	}
-	return e.tls.config(host)
+	return e.connectBy(ctx, secure)
 }
 
-// connect opens a connection, over TLS from the start if secure is not nil.
-func (e endpoint) connect(ctx context.Context, secure *tls.Config) (net.Conn, error) {
+// connectBy opens a connection, over TLS from the start if secure is not nil.
+func (e endpoint) connectBy(ctx context.Context, secure *tls.Config) (net.Conn, error) {
 	if e.isSocket() {
 		return connect(ctx, "unix", e.address, nil)
 	}
 	return connect(ctx, "tcp", e.address, secure)
 }
 
-// passwordIn returns the password in the first line of a file.
-func passwordIn(file string) (string, error) { return secretIn("password_file", file) }
+// passwordIn returns the password in the first line of a file; "" if there is no file.
+func passwordIn(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	return secretIn("password_file", file)
+}
 
 // secretIn returns the secret in the first line of the file that a setting names.
 func secretIn(setting, file string) (string, error) {

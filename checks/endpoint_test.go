@@ -181,6 +181,9 @@ func TestEndpointHost(t *testing.T) {
 			sameError(t, err, tt.err, "")
 		})
 	}
+	if password, err := passwordIn(""); password != "" || err != nil {
+		t.Errorf("no file: got %q, %v", password, err)
+	}
 	if (endpoint{}).host("") != nil {
 		t.Error("there is a look at no file")
 	}

@@ -224,11 +224,7 @@ func (w wire) transport(ctx context.Context) *http.Transport {
 			return w.dial(ctx, network, address, nil)
 		},
 		DialTLSContext: func(_ context.Context, network, address string) (net.Conn, error) {
-			host, _, err := net.SplitHostPort(address)
-			if err != nil {
-				return nil, err
-			}
-			secure, err := w.tls.config(host, offer...)
+			secure, err := w.tls.configFor(address, offer...)
 			if err != nil {
 				return nil, err
 			}

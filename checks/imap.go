@@ -56,16 +56,7 @@ func (i *IMAP) Target() netip.Addr { return targetOf(i.Address) }
 
 // Host implements Hosted.
 func (i *IMAP) Host() func() ([]string, error) {
-	certificates := i.TLS.host()
-	if i.PasswordFile == "" {
-		return certificates
-	}
-	return func() ([]string, error) {
-		if _, err := passwordIn(i.PasswordFile); err != nil || certificates == nil {
-			return nil, err
-		}
-		return certificates()
-	}
+	return endpoint{tls: i.TLS}.host(i.PasswordFile)
 }
 
 // Check implements Checker.

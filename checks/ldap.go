@@ -115,21 +115,10 @@ func (l *LDAP) Target() netip.Addr {
 
 // Host implements Hosted.
 func (l *LDAP) Host() func() ([]string, error) {
-	ofTLS := l.TLS.host()
-	if ofTLS == nil && l.PasswordFile == "" {
-		return nil
-	}
-	return func() ([]string, error) {
-		if l.PasswordFile != "" {
-			if _, err := l.password(); err != nil {
-				return nil, err
-			}
-		}
-		if ofTLS == nil {
-			return nil, nil
-		}
-		return ofTLS()
-	}
+	return l.TLS.hostWith(l.PasswordFile, func() error {
+		_, err := l.password()
+		return err
+	})
 }
 
 // Check implements Checker.

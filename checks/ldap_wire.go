@@ -175,13 +175,10 @@ func (s *ldapSession) startTLS(ctx context.Context, secure *tls.Config) error {
 	if s.in.Buffered() > 0 { // from whom, nobody knows
 		return errors.New("starttls: the server goes on without TLS")
 	}
-	sight(ctx).waits("the TLS handshake")
-	over := tls.Client(s.conn, secure)
-	if err := over.HandshakeContext(ctx); err != nil {
-		s.conn.Close() // there is nobody who would understand an unbind
-		return fmt.Errorf("tls handshake: %w", explain(ctx, err))
+	over, err := startTLS(ctx, s.conn, secure)
+	if err != nil {
+		return err // the connection is closed: nobody would understand an unbind
 	}
-	sight(ctx).sawTLS(over.ConnectionState())
 	s.conn, s.in = over, bufio.NewReader(over)
 	return nil
 }

@@ -37,11 +37,10 @@ func (m mailTransport) validate(port string) error {
 
 // secure returns how TLS is spoken; nil if not at all.
 func (m mailTransport) secure() (*tls.Config, error) {
-	host, _, err := net.SplitHostPort(m.address)
-	if err != nil || m.transport != "tls" && m.transport != "starttls" {
-		return nil, err
+	if m.transport != "tls" && m.transport != "starttls" {
+		return nil, nil
 	}
-	return m.tls.config(host)
+	return m.tls.configFor(m.address)
 }
 
 // talk connects, has the conversation, which begins with the greeting, and closes. With

@@ -68,18 +68,15 @@ func (m *MySQL) Check(ctx context.Context) error {
 }
 
 func (m *MySQL) talk(ctx context.Context) error {
-	var password string
-	if m.PasswordFile != "" {
-		var err error
-		if password, err = passwordIn(m.PasswordFile); err != nil {
-			return err
-		}
+	password, err := passwordIn(m.PasswordFile)
+	if err != nil {
+		return err
 	}
 	secure, err := m.at().secure()
 	if err != nil {
 		return err
 	}
-	conn, err := m.at().connect(ctx, nil)
+	conn, err := m.at().connectBy(ctx, nil)
 	if err != nil {
 		return err
 	}

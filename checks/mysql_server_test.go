@@ -116,7 +116,7 @@ func TestMySQLServer(t *testing.T) {
 // mysqlSession runs a statement in a session of its own.
 func mysqlSession(t *testing.T, m MySQL, statement string) {
 	t.Helper()
-	conn, err := m.at().connect(within(t), nil)
+	conn, err := m.at().connectBy(within(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

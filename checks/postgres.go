@@ -75,12 +75,9 @@ func (p *Postgres) Check(ctx context.Context) error {
 }
 
 func (p *Postgres) talk(ctx context.Context) error {
-	var password string
-	if p.PasswordFile != "" {
-		var err error
-		if password, err = passwordIn(p.PasswordFile); err != nil {
-			return err
-		}
+	password, err := passwordIn(p.PasswordFile)
+	if err != nil {
+		return err
 	}
 	conn, err := p.connect(ctx)
 	if err != nil {
@@ -119,7 +116,7 @@ func (p *Postgres) connect(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := p.at().connect(ctx, nil)
+	conn, err := p.at().connectBy(ctx, nil)
 	if err != nil || secure == nil {
 		return conn, err
 	}

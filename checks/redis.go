@@ -65,18 +65,11 @@ func (r *Redis) Check(ctx context.Context) error {
 }
 
 func (r *Redis) talk(ctx context.Context) error {
-	var password string
-	if r.PasswordFile != "" {
-		var err error
-		if password, err = passwordIn(r.PasswordFile); err != nil {
-			return err
-		}
-	}
-	secure, err := r.at().secure()
+	password, err := passwordIn(r.PasswordFile)
 	if err != nil {
 		return err
 	}
-	conn, err := r.at().connect(ctx, secure)
+	conn, err := r.at().connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package checks
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -92,17 +91,7 @@ func (l *Syslog) connect(ctx context.Context) (net.Conn, error) {
 	if l.Transport == "udp" {
 		return connect(ctx, "udp", l.Address, nil)
 	}
-	var secure *tls.Config
-	if l.Transport == "tls" {
-		host, _, err := net.SplitHostPort(l.Address)
-		if err != nil {
-			return nil, err
-		}
-		if secure, err = l.TLS.config(host); err != nil {
-			return nil, err
-		}
-	}
-	return connect(ctx, "tcp", l.Address, secure)
+	return endpoint{l.Address, l.Transport, l.TLS}.connect(ctx)
 }
 
 // settle waits for what a server does that takes nothing.

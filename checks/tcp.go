@@ -2,10 +2,8 @@ package checks
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -62,17 +60,7 @@ func (t *TCP) Check(ctx context.Context) error {
 }
 
 func (t *TCP) talk(ctx context.Context) error {
-	host, _, err := net.SplitHostPort(t.Address)
-	if err != nil {
-		return err
-	}
-	var secure *tls.Config
-	if t.Transport == "tls" {
-		if secure, err = t.TLS.config(host); err != nil {
-			return err
-		}
-	}
-	conn, err := connect(ctx, "tcp", t.Address, secure)
+	conn, err := endpoint{t.Address, t.Transport, t.TLS}.connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -89,6 +90,15 @@ func (t TLS) config(host string, protocols ...string) (*tls.Config, error) {
 	return c, nil
 }
 
+// configFor is config for the host of an address, which is a host and a port.
+func (t TLS) configFor(address string, protocols ...string) (*tls.Config, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	return t.config(host, protocols...)
+}
+
 // host is Host of a check that runs no program. No setting names the certificates of the
 // system. To read them all takes a busy host longer than anybody waits for a file.
 func (t TLS) host() func() ([]string, error) {
@@ -98,6 +108,20 @@ func (t TLS) host() func() ([]string, error) {
 	return func() ([]string, error) {
 		_, err := t.config("")
 		return nil, err
+	}
+}
+
+// hostWith is host of a check that reads one more file, if that is not "".
+func (t TLS) hostWith(file string, read func() error) func() ([]string, error) {
+	certificates := t.host()
+	if file == "" {
+		return certificates
+	}
+	return func() ([]string, error) {
+		if err := read(); err != nil || certificates == nil {
+			return nil, err
+		}
+		return certificates()
 	}
 }
 
