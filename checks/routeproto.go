@@ -2,6 +2,7 @@ package checks
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -10,11 +11,12 @@ import (
 type RouteProtocol uint8
 
 // protocolNames are those of /etc/iproute2/rt_protos of iproute2 6.1, which a host may lack.
-// An empty one is none.
-var protocolNames = map[RouteProtocol]string{
-	0: "any", 1: "redirect", 2: "kernel", 3: "boot", 4: "static", 8: "gated", 9: "ra", 10: "mrt", 11: "zebra", 12: "bird",
-	13: "dnrouted", 14: "xorp", 15: "ntk", 16: "dhcp", 18: "keepalived", 42: "babel", 99: "openr",
-	186: "bgp", 187: "isis", 188: "ospf", 189: "rip", 192: "eigrp",
+func protocolNames() map[RouteProtocol]string {
+	return map[RouteProtocol]string{
+		0: "any", 1: "redirect", 2: "kernel", 3: "boot", 4: "static", 8: "gated", 9: "ra", 10: "mrt", 11: "zebra", 12: "bird",
+		13: "dnrouted", 14: "xorp", 15: "ntk", 16: "dhcp", 18: "keepalived", 42: "babel", 99: "openr",
+		186: "bgp", 187: "isis", 188: "ospf", 189: "rip", 192: "eigrp",
+	}
 }
 
 // Syntax names the syntax for the reference.
@@ -22,7 +24,7 @@ func (RouteProtocol) Syntax() string { return "routing protocol" }
 
 // String returns the name, or the number of one that has none.
 func (p RouteProtocol) String() string {
-	if name, ok := protocolNames[p]; ok {
+	if name, ok := protocolNames()[p]; ok {
 		return name
 	}
 	return strconv.Itoa(int(p))
@@ -33,7 +35,7 @@ func (p RouteProtocol) MarshalText() ([]byte, error) { return []byte(p.String())
 
 // UnmarshalText reads a name of rt_protos, or a number from 1 to 255.
 func (p *RouteProtocol) UnmarshalText(text []byte) error {
-	for number, name := range protocolNames {
+	for number, name := range protocolNames() {
 		if name == string(text) {
 			*p = number
 			return nil
@@ -50,10 +52,9 @@ func (p *RouteProtocol) UnmarshalText(text []byte) error {
 // protocolList returns the names in the order of their numbers.
 func protocolList() []string {
 	var names []string
-	for n := range 256 {
-		if name := protocolNames[RouteProtocol(n)]; name != "" {
-			names = append(names, name)
-		}
+	known := protocolNames()
+	for _, p := range slices.Sorted(maps.Keys(known)) {
+		names = append(names, known[p])
 	}
-	return slices.Clip(names)
+	return names
 }
