@@ -53,7 +53,8 @@ func parseRoute(data []byte) (*fibRoute, bool) {
 	default:
 		return nil, false
 	}
-	for _, a := range attributesIn(data[unix.SizeofRtMsg:]) {
+	attributes, _ := attributesIn(data[unix.SizeofRtMsg:])
+	for _, a := range attributes {
 		switch a.Attr.Type {
 		case unix.RTA_DST:
 			addr, _ = netip.AddrFromSlice(a.Value)
@@ -85,7 +86,8 @@ func parseHops(data []byte) []fibHop {
 			break
 		}
 		hop := fibHop{index: int32(number(data[4:8])), flags: uint32(data[2])}
-		for _, a := range attributesIn(data[unix.SizeofRtNexthop:length]) {
+		attributes, _ := attributesIn(data[unix.SizeofRtNexthop:length])
+		for _, a := range attributes {
 			hop.read(a)
 		}
 		hops = append(hops, hop)

@@ -24,7 +24,7 @@ func openRoutes(ctx context.Context) (*routeTable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("netlink socket: %w", err)
 	}
-	timeout := unix.NsecToTimeval(patience(ctx).Nanoseconds())
+	timeout := unix.NsecToTimeval(remaining(ctx).Nanoseconds())
 	if err := s.SetReceiveTimeout(&timeout); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("netlink socket: %w", err)

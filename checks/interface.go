@@ -35,12 +35,7 @@ func (i *Interface) Validate() error { return interfaceName(i.Interface) }
 
 // Check implements Checker.
 func (i *Interface) Check(ctx context.Context) error {
-	h, err := kernel(ctx)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	link, err := linkNamed(h, i.Interface)
+	link, err := askLink(ctx, i.Interface)
 	if err != nil {
 		return err
 	}
@@ -70,12 +65,7 @@ func (i *Interface) judge(attrs *netlink.LinkAttrs) error {
 // Watch implements Watcher. It calls changed for each notice of that interface, also when it
 // is made, deleted or renamed.
 func (i *Interface) Watch(ctx context.Context, changed func()) error {
-	h, err := kernel(ctx)
-	if err != nil {
-		return err
-	}
-	link, err := linkNamed(h, i.Interface)
-	h.Close()
+	link, err := askLink(ctx, i.Interface)
 	if err != nil {
 		return err
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/keepcast/keepcast/checks/health"
 )
 
-// kernelPatience is how long the kernel may take to answer where ctx has no deadline.
-const kernelPatience = 5 * time.Second
+// kernelTimeout is how long the kernel may take to answer where ctx has no deadline.
+const kernelTimeout = 5 * time.Second
 
 // kernel opens a netlink socket to ask the kernel about links and addresses. It waits no
 // longer than ctx allows. No privilege is needed.
@@ -27,19 +27,19 @@ func kernel(ctx context.Context) (*netlink.Handle, error) {
 		return nil, fmt.Errorf("netlink socket: %w", err)
 	}
 	// The library has no other way: Close, while it asks, is a data race.
-	if err := h.SetSocketTimeout(patience(ctx)); err != nil {
+	if err := h.SetSocketTimeout(remaining(ctx)); err != nil {
 		h.Close()
 		return nil, fmt.Errorf("netlink socket: %w", err)
 	}
 	return h, nil
 }
 
-// patience returns how long the kernel may take to answer.
-func patience(ctx context.Context) time.Duration {
+// remaining returns how long the kernel may take to answer.
+func remaining(ctx context.Context) time.Duration {
 	if until, ok := ctx.Deadline(); ok {
 		return max(time.Until(until), time.Millisecond)
 	}
-	return kernelPatience
+	return kernelTimeout
 }
 
 // unanswered puts a timeout of a netlink socket into words.
@@ -60,6 +60,16 @@ func linkNamed(h *netlink.Handle, name string) (netlink.Link, error) {
 		return nil, fmt.Errorf("asking the kernel for %s: %w", name, unanswered(err))
 	}
 	return link, nil
+}
+
+// askLink is linkNamed over a socket of its own.
+func askLink(ctx context.Context, name string) (netlink.Link, error) {
+	h, err := kernel(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	return linkNamed(h, name)
 }
 
 // interfaceName says what is wrong with the name of an interface, of which the kernel takes
@@ -126,22 +136,24 @@ func attributes(n syscall.NetlinkMessage, header int) []syscall.NetlinkRouteAttr
 	if len(n.Data) < header {
 		return nil
 	}
-	return attributesIn(n.Data[header:])
+	all, _ := attributesIn(n.Data[header:])
+	return all
 }
 
-// attributesIn reads attributes (struct rtattr) up to the first that is broken. That of the
-// library panics where the last one is not padded.
-func attributesIn(data []byte) []syscall.NetlinkRouteAttr {
-	var all []syscall.NetlinkRouteAttr
+// attributesIn reads attributes (struct rtattr) up to the first that is broken, if one is,
+// and leaves the flags of their types out. That of the library panics where the last one is
+// not padded.
+func attributesIn(data []byte) (all []syscall.NetlinkRouteAttr, err error) {
+	const flags = unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER
 	for len(data) >= unix.SizeofRtAttr {
-		a := syscall.RtAttr{Len: binary.NativeEndian.Uint16(data), Type: binary.NativeEndian.Uint16(data[2:])}
+		a := syscall.RtAttr{Len: binary.NativeEndian.Uint16(data), Type: binary.NativeEndian.Uint16(data[2:]) &^ flags}
 		if a.Len < unix.SizeofRtAttr || int(a.Len) > len(data) {
-			break
+			return all, fmt.Errorf("an attribute says that it has %d bytes, of %d", a.Len, len(data))
 		}
 		all = append(all, syscall.NetlinkRouteAttr{Attr: a, Value: data[unix.SizeofRtAttr:a.Len]})
 		data = data[min(len(data), aligned(int(a.Len))):]
 	}
-	return all
+	return all, nil
 }
 
 // aligned returns a length up to where the next begins (RTA_ALIGN, RTNH_ALIGN).

@@ -7,11 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/checks/health"
@@ -43,7 +40,7 @@ type WireGuard struct {
 
 // Validate implements Validator.
 func (w *WireGuard) Validate() error {
-	if n := len(w.Interface); n == 0 || n >= unix.IFNAMSIZ || strings.ContainsAny(w.Interface, "/ ") {
+	if w.Interface == "" || interfaceName(w.Interface) != nil {
 		return fmt.Errorf("interface: %q is no name of an interface", w.Interface)
 	}
 	keys, err := w.keys()
@@ -86,12 +83,12 @@ func (w *WireGuard) Check(ctx context.Context) error {
 }
 
 func (w *WireGuard) look(ctx context.Context) error {
-	link, err := netlink.LinkByName(w.Interface)
-	if _, none := errors.AsType[netlink.LinkNotFoundError](err); none {
-		return health.Certain(errors.New("no such interface"))
-	}
+	link, err := askLink(ctx, w.Interface)
 	if err != nil {
-		return health.Void(fmt.Errorf("asking the kernel for the interface: %w", err))
+		return health.Void(err)
+	}
+	if link == nil {
+		return health.Certain(errors.New("no such interface"))
 	}
 	if link.Attrs().RawFlags&unix.IFF_UP == 0 {
 		return health.Certain(errors.New("the interface is down"))
@@ -148,40 +145,7 @@ func (w *WireGuard) judge(ctx context.Context, d wgDevice, now time.Time) error 
 	return nil
 }
 
-// Watch implements health.Watcher.
+// Watch implements Watcher. No notice tells of the peers.
 func (w *WireGuard) Watch(ctx context.Context, changed func()) error {
-	events, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
-	if err != nil {
-		return fmt.Errorf("subscribing to netlink: %w", err)
-	}
-	defer events.Close()
-	defer context.AfterFunc(ctx, events.Close)() // closing ends Receive
-	changed()                                    // before the subscription something may have been missed
-	for {
-		messages, _, err := events.Receive()
-		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the error is that of the socket we closed
-		}
-		if err != nil {
-			return fmt.Errorf("watching the interfaces: %w", err)
-		}
-		for _, m := range messages {
-			if tellsOf(m.Data, w.Interface) {
-				changed()
-			}
-		}
-	}
-}
-
-// tellsOf reports whether a message of the kernel tells of an interface.
-func tellsOf(message []byte, name string) bool {
-	if len(message) < unix.SizeofIfInfomsg {
-		return false
-	}
-	found := false
-	_ = wireguardAttributes(message[unix.SizeofIfInfomsg:], func(kind uint16, value []byte) error {
-		found = found || kind == unix.IFLA_IFNAME && nl.BytesToString(value) == name
-		return nil
-	})
-	return found
+	return (&Interface{Interface: w.Interface}).Watch(ctx, changed)
 }

@@ -73,36 +73,59 @@ func (d *wgDevice) add(message []byte) error {
 	if len(message) < nl.SizeofGenlmsg {
 		return errors.New("a message is too short")
 	}
-	return wireguardAttributes(message[nl.SizeofGenlmsg:], func(kind uint16, value []byte) error {
+	all, err := attributesIn(message[nl.SizeofGenlmsg:])
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
 		switch {
-		case kind == wgListenPort && len(value) == 2:
-			d.port = binary.NativeEndian.Uint16(value)
-		case kind == wgPeers:
-			return wireguardAttributes(value, func(_ uint16, peer []byte) error { return d.addPeer(peer) })
+		case a.Attr.Type == wgListenPort && len(a.Value) == 2:
+			d.port = binary.NativeEndian.Uint16(a.Value)
+		case a.Attr.Type == wgPeers:
+			if err := d.addPeers(a.Value); err != nil {
+				return err
+			}
 		}
-		return nil
-	})
+	}
+	return nil
+}
+
+// addPeers reads a list of peers.
+func (d *wgDevice) addPeers(list []byte) error {
+	peers, err := attributesIn(list)
+	if err != nil {
+		return err
+	}
+	for _, p := range peers {
+		if err := d.addPeer(p.Value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addPeer reads one peer. Of one that has more allowed addresses than a message can hold,
 // the next message has the key and those alone.
 func (d *wgDevice) addPeer(peer []byte) error {
+	all, err := attributesIn(peer)
+	if err != nil {
+		return err
+	}
 	var p wgPeer
 	begins := false
-	err := wireguardAttributes(peer, func(kind uint16, value []byte) error {
+	for _, a := range all {
 		switch {
-		case kind == wgPeerKey && len(value) == len(p.key):
-			p.key = wgKey(value)
-		case kind == wgPeerHandshake && len(value) == 16: // a struct __kernel_timespec
+		case a.Attr.Type == wgPeerKey && len(a.Value) == len(p.key):
+			p.key = wgKey(a.Value)
+		case a.Attr.Type == wgPeerHandshake && len(a.Value) == 16: // a struct __kernel_timespec
 			begins = true
-			p.handshake = handshakeTime(int64(binary.NativeEndian.Uint64(value)), int64(binary.NativeEndian.Uint64(value[8:])))
+			p.handshake = handshakeTime(int64(binary.NativeEndian.Uint64(a.Value)), int64(binary.NativeEndian.Uint64(a.Value[8:])))
 		}
-		return nil
-	})
+	}
 	if begins {
 		d.peers = append(d.peers, p)
 	}
-	return err
+	return nil
 }
 
 // handshakeTime returns the time of a handshake; the zero time if there was none.
@@ -111,22 +134,6 @@ func handshakeTime(seconds, nanoseconds int64) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(seconds, nanoseconds)
-}
-
-// wireguardAttributes calls each for every attribute of a netlink message.
-func wireguardAttributes(b []byte, each func(kind uint16, value []byte) error) error {
-	const head, kinds = unix.SizeofRtAttr, 0x3fff // the other bits are flags
-	for len(b) >= head {
-		n := int(binary.NativeEndian.Uint16(b))
-		if n < head || n > len(b) {
-			return fmt.Errorf("an attribute says that it has %d bytes, of %d", n, len(b))
-		}
-		if err := each(binary.NativeEndian.Uint16(b[2:])&kinds, b[head:n]); err != nil {
-			return err
-		}
-		b = b[min((n+3)&^3, len(b)):] // they are aligned to 4 bytes
-	}
-	return nil
 }
 
 // Limits of what is read of a program: of 100,000 peers with ten allowed addresses each it is
