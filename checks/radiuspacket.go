@@ -167,12 +167,8 @@ func (a radiusAnswer) says(password string) string {
 			text.Write(value)
 		}
 	})
-	told := text.String()
-	if password != "" {
-		told = strings.ReplaceAll(told, password, masked)
-	}
-	if told == "" {
+	if text.Len() == 0 {
 		return radiusCode(a.code).String()
 	}
-	return radiusCode(a.code).String() + ": " + excerpt([]byte(told))
+	return radiusCode(a.code).String() + ": " + quoted(text.String(), password)
 }
