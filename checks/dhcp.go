@@ -147,18 +147,8 @@ func (d *DHCP) ask(ctx context.Context) error {
 func (d *DHCP) dialer() *net.Dialer {
 	dialer := Dialer()
 	dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(d.Relay, uint16(d.SourcePort)))
-	if d.SourcePort == 0 {
-		return dialer
-	}
-	dialer.ControlContext = func(ctx context.Context, network, address string, c syscall.RawConn) error {
-		var unset error
-		if err := c.Control(func(fd uintptr) { unset = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1) }); err != nil {
-			return err
-		}
-		if unset != nil {
-			return unset
-		}
-		return control(ctx, network, address, c)
+	if d.SourcePort != 0 {
+		dialer.ControlContext = controlWith(unix.SOL_SOCKET, unix.SO_REUSEADDR)
 	}
 	return dialer
 }

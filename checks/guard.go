@@ -76,14 +76,29 @@ func bind(conn syscall.RawConn, device string) error {
 	if device == "" {
 		return nil
 	}
-	var refused error
-	if err := conn.Control(func(fd uintptr) { refused = unix.BindToDevice(int(fd), device) }); err != nil {
-		return err
-	}
-	if refused != nil {
-		return fmt.Errorf("binding to %s, the VRF of the service's interface: %w", device, refused)
+	if err := onSocket(conn, func(fd int) error { return unix.BindToDevice(fd, device) }); err != nil {
+		return fmt.Errorf("binding to %s, the VRF of the service's interface: %w", device, err)
 	}
 	return nil
+}
+
+// onSocket does something with the descriptor of a socket.
+func onSocket(conn syscall.RawConn, do func(fd int) error) error {
+	var failed error
+	if err := conn.Control(func(fd uintptr) { failed = do(int(fd)) }); err != nil {
+		return err
+	}
+	return failed
+}
+
+// controlWith is control of a socket that has an option of the integer 1, too.
+func controlWith(level, option int) func(context.Context, string, string, syscall.RawConn) error {
+	return func(ctx context.Context, network, address string, conn syscall.RawConn) error {
+		if err := onSocket(conn, func(fd int) error { return unix.SetsockoptInt(fd, level, option, 1) }); err != nil {
+			return err
+		}
+		return control(ctx, network, address, conn)
+	}
 }
 
 // OnlyLocal returns the Guard that lets a managed address be probed only while

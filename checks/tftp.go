@@ -127,14 +127,7 @@ func unconnected(ctx context.Context, to netip.AddrPort) (*net.UDPConn, error) {
 		network, level, option = "udp6", unix.IPPROTO_IPV6, unix.IPV6_RECVERR
 	}
 	listen := net.ListenConfig{Control: func(network, _ string, c syscall.RawConn) error {
-		var unset error
-		if err := c.Control(func(fd uintptr) { unset = unix.SetsockoptInt(int(fd), level, option, 1) }); err != nil {
-			return err
-		}
-		if unset != nil {
-			return unset
-		}
-		return control(ctx, network, to.String(), c)
+		return controlWith(level, option)(ctx, network, to.String(), c)
 	}}
 	conn, err := listen.ListenPacket(ctx, network, ":0")
 	if err != nil {
