@@ -84,7 +84,14 @@ func (l *Syslog) talk(ctx context.Context) error {
 			return fmt.Errorf("sending: %w", explain(ctx, err))
 		}
 	}
-	return l.settle(ctx, conn)
+	answer, err := unrefused(ctx, conn, l.Quiet)
+	switch {
+	case err != nil:
+		return fmt.Errorf("not taken: %w", explain(ctx, err))
+	case answer != nil:
+		return fmt.Errorf("it answers, which no syslog server does: %s", excerpt(answer))
+	}
+	return nil
 }
 
 func (l *Syslog) connect(ctx context.Context) (net.Conn, error) {
@@ -92,25 +99,6 @@ func (l *Syslog) connect(ctx context.Context) (net.Conn, error) {
 		return connect(ctx, "udp", l.Address, nil)
 	}
 	return endpoint{l.Address, l.Transport, l.TLS}.connect(ctx)
-}
-
-// settle waits for what a server does that takes nothing.
-func (l *Syslog) settle(ctx context.Context, conn net.Conn) error {
-	s := sight(ctx)
-	s.waits("a refusal, for %s", l.Quiet)
-	if err := conn.SetReadDeadline(time.Now().Add(l.Quiet)); err != nil {
-		return explain(ctx, err)
-	}
-	buf := make([]byte, maxAnswer)
-	n, err := conn.Read(buf)
-	switch {
-	case err == nil:
-		return fmt.Errorf("it answers, which no syslog server does: %s", excerpt(buf[:n]))
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.saw("quiet", "no refusal in %s", l.Quiet)
-		return nil
-	}
-	return fmt.Errorf("not taken: %w", explain(ctx, err))
 }
 
 // frame returns what is sent: nothing, or the message in its frame.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"net/netip"
 	"os"
 	"regexp"
@@ -76,26 +76,33 @@ func (u *UDP) talk(ctx context.Context) error {
 		s.saw("answer", "%s", excerpt(got))
 		return nil
 	}
-	s.waits("a refusal, for %s", u.Quiet)
-	if err := conn.SetReadDeadline(time.Now().Add(u.Quiet)); err != nil {
-		return explain(ctx, err)
+	answer, err := unrefused(ctx, conn, u.Quiet)
+	if err != nil {
+		return fmt.Errorf("after sending: %w", refusal(ctx, err))
 	}
-	return u.refused(ctx, conn)
+	if answer != nil {
+		s.saw("answer", "%s", excerpt(answer))
+	}
+	return nil
 }
 
-// refused waits for the deadline of conn, which is good, as an answer is.
-func (u *UDP) refused(ctx context.Context, conn io.Reader) error {
-	buf := make([]byte, maxAnswer)
-	n, err := conn.Read(buf)
+// unrefused waits for a time in which a server may refuse what it was sent, or answer.
+func unrefused(ctx context.Context, conn net.Conn, quiet time.Duration) (answer []byte, err error) {
+	s := sight(ctx)
+	s.waits("a refusal, for %s", quiet)
+	if err := conn.SetReadDeadline(time.Now().Add(quiet)); err != nil {
+		return nil, err
+	}
+	answer = make([]byte, maxAnswer)
+	n, err := conn.Read(answer)
 	switch {
 	case err == nil:
-		sight(ctx).saw("answer", "%s", excerpt(buf[:n]))
-		return nil
+		return answer[:n], nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		sight(ctx).saw("quiet", "no refusal in %s", u.Quiet)
-		return nil
+		s.saw("quiet", "no refusal in %s", quiet)
+		return nil, nil
 	}
-	return fmt.Errorf("after sending: %w", refusal(ctx, err))
+	return nil, err
 }
 
 // refusal words the error that an ICMP message makes of a socket, and others as explain does.
