@@ -5,8 +5,9 @@ import (
 	"encoding/binary"
 )
 
-// What LDAP uses of the Basic Encoding Rules (X.690, as RFC 4511 section 5.1 restricts
-// them): an element is a tag of one byte, a definite length, and a value.
+// What LDAP and Kerberos use of the Basic Encoding Rules (X.690, as RFC 4511 section 5.1
+// restricts them): an element is a tag of one byte, a definite length, and a value. What is
+// written keeps to the Distinguished Encoding Rules, too, which Kerberos wants.
 
 // The tags of the universal types.
 const (

@@ -97,7 +97,7 @@ func (k *Kerberos) exchange(ctx context.Context, transport, address string) (kdc
 		return kdcAnswer{}, err
 	}
 	defer closeWith(ctx, conn)()
-	request := asRequest(k.Realm, k.Principal, rand.Uint32()>>1) // a nonce of 31 bits: some read it with a sign
+	request := asRequest(k.Realm, k.Principal, int(rand.Int32())) // a nonce of 31 bits: some read it with a sign
 	if transport == "tcp" {
 		request = append(binary.BigEndian.AppendUint32(nil, uint32(len(request))), request...)
 	}

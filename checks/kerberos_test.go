@@ -14,35 +14,35 @@ import (
 )
 
 // kerberosError encodes a KRB-ERROR, whose fields a test may change.
-func kerberosError(code uint32, change func(fields map[byte][]byte)) []byte {
+func kerberosError(code int, change func(fields map[byte][]byte)) []byte {
 	fields := map[byte][]byte{
-		0: derNumber(5), 1: derNumber(30),
-		4: der(derTime, []byte(time.Now().UTC().Format("20060102150405Z"))), 5: derNumber(123456),
-		6: derNumber(code), 9: der(derString, []byte("EXAMPLE.COM")), 10: derName(2, "krbtgt", "EXAMPLE.COM"),
+		0: berNumber(berInteger, 5), 1: berNumber(berInteger, 30),
+		4: berTLV(berGeneralizedTime, []byte(time.Now().UTC().Format("20060102150405Z"))), 5: berNumber(berInteger, 123456),
+		6: berNumber(berInteger, code), 9: berTLV(berGeneralString, []byte("EXAMPLE.COM")), 10: kdcName(2, "krbtgt", "EXAMPLE.COM"),
 	}
 	if change != nil {
 		change(fields)
 	}
-	return der(0x7e, der(derSequence, inOrder(fields)))
+	return berTLV(0x7e, berTLV(berSequence, inOrder(fields)))
 }
 
 // kerberosTicket encodes an AS-REP, whose fields a test may change.
 func kerberosTicket(change func(fields map[byte][]byte)) []byte {
 	fields := map[byte][]byte{
-		0: derNumber(5), 1: derNumber(11), 3: der(derString, []byte("EXAMPLE.COM")), 4: derName(1, "keepcast"),
-		5: der(0x61, der(derSequence)), 6: der(derSequence),
+		0: berNumber(berInteger, 5), 1: berNumber(berInteger, 11), 3: berTLV(berGeneralString, []byte("EXAMPLE.COM")), 4: kdcName(1, "keepcast"),
+		5: berTLV(0x61, berTLV(berSequence)), 6: berTLV(berSequence),
 	}
 	if change != nil {
 		change(fields)
 	}
-	return der(0x6b, der(derSequence, inOrder(fields)))
+	return berTLV(0x6b, berTLV(berSequence, inOrder(fields)))
 }
 
 func inOrder(fields map[byte][]byte) []byte {
 	var all []byte
 	for tag := range byte(20) {
 		if value, ok := fields[tag]; ok {
-			all = append(all, der(derContext+tag, value)...)
+			all = append(all, berTLV(berContext+tag, value)...)
 		}
 	}
 	return all
@@ -78,15 +78,17 @@ func TestKerberos(t *testing.T) {
 	const asked = "asking ADDR over udp for keepcast@EXAMPLE.COM: "
 	preauth := kerberosError(kdcPreauthRequired, nil)
 	at := func(when time.Time) []byte {
-		return kerberosError(kdcPreauthRequired, func(f map[byte][]byte) { f[4] = der(derTime, []byte(when.UTC().Format("20060102150405Z"))) })
+		return kerberosError(kdcPreauthRequired, func(f map[byte][]byte) {
+			f[4] = berTLV(berGeneralizedTime, []byte(when.UTC().Format("20060102150405Z")))
+		})
 	}
 	y2k := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	more := append(bytes.Clone(preauth), "more"...)
-	old := kerberosTicket(func(f map[byte][]byte) { f[0] = derNumber(4) })
-	field := func(code uint32, tag byte, value []byte) []byte {
+	old := kerberosTicket(func(f map[byte][]byte) { f[0] = berNumber(berInteger, 4) })
+	field := func(code int, tag byte, value []byte) []byte {
 		return kerberosError(code, func(f map[byte][]byte) { f[tag] = value })
 	}
-	other := field(25, 1, derNumber(31))
+	other := field(25, 1, berNumber(berInteger, 31))
 	for name, tt := range map[string]struct {
 		udp, tcp []byte
 		kerberos Kerberos
@@ -95,9 +97,9 @@ func TestKerberos(t *testing.T) {
 		"preauth": {udp: preauth},
 		"ticket":  {udp: kerberosTicket(nil), kerberos: Kerberos{Expect: "known"}},
 		"all fields": {udp: kerberosError(25, func(f map[byte][]byte) {
-			f[2], f[3], f[7], f[8], f[11], f[12] = f[4], f[5], f[9], derName(1, "keepcast"), der(derString, []byte("wants\x00")), der(0x04, []byte("x"))
+			f[2], f[3], f[7], f[8], f[11], f[12] = f[4], f[5], f[9], kdcName(1, "keepcast"), berTLV(berGeneralString, []byte("wants\x00")), berTLV(0x04, []byte("x"))
 		})},
-		"other case":    {udp: field(25, 9, der(derString, []byte("example.com")))},
+		"other case":    {udp: field(25, 9, berTLV(berGeneralString, []byte("example.com")))},
 		"unknown":       {udp: kerberosError(kdcUnknown, nil), kerberos: Kerberos{Expect: "answer"}},
 		"known":         {udp: kerberosError(kdcUnknown, nil), kerberos: Kerberos{Expect: "known"}, err: asked + "got KDC_ERR_C_PRINCIPAL_UNKNOWN (6), the database has no such principal"},
 		"too big":       {udp: kerberosError(kdcTooBig, nil), tcp: kdcFrame(preauth)},
@@ -105,14 +107,14 @@ func TestKerberos(t *testing.T) {
 		"unavailable":   {udp: kerberosError(29, nil), err: asked + "got KDC_ERR_SVC_UNAVAILABLE (29), the KDC lacks what it needs, such as its database"},
 		"none":          {udp: kerberosError(0, nil), err: asked + "got KDC_ERR_NONE (0), an error that is none"},
 		"skew":          {udp: kerberosError(37, nil), err: asked + "got KRB_AP_ERR_SKEW (37), the KDC thinks that the clock of this host is wrong"},
-		"odd error":     {udp: field(1234, 11, der(derString, []byte("oh\nno\x00"))), err: asked + `got error 1234: "oh\nno"`},
+		"odd error":     {udp: field(1234, 11, berTLV(berGeneralString, []byte("oh\nno\x00"))), err: asked + `got error 1234: "oh\nno"`},
 		"wrong realm": {udp: kerberosError(kdcWrongRealm, func(f map[byte][]byte) {
-			f[7], f[9] = der(derString, []byte("EXAMPLE.NET")), der(derString, []byte("EXAMPLE.NET"))
+			f[7], f[9] = berTLV(berGeneralString, []byte("EXAMPLE.NET")), berTLV(berGeneralString, []byte("EXAMPLE.NET"))
 		}), err: asked + `got KDC_ERR_WRONG_REALM (68), the KDC serves another realm, perhaps "EXAMPLE.NET"`},
-		"realm":         {udp: field(25, 9, der(derString, []byte("EXAMPLE.NET"))), err: asked + `the answer is for the realm "EXAMPLE.NET"`},
-		"principal":     {udp: field(25, 8, derName(1, "root")), err: asked + `the answer is for the principal "root"`},
-		"ticket, realm": {udp: kerberosTicket(func(f map[byte][]byte) { f[3] = der(derString, []byte("A")) }), err: asked + `the answer is for the realm "A"`},
-		"ticket, name":  {udp: kerberosTicket(func(f map[byte][]byte) { f[4] = derName(1, "a", "b") }), err: asked + `the answer is for the principal "a/b"`},
+		"realm":         {udp: field(25, 9, berTLV(berGeneralString, []byte("EXAMPLE.NET"))), err: asked + `the answer is for the realm "EXAMPLE.NET"`},
+		"principal":     {udp: field(25, 8, kdcName(1, "root")), err: asked + `the answer is for the principal "root"`},
+		"ticket, realm": {udp: kerberosTicket(func(f map[byte][]byte) { f[3] = berTLV(berGeneralString, []byte("A")) }), err: asked + `the answer is for the realm "A"`},
+		"ticket, name":  {udp: kerberosTicket(func(f map[byte][]byte) { f[4] = kdcName(1, "a", "b") }), err: asked + `the answer is for the principal "a/b"`},
 		"slow clock":    {udp: at(y2k), err: asked + "the clock of the KDC is at 2000-01-01T00:00:00Z, more than 5m0s (max_skew) off the one of this host"},
 		"fast clock":    {udp: at(y2k.AddDate(99, 0, 0)), err: asked + "the clock of the KDC is at 2099-01-01T00:00:00Z, more than 5m0s (max_skew) off the one of this host"},
 		"within":        {udp: at(time.Now().Add(-4 * time.Minute))},
@@ -165,13 +167,13 @@ func TestKerberosRequest(t *testing.T) {
 		} `asn1:"explicit,tag:4"`
 	}
 	for _, name := range []string{"keepcast", "host/" + strings.Repeat("a", 250)} {
-		for _, nonce := range []uint32{0, 1, 127, 128, 255, 256, 1<<31 - 1} {
+		for _, nonce := range []int{0, 1, 127, 128, 255, 256, 1<<31 - 1} {
 			var got request
 			if err := parseDER(asRequest("EXAMPLE.COM", name, nonce), &got, "application,explicit,tag:10"); err != nil {
 				t.Fatal(err)
 			}
 			b := got.Body
-			if got.Version != 5 || got.Type != 10 || b.Options.BitLength != 32 || !b.Till.Equal(time.Unix(0, 0)) || b.Nonce != int(nonce) {
+			if got.Version != 5 || got.Type != 10 || b.Options.BitLength != 32 || !b.Till.Equal(time.Unix(0, 0)) || b.Nonce != nonce {
 				t.Errorf("got %+v", got)
 			}
 			drivertest.Same(t, "names", []string{name, "EXAMPLE.COM", "krbtgt/EXAMPLE.COM"},

@@ -1,9 +1,7 @@
 package checks
 
 import (
-	"bytes"
 	"encoding/asn1"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,70 +11,45 @@ import (
 // The messages of RFC 4120 that a check needs. What is sent is put together element by
 // element, since package asn1 writes no GeneralString.
 
-// Tags of ASN.1 with their class, as one octet.
+// Tags beside those of LDAP.
 const (
-	derInteger   = 0x02
-	derBitString = 0x03
-	derTime      = 0x18 // GeneralizedTime
-	derString    = 0x1b // GeneralString
-	derSequence  = 0x30
-	derRequest   = 0x6a // [APPLICATION 10], AS-REQ
-	derContext   = 0xa0 // [0], explicit
+	berBitString       = 0x03
+	berGeneralizedTime = 0x18
+	berGeneralString   = 0x1b
+	berContext         = 0xa0 // [0], explicit
+
+	kdcRequest = 0x6a // [APPLICATION 10], AS-REQ
 )
 
-// der encodes an element, whose content is shorter than 64 KiB.
-func der(tag byte, parts ...[]byte) []byte {
-	content := bytes.Join(parts, nil)
-	head := []byte{tag}
-	switch n := len(content); {
-	case n < 0x80:
-		head = append(head, byte(n))
-	case n < 0x100:
-		head = append(head, 0x81, byte(n))
-	default:
-		head = binary.BigEndian.AppendUint16(append(head, 0x82), uint16(n))
-	}
-	return append(head, content...)
-}
-
-// derNumber encodes an INTEGER that is not negative.
-func derNumber(n uint32) []byte {
-	octets := binary.BigEndian.AppendUint32([]byte{0}, n)
-	for len(octets) > 1 && octets[0] == 0 && octets[1] < 0x80 {
-		octets = octets[1:]
-	}
-	return der(derInteger, octets)
-}
-
-// derName encodes a PrincipalName (section 5.2.2).
-func derName(kind uint32, parts ...string) []byte {
+// kdcName encodes a PrincipalName (section 5.2.2).
+func kdcName(kind int, parts ...string) []byte {
 	var all [][]byte
 	for _, part := range parts {
-		all = append(all, der(derString, []byte(part)))
+		all = append(all, berTLV(berGeneralString, []byte(part)))
 	}
-	return der(derSequence, der(derContext, derNumber(kind)), der(derContext+1, der(derSequence, all...)))
+	return berTLV(berSequence, berTLV(berContext, berNumber(berInteger, kind)), berTLV(berContext+1, berTLV(berSequence, all...)))
 }
 
 // asRequest encodes an AS-REQ without pre-authentication for the longest ticket that
 // there is (section 5.4.1).
-func asRequest(realm, principal string, nonce uint32) []byte {
+func asRequest(realm, principal string, nonce int) []byte {
 	const nameOfPrincipal, nameOfService = 1, 2
 	var encryptions [][]byte
-	for _, aes := range []uint32{20, 19, 18, 17} { // RFC 8009, RFC 3962
-		encryptions = append(encryptions, derNumber(aes))
+	for _, aes := range []int{20, 19, 18, 17} { // RFC 8009, RFC 3962
+		encryptions = append(encryptions, berNumber(berInteger, aes))
 	}
-	body := der(derSequence,
-		der(derContext, der(derBitString, make([]byte, 5))), // no kdc-options
-		der(derContext+1, derName(nameOfPrincipal, strings.Split(principal, "/")...)),
-		der(derContext+2, der(derString, []byte(realm))),
-		der(derContext+3, derName(nameOfService, "krbtgt", realm)),
-		der(derContext+5, der(derTime, []byte("19700101000000Z"))),
-		der(derContext+7, derNumber(nonce)),
-		der(derContext+8, der(derSequence, encryptions...)))
-	return der(derRequest, der(derSequence,
-		der(derContext+1, derNumber(5)),
-		der(derContext+2, derNumber(10)),
-		der(derContext+4, body)))
+	body := berTLV(berSequence,
+		berTLV(berContext, berTLV(berBitString, make([]byte, 5))), // no kdc-options
+		berTLV(berContext+1, kdcName(nameOfPrincipal, strings.Split(principal, "/")...)),
+		berTLV(berContext+2, berTLV(berGeneralString, []byte(realm))),
+		berTLV(berContext+3, kdcName(nameOfService, "krbtgt", realm)),
+		berTLV(berContext+5, berTLV(berGeneralizedTime, []byte("19700101000000Z"))),
+		berTLV(berContext+7, berNumber(berInteger, nonce)),
+		berTLV(berContext+8, berTLV(berSequence, encryptions...)))
+	return berTLV(kdcRequest, berTLV(berSequence,
+		berTLV(berContext+1, berNumber(berInteger, 5)),
+		berTLV(berContext+2, berNumber(berInteger, 10)),
+		berTLV(berContext+4, body)))
 }
 
 // kdcAnswer is what a check reads of an AS-REP or a KRB-ERROR.
