@@ -40,9 +40,7 @@ func (i *IKE) Validate() error {
 }
 
 // Target implements Aimed.
-func (i *IKE) Target() netip.Addr {
-	return targetWithPort(i.Address)
-}
+func (i *IKE) Target() netip.Addr { return targetWithPort(i.Address) }
 
 // Check implements Checker.
 func (i *IKE) Check(ctx context.Context) error {

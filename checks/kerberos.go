@@ -65,9 +65,7 @@ func isKerberosName(name string) bool {
 }
 
 // Target implements Aimed.
-func (k *Kerberos) Target() netip.Addr {
-	return targetWithPort(k.Server)
-}
+func (k *Kerberos) Target() netip.Addr { return targetWithPort(k.Server) }
 
 // Check implements Checker.
 func (k *Kerberos) Check(ctx context.Context) error {

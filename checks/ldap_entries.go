@@ -129,12 +129,12 @@ func (a ldapAttribute) show(values []string) string {
 		}
 	}
 	const most = 5
-	var ldapQuoted []string
+	var shown []string
 	for _, v := range values[:min(len(values), most)] {
-		ldapQuoted = append(ldapQuoted, excerpt([]byte(v)))
+		shown = append(shown, excerpt([]byte(v)))
 	}
 	if more := len(values) - most; more > 0 {
-		ldapQuoted = append(ldapQuoted, fmt.Sprintf("and %d more", more))
+		shown = append(shown, fmt.Sprintf("and %d more", more))
 	}
-	return strings.Join(ldapQuoted, ", ")
+	return strings.Join(shown, ", ")
 }

@@ -43,9 +43,7 @@ func (n *NTP) Validate() error {
 }
 
 // Target implements Aimed.
-func (n *NTP) Target() netip.Addr {
-	return targetWithPort(n.Address)
-}
+func (n *NTP) Target() netip.Addr { return targetWithPort(n.Address) }
 
 // Check implements Checker.
 func (n *NTP) Check(ctx context.Context) error {

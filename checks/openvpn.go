@@ -59,9 +59,7 @@ func (o *OpenVPN) Validate() error {
 }
 
 // Target implements Aimed.
-func (o *OpenVPN) Target() netip.Addr {
-	return targetWithPort(o.Address)
-}
+func (o *OpenVPN) Target() netip.Addr { return targetWithPort(o.Address) }
 
 // Host implements Hosted.
 func (o *OpenVPN) Host() func() ([]string, error) {

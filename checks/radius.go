@@ -62,9 +62,7 @@ func (r *Radius) Validate() error {
 }
 
 // Target implements Aimed.
-func (r *Radius) Target() netip.Addr {
-	return targetWithPort(r.Address)
-}
+func (r *Radius) Target() netip.Addr { return targetWithPort(r.Address) }
 
 // Host implements Hosted.
 func (r *Radius) Host() func() ([]string, error) {
