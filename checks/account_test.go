@@ -3,7 +3,6 @@ package checks
 import (
 	"crypto/x509"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -112,20 +111,4 @@ func fitAtLast(t *testing.T, c Checker) {
 	if !drivertest.WaitFor(func() bool { err = c.Check(within(t)); return err == nil }) {
 		t.Fatalf("not fit: %v", err)
 	}
-}
-
-// freeAddress returns an address on loopback where nobody listens.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func portOf(address string) string {
-	_, port, _ := net.SplitHostPort(address)
-	return port
 }

@@ -138,7 +138,7 @@ func TestCertificateFails(t *testing.T) {
 			c.TLS.CA = ca
 			switch {
 			case c.File == "" && tt.serve == nil:
-				c.Address = closedTCP(t)
+				c.Address = freeAddress(t)
 			case c.File == "":
 				c.Address = listen(t, tt.serve)
 			}
@@ -155,17 +155,6 @@ func TestCertificateFails(t *testing.T) {
 			}
 		})
 	}
-}
-
-// closedTCP returns an address of loopback whose TCP port was just free.
-func closedTCP(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return l.Addr().String()
 }
 
 func TestCertificateHost(t *testing.T) {

@@ -56,29 +56,6 @@ func noLeaks(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
 
-// listen accepts connections on loopback and hands each to serve.
-func listen(t *testing.T, serve func(net.Conn)) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepting := make(chan struct{})
-	t.Cleanup(func() { l.Close(); <-accepting })
-	go func() {
-		defer close(accepting)
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { c.Close() })
-			go serve(c)
-		}
-	}()
-	return l.Addr().String()
-}
-
 // TestGuard proves that no kind of check connects past the guard.
 func TestGuard(t *testing.T) {
 	elsewhere := errors.New("this address is not on this host")
@@ -91,23 +68,10 @@ func TestGuard(t *testing.T) {
 	}
 	touched := make(chan string, 100)
 	guarded := listen(t, func(c net.Conn) { touched <- "tcp"; c.Close() })
-	udp, err := net.ListenPacket("udp", guarded)
-	if err != nil {
-		t.Fatal(err)
-	}
-	received := make(chan struct{})
-	t.Cleanup(func() { udp.Close(); <-received })
-	go func() {
-		defer close(received)
-		for {
-			if _, _, err := udp.ReadFrom(make([]byte, 512)); err != nil {
-				return
-			}
-			touched <- "udp"
-		}
-	}()
+	receive(t, guarded, func(net.PacketConn, string, net.Addr) { touched <- "udp" })
 	redirect := httptest.NewUnstartedServer(http.RedirectHandler("http://"+guarded+"/", http.StatusFound))
 	redirect.Listener.Close()
+	var err error
 	if redirect.Listener, err = net.Listen("tcp", "127.0.0.2:0"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package checks
 
 import (
-	"net"
 	"regexp"
 	"strings"
 	"testing"
@@ -81,12 +80,7 @@ func TestDNS(t *testing.T) {
 }
 
 func TestDNSRefused(t *testing.T) {
-	l, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	c := DNS{Server: l.LocalAddr().String(), Query: "example.com", Type: RRType(dns.TypeA), Class: RRClass(dns.ClassINET)}
+	c := DNS{Server: closedPort(t), Query: "example.com", Type: RRType(dns.TypeA), Class: RRClass(dns.ClassINET)}
 	if err := c.Check(within(t)); err == nil || !strings.HasSuffix(err.Error(), "read: connection refused") {
 		t.Errorf("got %v", err)
 	}

@@ -24,29 +24,6 @@ func secretFile(t *testing.T, text string) string {
 	return file
 }
 
-// replies says something for each time that it is written to, and then goes on to listen.
-func replies(texts ...string) func(net.Conn) {
-	return func(c net.Conn) {
-		buf := make([]byte, 4096)
-		for _, text := range texts {
-			if _, err := c.Read(buf); err != nil {
-				return
-			}
-			if _, err := c.Write([]byte(text)); err != nil {
-				return
-			}
-		}
-	}
-}
-
-// says says something at once, and closes.
-func says(text string) func(net.Conn) {
-	return func(c net.Conn) {
-		c.Write([]byte(text))
-		c.(*net.TCPConn).CloseWrite()
-	}
-}
-
 // checkOf runs a check that is expected to end with that error, in little time if that is a
 // timeout.
 func checkOf(t *testing.T, c Checker, want, addr string) {

@@ -2,39 +2,10 @@ package checks
 
 import (
 	"encoding/binary"
-	"net"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// vpnDatagrams answers each datagram on loopback by what serve returns; nil: not at all.
-func vpnDatagrams(t *testing.T, serve func([]byte) []byte) string {
-	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		buf := make([]byte, 1<<16)
-		for {
-			n, from, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			if answer := serve(slices.Clone(buf[:n])); answer != nil {
-				conn.WriteTo(answer, from)
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		conn.Close()
-		<-done
-	})
-	return conn.LocalAddr().String()
-}
 
 // ikeAnswer answers an IKE_SA_INIT with payloads, the first of which is of the kind first.
 func ikeAnswer(q []byte, first byte, payloads ...[]byte) []byte {
@@ -138,7 +109,7 @@ func TestIKE(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := IKE{Address: vpnDatagrams(t, tt.serve), NATT: tt.natT, RequireProposal: !tt.any}
+			c := IKE{Address: byDatagram(t, tt.serve), NATT: tt.natT, RequireProposal: !tt.any}
 			ctx := within(t)
 			if strings.Contains(tt.err, "timed out") {
 				ctx = shortly(t)
@@ -147,13 +118,8 @@ func TestIKE(t *testing.T) {
 		})
 	}
 	t.Run("refused", func(t *testing.T) {
-		conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn.Close()
-		c := IKE{Address: conn.LocalAddr().String()}
-		err = c.Check(within(t))
+		c := IKE{Address: closedPort(t)}
+		err := c.Check(within(t))
 		if err == nil || !strings.HasSuffix(err.Error(), "connection refused") {
 			t.Errorf("got %v", err)
 		}

@@ -89,7 +89,7 @@ func TestIMAP(t *testing.T) {
 		})
 	}
 	t.Run("refused", func(t *testing.T) {
-		c := IMAP{Address: closedTCP(t)}
+		c := IMAP{Address: freeAddress(t)}
 		sameError(t, c.Check(within(t)), "ADDR: dial tcp ADDR: connect: connection refused", c.Address)
 	})
 }
@@ -208,7 +208,7 @@ func TestIMAPReal(t *testing.T) {
 	root := issue(t, "root ca", nil, nil)
 	ca, _ := root.files(t)
 	cert, key := issue(t, "mail.example.com", root, nil).files(t)
-	plain, secure, lmtp := closedTCP(t), closedTCP(t), closedTCP(t)
+	plain, secure, lmtp := freeAddress(t), freeAddress(t), freeAddress(t)
 	dir := drivertest.SocketDir(t)
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)

@@ -114,21 +114,6 @@ type slapd struct {
 	process        *os.Process
 }
 
-// freePorts returns n addresses on loopback on which nothing listens.
-func freePorts(t *testing.T, n int) []string {
-	t.Helper()
-	var free []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		free = append(free, l.Addr().String())
-	}
-	return free
-}
-
 // selfSigned makes a certificate for server and client, named CN=keepcast.
 func selfSigned(t *testing.T) (cert, key string) {
 	t.Helper()

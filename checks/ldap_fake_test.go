@@ -113,7 +113,7 @@ func TestLDAPFake(t *testing.T) {
 	refused := func(code int, diagnostic string) ldapScript {
 		return ldapScript{bind: always(ended(0x61, code, diagnostic))}
 	}
-	login := func(l *LDAP) { l.Bind, l.BindDN, l.PasswordFile = "simple", "probe@ad", ldapSecretFile(t, "swordfish") }
+	login := func(l *LDAP) { l.Bind, l.BindDN, l.PasswordFile = "simple", "probe@ad", secretFile(t, "swordfish") }
 	directory := func(l *LDAP) { l.Preset = "active-directory" }
 	for name, tt := range map[string]struct {
 		serve  ldapScript

@@ -87,12 +87,12 @@ func TestLDAPSlapd(t *testing.T) {
 			change: func(l *LDAP) { l.Base = "dc=shut,dc=example,dc=com" },
 			err:    `ADDR: searching "dc=shut,dc=example,dc=com": unwilling to perform (53): "operation restricted"`,
 		},
-		"simple": {change: func(l *LDAP) { l.Bind, l.BindDN, l.PasswordFile = "simple", probe, ldapSecretFile(t, "swordfish\n") }},
+		"simple": {change: func(l *LDAP) { l.Bind, l.BindDN, l.PasswordFile = "simple", probe, secretFile(t, "swordfish\n") }},
 		"simple over starttls": {change: func(l *LDAP) {
-			l.Transport, l.TLS.CA, l.Bind, l.BindDN, l.PasswordFile = "starttls", s.cert, "simple", probe, ldapSecretFile(t, "swordfish\r\n")
+			l.Transport, l.TLS.CA, l.Bind, l.BindDN, l.PasswordFile = "starttls", s.cert, "simple", probe, secretFile(t, "swordfish\r\n")
 		}},
 		"simple, no dn": {
-			change: func(l *LDAP) { l.Bind, l.BindDN, l.PasswordFile = "simple", "probe", ldapSecretFile(t, "swordfish") },
+			change: func(l *LDAP) { l.Bind, l.BindDN, l.PasswordFile = "simple", "probe", secretFile(t, "swordfish") },
 			err:    `ADDR: binding as "probe": invalid DN (34): "invalid DN"`,
 		},
 		"ldaps": {change: func(l *LDAP) { l.Address, l.Transport, l.TLS.CA = s.tls, "tls", s.cert }},
@@ -143,7 +143,7 @@ func TestLDAPSlapd(t *testing.T) {
 // refuse has slapd refuse a password again and again. Its policy locks the account after three.
 func (s *slapd) refuse(t *testing.T, name string) {
 	l := ldapOf(s.tcp)
-	l.Bind, l.BindDN, l.PasswordFile = "simple", name, ldapSecretFile(t, "hunter2")
+	l.Bind, l.BindDN, l.PasswordFile = "simple", name, secretFile(t, "hunter2")
 	text := `ADDR: binding as "` + name + `": invalid credentials (49): there is no such account, the password is wrong, or the account is locked; ` +
 		`the password is not sent again for 1m0s, unless ` + l.PasswordFile + ` changes`
 	for range 5 {

@@ -21,16 +21,6 @@ func ldapOf(address string) *LDAP {
 	}
 }
 
-// ldapSecretFile writes a file with a password.
-func ldapSecretFile(t *testing.T, text string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
 func TestLDAPValidate(t *testing.T) {
 	simple := func(l *LDAP) { l.Bind, l.BindDN, l.PasswordFile = "simple", "cn=a", "/p" }
 	for name, tt := range map[string]struct {
@@ -112,7 +102,7 @@ func TestLDAPEndpoint(t *testing.T) {
 }
 
 func TestLDAPPassword(t *testing.T) {
-	file := ldapSecretFile(t, "")
+	file := secretFile(t, "")
 	for name, tt := range map[string]struct{ file, text, want, err string }{
 		"one line":  {text: "sword fish \n", want: "sword fish "},
 		"dos":       {text: "swordfish\r\n", want: "swordfish"},
@@ -148,7 +138,7 @@ func TestLDAPHost(t *testing.T) {
 		t.Error("looks at files that nobody named")
 	}
 	l := ldapOf("a")
-	l.PasswordFile, l.TLS.CA = ldapSecretFile(t, "x"), "/nonexistent/ca"
+	l.PasswordFile, l.TLS.CA = secretFile(t, "x"), "/nonexistent/ca"
 	_, err := l.Host()()
 	sameError(t, err, "tls.ca: open /nonexistent/ca: no such file or directory", "")
 	l = ldapOf("127.0.0.1:1")

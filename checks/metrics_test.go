@@ -166,7 +166,7 @@ func TestMetricsTLS(t *testing.T) {
 	if c.Target() != addr("127.0.0.1") || c.Host() == nil {
 		t.Error("no target or no host")
 	}
-	closed := closedTCP(t)
+	closed := freeAddress(t)
 	c = &Metrics{URL: "http://" + closed + "/metrics", Query: queryOf(t, "up == 1")}
 	sameError(t, c.Check(within(t)), "GET http://ADDR/metrics: dial tcp ADDR: connect: connection refused", closed)
 }

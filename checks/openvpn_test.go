@@ -52,7 +52,7 @@ func TestOpenVPN(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := OpenVPN{Address: vpnDatagrams(t, tt.serve)}
+			c := OpenVPN{Address: byDatagram(t, tt.serve)}
 			ctx := within(t)
 			if strings.Contains(tt.err, "timed out") {
 				ctx = shortly(t)
@@ -98,12 +98,7 @@ func TestOpenVPNOverTCP(t *testing.T) {
 	}
 	t.Run("refused", func(t *testing.T) {
 		for network, c := range map[string]OpenVPN{"tcp": {Transport: "tcp"}, "udp": {Transport: "udp"}} {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.Close()
-			c.Address = l.Addr().String()
+			c.Address = freeAddress(t)
 			if err := c.Check(within(t)); err == nil || !strings.HasSuffix(err.Error(), "connection refused") {
 				t.Errorf("%s: got %v", network, err)
 			}

@@ -86,12 +86,7 @@ func TestRadius(t *testing.T) {
 				c = Radius{Send: "status", Expect: "accept", Signed: true}
 			}
 			c.SecretFile = secret
-			c.Address = datagrams(t, func(asked string) []string {
-				if answer := tt.serve([]byte(asked)); answer != nil {
-					return []string{string(answer)}
-				}
-				return nil
-			})
+			c.Address = byDatagram(t, tt.serve)
 			if err := c.Validate(); err != nil {
 				t.Fatal(err)
 			}

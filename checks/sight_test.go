@@ -66,28 +66,14 @@ func wantSeen(t *testing.T, got []string, want string) {
 // it stays, or hangs up.
 func talks(t *testing.T, reads int, says string, stays bool) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.CopyN(io.Discard, conn, int64(reads))
-			fmt.Fprint(conn, says)
-			if stays {
-				_, _ = io.Copy(io.Discard, conn)
-			}
-			conn.Close()
+	return listen(t, func(conn net.Conn) {
+		_, _ = io.CopyN(io.Discard, conn, int64(reads))
+		fmt.Fprint(conn, says)
+		if stays {
+			_, _ = io.Copy(io.Discard, conn)
 		}
-	}()
-	t.Cleanup(func() { l.Close(); <-ended })
-	return l.Addr().String()
+		conn.Close()
+	})
 }
 
 func TestTCPSeen(t *testing.T) {

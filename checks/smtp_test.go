@@ -73,7 +73,7 @@ func TestSMTP(t *testing.T) {
 		})
 	}
 	t.Run("refused", func(t *testing.T) {
-		c := SMTP{Address: closedTCP(t)}
+		c := SMTP{Address: freeAddress(t)}
 		sameError(t, c.Check(within(t)), "ADDR: dial tcp ADDR: connect: connection refused", c.Address)
 	})
 }
@@ -186,7 +186,7 @@ func TestSMTPReal(t *testing.T) {
 	root := issue(t, "root ca", nil, nil)
 	ca, _ := root.files(t)
 	cert, key := issue(t, "mail.example.com", root, nil).files(t)
-	plain, starttls, secure, busy, full := closedTCP(t), closedTCP(t), closedTCP(t), closedTCP(t), closedTCP(t)
+	plain, starttls, secure, busy, full := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
 	dir := drivertest.SocketDir(t)
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)

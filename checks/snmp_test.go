@@ -13,8 +13,8 @@ import (
 // snmpAgent answers on loopback as change has it, to the community public.
 func snmpAgent(t *testing.T, change func(*gosnmp.SnmpPacket)) string {
 	t.Helper()
-	return datagrams(t, func(asked string) []string {
-		p, err := (&gosnmp.GoSNMP{Version: gosnmp.Version2c}).SnmpDecodePacket([]byte(asked))
+	return byDatagram(t, func(asked []byte) []byte {
+		p, err := (&gosnmp.GoSNMP{Version: gosnmp.Version2c}).SnmpDecodePacket(asked)
 		if err != nil || p.Community != "public" {
 			return nil
 		}
@@ -24,7 +24,7 @@ func snmpAgent(t *testing.T, change func(*gosnmp.SnmpPacket)) string {
 		if err != nil {
 			t.Error(err)
 		}
-		return []string{string(answer)}
+		return answer
 	})
 }
 

@@ -38,7 +38,7 @@ func TestSyslog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)
 			c := tt.syslog
-			c.Address = closedTCP(t)
+			c.Address = freeAddress(t)
 			if tt.serve != nil {
 				c.Address = listen(t, tt.serve)
 			}
@@ -155,7 +155,7 @@ func TestSyslogReal(t *testing.T) {
 	ca, _ := root.files(t)
 	cert, key := issue(t, "log.example.com", root, nil).files(t)
 	dir := t.TempDir()
-	at := map[string]string{"udp": closedPort(t), "tcp": closedTCP(t), "tls": closedTCP(t)}
+	at := map[string]string{"udp": closedPort(t), "tcp": freeAddress(t), "tls": freeAddress(t)}
 	drivertest.WriteFile(t, dir+"/conf", strings.NewReplacer("DIR", dir, "$CA", ca, "$CERT", cert, "$KEY", key,
 		"UDP", portOf(at["udp"]), "TCP", portOf(at["tcp"]), "TLS", portOf(at["tls"])).Replace(rsyslogConf))
 	daemon := startDaemon(t, program, "-n", "-f", dir+"/conf", "-i", dir+"/pid")

@@ -75,12 +75,7 @@ func TestTCP(t *testing.T) {
 		})
 	}
 	t.Run("refused", func(t *testing.T) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		l.Close()
-		c := TCP{Address: l.Addr().String()}
+		c := TCP{Address: freeAddress(t)}
 		sameError(t, c.Check(within(t)), "ADDR: dial tcp ADDR: connect: connection refused", c.Address)
 	})
 }

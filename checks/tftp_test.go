@@ -18,40 +18,12 @@ import (
 func transfers(t *testing.T, from, answer string) (address string, ended chan string) {
 	t.Helper()
 	ended = make(chan string, 10)
-	conn, err := net.ListenPacket("udp", from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { conn.Close(); <-done })
-	go func() {
-		defer close(done)
-		for buf := make([]byte, 1024); ; {
-			n, _, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			ended <- string(buf[:n])
+	conn := receive(t, from, func(_ net.PacketConn, said string, _ net.Addr) { ended <- said })
+	asked := receive(t, "127.0.0.1:0", func(_ net.PacketConn, asked string, client net.Addr) {
+		if asked == "\x00\x01a/file\x00octet\x00" {
+			conn.WriteTo([]byte(answer), client)
 		}
-	}()
-	asked, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	over := make(chan struct{})
-	t.Cleanup(func() { asked.Close(); <-over })
-	go func() {
-		defer close(over)
-		for buf := make([]byte, 1024); ; {
-			n, client, err := asked.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			if string(buf[:n]) == "\x00\x01a/file\x00octet\x00" {
-				conn.WriteTo([]byte(answer), client)
-			}
-		}
-	}()
+	})
 	return asked.LocalAddr().String(), ended
 }
 

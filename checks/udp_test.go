@@ -8,37 +8,6 @@ import (
 	"time"
 )
 
-// datagrams answers each datagram on loopback with those that answer returns.
-func datagrams(t *testing.T, answer func(asked string) []string) string {
-	t.Helper()
-	return datagramsAt(t, "127.0.0.1:0", answer)
-}
-
-// datagramsAt is datagrams at an address.
-func datagramsAt(t *testing.T, address string, answer func(asked string) []string) string {
-	t.Helper()
-	conn, err := net.ListenPacket("udp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() { conn.Close(); <-done })
-	go func() {
-		defer close(done)
-		buf := make([]byte, 1<<16)
-		for {
-			n, from, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			for _, one := range answer(string(buf[:n])) {
-				conn.WriteTo([]byte(one), from)
-			}
-		}
-	}()
-	return conn.LocalAddr().String()
-}
-
 func TestUDP(t *testing.T) {
 	const quiet = 10 * time.Millisecond
 	match := func(pattern string) UDP { return UDP{Send: "ping", Expect: regexp.MustCompile(pattern)} }
@@ -87,17 +56,6 @@ func TestUDP(t *testing.T) {
 			sameError(t, tt.udp.Check(ctx), tt.err, tt.udp.Address)
 		})
 	}
-}
-
-// closedPort returns an address of loopback whose UDP port was just free.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn.Close()
-	return conn.LocalAddr().String()
 }
 
 // An answer of somebody else is none.

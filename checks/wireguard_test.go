@@ -20,28 +20,7 @@ import (
 // wgProgram answers on a socket as the program of a WireGuard interface does.
 func wgProgram(t *testing.T, serve func(net.Conn)) string {
 	t.Helper()
-	socket := filepath.Join(drivertest.SocketDir(t), "wg.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			serve(conn)
-			t.Cleanup(func() { conn.Close() })
-		}
-	}()
-	t.Cleanup(func() {
-		l.Close()
-		<-done
-	})
-	return socket
+	return listenOn(t, "unix", filepath.Join(drivertest.SocketDir(t), "wg.sock"), serve)
 }
 
 // keyOf is a public key whose bytes are all the same.
