@@ -191,6 +191,12 @@ func readUntil(r io.Reader, want *regexp.Regexp, limit int) ([]byte, error) {
 	return buf, fmt.Errorf("no match in the first %d bytes", limit)
 }
 
+// quotation is what a service said, of which whoever prints it gets the excerpt. For a
+// Sight that may be nil: then no excerpt is made.
+type quotation []byte
+
+func (q quotation) String() string { return excerpt(q) }
+
 // excerpt quotes the start of what a service said, as one short line for a log.
 func excerpt(said []byte) string {
 	const most = 120

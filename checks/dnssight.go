@@ -24,7 +24,7 @@ func (s *Sight) sawReply(reply *dns.Msg, size int) {
 	s.saw("reply", "%s%s%s, %d bytes: %d answers, %d authority, %d additional",
 		Rcode(reply.Rcode), headerFlags(reply), extended(reply), size, len(reply.Answer), len(reply.Ns), len(reply.Extra))
 	if id, ok := nsid(reply); ok {
-		s.saw("nsid", "%s", excerpt([]byte(id)))
+		s.saw("nsid", "%s", quotation(id))
 	}
 }
 

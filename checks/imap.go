@@ -129,7 +129,7 @@ func (d *imapDialogue) greet(ctx context.Context, secure *tls.Config) error {
 	if err != nil {
 		return fmt.Errorf("greeting: %w", explain(ctx, err))
 	}
-	s.saw("banner", "%s", excerpt([]byte(line)))
+	s.saw("banner", "%s", quotation(line))
 	switch status, _, _ := strings.Cut(strings.ToUpper(strings.TrimPrefix(line, "* ")), " "); {
 	case !strings.HasPrefix(line, "* "), status != "OK" && status != "PREAUTH" && status != "BYE":
 		return fmt.Errorf("greeting: not of IMAP: %s", excerpt([]byte(line)))
@@ -173,7 +173,9 @@ func (d *imapDialogue) ask(ctx context.Context, command string) error {
 			return fmt.Errorf("%s: %w", verb, err)
 		}
 		if done {
-			s.saw("answer", "to %s: %s", verb, d.excerpt(strings.TrimPrefix(line, tag+" ")))
+			if s != nil {
+				s.saw("answer", "to %s: %s", verb, d.excerpt(strings.TrimPrefix(line, tag+" ")))
+			}
 			return nil
 		}
 	}

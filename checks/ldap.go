@@ -205,7 +205,7 @@ func (l *LDAP) search(ctx context.Context, s *ldapSession) error {
 	}
 	const shown = 5
 	for _, e := range found.entries[:min(len(found.entries), shown)] {
-		sight(ctx).saw("entry", "%s", excerpt([]byte(e.dn)))
+		sight(ctx).saw("entry", "%s", quotation(e.dn))
 	}
 	sight(ctx).saw("found", "%d entries, %d references to other servers", len(found.entries), len(found.references))
 	return found.judge(l.MinEntries, wanted)

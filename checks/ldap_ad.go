@@ -60,8 +60,10 @@ func (l *LDAP) askController(ctx context.Context, s *ldapSession) error {
 		return errors.New("the server shows no rootDSE")
 	}
 	root := found.entries[0]
-	for _, name := range q.attributes[1:] {
-		sight(ctx).saw(name, "%s", excerpt([]byte(strings.Join(root.values(name), ", "))))
+	if s := sight(ctx); s != nil {
+		for _, name := range q.attributes[1:] {
+			s.saw(name, "%s", excerpt([]byte(strings.Join(root.values(name), ", "))))
+		}
 	}
 	return l.judgeController(root)
 }

@@ -64,7 +64,7 @@ func (c *mysqlConn) login(secure *tls.Config) error {
 	if err != nil {
 		return fmt.Errorf("greeting: %w", err)
 	}
-	s.saw("greeting", "version %s", excerpt([]byte(greeting.version)))
+	s.saw("greeting", "version %s", quotation(greeting.version))
 	// What comes first in both, up to the reserved bytes: capabilities, the longest packet,
 	// the character set (45: utf8mb4).
 	can := uint32(mysqlLongPassword | mysqlProtocol41 | mysqlSaltedHash | mysqlPlugins)

@@ -176,7 +176,7 @@ func (c *pgConn) next() (kind byte, body []byte, err error) {
 			return 0, nil, pgError(body, c.password)
 		case kind == 'S':
 			if name, value, _ := strings.Cut(string(body), "\x00"); name == "server_version" {
-				sight(c.ctx).saw("version", "%s", excerpt([]byte(strings.TrimRight(value, "\x00"))))
+				sight(c.ctx).saw("version", "%s", quotation(strings.TrimRight(value, "\x00")))
 			}
 		case kind != 'N' && kind != 'K' && kind != 'v':
 			return kind, body, nil

@@ -88,12 +88,12 @@ func seenLine(text string) string {
 }
 
 // sawLines notes the first lines of what was said, each by itself.
-func (s *Sight) sawLines(what string, said string) {
+func (s *Sight) sawLines(what, text string) {
 	const most = 5
-	lines := strings.Split(strings.TrimSpace(said), "\n")
+	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for _, line := range lines[:min(most, len(lines))] {
 		if line = strings.TrimSpace(line); line != "" {
-			s.saw(what, "%s", excerpt([]byte(line)))
+			s.saw(what, "%s", quotation(line))
 		}
 	}
 	if more := len(lines) - most; more > 0 {

@@ -76,7 +76,7 @@ func (s *SMTP) greet(ctx context.Context, l *lines, secure *tls.Config) error {
 	if err != nil {
 		return fmt.Errorf("greeting: %w", err)
 	}
-	sight(ctx).saw("banner", "%s", excerpt([]byte(banner)))
+	sight(ctx).saw("banner", "%s", quotation(banner))
 	if s.Banner != nil && !s.Banner.MatchString(banner) {
 		return fmt.Errorf("greeting: no match for '%s' in %s", s.Banner, excerpt([]byte(banner)))
 	}
@@ -142,7 +142,7 @@ func askSMTP(ctx context.Context, l *lines, code int, command string) (string, e
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", verb, err)
 	}
-	s.saw("reply", "to %s: %s", verb, excerpt([]byte(text)))
+	s.saw("reply", "to %s: %s", verb, quotation(text))
 	return text, nil
 }
 

@@ -124,7 +124,7 @@ func (c *SNMP) ask(ctx context.Context) error {
 	}
 	value := got.Variables[0]
 	text := snmpText(value)
-	s.saw("answer", "%s, %s", value.Type, excerpt([]byte(text)))
+	s.saw("answer", "%s, %s", value.Type, quotation(text))
 	return c.judge(value.Type, text)
 }
 

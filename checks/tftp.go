@@ -110,7 +110,7 @@ func (f *TFTP) ask(ctx context.Context) error {
 		if err == nil && answer.code != tftpError {
 			// The server must not send the block again. Nothing hangs on it.
 			_, _ = conn.WriteToUDPAddrPort(endTFTP(answer), from)
-			s.saw("answer", "%d bytes from port %d: %s", len(answer.data), from.Port(), excerpt(answer.data))
+			s.saw("answer", "%d bytes from port %d: %s", len(answer.data), from.Port(), quotation(answer.data))
 		}
 		if err != nil {
 			return err

@@ -73,7 +73,7 @@ func (u *UDP) talk(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("waiting for '%s': %w, got %s", u.Expect, refusal(ctx, err), excerpt(got))
 		}
-		s.saw("answer", "%s", excerpt(got))
+		s.saw("answer", "%s", quotation(got))
 		return nil
 	}
 	answer, err := unrefused(ctx, conn, u.Quiet)
@@ -81,7 +81,7 @@ func (u *UDP) talk(ctx context.Context) error {
 		return fmt.Errorf("after sending: %w", refusal(ctx, err))
 	}
 	if answer != nil {
-		s.saw("answer", "%s", excerpt(answer))
+		s.saw("answer", "%s", quotation(answer))
 	}
 	return nil
 }
