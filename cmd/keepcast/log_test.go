@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,51 +30,55 @@ func (u *unread) Write(p []byte) (int, error) {
 
 // A log that nobody reads keeps what fits, and tells how much did not once it is read.
 func TestLogQueue(t *testing.T) {
-	out := &unread{open: make(chan struct{})}
-	q := newLogQueue(out)
-	registry := prometheus.NewRegistry()
-	q.register(registry)
-	const lines, length = 5000, 1024 // logBytes is a multiple of it
-	for i := range lines {
-		if n, err := fmt.Fprintf(q, "%0*d\n", length-1, i); n != length || err != nil {
-			t.Fatalf("wrote %d bytes, %v", n, err)
+	synctest.Test(t, func(t *testing.T) {
+		out := &unread{open: make(chan struct{})}
+		q := newLogQueue(out)
+		registry := prometheus.NewRegistry()
+		q.register(registry)
+		const lines, length = 5000, 1024 // logBytes is a multiple of it
+		for i := range lines {
+			if n, err := fmt.Fprintf(q, "%0*d\n", length-1, i); n != length || err != nil {
+				t.Fatalf("wrote %d bytes, %v", n, err)
+			}
+			synctest.Wait() // the first line is being written before any is dropped
 		}
-	}
-	close(out.open)
-	drivertest.Eventually(t, "what fitted is written", func() bool { return q.bytes.Load() == 0 })
-	fmt.Fprintln(q, "the last")
-	q.close()
-	q.close() // twice does no harm
-	dropped := lines - logBytes/length
-	want := fmt.Sprintf(`
+		close(out.open)
+		synctest.Wait()
+		fmt.Fprintln(q, "the last")
+		q.close()
+		q.close() // twice does no harm
+		dropped := lines - logBytes/length
+		want := fmt.Sprintf(`
 # HELP keepcast_log_dropped_total Lines of the log that were dropped, since nobody read it in time.
 # TYPE keepcast_log_dropped_total counter
 keepcast_log_dropped_total %d
 `, dropped)
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
-		t.Error(err)
-	}
-	got := out.text.String()
-	if n := strings.Count(got, "\n"); n != lines-dropped+2 {
-		t.Errorf("%d lines are written, want %d", n, lines-dropped+2)
-	}
-	if told := fmt.Sprintf("level=WARN msg=\"log not read in time, lines dropped\" lines=%d\n", dropped); strings.Count(got, told) != 1 {
-		t.Errorf("not told once that %d lines are missing", dropped)
-	}
-	if !strings.HasSuffix(got, "\nthe last\n") {
-		t.Error("the last line is missing")
-	}
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+			t.Error(err)
+		}
+		got := out.text.String()
+		if n := strings.Count(got, "\n"); n != lines-dropped+2 {
+			t.Errorf("%d lines are written, want %d", n, lines-dropped+2)
+		}
+		if told := fmt.Sprintf("level=WARN msg=\"log not read in time, lines dropped\" lines=%d\n", dropped); strings.Count(got, told) != 1 {
+			t.Errorf("not told once that %d lines are missing", dropped)
+		}
+		if !strings.HasSuffix(got, "\nthe last\n") {
+			t.Error("the last line is missing")
+		}
+	})
 }
 
-// slow is a log whose reader takes its time, and stops between lines while it is locked.
+// slow is a log whose reader takes its time, and stops between lines while turn is full. A
+// mutex would not do: who waits for one stops the clock of a test.
 type slow struct {
-	sync.Mutex
+	turn chan struct{}
 	text drivertest.Buffer
 }
 
 func (s *slow) Write(p []byte) (int, error) {
-	s.Lock()
-	defer s.Unlock()
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
 	<-time.After(time.Millisecond)
 	return s.text.Write(p)
 }
@@ -84,16 +87,17 @@ func (s *slow) Write(p []byte) (int, error) {
 // written yet.
 func TestLogQueueGaps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		out := &slow{}
+		out := &slow{turn: make(chan struct{}, 1)}
 		q := newLogQueue(out)
 		var told []string
 		for _, lost := range []int{10, 3} {
 			before := q.dropped.Load()
-			out.Lock()
+			out.turn <- struct{}{}
 			for q.dropped.Load() < before+uint64(lost) {
 				fmt.Fprintln(q, "x")
+				synctest.Wait() // the first line waits for its turn before any is dropped
 			}
-			out.Unlock()
+			<-out.turn
 			<-time.After(10 * time.Second)
 			fmt.Fprintln(q, "x")
 			told = append(told, fmt.Sprintf("lines dropped\" lines=%d\n", lost))
