@@ -130,6 +130,9 @@ func reportTable(out io.Writer, r doctor.Report) error {
 	fmt.Fprintln(w, "SERVICE\tCHECK\tWORST CASE\tHOW IT COMES ABOUT\tSEEN AT ONCE")
 	for _, s := range r.Services {
 		how, atOnce := fmt.Sprintf("require %s; %s if every check fails", s.Require, s.AllFail), "nothing"
+		if len(s.DependsOn) > 0 {
+			how += "; depends on " + strings.Join(s.DependsOn, ", ")
+		}
 		if s.Crash < s.AllFail {
 			atOnce = fmt.Sprintf("a crash: within %s", s.Crash)
 		}

@@ -144,6 +144,7 @@ type ServiceStatus struct {
 	Reason    string          `json:"reason"`
 	Since     time.Time       `json:"since"`
 	Drain     *Drain          `json:"drain,omitempty"`
+	DependsOn []string        `json:"depends_on,omitempty"` // other services of this host
 	Addresses []AddressStatus `json:"addresses"`
 	Checks    []CheckStatus   `json:"checks"`
 }

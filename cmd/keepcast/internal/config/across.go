@@ -17,6 +17,7 @@ func (l *loader) across(c *Config) {
 	}
 	l.apart(c)
 	l.uses(c)
+	l.dependencies(c)
 	taken := map[string]string{} // prefixes and addresses by their service
 	for _, s := range c.Services {
 		for i, a := range s.Addresses {

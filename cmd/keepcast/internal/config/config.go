@@ -78,6 +78,7 @@ type Service struct {
 	Prefixes  []Prefix  `config:"prefixes" doc:"Prefixes that the routing daemon originates itself, such as a covering /24 or /48, or the default route (0.0.0.0/0, ::/0). They are announced as long as the service is. Only the gate of the daemon opens and closes for them; no address is put on the interface."`
 	Interface string    `config:"interface" doc:"The interface that carries the addresses of this service; that of the top level unless given."`
 	Drivers   []string  `config:"drivers" doc:"The names of the drivers that announce this service; all unless given."`
+	DependsOn []string  `config:"depends_on" doc:"The names of services of this host that this one can't do without. It is fit only while each of them is fit. That one of them is drained or held down does not count."`
 	Require   Require   `config:"require" default:"all" doc:"How many of the checks with on_failure: withdraw must be up: all, any, or a number."`
 	Policy
 	Checks []Check

@@ -68,6 +68,7 @@ func Examine(ctx context.Context, cfg *config.Config, h Facts) Report {
 		r.Services = append(r.Services, one)
 		r.Findings = append(r.Findings, slow...)
 	}
+	addDependencies(cfg, r.Services)
 	slices.SortStableFunc(r.Findings, driver.CompareFindings)
 	return r
 }

@@ -35,6 +35,9 @@ type Service struct {
 	// Crash holds for one that every check finds, and learns of by itself where it can.
 	Crash  Seconds `json:"crash_seconds"`
 	Checks []Check `json:"checks"`
+	// DependsOn are the services whose failures withdraw this one, too, directly or by way of
+	// others. WorstCase holds for these as well.
+	DependsOn []string `json:"depends_on,omitempty"`
 }
 
 // Check tells how long a failure may last until one check is down.
@@ -84,6 +87,20 @@ func timing(s config.Service) (Service, []driver.Finding) {
 	down := len(withdrawing) - s.Require.Needed(len(withdrawing)) + 1
 	out.WorstCase, out.AllFail, out.Crash = withdrawing[len(withdrawing)-1], withdrawing[down-1], crash[down-1]
 	return out, found
+}
+
+// addDependencies adds to the services of a configuration, in its order, what they depend on.
+func addDependencies(cfg *config.Config, services []Service) {
+	own := map[string]Seconds{}
+	for _, s := range services {
+		own[s.Name] = s.WorstCase
+	}
+	for i, s := range cfg.Services {
+		for _, need := range cfg.Dependencies(s) {
+			services[i].DependsOn = append(services[i].DependsOn, need)
+			services[i].WorstCase = max(services[i].WorstCase, own[need])
+		}
+	}
 }
 
 func timingOf(c config.Check) Check {

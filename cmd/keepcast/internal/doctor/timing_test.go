@@ -43,6 +43,18 @@ func TestTiming(t *testing.T) {
 	}
 }
 
+// A service may fail by what it depends on, in however many steps.
+func TestTimingOfDependencies(t *testing.T) {
+	one := "- {name: %s, addresses: [192.0.2.%d], depends_on: [%s], checks: [{kind: tcp, address: 'x:1', interval: %s}]}\n"
+	cfg := load(t, "services:\n"+fmt.Sprintf(one, "mail", 1, "ldap", "1s")+fmt.Sprintf(one, "ldap", 2, "kdc", "2s")+fmt.Sprintf(one, "kdc", 3, "", "10s"))
+	for i, s := range Examine(t.Context(), cfg, healthy()).Services {
+		want := []string{"mail 12s, depends on [ldap kdc]", "ldap 12s, depends on [kdc]", "kdc 12s, depends on []"}[i]
+		if got := fmt.Sprintf("%s %s, depends on %v", s.Name, s.WorstCase, s.DependsOn); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
 func TestMakeup(t *testing.T) {
 	s, _ := timing(load(t, fmt.Sprintf(three, "all")).Services[0])
 	for i, want := range []string{

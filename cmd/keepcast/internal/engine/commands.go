@@ -171,7 +171,7 @@ func (e *Engine) logOf(c *check) *slog.Logger {
 
 // learn takes the result of a check.
 func (e *Engine) learn(c *check, r health.Result) {
-	now, before, was, first := time.Now(), c.service.fitness(), c.result.Verdict, c.result.At.IsZero()
+	now, before, summed, was, first := time.Now(), c.service.fitness(), c.service.addUp(), c.result.Verdict, c.result.At.IsZero()
 	c.learn(r, now)
 	c.tellWaiters()
 	c.told = c.told && r.Void
@@ -188,7 +188,7 @@ func (e *Engine) learn(c *check, r health.Result) {
 	default:
 		c.log.Info("check down", "err", r.Err)
 	}
-	if c.service.fitness() != before {
+	if c.service.fitness() != before || c.service.addUp() != summed {
 		e.happened(r.At.Add(r.Took))
 	}
 	e.show(c.service, now)

@@ -70,6 +70,7 @@ type Engine struct {
 	// What follows belongs to the loop.
 	cfg         *config.Config
 	services    []*service
+	inOrder     []*service // the same, those first on which others depend
 	leaving     []leaving
 	drains      drains
 	disk        disk
@@ -196,6 +197,7 @@ func (e *Engine) start(ctx context.Context) error {
 		}
 		e.services = append(e.services, s)
 	}
+	e.link()
 	e.setManaged()
 	last := e.loadState(now)
 	commanded, files := e.loadDrains(last, now)

@@ -65,7 +65,7 @@ func (e *Engine) deadline(now time.Time) time.Time {
 func (e *Engine) decide() {
 	now := time.Now()
 	var moved []*service
-	for _, s := range e.services {
+	for _, s := range e.inOrder {
 		was, i := s.state, e.intent(s, now)
 		if s.decide(now, s.fitness(), i) {
 			moved = append(moved, s)
@@ -75,6 +75,7 @@ func (e *Engine) decide() {
 			// A check without a verdict counts for the service as it is, which is another now.
 			_, s.reason = s.target(now, s.fitness(), i)
 		}
+		s.sum = s.addUp()
 	}
 	e.forgetLeft(now)
 	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers(), Off: e.off()}, now) || len(moved) > 0 {

@@ -39,7 +39,7 @@ func (e *Engine) publish() {
 func (e *Engine) show(s *service, now time.Time) {
 	shown := *s
 	shown.drain = e.drains.active(s.cfg.Name, now)
-	shown.checks = make([]*check, len(s.checks))
+	shown.needs, shown.checks = nil, make([]*check, len(s.checks))
 	for i, c := range s.checks {
 		shown.checks[i] = &check{cfg: c.cfg, result: c.result, void: c.void, lost: c.lost}
 	}

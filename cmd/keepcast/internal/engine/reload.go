@@ -51,6 +51,7 @@ func (e *Engine) replace(cfg *config.Config) {
 	for _, c := range cfg.Services {
 		e.services = append(e.services, e.renew(kin(old[c.Name], c), c, now))
 	}
+	e.link()
 	e.retire(before)
 	e.moveDrains(before, renames(old))
 	for _, s := range before {

@@ -26,6 +26,8 @@ type service struct {
 	regraded    bool                     // it was announced before its state was decided, with other attributes
 	gen         int                      // of the desired state that its state led to
 	fit         bool                     // when it was decided last
+	needs       []*service               // those that it depends on
+	sum         sum                      // for those that depend on it, when it was decided last
 	gone        time.Time                // when it was fit last; results that began before say nothing of it any more
 	drain       *api.Drain               // set where it is shown
 	shown       *atomic.Pointer[service] // a copy, for those who ask
@@ -118,8 +120,8 @@ func newService(cfg config.Service, now time.Time) *service {
 	}
 }
 
-// fitness adds up the checks.
-func (s *service) fitness() fitness {
+// checked adds up the checks.
+func (s *service) checked() fitness {
 	var down, unproven, degraded []string
 	up, withdrawing, undecided := 0, 0, 0
 	for _, c := range s.checks {

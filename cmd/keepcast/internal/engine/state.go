@@ -8,7 +8,7 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// fitness is what the checks of a service add up to.
+// fitness is what the checks of a service, and those that it depends on, add up to.
 type fitness struct {
 	fit      bool
 	degraded bool

@@ -53,7 +53,7 @@ func (p *published) status(opts Options, started, now time.Time) api.Status {
 
 func (p *published) serviceStatus(s *service, managed bool, now time.Time) api.ServiceStatus {
 	out := api.ServiceStatus{
-		Name: s.cfg.Name, Desired: s.state, Reason: s.reason, Since: s.since, Drain: s.drain, Checks: []api.CheckStatus{},
+		Name: s.cfg.Name, Desired: s.state, Reason: s.reason, Since: s.since, Drain: s.drain, DependsOn: s.cfg.DependsOn, Checks: []api.CheckStatus{},
 	}
 	for _, r := range s.cfg.Routes(s.presence(now), false) {
 		out.Addresses = append(out.Addresses, p.addressStatus(s, r, managed))
