@@ -109,10 +109,10 @@ func (h *Health) PatienceEnds() time.Time {
 	return h.certain.Add(h.Patience)
 }
 
-// Moving reports whether the last result contradicts the verdict, so that the
-// next one should come sooner.
+// Moving reports whether the last result contradicts the verdict, or there is none yet, so
+// that the next one should come sooner.
 func (h *Health) Moving() bool {
-	return (h.run > 0 || !h.certain.IsZero()) && h.lastGood != (h.verdict == Up)
+	return (h.run > 0 || !h.certain.IsZero()) && (h.verdict == Unknown || h.lastGood != (h.verdict == Up))
 }
 
 // Proof returns when the oldest of the last Rise successes in a row began; zero unless

@@ -43,7 +43,7 @@ func TestHealthByTheRule(t *testing.T) {
 			if failures >= h.Fall || failures > 0 && errors.Is(err, gone) && !IsVoid(err) && at.Sub(certain[0]) >= h.Patience {
 				want = Down
 			}
-			moving := counted > 0 && (began != nil) != (want == Up)
+			moving := counted > 0 && (want == Unknown || (began != nil) != (want == Up))
 			if got != want || h.Verdict() != want || h.Moving() != moving || !h.Proof().Equal(proof) {
 				t.Fatalf("rise %d, fall %d: got %s, moving %v, proof %s, want %s, %v, %s",
 					h.Rise, h.Fall, got, h.Moving(), h.Proof(), want, moving, proof)

@@ -8,7 +8,7 @@ import (
 // Schedule says when a check runs and what its results add up to.
 type Schedule struct {
 	Interval     time.Duration `config:"interval" default:"1s" min:"10ms" max:"1h" doc:"Time from the start of one run to the start of the next."`
-	FastInterval time.Duration `config:"fast_interval" default:"250ms" min:"10ms" max:"1h" doc:"Interval while the check is on its way from up to down or back; the shorter one of this and interval counts."`
+	FastInterval time.Duration `config:"fast_interval" default:"250ms" min:"10ms" max:"1h" doc:"Interval while the check is on its way from up to down or back, or has no verdict yet; the shorter one of this and interval counts."`
 	Timeout      time.Duration `config:"timeout" default:"500ms" min:"1ms" max:"10m" doc:"A run that takes longer has failed."`
 	Jitter       float64       `config:"jitter" default:"0.1" min:"0" max:"1" doc:"Each run starts later by a random part of this share of the interval, so that the checks of many hosts do not run at the same moments."`
 	Rise         int           `config:"rise" default:"3" min:"1" max:"1000" doc:"Successes in a row that make the check up."`

@@ -185,6 +185,7 @@ func (e *Engine) learn(c *check, r health.Result) {
 	case r.Verdict == was:
 	case r.Verdict == health.Up:
 		c.log.Info("check up")
+		c.service.lookAgain()
 	default:
 		c.log.Info("check down", "err", r.Err)
 	}

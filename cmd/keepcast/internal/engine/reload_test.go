@@ -61,7 +61,7 @@ func TestReload(t *testing.T) {
 		}
 		later(0)
 		b.want("dns", api.Announced, "as before: 1 of 2 checks not decided yet")
-		later(time.Second)
+		later(250 * time.Millisecond)
 		b.want("dns", api.Withdrawn, "check new: connection refused")
 		gone := added.Checker.(*fakeCheck)
 

@@ -123,12 +123,14 @@ func newService(cfg config.Service, now time.Time) *service {
 // checked adds up the checks.
 func (s *service) checked() fitness {
 	var down, unproven, degraded []string
-	up, withdrawing, undecided := 0, 0, 0
+	up, withdrawing, undecided, degrading := 0, 0, 0, 0
 	for _, c := range s.checks {
 		verdict := s.verdict(c)
 		if c.cfg.Degrades() {
 			if verdict == health.Down || verdict == health.Unknown && s.state == api.Degraded {
 				degraded = append(degraded, s.describe(c))
+			} else if verdict == health.Unknown {
+				degrading++
 			}
 			continue
 		}
@@ -160,7 +162,21 @@ func (s *service) checked() fitness {
 	if undecided > 0 { // after a restart the service stays as it was until they decide
 		return fitness{fit: true, reason: fmt.Sprintf("as before: %d of %d checks not decided yet", undecided, withdrawing)}
 	}
+	if degrading > 0 {
+		return fitness{fit: true, reason: fmt.Sprintf("%d of %d checks up, the rest not decided yet", len(s.checks)-degrading, len(s.checks))}
+	}
 	return fitness{fit: true, reason: "all checks up"}
+}
+
+// lookAgain has the checks run that failed last: one of the service is up now, so what was
+// wrong may be over. A look at a certificate once an hour would keep the service degraded for
+// that long, since it could not connect while the server was started.
+func (s *service) lookAgain() {
+	for _, c := range s.checks {
+		if c.result.Err != nil {
+			c.wake()
+		}
+	}
 }
 
 // describe says what a check found wrong, or that it has not decided yet.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/keepcast/keepcast/checks/health"
@@ -28,7 +29,7 @@ func TestFitness(t *testing.T) {
 		"undecided while draining":    {api.Draining, "all", []health.Verdict{unknown, up, up}, fitness{false, false, "check a has not run yet"}},
 		"undecided while announced":   {api.Announced, "all", []health.Verdict{unknown, unknown, unknown}, fitness{true, false, "as before: 2 of 2 checks not decided yet"}},
 		"undecided while degraded":    {api.Degraded, "all", []health.Verdict{unknown, unknown, unknown}, fitness{true, true, "check c has not run yet"}},
-		"slowness unknown, withdrawn": {api.Withdrawn, "all", []health.Verdict{up, up, unknown}, fitness{true, false, "all checks up"}},
+		"slowness unknown, withdrawn": {api.Withdrawn, "all", []health.Verdict{up, up, unknown}, fitness{true, false, "2 of 3 checks up, the rest not decided yet"}},
 	} {
 		s := &service{state: tc.state}
 		if err := s.cfg.Require.UnmarshalText([]byte(tc.require)); err != nil {
@@ -69,4 +70,51 @@ func TestDescribe(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A check that comes up has those run that failed: one that looks once an hour failed with the
+// others when the service was restarted, and kept it degraded for that hour.
+func TestLooksAgain(t *testing.T) {
+	b := newHarness(t)
+	answers, certificate, fine := &fakeCheck{}, &fakeCheck{}, &fakeCheck{}
+	s := b.service("web", address, answers, certificate, fine)
+	for i := range s.Checks[1:] {
+		s.Checks[1+i].Interval, s.Checks[1+i].OnFailure = time.Hour, "degrade"
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(5 * time.Second)
+		answers.set(errDead)
+		certificate.set(errDead)
+		later(5 * time.Second)
+		b.want("web", api.Withdrawn, "check checka: connection refused")
+		answers.set(nil)
+		certificate.set(nil)
+		fine.ran()
+		later(3 * time.Second)
+		b.want("web", api.Announced, "all checks up")
+		if n := fine.ran(); n != 0 {
+			t.Errorf("a check that is up ran %d times", n)
+		}
+		b.end()
+	})
+}
+
+// A check that failed before it had a verdict runs at the fast interval until it has one.
+func TestUndecidedIsFast(t *testing.T) {
+	b := newHarness(t)
+	c := &fakeCheck{err: errDead}
+	b.service("web", address, c).Checks[0].Interval = time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(250 * time.Millisecond)
+		if n := c.ran(); n != 2 {
+			t.Errorf("ran %d times, want 2", n)
+		}
+		later(time.Minute)
+		if n := c.ran(); n != 0 {
+			t.Errorf("ran %d times more", n)
+		}
+		b.end()
+	})
 }
