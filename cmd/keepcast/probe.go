@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -86,7 +85,7 @@ func verdict(failed, void, all int) error {
 // chosenCheck is a check that is to be probed.
 type chosenCheck struct {
 	service string
-	on      string // the interface of the service
+	on      string // the interface in whose VRF it probes
 	check   config.Check
 }
 
@@ -109,7 +108,7 @@ func choose(cfg *config.Config, names []string) ([]chosenCheck, error) {
 		for _, c := range s.Checks {
 			known = append(known, c.Name)
 			if !one || c.Name == check {
-				out = append(out, chosenCheck{service, cmp.Or(s.Interface, cfg.Interface), c})
+				out = append(out, chosenCheck{service, cfg.ProbesOn(*s, c), c})
 			}
 		}
 		if len(out) == before {

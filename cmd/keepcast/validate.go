@@ -36,12 +36,8 @@ file but those of the configuration, for a build machine or a repository's CI.`,
 			for _, note := range cfg.Notes() {
 				fmt.Fprintln(out, note)
 			}
-			checks := 0
-			for _, s := range cfg.Services {
-				checks += len(s.Checks)
-			}
 			_, err = fmt.Fprintf(out, "valid: %d services, %d checks, %d drivers in %d files\n",
-				len(cfg.Services), checks, len(cfg.Drivers), len(cfg.Files))
+				len(cfg.Services), cfg.Runs(), len(cfg.Drivers), len(cfg.Files))
 			return err
 		},
 	}

@@ -22,6 +22,7 @@ type Config struct {
 	Main
 	Drivers  []Driver
 	Services []Service
+	Checks   []Check  // of the top level, for services to use
 	Files    []string // the files it came from, in the order they were read
 
 	merged map[string]any // what the files add up to
@@ -91,6 +92,7 @@ type Check struct {
 	Kind      string `config:"kind" required:"true" doc:"Kind of check."`
 	OnFailure string `config:"on_failure" default:"withdraw" enum:"withdraw|degrade" doc:"What it means that this check is down: withdraw the service, or announce it with worse attributes so that other hosts are preferred."`
 	health.Schedule
+	Use     string // the check of the top level that it is; empty: none
 	Checker checks.Checker
 	Raw     map[string]any // as written, with what it inherits
 }
@@ -210,7 +212,8 @@ func (r Require) Needed(checks int) int {
 	return r.n
 }
 
-// Notes are remarks that are no faults: addresses that a standard names.
+// Notes are remarks that are no faults: addresses that a standard names, checks that nobody
+// uses.
 func (c *Config) Notes() []string {
 	var notes []string
 	for _, s := range c.Services {
@@ -219,6 +222,9 @@ func (c *Config) Notes() []string {
 				notes = append(notes, fmt.Sprintf("note: services[%s]: %s is %s", s.Name, a.Addr(), name))
 			}
 		}
+	}
+	for _, name := range c.unused() {
+		notes = append(notes, fmt.Sprintf("note: checks[%s]: no service uses it, so it does not run", name))
 	}
 	return notes
 }

@@ -30,7 +30,8 @@ func (l *loader) driver(path string, raw map[string]any) Driver {
 	return d
 }
 
-func (l *loader) service(path string, raw, defaults map[string]any) Service {
+// service decodes one service. Common are the checks of the top level.
+func (l *loader) service(path string, raw, defaults map[string]any, common []Check) Service {
 	s := Service{Raw: raw}
 	// What a service says of schedules is meant for its checks.
 	schedule := Settings(health.Schedule{})
@@ -48,6 +49,10 @@ func (l *loader) service(path string, raw, defaults map[string]any) Service {
 	known := l.clean(func() { entries = l.entriesAt(join(path, "checks"), raw["checks"]) })
 	for i, entry := range entries {
 		at := join(path, "checks") + "[" + entryID(entry, i) + "]"
+		if _, uses := entry["use"]; uses {
+			s.Checks = append(s.Checks, l.use(at, entry, common))
+			continue
+		}
 		s.Checks = append(s.Checks, l.check(at, merge(defaults, entry)))
 	}
 	if known {

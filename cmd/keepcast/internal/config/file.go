@@ -189,11 +189,11 @@ func plain(node *yaml.Node) any {
 	return v
 }
 
-// entryID names the entry number i of a list: by its name, else by its kind,
+// entryID names the entry number i of a list: by its name, else by what it uses or its kind,
 // else by its number. A drop-in overrides the entry of the same name.
 func entryID(entry any, i int) string {
 	if m, ok := entry.(map[string]any); ok {
-		for _, key := range []string{"name", "kind"} {
+		for _, key := range []string{"name", "use", "kind"} {
 			if s, ok := m[key].(string); ok && s != "" {
 				return s
 			}

@@ -29,12 +29,17 @@ func (l *loader) host(c *Config) {
 	for _, d := range c.Drivers {
 		l.needs("drivers["+d.Name+"]", d.Driver)
 	}
+	for _, check := range c.Checks {
+		l.needs("checks["+check.Name+"]", check.Checker)
+	}
 	for _, s := range c.Services {
 		if s.Name == "" {
 			continue // what is wrong with its checks is not known
 		}
 		for _, check := range s.Checks {
-			l.needs("services["+s.Name+"].checks["+check.Name+"]", check.Checker)
+			if check.Use == "" {
+				l.needs("services["+s.Name+"].checks["+check.Name+"]", check.Checker)
+			}
 		}
 	}
 }

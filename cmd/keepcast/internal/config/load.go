@@ -116,22 +116,25 @@ func (l *loader) config(raw map[string]any) *Config {
 	inherited := l.group(raw, "defaults")
 	l.decode("defaults", inherited, &defaults)
 	inherited = l.sound("defaults", inherited)
-	drivers, services := l.entries(raw, "drivers"), l.entries(raw, "services")
+	drivers, services, common := l.entries(raw, "drivers"), l.entries(raw, "services"), l.entries(raw, "checks")
 	if list, _ := raw["services"].([]any); raw["services"] == nil || list != nil && len(list) == 0 {
 		l.lacks("services", "no service is configured")
 	}
-	for _, list := range []string{"defaults", "drivers", "services"} {
+	for _, list := range []string{"defaults", "drivers", "services", "checks"} {
 		delete(raw, list)
 	}
 	l.decode("", raw, &c.Main)
 	l.daemon(c.Main)
 	policy := l.sound("", pick(raw, Settings(Policy{})))
+	for i, entry := range common {
+		c.Checks = append(c.Checks, l.check("checks["+entryID(entry, i)+"]", merge(inherited, entry)))
+	}
 	for i, entry := range drivers {
 		c.Drivers = append(c.Drivers, l.driver("drivers["+entryID(entry, i)+"]", entry))
 	}
 	for i, entry := range services {
 		path := "services[" + entryID(entry, i) + "]"
-		c.Services = append(c.Services, l.service(path, merge(policy, entry), inherited))
+		c.Services = append(c.Services, l.service(path, merge(policy, entry), inherited, c.Checks))
 	}
 	l.across(c)
 	return c

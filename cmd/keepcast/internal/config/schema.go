@@ -23,19 +23,26 @@ func Schema() *jsonschema.Schema {
 	top.Description = "Configuration of keepcast; drop-ins in conf.d have the same form."
 	top.Properties.Set("defaults", describe(object(Settings(health.Schedule{})), "Schedule of every check that does not say otherwise."))
 	top.Properties.Set("drivers", describe(list(driverSchema()), "The routing daemons to be kept in sync."))
+	top.Properties.Set("checks", describe(list(checkSchema()), "Checks that services use. Each runs once, whoever uses it."))
 	top.Properties.Set("services", describe(list(serviceSchema()), "The services and their anycast addresses."))
 	return top
 }
 
 func serviceSchema() *jsonschema.Schema {
 	s := object(append(Settings(Service{}), Settings(health.Schedule{})...))
-	var each []*jsonschema.Schema
+	one := checkSchema(describe(object(Settings(Use{})), "A check of the top level."))
+	s.Properties.Set("checks", describe(list(one), "The checks that decide whether the service is fit."))
+	return s
+}
+
+// checkSchema is a check of any kind, or something else that may stand there.
+func checkSchema(or ...*jsonschema.Schema) *jsonschema.Schema {
+	each := or
 	for _, k := range checks.Kinds() {
 		own := append(Settings(Check{}), Settings(k.New())...)
 		each = append(each, ofKind(own, k.Name, k.Doc))
 	}
-	s.Properties.Set("checks", describe(list(&jsonschema.Schema{OneOf: each}), "The checks that decide whether the service is fit."))
-	return s
+	return &jsonschema.Schema{OneOf: each}
 }
 
 func driverSchema() *jsonschema.Schema {

@@ -17,10 +17,7 @@ const (
 // Descriptors says that a process with that limit may lack descriptors: with a configuration,
 // and that many clients at once; nil: it has enough.
 func Descriptors(cfg *config.Config, clients int, limit uint64) *driver.Finding {
-	checks := 0
-	for _, s := range cfg.Services {
-		checks += len(s.Checks)
-	}
+	checks := cfg.Runs()
 	needed := ownDescriptors + clients + checkDescriptors*checks + driverDescriptors*len(cfg.Drivers)
 	if limit >= uint64(needed) {
 		return nil

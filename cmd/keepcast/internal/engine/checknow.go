@@ -78,16 +78,19 @@ func (e *Engine) ask(names []string, now time.Time) ([]asking, error) {
 		return nil, err
 	}
 	var all []asking
+	asked := map[*check]bool{}
 	for _, c := range chosen {
-		if !c.woken.After(now) { // else those who ask now share that run
-			if c.woken = c.woken.Add(checkNowGap); c.woken.Before(now) {
-				c.woken = now
+		run := c.run()
+		if !run.woken.After(now) && !asked[run] { // else those who ask now share that run
+			if run.woken = run.woken.Add(checkNowGap); run.woken.Before(now) {
+				run.woken = now
 			}
-			c.wakeOne = sync.OnceFunc(c.wake)
+			run.wakeOne = sync.OnceFunc(run.wake)
 		}
-		w := waiter{c.woken, make(chan struct{})}
+		asked[run] = true
+		w := waiter{run.woken, make(chan struct{})}
 		c.waiters = append(c.waiters, w)
-		all = append(all, asking{c, c.wakeOne, w})
+		all = append(all, asking{c, run.wakeOne, w})
 	}
 	return all, nil
 }

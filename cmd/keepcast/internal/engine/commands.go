@@ -139,11 +139,15 @@ func (e *Engine) service(name string) *service {
 }
 
 // startCheck runs a check until it is stopped. It goes on from the health of its last
-// result.
+// result. One that is of the top level runs there.
 func (e *Engine) startCheck(c *check) {
+	if c.cfg.Use != "" {
+		c.log = e.logOf(c)
+		return
+	}
 	ctx, stop := context.WithCancel(e.checking)
 	c.stop, c.runs = stop, c.cfg.Checker
-	on := cmp.Or(c.service.cfg.Interface, e.cfg.Interface)
+	on := e.cfg.ProbesOn(c.service.cfg, c.cfg)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := health.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
 	probe.Pulse, c.hurry, c.wake = e.opts.Pulse, probe.Hurry, probe.Wake
@@ -155,7 +159,7 @@ func (e *Engine) startCheck(c *check) {
 		probe.Run(ctx, func(r health.Result) {
 			e.post(func() {
 				if ctx.Err() == nil { // else it was stopped meanwhile
-					e.learn(c, r)
+					e.tell(c, r)
 				}
 			})
 			if r.Err == nil {

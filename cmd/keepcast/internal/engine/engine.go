@@ -71,6 +71,7 @@ type Engine struct {
 	cfg         *config.Config
 	services    []*service
 	inOrder     []*service // the same, those first on which others depend
+	common      *service   // has the checks of the top level that services use; it announces nothing
 	leaving     []leaving
 	drains      drains
 	disk        disk
@@ -140,12 +141,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	if dir := e.cfg.DrainDir; dir != "" {
 		e.running.Go(func() { e.followDrains(alive, dir) })
 	}
-	for _, s := range e.services {
-		e.opts.Metrics.begin(s.cfg)
+	for _, s := range append([]*service{e.common}, e.services...) {
 		for _, c := range s.checks {
 			e.startCheck(c)
 		}
 	}
+	for _, s := range e.services {
+		e.opts.Metrics.begin(s.cfg)
+	}
+	e.attach()
 	e.decide()
 	// Services that are ordered after keepcast bind to their addresses at once: so
 	// these are delivered before it is ready.
@@ -190,12 +194,14 @@ func (e *Engine) delivered() bool {
 // observed: deciding anything before would be deciding blindly.
 func (e *Engine) start(ctx context.Context) error {
 	now := time.Now()
+	e.common = newService(config.Service{Checks: e.cfg.Used()}, now)
 	for _, cfg := range e.cfg.Services {
-		s := newService(cfg, now)
-		for _, c := range cfg.Checks {
+		e.services = append(e.services, newService(cfg, now))
+	}
+	for _, s := range append([]*service{e.common}, e.services...) {
+		for _, c := range s.cfg.Checks {
 			s.checks = append(s.checks, newCheck(c, s))
 		}
-		e.services = append(e.services, s)
 	}
 	e.link()
 	e.setManaged()

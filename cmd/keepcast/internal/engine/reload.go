@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
@@ -48,11 +49,13 @@ func (e *Engine) replace(cfg *config.Config) {
 	old := successions(before, identities(cfg.Services))
 	e.drop(before, old) // first: another service may have the name now
 	kin := kinOf(before)
+	common := e.renewCommon(now)
 	for _, c := range cfg.Services {
 		e.services = append(e.services, e.renew(kin(old[c.Name], c), c, now))
 	}
 	e.link()
-	e.retire(before)
+	e.retire(slices.Concat(before, []*service{common}))
+	e.attach()
 	e.moveDrains(before, renames(old))
 	for _, s := range before {
 		until := s.lingerUntil

@@ -93,7 +93,9 @@ func (e *Engine) renewCheck(kin []*service, cfg config.Check, s *service, now ti
 		fresh.result, fresh.void, fresh.lost = was.result, was.void, was.lost
 		fresh.told, fresh.changed = was.told, was.changed
 		fresh.joined = joined
-		inheritReport(cfg, was)
+		if cfg.Use == "" { // else that of the top level has done so
+			inheritReport(cfg, was)
+		}
 	}
 	e.startCheck(fresh)
 	if was != nil && !same {
@@ -124,6 +126,9 @@ func asked(c config.Check) map[string]any {
 	out := maps.Clone(c.Raw)
 	delete(out, "name")
 	delete(out, "on_failure")
+	if out["use"] != nil {
+		out["use"] = true // by whatever name
+	}
 	return out
 }
 

@@ -50,6 +50,8 @@ type check struct {
 	woken   time.Time // when it was to run now for the last time, or is to
 	wakeOne func()    // has it run then, once for all who asked for that
 	waiters []waiter  // who wants to know when it has
+	users   []*check  // of a check of the top level: those of services that are this one
+	used    *check    // of a service: the one of the top level that it is, if any
 	stop    func()    // ends its goroutine
 }
 
