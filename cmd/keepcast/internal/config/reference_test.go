@@ -79,7 +79,7 @@ func TestReference(t *testing.T) {
 			t.Errorf("%s is not on the page: %s", of, text)
 		}
 	}
-	want = append(want, "# Configuration reference", "## Top level", "## defaults", "## services[]", "## services[].checks[]")
+	want = append(want, "# Configuration reference", "## Top level", "## defaults", "## services[]", "## checks[]", "## services[].checks[] with use", "## services[].checks[]")
 	for _, k := range checks.Kinds() {
 		want = append(want, "### kind: "+k.Name)
 		atOnce := "Seen by the next run: every failure."
@@ -98,7 +98,7 @@ func TestReference(t *testing.T) {
 	if d := cmp.Diff(want, regexp.MustCompile("(?m)^#+ .*").FindAllString(page, -1)); d != "" {
 		t.Error(d)
 	}
-	for of, s := range map[string]any{"top level": Main{}, "defaults": health.Schedule{}, "service": Service{}, "check": Check{}, "driver": Driver{}} {
+	for of, s := range map[string]any{"top level": Main{}, "defaults": health.Schedule{}, "service": Service{}, "check": Check{}, "use": Use{}, "driver": Driver{}} {
 		for _, s := range Settings(s) {
 			add(of, "| `"+s.Name+"` | "+s.Type+" | ")
 		}

@@ -65,6 +65,7 @@ func TestSchemaAllows(t *testing.T) {
 		"durations":          "{linger: 1h2m3.5s, hold_down: '0'}",
 		"headers":            "services: [{name: a, checks: [{kind: http, url: 'http://a/', headers: {Host: a}}]}]",
 		"group":              "degraded: {med: 0, communities: ['65001:1', no-export], prepend: 10}",
+		"of the top level":   "{checks: [{name: x, kind: tcp, address: 'x:1'}], services: [{name: a, depends_on: [b], checks: [{use: x, on_failure: degrade}]}]}",
 		"a drop-in":          "services: [{name: a, linger: 5s}]",
 	} {
 		if why := refused(t, text); why != "" {
@@ -100,6 +101,8 @@ func TestSchemaRefusesAt(t *testing.T) {
 		"services: [{name: a, checks: [{kind: nothing}]}]": "/services/0/checks/0",
 		"services: [{name: a, checks: [{kind: tcp}]}]":     "/services/0/checks/0",
 		"services: [{name: a, checks: [{kind: tcp, address: 'x:1', query: y}]}]": "/services/0/checks/0",
+		"services: [{name: a, checks: [{use: x, interval: 5s}]}]":                "/services/0/checks/0",
+		"checks: [{use: x}]": "/checks/0",
 		"services: [{name: a, checks: [{kind: http, url: x, headers: {a: 1}}]}]": "/services/0/checks/0",
 	} {
 		why := refused(t, text)
@@ -161,7 +164,7 @@ func TestSchemaTellsOfRestarts(t *testing.T) {
 func TestSchemaDescribes(t *testing.T) {
 	s := Schema()
 	head := []string{s.Version, s.Title, s.Description}
-	for _, name := range []string{"defaults", "drivers", "services"} {
+	for _, name := range []string{"defaults", "drivers", "checks", "services"} {
 		head = append(head, property(t, s, name).Description)
 	}
 	if d := cmp.Diff([]string{
@@ -169,6 +172,7 @@ func TestSchemaDescribes(t *testing.T) {
 		"Configuration of keepcast; drop-ins in conf.d have the same form.",
 		"Schedule of every check that does not say otherwise.",
 		"The routing daemons to be kept in sync.",
+		"Checks that services use. Each runs once, whoever uses it.",
 		"The services and their anycast addresses.",
 	}, head); d != "" {
 		t.Error(d)
@@ -176,6 +180,10 @@ func TestSchemaDescribes(t *testing.T) {
 	described := func(list *invopop.Schema) map[string]string {
 		out := map[string]string{}
 		for _, kind := range list.Items.OneOf {
+			if _, uses := kind.Properties.Get("use"); uses {
+				out["use"] = kind.Description
+				continue
+			}
 			out[property(t, kind, "kind").Const.(string)] = kind.Description
 		}
 		return out
@@ -187,6 +195,10 @@ func TestSchemaDescribes(t *testing.T) {
 	for _, k := range kinds.All() {
 		ofDrivers[k.Name] = k.Doc
 	}
+	if d := cmp.Diff(ofChecks, described(property(t, s, "checks"))); d != "" {
+		t.Errorf("checks of the top level: %s", d)
+	}
+	ofChecks["use"] = "A check of the top level."
 	list := property(t, property(t, s, "services").Items, "checks")
 	if d := cmp.Diff(ofChecks, described(list)); d != "" || list.Description != "The checks that decide whether the service is fit." {
 		t.Errorf("checks: %s: %s", list.Description, d)
