@@ -36,6 +36,10 @@ func TestDependsOnFaults(t *testing.T) {
 			depending("a", "1", "b") + depending("b", "2", "c, d") + depending("c", "3", "") + depending("d", "4", "e") + depending("e", "5", "b"),
 			"keepcast.yaml:3:91: services[b].depends_on[1]: these services would wait for each other for ever: b depends on d depends on e depends on b",
 		},
+		"a circle that others wait for": {
+			depending("a", "1", "b") + depending("b", "2", "c") + depending("c", "3", "d") + depending("d", "4", "c"),
+			"keepcast.yaml:4:88: services[c].depends_on[0]: these services would wait for each other for ever: c depends on d depends on c",
+		},
 		"two circles": {
 			depending("a", "1", "b, c") + depending("b", "2", "a") + depending("c", "3", "a"),
 			"keepcast.yaml:2:88: services[a].depends_on[0]: these services would wait for each other for ever: a depends on b depends on a\n" +

@@ -40,6 +40,15 @@ func TestHost(t *testing.T) {
 	}
 }
 
+// What a check of the top level needs is looked at once, however many use it.
+func TestHostOfUsed(t *testing.T) {
+	c, dir := loadIn(t, "checks: [{kind: exec, command: [DIR/none]}]\nservices: [{name: a, addresses: [192.0.2.1], checks: [{use: exec}, {use: exec, name: b}]}]\n")
+	want := "DIR/keepcast.yaml:1:10: checks[exec]: command: DIR/none does not exist"
+	if got := strings.ReplaceAll(c.Host().Error(), dir, "DIR"); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // loadIn loads a configuration that names its directory DIR.
 func loadIn(t *testing.T, text string) (c *Config, dir string) {
 	t.Helper()

@@ -27,7 +27,7 @@ func (l *loader) use(path string, raw map[string]any, common []Check) Check {
 	switch {
 	case l.faulty[join(path, "use")]:
 		return Check{Raw: raw}
-	case at < 0 && len(names) == 0:
+	case len(names) == 0:
 		l.lacks(join(path, "use"), "no check %q: there is no list checks at the top level", use.Use)
 		return Check{Raw: raw}
 	case at < 0:
