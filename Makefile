@@ -50,7 +50,7 @@ test-root: deps lab-root ## the tests of daemons and lab again, with the daemons
 	@mkdir -p dist
 	@printf '#!/bin/sh\nexec %s --library-path %s %s "$$@"\n' $(LAB_ROOT)/lib64/ld-linux-*.so.2 \
 	  $(LAB_ROOT)/usr/lib/$$(uname -m)-linux-gnu $(LAB_ROOT)/usr/sbin/bird >dist/bird-of-root && chmod +x dist/bird-of-root
-	CGO_ENABLED=1 KEEPCAST_REAL=1 KEEPCAST_BIRD=$(CURDIR)/dist/bird-of-root KEEPCAST_FRR_ROOT=$(LAB_ROOT) $(GO) test -timeout 20m ./driver/bird ./driver/frr/...
+	CGO_ENABLED=1 KEEPCAST_REAL=1 KEEPCAST_BIRD=$(CURDIR)/dist/bird-of-root KEEPCAST_FRR_ROOT=$(LAB_ROOT) $(GO) test -timeout 20m ./driver/bird/... ./driver/frr/...
 	CGO_ENABLED=1 KEEPCAST_REAL=1 KEEPCAST_LAB_ROOT=$(LAB_ROOT) $(GO) test -timeout 30m ./cmd/keepcast/internal/lab
 
 .PHONY: lint

@@ -14,7 +14,7 @@ import (
 // there one question is about all prefixes that are close to each other.
 func (b *Driver) areas(prefixes []netip.Prefix) []string {
 	var out []string
-	if b.ctl == nil || older(b.ctl.version, "3") {
+	if b.ctl == nil || older(b.ctl.Version, "3") {
 		for _, p := range prefixes {
 			out = append(out, p.String())
 		}

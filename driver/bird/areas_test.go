@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -29,7 +30,7 @@ func TestAreas(t *testing.T) {
 		"IPv6":              {"3.3.2", "2001:db8::1/128 2001:db8:8000::/48 2a00::1/128", []string{"2a00::1/128", "in 2001:db8::/32"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := &Driver{ctl: &control{version: tc.version}}
+			b := &Driver{ctl: &ctl.Client{Version: tc.version}}
 			var prefixes []netip.Prefix
 			for word := range strings.FieldsSeq(tc.prefixes) {
 				prefixes = append(prefixes, netip.MustParsePrefix(word))
@@ -61,7 +62,7 @@ func upAnswers(t *testing.T, version string, state func() string, route func(whi
 		}
 		return "0000 \n"
 	})
-	b := testDriver(filepath.Dir(c.socket))
+	b := testDriver(filepath.Dir(c.Socket))
 	t.Cleanup(func() { b.Close() })
 	return b
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -36,13 +37,13 @@ func BenchmarkReadReply(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			text := drivertest.ReadFile(b, "testdata/"+name)
 			from := strings.NewReader(text)
-			in := bufio.NewReaderSize(from, lineLimit)
+			in := bufio.NewReader(from)
 			b.ReportAllocs()
 			b.SetBytes(int64(len(text)))
 			for b.Loop() {
 				from.Reset(text)
 				in.Reset(from)
-				if _, err := readReply(in); err != nil {
+				if _, err := ctl.ReadReply(in); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 	"github.com/keepcast/keepcast/driver/snippet"
 )
 
@@ -48,7 +49,7 @@ type Driver struct {
 	AS uint32 `config:"as" default:"0" min:"0" max:"4294967295" doc:"The own AS number, which the ready-made eBGP filter prepends to the path where prepend says so; 0 prepends nothing."`
 
 	opts    driver.Options
-	ctl     *control
+	ctl     *ctl.Client
 	desired driver.State // what was last asked for
 	state   string       // the fingerprint of its snippet
 	futile  futileLoad
@@ -93,7 +94,7 @@ func (b *Driver) Loadable([]byte) error { return nil }
 // Close ends the control connection.
 func (b *Driver) Close() error {
 	if b.ctl != nil {
-		b.ctl.close()
+		b.ctl.Close()
 	}
 	return nil
 }
@@ -135,7 +136,7 @@ func (b *Driver) Apply(ctx context.Context, desired driver.State) error {
 		return err
 	}
 	atOnce, err := b.load(ctx)
-	if refusalCode(err) == codeConfigError {
+	if ctl.RefusalCode(err) == ctl.CodeConfigError {
 		err = b.blame(err, restore())
 		if untouched {
 			b.nowLoaded()
@@ -184,16 +185,16 @@ func (b *Driver) verify(ctx context.Context, atOnce bool) error {
 // runs none.
 func (b *Driver) running(ctx context.Context) (string, error) {
 	r, err := b.ask(ctx, "eval keepcast_state")
-	if refusalCode(err) == codeSyntaxError {
+	if ctl.RefusalCode(err) == ctl.CodeSyntaxError {
 		return "", nil
 	}
-	return r.text(codeValue), err
+	return r.Text(ctl.CodeValue), err
 }
 
 // blame adds to BIRD's complaint about its configuration whose it is, and what
 // became of putting the old snippet back.
 func (b *Driver) blame(err, undone error) error {
-	var refused *commandError
+	var refused *ctl.Refusal
 	if !errors.As(err, &refused) {
 		return errors.Join(err, undone)
 	}
@@ -231,12 +232,12 @@ func (b *Driver) load(ctx context.Context) (atOnce bool, err error) {
 	b.loaded, b.disabled = &snippet, nil
 	b.opts.Loaded()
 	switch r.Code {
-	case codeReconfigured:
+	case ctl.CodeReconfigured:
 		return true, nil
-	case codeInProgress, codeQueued:
+	case ctl.CodeInProgress, ctl.CodeQueued:
 		return false, b.awaitReconfigured(ctx)
 	}
-	return false, fmt.Errorf("bird did not load the configuration: %s (code %04d)", r.text(r.Code), r.Code)
+	return false, fmt.Errorf("bird did not load the configuration: %s (code %04d)", r.Text(r.Code), r.Code)
 }
 
 // awaitReconfigured waits for the end of a reconfiguration in progress, and of those that
@@ -253,7 +254,7 @@ func (b *Driver) awaitReconfigured(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		switch what := r.text(codeStatus); what {
+		switch what := r.Text(ctl.CodeStatus); what {
 		case "Daemon is up and running":
 			return nil
 		case "Reconfiguration in progress":
@@ -271,7 +272,7 @@ func (b *Driver) awaitReconfigured(ctx context.Context) error {
 // protocolsUp returns an error if a protocol of the snippet is down.
 func (b *Driver) protocolsUp(ctx context.Context) error {
 	r, err := b.ask(ctx, `show protocols "keepcast*"`)
-	if refusalCode(err) == codeNoProtocol { // a template of the operator's may use other names
+	if ctl.RefusalCode(err) == ctl.CodeNoProtocol { // a template of the operator's may use other names
 		return nil
 	}
 	if err != nil {
@@ -285,9 +286,9 @@ func (b *Driver) protocolsUp(ctx context.Context) error {
 	return nil
 }
 
-func (b *Driver) ask(ctx context.Context, command string) (reply, error) {
+func (b *Driver) ask(ctx context.Context, command string) (ctl.Reply, error) {
 	if b.ctl == nil {
-		b.ctl = &control{socket: b.Socket, timeout: b.Timeout}
+		b.ctl = &ctl.Client{Socket: b.Socket, Timeout: b.Timeout}
 	}
-	return b.ctl.ask(ctx, command)
+	return b.ctl.Ask(ctx, command)
 }

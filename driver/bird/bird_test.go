@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 	"github.com/keepcast/keepcast/driver/community"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
@@ -229,7 +230,7 @@ func TestFault(t *testing.T) {
 		"without place": {"out of luck", theirs},
 	} {
 		t.Run(name, func(t *testing.T) {
-			refused := &commandError{Command: "configure check", Code: codeConfigError, Text: tc.text}
+			refused := &ctl.Refusal{Command: "configure check", Code: ctl.CodeConfigError, Text: tc.text}
 			refusal := `bird refuses "configure check": ` + tc.text + " (code 8002)"
 			err := packagedDriver().blame(refused, nil)
 			if want := tc.want + " (the old snippet is back in place): " + refusal; drivertest.ErrText(err) != want {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 )
 
 const (
@@ -24,13 +25,13 @@ const (
 // announces gets out, and what makes a failover slow or fragile.
 func (b *Driver) Examine(ctx context.Context, desired driver.State) []driver.Finding {
 	probe := *b // with a connection of its own
-	probe.ctl, probe.desired, probe.holders = &control{socket: b.Socket, timeout: b.Timeout}, desired, driver.Holders{}
-	defer probe.ctl.close()
+	probe.ctl, probe.desired, probe.holders = &ctl.Client{Socket: b.Socket, Timeout: b.Timeout}, desired, driver.Holders{}
+	defer probe.ctl.Close()
 	status, err := probe.ask(ctx, "show status")
 	if err != nil {
 		return []driver.Finding{probe.unreachable(err)}
 	}
-	out := findVersion(strings.TrimPrefix(status.text(codeBanner), "BIRD "))
+	out := findVersion(strings.TrimPrefix(status.Text(ctl.CodeBanner), "BIRD "))
 	out = append(out, probe.configuration(ctx, desired, status)...)
 	out = append(out, probe.readable()...)
 	// Doctor has no desired snippet: the running one counts as desired.
@@ -82,8 +83,8 @@ func (b *Driver) unreachable(err error) driver.Finding {
 	case errors.Is(err, driver.ErrNotRunning):
 		f.Name, f.Fix = "daemon-down", "start bird, or correct the setting socket"
 	case errors.Is(err, fs.ErrPermission):
-		f.Name, f.Text, f.Fix = "socket-forbidden", "keepcast may not use its control socket "+b.Socket, socketGroupFix(b.Socket)
-	case refusalCode(err) == codeDenied:
+		f.Name, f.Text, f.Fix = "socket-forbidden", "keepcast may not use its control socket "+b.Socket, ctl.SocketGroupFix(b.Socket)
+	case ctl.RefusalCode(err) == ctl.CodeDenied:
 		f.Name, f.Fix = "socket-restricted", "name the socket of bird's -s option, not one of a cli block with restrict"
 	}
 	return f
@@ -120,7 +121,7 @@ func older(a, b string) bool {
 // would go on sending to it.
 func (b *Driver) slowToNotice(ctx context.Context, protocols []protocol, neighbors []neighbor) ([]driver.Finding, error) {
 	r, err := b.ask(ctx, "show bfd sessions")
-	if err != nil && refusalCode(err) == 0 {
+	if err != nil && ctl.RefusalCode(err) == 0 {
 		return nil, err
 	}
 	watched := map[string]bool{} // by BFD, and heard of
@@ -189,7 +190,7 @@ type deadTimers map[string]map[string]time.Duration
 func (b *Driver) deadTimer(ctx context.Context, n neighbor, known deadTimers) (time.Duration, error) {
 	if _, asked := known[n.via]; !asked {
 		r, err := b.ask(ctx, "show ospf interface "+quoted(n.via))
-		if err != nil && refusalCode(err) == 0 {
+		if err != nil && ctl.RefusalCode(err) == 0 {
 			return 0, err
 		}
 		known[n.via] = readDeadTimers(r)
@@ -198,7 +199,7 @@ func (b *Driver) deadTimer(ctx context.Context, n neighbor, known deadTimers) (t
 }
 
 // readDeadTimers reads "show ospf interface".
-func readDeadTimers(r reply) map[string]time.Duration {
+func readDeadTimers(r ctl.Reply) map[string]time.Duration {
 	out := map[string]time.Duration{}
 	iface := ""
 	for _, l := range r.Lines {
@@ -218,8 +219,8 @@ func readDeadTimers(r reply) map[string]time.Duration {
 }
 
 // findRouterID says that the router id is one of the addresses that come and go.
-func findRouterID(status reply, desired driver.State) []driver.Finding {
-	id, err := netip.ParseAddr(strings.TrimPrefix(status.text(codeRouterID), "Router ID is "))
+func findRouterID(status ctl.Reply, desired driver.State) []driver.Finding {
+	id, err := netip.ParseAddr(strings.TrimPrefix(status.Text(ctl.CodeRouterID), "Router ID is "))
 	if err != nil || !slices.ContainsFunc(desired.Routes, func(r driver.Route) bool { return r.Prefix.Addr() == id }) {
 		return nil
 	}

@@ -202,7 +202,7 @@ func TestExamineUnreachable(t *testing.T) {
 				}
 				return tc.answer(command)
 			})
-			b := testDriver(filepath.Dir(c.socket))
+			b := testDriver(filepath.Dir(c.Socket))
 			got := someFindings(b.Examine(t.Context(), stateOf()))
 			matched := false
 			for _, text := range got {
@@ -239,7 +239,7 @@ func TestExamineHangs(t *testing.T) {
 		<-release
 		return ""
 	})
-	b := testDriver(filepath.Dir(c.socket))
+	b := testDriver(filepath.Dir(c.Socket))
 	b.Timeout = 50 * time.Millisecond
 	if got := namesOf(b.Examine(t.Context(), stateOf())); !cmp.Equal(got, []string{"daemon-unreachable error bird"}) {
 		t.Error(got)

@@ -13,17 +13,18 @@ import (
 	"syscall"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 	"github.com/keepcast/keepcast/driver/snippet"
 )
 
 // configuration has BIRD check its configuration, and looks through the files of
 // it for what BIRD does not tell.
-func (b *Driver) configuration(ctx context.Context, desired driver.State, status reply) []driver.Finding {
+func (b *Driver) configuration(ctx context.Context, desired driver.State, status ctl.Reply) []driver.Finding {
 	out := findRouterID(status, desired)
 	r, err := b.ask(ctx, "configure check")
 	switch {
-	case refusalCode(err) == codeConfigError:
-		out = append(out, configurationRefused(r.text(codeConfigError)))
+	case ctl.RefusalCode(err) == ctl.CodeConfigError:
+		out = append(out, configurationRefused(r.Text(ctl.CodeConfigError)))
 	case err != nil:
 		return append(out, b.unreachable(err))
 	}
@@ -42,8 +43,8 @@ func (b *Driver) configuration(ctx context.Context, desired driver.State, status
 
 // configurationFile returns the file that BIRD told it reads its configuration from, or ""
 // if that can't be known: BIRD's own working directory is not keepcast's.
-func configurationFile(r reply) string {
-	if path := strings.TrimPrefix(r.text(codeReading), "Reading configuration from "); filepath.IsAbs(path) {
+func configurationFile(r ctl.Reply) string {
+	if path := strings.TrimPrefix(r.Text(ctl.CodeReading), "Reading configuration from "); filepath.IsAbs(path) {
 		return path
 	}
 	return ""

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 )
 
 // findings returns what stands in the way of announcing, as far as it was observed.
@@ -129,7 +130,7 @@ func (b *Driver) keptBack(ctx context.Context, observed driver.State, protocols 
 // notPreferred says whose route is chosen in place of keepcast's, if it still is.
 func (b *Driver) notPreferred(ctx context.Context, p netip.Prefix) (driver.Finding, error) {
 	r, err := b.ask(ctx, "show route "+p.String()+" table "+mainTable(p)+" primary where !defined("+announcedMark+")")
-	if refusalCode(err) == codeNoRoute {
+	if ctl.RefusalCode(err) == ctl.CodeNoRoute {
 		return driver.Finding{}, nil
 	}
 	by := chosenProtocol(r)
@@ -144,9 +145,9 @@ func (b *Driver) notPreferred(ctx context.Context, p netip.Prefix) (driver.Findi
 }
 
 // chosenProtocol returns the protocol of the first route of a reply to "show route".
-func chosenProtocol(r reply) string {
+func chosenProtocol(r ctl.Reply) string {
 	for _, l := range r.Lines {
-		if _, behind, ok := strings.Cut(l.Text, " ["); ok && l.Code == codeRoute {
+		if _, behind, ok := strings.Cut(l.Text, " ["); ok && l.Code == ctl.CodeRoute {
 			by, _, _ := strings.Cut(behind, " ")
 			return by
 		}

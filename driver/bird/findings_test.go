@@ -170,7 +170,7 @@ func TestStale(t *testing.T) {
 				}
 				return tc.answer
 			})
-			b := testDriver(filepath.Dir(c.socket))
+			b := testDriver(filepath.Dir(c.Socket))
 			defer b.Close()
 			b.state = "old" // when it was looked at before
 			drivertest.WriteFile(t, b.Snippet, `define keepcast_state = "new";`)

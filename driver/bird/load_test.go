@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -144,8 +145,8 @@ func TestLoad(t *testing.T) {
 				}
 				return "9001 asked too much\n"
 			})
-			f.bytes.Store(bytes)
-			b = testDriver(strings.TrimSuffix(c.socket, "/bird.ctl"))
+			f.Bytes.Store(bytes)
+			b = testDriver(strings.TrimSuffix(c.Socket, "/bird.ctl"))
 			old := "the old snippet"
 			if tc.talk[1] == "0023 STATE\n" && !strings.HasPrefix(name, "edited") {
 				old = renderRoutes(t, b, want.Routes...)
@@ -153,8 +154,7 @@ func TestLoad(t *testing.T) {
 			drivertest.WriteFile(t, b.Snippet, old)
 			err := b.Apply(t.Context(), want)
 			b.Close()
-			f.Close()
-			<-f.done
+			f.Stop()
 			if drivertest.ErrText(err) != replace(tc.err) {
 				t.Errorf("got  %v\nwant %s", err, replace(tc.err))
 			}
@@ -165,7 +165,7 @@ func TestLoad(t *testing.T) {
 			if d := cmp.Diff(commands, asked); d != "" {
 				t.Errorf("commands (-want +got):\n%s", d)
 			}
-			if back := onDisk(t, b) == "the old snippet"; back != (refusalCode(err) == codeConfigError) {
+			if back := onDisk(t, b) == "the old snippet"; back != (ctl.RefusalCode(err) == ctl.CodeConfigError) {
 				t.Errorf("the old snippet is back: %v", back)
 			}
 		}
@@ -198,15 +198,14 @@ func TestFutile(t *testing.T) {
 				}
 				return "0013 Daemon is up and running\n"
 			})
-			b := testDriver(strings.TrimSuffix(c.socket, "/bird.ctl"))
+			b := testDriver(strings.TrimSuffix(c.Socket, "/bird.ctl"))
 			for range 3 {
 				if err := b.Apply(t.Context(), stateOf(routeOf("192.0.2.53/32", driver.Announced))); err == nil {
 					t.Error("no error")
 				}
 			}
 			b.Close()
-			f.Close()
-			<-f.done
+			f.Stop()
 			if loads != tc.loads {
 				t.Errorf("loaded %d times, want %d", loads, tc.loads)
 			}
@@ -242,7 +241,7 @@ func TestRoutes(t *testing.T) {
 				}
 				return tc.answer
 			})
-			b := testDriver(strings.TrimSuffix(c.socket, "/bird.ctl"))
+			b := testDriver(strings.TrimSuffix(c.Socket, "/bird.ctl"))
 			defer b.Close()
 			found, err := b.routes(t.Context(), "x")
 			var got []string

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 )
 
 // infiniteMetric is the metric of a Babel neighbor that is not heard (RFC 8966, 3.4).
@@ -72,7 +73,7 @@ func (b *Driver) igp(ctx context.Context, p protocol, like neighbor) ([]neighbor
 		return []neighbor{like}, nil
 	}
 	r, err := b.ask(ctx, "show "+p.kind+" neighbors "+quoted(p.name))
-	if err != nil && refusalCode(err) == 0 {
+	if err != nil && ctl.RefusalCode(err) == 0 {
 		return nil, err
 	}
 	var out []neighbor
@@ -130,7 +131,7 @@ func (b *Driver) exported(ctx context.Context, routes []driver.Route, neighbors 
 			takes := slices.DeleteFunc(slices.Clone(routes), func(r driver.Route) bool { return !n.Takes(r.Prefix) })
 			var err error
 			pass, err = b.among(ctx, prefixesOf(takes), "export "+quoted(n.via))
-			if err != nil && refusalCode(err) != codeSyntaxError { // it is: just went down
+			if err != nil && ctl.RefusalCode(err) != ctl.CodeSyntaxError { // it is: just went down
 				return err
 			}
 			passes[n.via] = pass

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 )
 
 // networkData is one of a service's prefixes, which the snippet originates.
@@ -118,7 +119,7 @@ func (b *Driver) open(ctx context.Context) error {
 // may have none.
 func (b *Driver) switchNetwork(ctx context.Context, command string, r driver.Route) error {
 	_, err := b.ask(ctx, command+" "+quoted(networkProtocol(r)))
-	if refusalCode(err) == codeSyntaxError || refusalCode(err) == codeNoProtocol {
+	if ctl.RefusalCode(err) == ctl.CodeSyntaxError || ctl.RefusalCode(err) == ctl.CodeNoProtocol {
 		return nil
 	}
 	return err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 )
 
 // Observe asks BIRD which of the prefixes it was last asked to keep are in its
@@ -165,7 +166,7 @@ func (b *Driver) routes(ctx context.Context, which string) ([]netip.Prefix, erro
 // show returns the prefixes that "show route" lists with the words of which.
 func (b *Driver) show(ctx context.Context, which string) ([]netip.Prefix, error) {
 	r, err := b.ask(ctx, "show route "+which)
-	if refusalCode(err) == codeNoRoute {
+	if ctl.RefusalCode(err) == ctl.CodeNoRoute {
 		return nil, nil
 	}
 	if err != nil {
@@ -174,7 +175,7 @@ func (b *Driver) show(ctx context.Context, which string) ([]netip.Prefix, error)
 	var found []netip.Prefix
 	for _, l := range r.Lines {
 		word, _, _ := strings.Cut(l.Text, " ")
-		if p, err := netip.ParsePrefix(word); err == nil && l.Code == codeRoute {
+		if p, err := netip.ParsePrefix(word); err == nil && l.Code == ctl.CodeRoute {
 			found = append(found, p)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 )
 
 // loadTolerance is how much later than BIRD's last reconfiguration a file must have been
@@ -19,10 +20,10 @@ const loadTolerance = time.Second
 // returns "": each load, also one of keepcast's, ends that.
 func (b *Driver) undoPending(ctx context.Context) (string, error) {
 	r, err := b.ask(ctx, "configure status")
-	if refusalCode(err) != 0 {
+	if ctl.RefusalCode(err) != 0 {
 		return "", nil // which will say why it refuses to configure
 	}
-	return strings.TrimPrefix(r.text(codeUndo), "Configuration unconfirmed, "), err
+	return strings.TrimPrefix(r.Text(ctl.CodeUndo), "Configuration unconfirmed, "), err
 }
 
 // mayLoad returns a finding where a load has to wait: it would only close gates, which
@@ -65,7 +66,7 @@ func (b *Driver) unloaded(ctx context.Context) ([]driver.Finding, error) {
 	}
 	if b.conf == nil {
 		r, err := b.ask(ctx, "configure check")
-		if err != nil && refusalCode(err) == 0 {
+		if err != nil && ctl.RefusalCode(err) == 0 {
 			return nil, err
 		}
 		b.conf = new(configurationFile(r))
@@ -80,10 +81,10 @@ func (b *Driver) unloaded(ctx context.Context) ([]driver.Finding, error) {
 	}
 	if !at.Equal(b.checked.at) {
 		r, err := b.ask(ctx, "configure check")
-		if err != nil && refusalCode(err) != codeConfigError {
+		if err != nil && ctl.RefusalCode(err) != ctl.CodeConfigError {
 			return nil, err
 		}
-		b.checked = checkedFiles{at, r.text(codeConfigError)}
+		b.checked = checkedFiles{at, r.Text(ctl.CodeConfigError)}
 	}
 	if b.checked.refusal != "" {
 		return []driver.Finding{configurationRefused(b.checked.refusal)}, nil
@@ -122,7 +123,7 @@ func (b *Driver) newest() (file string, at time.Time) {
 
 // loadedAt returns when BIRD last loaded a configuration, by the clock of now. In a format
 // of the operator's BIRD's times can't be read.
-func loadedAt(status reply, now time.Time) (time.Time, bool) {
+func loadedAt(status ctl.Reply, now time.Time) (time.Time, bool) {
 	var current, last time.Time
 	for _, l := range status.Lines {
 		for words, into := range map[string]*time.Time{"Current server time is ": &current, "Last reconfiguration on ": &last} {

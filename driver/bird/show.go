@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 )
 
 // protocol is a protocol as "show protocols all" tells of it.
@@ -32,7 +34,7 @@ func (p protocol) exports(family string) bool {
 // protocols asks for all protocols.
 func (b *Driver) protocols(ctx context.Context) ([]protocol, error) {
 	r, err := b.ask(ctx, "show protocols all")
-	if refusalCode(err) == codeNoProtocol {
+	if ctl.RefusalCode(err) == ctl.CodeNoProtocol {
 		return nil, nil
 	}
 	return readProtocols(r), err
@@ -40,15 +42,15 @@ func (b *Driver) protocols(ctx context.Context) ([]protocol, error) {
 
 // readProtocols reads the reply to "show protocols all". Since is in a format
 // that the operator can choose, so nothing behind it on its line is read.
-func readProtocols(r reply) []protocol {
+func readProtocols(r ctl.Reply) []protocol {
 	var out []protocol
 	heading := ""
 	for _, l := range r.Lines {
-		if f := strings.Fields(l.Text); l.Code == codeProtocol && len(f) > 3 {
+		if f := strings.Fields(l.Text); l.Code == ctl.CodeProtocol && len(f) > 3 {
 			out = append(out, protocol{name: f[0], kind: strings.ToLower(f[1]), state: f[3], details: map[string]string{}})
 			heading = ""
 		}
-		if l.Code == codeDetails && len(out) > 0 {
+		if l.Code == ctl.CodeDetails && len(out) > 0 {
 			heading = out[len(out)-1].read(l.Text, heading)
 		}
 	}
@@ -99,7 +101,7 @@ type neighborRow []string
 
 // readRows returns the lines of a list that begin with an address: neighbors,
 // neither headings nor the names of protocols.
-func readRows(r reply) []neighborRow {
+func readRows(r ctl.Reply) []neighborRow {
 	var out []neighborRow
 	for _, l := range r.Lines {
 		f := strings.Fields(l.Text)

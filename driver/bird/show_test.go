@@ -10,11 +10,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 )
 
-func replyOf(t testing.TB, text string) reply {
+func replyOf(t testing.TB, text string) ctl.Reply {
 	t.Helper()
-	r, err := readReply(bufio.NewReaderSize(strings.NewReader(text), lineLimit))
+	r, err := ctl.ReadReply(bufio.NewReader(strings.NewReader(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +92,7 @@ func FuzzReadProtocols(f *testing.F) {
 	f.Add("1006-  x: y\n0000 \n")
 	f.Add("1002-a b c d\n1006-  Channel ipv4\n     State:\n     Output filter: x\n0000 \n")
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := readReply(bufio.NewReaderSize(strings.NewReader(text), lineLimit))
+		r, err := ctl.ReadReply(bufio.NewReader(strings.NewReader(text)))
 		if err != nil {
 			return
 		}
@@ -144,7 +145,7 @@ func TestNeighborsOfIGP(t *testing.T) {
 				asked = append(asked, command)
 				return tc.list
 			})
-			b := testDriver(filepath.Dir(c.socket))
+			b := testDriver(filepath.Dir(c.Socket))
 			p := protocol{name: "os4", kind: tc.kind, state: "up", channels: []channel{{"ipv4", "UP", "keepcast_igp"}}}
 			all, err := b.neighbors(t.Context(), []protocol{p})
 			b.Close()
@@ -180,7 +181,7 @@ func FuzzReadRows(f *testing.F) {
 		f.Add(l.list)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		r, err := readReply(bufio.NewReaderSize(strings.NewReader(text), lineLimit))
+		r, err := ctl.ReadReply(bufio.NewReader(strings.NewReader(text)))
 		if err != nil {
 			return
 		}

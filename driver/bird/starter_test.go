@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -37,7 +38,7 @@ const allProtocols = `2002-Name       Proto      Table      State  Since        
 `
 
 func TestProtocols(t *testing.T) {
-	r, err := readReply(bufio.NewReader(strings.NewReader(allProtocols)))
+	r, err := ctl.ReadReply(bufio.NewReader(strings.NewReader(allProtocols)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -27,7 +28,7 @@ func TestRealEdited(t *testing.T) {
 		},
 		"and loaded while bird.conf is broken": func(t *testing.T, b *Driver, r *realBIRD) {
 			r.Protocols(birdStatics + "nonsense;\n")
-			if err := b.Apply(t.Context(), stateOf(dns)); refusalCode(err) != codeConfigError {
+			if err := b.Apply(t.Context(), stateOf(dns)); ctl.RefusalCode(err) != ctl.CodeConfigError {
 				t.Fatal(err)
 			}
 			r.Protocols(birdStatics)
@@ -64,7 +65,7 @@ func TestRealPutBack(t *testing.T) {
 	dns := routeOf("192.0.2.53/32", driver.Announced)
 	applyRoutes(t, b, dns)
 	r.Protocols(birdStatics + "nonsense;\n")
-	if err := b.Apply(t.Context(), stateOf()); refusalCode(err) != codeConfigError {
+	if err := b.Apply(t.Context(), stateOf()); ctl.RefusalCode(err) != ctl.CodeConfigError {
 		t.Fatal(err)
 	}
 	applyRoutes(t, b, dns)

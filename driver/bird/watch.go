@@ -12,6 +12,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 	"github.com/keepcast/keepcast/driver/pace"
 )
 
@@ -91,7 +92,7 @@ func (b *Driver) pause(ctx context.Context, notices *fsnotify.Watcher, tick <-ch
 func (b *Driver) tryOpen(ctx context.Context) (net.Conn, *bufio.Reader) {
 	ctx, cancel := context.WithTimeout(ctx, b.Timeout)
 	defer cancel()
-	conn, in, _, err := openControl(ctx, b.Socket)
+	conn, in, _, err := ctl.Open(ctx, b.Socket)
 	if err != nil {
 		return nil, nil
 	}
@@ -100,8 +101,8 @@ func (b *Driver) tryOpen(ctx context.Context) (net.Conn, *bufio.Reader) {
 
 // listen hears what BIRD says unasked, until it hangs up or ctx is done.
 func listen(ctx context.Context, conn net.Conn, in *bufio.Reader, tick <-chan time.Time, changed func()) {
-	defer hangUp(conn)()
-	defer context.AfterFunc(ctx, hangUp(conn))()
+	defer ctl.HangUp(conn)()
+	defer context.AfterFunc(ctx, ctl.HangUp(conn))()
 	if r, err := exchange(conn, in, "echo { info }"); err != nil {
 		return
 	} else if r.Code >= 8000 { // 3.x has no echo
@@ -109,7 +110,7 @@ func listen(ctx context.Context, conn net.Conn, in *bufio.Reader, tick <-chan ti
 		return
 	}
 	for {
-		line, err := readLine(in)
+		line, err := ctl.ReadLine(in)
 		if err != nil {
 			return
 		}
@@ -142,7 +143,7 @@ func poll(ctx context.Context, conn net.Conn, in *bufio.Reader, tick <-chan time
 type revision struct{ reconfigured, state, protocols string }
 
 func askRevision(conn net.Conn, in *bufio.Reader) (n revision, err error) {
-	var answers [3]reply
+	var answers [3]ctl.Reply
 	for i, command := range []string{"show status", "eval keepcast_state", `show protocols "keepcast*"`} {
 		if answers[i], err = exchange(conn, in, command); err != nil {
 			return n, err
@@ -153,7 +154,7 @@ func askRevision(conn net.Conn, in *bufio.Reader) (n revision, err error) {
 			n.reconfigured = when
 		}
 	}
-	n.state = answers[1].text(codeValue)
+	n.state = answers[1].Text(ctl.CodeValue)
 	for _, p := range readProtocols(answers[2]) {
 		n.protocols += " " + p.name + " " + p.state
 	}
@@ -182,9 +183,9 @@ func sameTime(a, b string) bool {
 }
 
 // exchange sends a command and reads the reply, whatever it is.
-func exchange(conn net.Conn, in *bufio.Reader, command string) (reply, error) {
+func exchange(conn net.Conn, in *bufio.Reader, command string) (ctl.Reply, error) {
 	if _, err := io.WriteString(conn, command+"\n"); err != nil {
-		return reply{}, err
+		return ctl.Reply{}, err
 	}
-	return readReply(in)
+	return ctl.ReadReply(in)
 }

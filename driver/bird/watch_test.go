@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/keepcast/keepcast/driver/bird/ctl"
 	"github.com/keepcast/keepcast/driver/drivertest"
 	"github.com/keepcast/keepcast/driver/pace"
 )
@@ -101,7 +102,7 @@ func TestAsked(t *testing.T) {
 				}
 				return "2002-Name Proto Table State Since Info\n1002-keepcast Direct --- " + tc.steps[n].protocol + " 20:00:00.000\n0000 \n"
 			})
-			conn, in, _, err := openControl(t.Context(), c.socket)
+			conn, in, _, err := ctl.Open(t.Context(), c.Socket)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +164,7 @@ func TestAwaitNotice(t *testing.T) {
 	}()
 	<-tried
 	_, c := newFakeBIRD(t, func(int, string) string { return hello })
-	if err := os.Rename(c.socket, b.Socket); err != nil {
+	if err := os.Rename(c.Socket, b.Socket); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -190,7 +191,7 @@ func TestWatchHangsUp(t *testing.T) {
 		}
 		return ""
 	})
-	b := testDriver(filepath.Dir(c.socket))
+	b := testDriver(filepath.Dir(c.Socket))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- b.Watch(ctx, func() {}) }()

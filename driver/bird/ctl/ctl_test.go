@@ -1,4 +1,4 @@
-package bird
+package ctl
 
 import (
 	"bufio"
@@ -25,39 +25,39 @@ import (
 func TestReadReply(t *testing.T) {
 	for name, tc := range map[string]struct {
 		in   string
-		want reply
+		want Reply
 		err  string
 	}{
-		"one line":   {"0023 abcdef\n", reply{23, []replyLine{{23, "abcdef"}}}, ""},
-		"empty last": {"0000 \n", reply{0, []replyLine{{0, ""}}}, ""},
+		"one line":   {"0023 abcdef\n", Reply{23, []Line{{23, "abcdef"}}}, ""},
+		"empty last": {"0000 \n", Reply{0, []Line{{0, ""}}}, ""},
 		"carriage return": {
 			"0013 Daemon is up and running\r\n",
-			reply{13, []replyLine{{13, "Daemon is up and running"}}},
+			Reply{13, []Line{{13, "Daemon is up and running"}}},
 			"",
 		},
 		"many lines": {
 			"1007-Table master4:\n 192.0.2.53/32  unicast\n \tdev any0\n1008-\tType: device\n0000 \n",
-			reply{0, []replyLine{{1007, "Table master4:"}, {1007, "192.0.2.53/32  unicast"}, {1007, "\tdev any0"}, {1008, "\tType: device"}, {0, ""}}},
+			Reply{0, []Line{{1007, "Table master4:"}, {1007, "192.0.2.53/32  unicast"}, {1007, "\tdev any0"}, {1008, "\tType: device"}, {0, ""}}},
 			"",
 		},
 		"spontaneous": {
 			"+Reconfiguring\n0002-Reading configuration from bird.conf\n+Config timeout expired, starting undo\n0003 Reconfigured\n",
-			reply{3, []replyLine{{2, "Reading configuration from bird.conf"}, {3, "Reconfigured"}}},
+			Reply{3, []Line{{2, "Reading configuration from bird.conf"}, {3, "Reconfigured"}}},
 			"",
 		},
-		"only the first reply": {"0003 Reconfigured\n0000 \n", reply{3, []replyLine{{3, "Reconfigured"}}}, ""},
-		"nothing":              {"", reply{}, "EOF"},
-		"cut in a line":        {"0003 Reconf", reply{}, "unexpected EOF"},
-		"cut after a line":     {"0002-Reading\n", reply{}, "EOF"},
-		"continues nothing":    {" x\n", reply{}, `no line of a reply of bird: " x"`},
-		"no code":              {"HTTP/1.1 400 Bad Request\r\n", reply{}, `no line of a reply of bird: "HTTP/1.1 400 Bad Request"`},
-		"short code":           {"003 x\n", reply{}, `no line of a reply of bird: "003 x"`},
-		"no separator":         {"0003\n", reply{}, `no line of a reply of bird: "0003"`},
-		"long line":            {strings.Repeat("x", lineLimit+1) + "\n", reply{}, "a line longer than 64 KiB"},
-		"no end":               {strings.Repeat("1007-x\n", replyLimit/7+2), reply{}, "longer than 8 MiB"},
+		"only the first reply": {"0003 Reconfigured\n0000 \n", Reply{3, []Line{{3, "Reconfigured"}}}, ""},
+		"nothing":              {"", Reply{}, "EOF"},
+		"cut in a line":        {"0003 Reconf", Reply{}, "unexpected EOF"},
+		"cut after a line":     {"0002-Reading\n", Reply{}, "EOF"},
+		"continues nothing":    {" x\n", Reply{}, `no line of a reply of bird: " x"`},
+		"no code":              {"HTTP/1.1 400 Bad Request\r\n", Reply{}, `no line of a reply of bird: "HTTP/1.1 400 Bad Request"`},
+		"short code":           {"003 x\n", Reply{}, `no line of a reply of bird: "003 x"`},
+		"no separator":         {"0003\n", Reply{}, `no line of a reply of bird: "0003"`},
+		"long line":            {strings.Repeat("x", lineLimit+1) + "\n", Reply{}, "a line longer than 64 KiB"},
+		"no end":               {strings.Repeat("1007-x\n", replyLimit/7+2), Reply{}, "longer than 8 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := readReply(bufio.NewReaderSize(strings.NewReader(tc.in), lineLimit))
+			got, err := ReadReply(bufio.NewReaderSize(strings.NewReader(tc.in), lineLimit))
 			if text := drivertest.ErrText(err); text != tc.err {
 				t.Errorf("got %q, want %q", text, tc.err)
 			}
@@ -71,18 +71,18 @@ func TestReadReply(t *testing.T) {
 // A reply is the same wherever the kernel cuts it.
 func TestReadReplySplit(t *testing.T) {
 	const in = "+x\n1007-Table master4:\n 192.0.2.53/32 unicast\n+y\n1008-\tType: device univ\r\n0000 \n"
-	want, err := readReply(bufio.NewReader(strings.NewReader(in)))
+	want, err := ReadReply(bufio.NewReader(strings.NewReader(in)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range len(in) {
 		parts := io.MultiReader(strings.NewReader(in[:i]), strings.NewReader(in[i:]))
-		got, err := readReply(bufio.NewReaderSize(parts, lineLimit))
+		got, err := ReadReply(bufio.NewReaderSize(parts, lineLimit))
 		if d := cmp.Diff(want, got); err != nil || d != "" {
 			t.Errorf("split at %d: %v %s", i, err, d)
 		}
 	}
-	got, err := readReply(bufio.NewReader(iotest.OneByteReader(strings.NewReader(in))))
+	got, err := ReadReply(bufio.NewReader(iotest.OneByteReader(strings.NewReader(in))))
 	if d := cmp.Diff(want, got); err != nil || d != "" {
 		t.Errorf("bytes: %v %s", err, d)
 	}
@@ -94,7 +94,7 @@ func FuzzReadReply(f *testing.F) {
 	f.Add([]byte("+x\n1007-Table master4:\n 192.0.2.53/32\n0000 \n"))
 	f.Add([]byte("9001 \n\n \n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		r, err := readReply(bufio.NewReaderSize(strings.NewReader(string(in)), lineLimit))
+		r, err := ReadReply(bufio.NewReaderSize(strings.NewReader(string(in)), lineLimit))
 		if err != nil {
 			return
 		}
@@ -107,7 +107,7 @@ func FuzzReadReply(f *testing.F) {
 			}
 			fmt.Fprintf(&again, "%04d%s%s\n", l.Code, sep, l.Text)
 		}
-		got, err := readReply(bufio.NewReaderSize(strings.NewReader(again.String()), lineLimit))
+		got, err := ReadReply(bufio.NewReaderSize(strings.NewReader(again.String()), lineLimit))
 		if err != nil || !cmp.Equal(r, got) {
 			t.Errorf("%q: %v: %s", in, err, cmp.Diff(r, got))
 		}
@@ -166,16 +166,16 @@ func TestControl(t *testing.T) {
 				}
 				return tc.answer(n, command)
 			})
-			defer func() { c.close(); f.Close(); <-f.done }()
-			if _, err := c.ask(t.Context(), "first"); err != nil {
+			defer func() { c.Close(); f.Stop() }()
+			if _, err := c.Ask(t.Context(), "first"); err != nil {
 				t.Fatal(err)
 			}
-			r, err := c.ask(t.Context(), "second")
+			r, err := c.Ask(t.Context(), "second")
 			if drivertest.ErrText(err) != tc.err || r.Code != tc.want {
 				t.Errorf("got  %d %v\nwant %d %s", r.Code, err, tc.want, tc.err)
 			}
-			if tc.want >= 8000 && refusalCode(err) != tc.want {
-				t.Errorf("the error has code %d", refusalCode(err))
+			if tc.want >= 8000 && RefusalCode(err) != tc.want {
+				t.Errorf("the error has code %d", RefusalCode(err))
 			}
 		})
 	}
@@ -189,8 +189,8 @@ func TestControlBanner(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, c := newFakeBIRD(t, func(int, string) string { return tc.banner })
-			_, err := c.ask(t.Context(), "x")
-			if want := strings.ReplaceAll(tc.err, "SOCKET", c.socket); drivertest.ErrText(err) != want {
+			_, err := c.Ask(t.Context(), "x")
+			if want := strings.ReplaceAll(tc.err, "SOCKET", c.Socket); drivertest.ErrText(err) != want {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
 		})
@@ -211,15 +211,15 @@ func TestControlSlow(t *testing.T) {
 		}
 		return "0023 in time\n"
 	})
-	c.timeout = 50 * time.Millisecond
-	_, err := c.ask(t.Context(), "eval x")
-	want := fmt.Sprintf(`asking bird "eval x" on %s: no answer within 50ms: context deadline exceeded`, c.socket)
+	c.Timeout = 50 * time.Millisecond
+	_, err := c.Ask(t.Context(), "eval x")
+	want := fmt.Sprintf(`asking bird "eval x" on %s: no answer within 50ms: context deadline exceeded`, c.Socket)
 	if drivertest.ErrText(err) != want || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	close(release)
-	c.timeout = 20 * time.Second
-	if r, err := c.ask(t.Context(), "eval x"); err != nil || r.text(codeValue) != "in time" {
+	c.Timeout = 20 * time.Second
+	if r, err := c.Ask(t.Context(), "eval x"); err != nil || r.Text(CodeValue) != "in time" {
 		t.Errorf("%v %v", r, err)
 	}
 }
@@ -233,7 +233,7 @@ func TestControlCanceled(t *testing.T) {
 		}
 		return hello
 	})
-	if _, err := c.ask(ctx, "x"); !errors.Is(err, context.Canceled) {
+	if _, err := c.Ask(ctx, "x"); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }
@@ -255,7 +255,7 @@ func TestControlCanceledBefore(t *testing.T) {
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, ctx := range []context.Context{t.Context(), over, t.Context()} {
-		if _, err := c.ask(ctx, fmt.Sprint(ctx.Err())); !errors.Is(err, ctx.Err()) {
+		if _, err := c.Ask(ctx, fmt.Sprint(ctx.Err())); !errors.Is(err, ctx.Err()) {
 			t.Errorf("%v: %v", ctx.Err(), err)
 		}
 	}
@@ -266,20 +266,20 @@ func TestControlCanceledBefore(t *testing.T) {
 
 func TestControlNobody(t *testing.T) {
 	dir := drivertest.SocketDir(t)
-	c := &control{socket: filepath.Join(dir, "bird.ctl"), timeout: time.Second}
-	_, err := c.ask(t.Context(), "x")
-	want := "bird is not running: dial unix " + c.socket + ": connect: no such file or directory"
+	c := &Client{Socket: filepath.Join(dir, "bird.ctl"), Timeout: time.Second}
+	_, err := c.Ask(t.Context(), "x")
+	want := "bird is not running: dial unix " + c.Socket + ": connect: no such file or directory"
 	if drivertest.ErrText(err) != want || !errors.Is(err, driver.ErrNotRunning) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 	// What a killed BIRD leaves behind.
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: c.socket, Net: "unix"})
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: c.Socket, Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	l.SetUnlinkOnClose(false)
 	l.Close()
-	_, err = c.ask(t.Context(), "x")
+	_, err = c.Ask(t.Context(), "x")
 	if !errors.Is(err, driver.ErrNotRunning) || !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Error(err)
 	}
