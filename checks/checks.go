@@ -1,6 +1,6 @@
 // Package checks asks a service whether it is fit, or why not. What the answers add up to
-// is for package health. It knows neither the configuration library nor the routing
-// daemons.
+// is for package health. It knows neither the configuration library nor the drivers of the
+// routing daemons.
 //
 // A kind of check is one file: a struct whose tagged fields are its settings,
 // a Check method, and a register call in init. The reference, the JSON Schema,

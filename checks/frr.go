@@ -2,6 +2,8 @@ package checks
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -16,14 +18,22 @@ func askFRR(ctx context.Context, directory, daemon string, commands ...string) (
 	s := sight(ctx)
 	s.waits("a connection to %s", client.Path)
 	if _, err := client.Open(ctx); err != nil {
-		return nil, unable(ctx, err)
+		return nil, unanswering(err)
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }() // all has been said
 	s.saw("connected", "to %s", client.Path)
 	s.waits("the answer of %s to %q", daemon, commands)
 	answers, err := client.Ask(ctx, commands...)
 	if err != nil {
-		return nil, unable(ctx, err)
+		return nil, unanswering(err)
 	}
 	return answers, nil
+}
+
+// readFRR reads the JSON that a daemon answered with.
+func readFRR(daemon, text string, into any) error {
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return fmt.Errorf("%s does not answer with the JSON of FRR (%w): %s", daemon, err, quotation(text))
+	}
+	return nil
 }

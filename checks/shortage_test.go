@@ -129,6 +129,8 @@ func TestWithoutDescriptors(t *testing.T) {
 		"address":       &Address{Address: addr("127.0.0.1")},
 		"interface":     &Interface{Interface: "lo"},
 		"route":         to("0.0.0.0/0"),
+		"bgp, bird":     &BGP{Daemon: "bird", Min: 1},
+		"bgp, frr":      &BGP{Daemon: "frr", Min: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := files(t)
