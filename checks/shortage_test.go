@@ -131,6 +131,8 @@ func TestWithoutDescriptors(t *testing.T) {
 		"route":         to("0.0.0.0/0"),
 		"bgp, bird":     &BGP{Daemon: "bird", Min: 1},
 		"bgp, frr":      &BGP{Daemon: "frr", Min: 1},
+		"bfd, bird":     &BFD{Daemon: "bird", Min: 1},
+		"bfd, frr":      &BFD{Daemon: "frr", Min: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := files(t)
