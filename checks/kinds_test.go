@@ -24,7 +24,7 @@ func TestKindsHere(t *testing.T) {
 			t.Errorf("kind %s learns of something by itself: %t, and says %q", k.Name, learns, k.AtOnce)
 		}
 	}
-	for name := range strings.FieldsSeq(`address bfd bgp dhcp dns exec file grpc http ike imap interface kerberos ldap listener load metrics mysql ntp openvpn ping postgres process push radius redis route smtp snmp syslog systemd tcp tftp tls udp wireguard`) {
+	for name := range strings.FieldsSeq(`address bfd bgp dhcp dns exec file grpc http ike imap interface kerberos ldap listener load metrics mysql ntp openvpn pim ping postgres process push radius redis route smtp snmp syslog systemd tcp tftp tls udp wireguard`) {
 		if !slices.Contains(names, name) {
 			t.Errorf("kind %s is not registered", name)
 		}

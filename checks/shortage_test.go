@@ -114,6 +114,7 @@ func TestWithoutDescriptors(t *testing.T) {
 		"snmp":          &SNMP{Address: at, OID: "1.3"},
 		"snmp, file":    &SNMP{Address: at, OID: "1.3", CommunityFile: pair},
 		"snmp, by name": &SNMP{Address: "nowhere.invalid:1", OID: "1.3"},
+		"pim":           &PIM{Directory: "/nonexistent", Neighbors: 1},
 		"smtp":          &SMTP{Address: at},
 		"imap":          &IMAP{Address: at},
 		"imap, login":   &IMAP{Address: at, User: "a", PasswordFile: pair},
