@@ -112,8 +112,14 @@ func TestDaemonAway(t *testing.T) {
 // settled waits until keepcast has the service of a host in the state.
 func (s *stand) settled(host, state string) {
 	s.t.Helper()
-	s.must(Until(s.ctx, "dns "+state+" on "+host, func(context.Context) error {
-		if now := s.state(host, "dns"); now != state {
+	s.serviceSettled(host, "dns", state)
+}
+
+// serviceSettled is settled for a service of any name.
+func (s *stand) serviceSettled(host, service, state string) {
+	s.t.Helper()
+	s.must(Until(s.ctx, service+" "+state+" on "+host, func(context.Context) error {
+		if now := s.state(host, service); now != state {
 			return fmt.Errorf("it is %s", now)
 		}
 		return nil

@@ -47,6 +47,9 @@ func (n *Node) configureFRR(s settings) error {
 	if strings.Contains(s.Extra, "ip route ") { // FRR has static routes in a daemon of their own
 		daemons = append(daemons, "staticd")
 	}
+	if strings.Contains(s.Extra, "ip pim ") {
+		daemons = append(daemons, "pimd")
+	}
 	for _, name := range daemons {
 		err := n.addDaemon(Program{
 			Name: suffixed(name, s.Instance), Rooted: true, Args: frrArgs(name, s.Instance),
