@@ -135,7 +135,13 @@ func TestPIMNoAnswer(t *testing.T) {
 		c.Directory = fakePIMD(t, nil)
 		sameError(t, c.Check(within(t)), "pimd: its "+name+` can't be read: unexpected end of JSON input: ""`, "")
 	}
-	c := &PIM{Directory: drivertest.SocketDir(t), RP: addr("192.0.2.53")}
+	c := &PIM{RP: addr("192.0.2.53"), Groups: netip.MustParsePrefix("239.0.0.0/8")}
+	c.Directory = fakePIMD(t, map[string]string{"show ip pim rp-info json": `{"a":[{"rpAddress":"192.0.2.53","iAmRP":true,"group":"239.5.0.0/16"}]}`})
+	sameError(t, c.Check(within(t)), "pimd: no RP is for all of 239.0.0.0/8", "")
+	c = &PIM{MSDPPeers: []netip.Addr{addr("10.9.2.2")}}
+	c.Directory = fakePIMD(t, map[string]string{"show ip msdp peer json": `{"10.9.2.2":{"state":"` + strings.Repeat("x", 200) + `"}}`})
+	sameError(t, c.Check(within(t)), `pimd: the session with the MSDP peer 10.9.2.2 is not established, but "`+strings.Repeat("x", 120)+`"...`, "")
+	c = &PIM{Directory: drivertest.SocketDir(t), RP: addr("192.0.2.53")}
 	at := c.Directory + "/pimd.vty"
 	sameError(t, c.Check(within(t)), "pimd is not running (socket ADDR): dial unix ADDR: connect: no such file or directory", at)
 }
