@@ -1,10 +1,13 @@
 package checks
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -44,7 +47,7 @@ func refused(ctx context.Context, err error) error {
 	gone := false
 	switch to := op.Addr.(type) {
 	case *net.UnixAddr:
-		gone = true // it is of this host, and nothing stands between
+		gone = !listensUnix(to.Name) // it is of this host, and nothing stands between
 	case *net.TCPAddr:
 		gone = vanished(ctx, "tcp", to.AddrPort())
 	case *net.UDPAddr:
@@ -54,6 +57,29 @@ func refused(ctx context.Context, err error) error {
 		return health.Certain(err)
 	}
 	return err
+}
+
+// listensUnix reports whether a unix socket of that path waits for clients, also one whose
+// file is another one by now: a server that reloads has the old socket until the new one
+// listens. Where that can't be found out, none does.
+func listensUnix(path string) bool {
+	const listens = 1 << 16 // __SO_ACCEPTCON
+	all, err := os.Open("/proc/thread-self/net/unix")
+	if err != nil {
+		return false
+	}
+	defer all.Close()
+	lines := bufio.NewScanner(all)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text()) // Num RefCount Protocol Flags Type St Inode Path
+		if len(fields) < 8 || !strings.HasSuffix(lines.Text(), " "+path) {
+			continue
+		}
+		if flags, err := strconv.ParseUint(fields[3], 16, 64); err == nil && flags&listens != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func vanished(ctx context.Context, network string, to netip.AddrPort) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -143,6 +144,28 @@ func TestRefused(t *testing.T) {
 	l.Close()
 	if _, err := connect(within(t), "unix", path, nil); !health.IsCertain(err) {
 		t.Errorf("nobody listens on a unix socket: %v", err)
+	}
+	// A reload that has bound the new socket, and does not listen on it yet.
+	old, err := net.Listen("unix", path+".new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.(*net.UnixListener).SetUnlinkOnClose(false)
+	os.Remove(path + ".new")
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := syscall.Bind(fd, &syscall.SockaddrUnix{Name: path + ".new"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := connect(within(t), "unix", path+".new", nil); err == nil || health.IsCertain(err) {
+		t.Errorf("while the old socket listens: %v, certain: %t", err, health.IsCertain(err))
+	}
+	old.Close()
+	if _, err := connect(within(t), "unix", path+".new", nil); !health.IsCertain(err) {
+		t.Errorf("once it does not: %v", err)
 	}
 	if _, err := connect(within(t), "unix", path+"0", nil); err == nil || health.IsCertain(err) {
 		t.Errorf("there is no unix socket: %v, certain: %t", err, health.IsCertain(err))

@@ -84,7 +84,7 @@ func (c *PIM) Check(ctx context.Context) error {
 	}
 	answers, err := askFRR(ctx, c.Directory, "pimd", commands...)
 	if err != nil {
-		return err
+		return refused(ctx, err) // the RP died with pimd, and nothing of it comes back by itself
 	}
 	for i, q := range wanted {
 		if err := q.judge(ctx, answers[i]); err != nil {

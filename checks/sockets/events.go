@@ -133,8 +133,7 @@ func (w *Watch) closed(s Socket) {
 	for f := range w.followers[s.Local.Port()] {
 		for at, k := range f.targets {
 			if at.network == s.Network && s.Takes(at.to) && (k.stale || k.open[s.Cookie]) {
-				k.stale = true
-				k.ends++
+				k.end()
 				f.wake()
 			}
 		}
@@ -168,8 +167,7 @@ func (f *Follower) compare(open map[uint64]bool, answered bool) {
 			gone = gone || !open[cookie]
 		}
 		if gone && !k.stale {
-			k.stale = true
-			k.ends++
+			k.end()
 			f.wake()
 		}
 	}

@@ -92,7 +92,8 @@ func TestMostPorts(t *testing.T) {
 	f, woken := following(t, w)
 	at, end := open(t, "tcp4", "127.0.0.1:0")
 	for port := uint16(2); port < 65000; port += 151 {
-		f.Aim("tcp", netip.AddrPortFrom(at.Addr(), port))
+		other, _ := following(t, w)
+		other.Aim("tcp", netip.AddrPortFrom(at.Addr(), port))
 	}
 	f.Aim("tcp", at)
 	f.Learn()

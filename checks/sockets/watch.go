@@ -51,6 +51,13 @@ type known struct {
 	asked time.Time       // when the kernel was
 }
 
+// end notes that a socket was closed. An answer of the kernel may be younger than that, and
+// know nobody, for the news of an end comes a moment after it: who is there next is asked anew.
+func (k *known) end() {
+	k.stale, k.asked = true, time.Time{}
+	k.ends++
+}
+
 // Follow returns a Follower that follows nothing yet. wake is called for each change, by the
 // goroutine of Run. It must not block.
 func (w *Watch) Follow(wake func()) *Follower {
@@ -63,10 +70,17 @@ func (f *Follower) Aim(network string, to netip.AddrPort) {
 	defer f.watch.mu.Unlock()
 	at := targetOf(network, to)
 	if f.targets[at] == nil {
+		if len(f.targets) >= mostTargets {
+			f.forget()
+		}
 		f.targets[at] = &known{stale: true}
 		f.watch.add(f, at.to.Port())
 	}
 }
+
+// mostTargets is how many targets a follower has. A check has one or a few, unless a server
+// sends it on to always another address: then all are forgotten now and then.
+const mostTargets = 64
 
 func targetOf(network string, to netip.AddrPort) target {
 	return target{network, netip.AddrPortFrom(to.Addr().Unmap(), to.Port())}
@@ -128,9 +142,14 @@ func (w *Watch) add(f *Follower, port uint16) {
 
 // Close ends the following.
 func (f *Follower) Close() {
+	f.watch.mu.Lock()
+	defer f.watch.mu.Unlock()
+	f.forget()
+}
+
+// forget has the follower follow nothing.
+func (f *Follower) forget() {
 	w := f.watch
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for at := range f.targets {
 		port := at.to.Port()
 		if delete(w.followers[port], f); len(w.followers[port]) == 0 {
@@ -141,18 +160,32 @@ func (f *Follower) Close() {
 }
 
 // Vanished reports whether a socket has waited for clients on a target that is on this
-// host, as Learn has found, and none does now.
+// host, as Learn has found, and none does now. Of a name with several addresses, as
+// localhost has, only one may have a service: its port tells which targets belong together.
 func (f *Follower) Vanished(network string, to netip.AddrPort) bool {
-	at := targetOf(network, to)
-	f.watch.mu.Lock()
-	k := f.targets[at]
-	waited := k != nil && len(k.open) > 0
-	f.watch.mu.Unlock()
-	if !waited || f.watch.Local(at.to.Addr()) != nil {
-		return false
+	waited := f.waited(network, to.Port())
+	for _, at := range waited {
+		if f.watch.Local(at.to.Addr()) != nil {
+			return false
+		}
+		if open, err := at.listening(); err != nil || len(open) > 0 {
+			return false
+		}
 	}
-	open, err := at.listening()
-	return err == nil && len(open) == 0
+	return len(waited) > 0
+}
+
+// waited returns the targets on a port on which a socket has waited for clients.
+func (f *Follower) waited(network string, port uint16) []target {
+	f.watch.mu.Lock()
+	defer f.watch.mu.Unlock()
+	var all []target
+	for at, k := range f.targets {
+		if at.network == network && at.to.Port() == port && len(k.open) > 0 {
+			all = append(all, at)
+		}
+	}
+	return all
 }
 
 // listening returns the cookies of the sockets that take what is sent to a target. One that

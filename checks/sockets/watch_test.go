@@ -401,3 +401,73 @@ func TestBroken(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The answer of the kernel may be younger than the news of an end, and know nobody. The next
+// one who listens there was not known for a minute then.
+func TestAskedBeforeTheNews(t *testing.T) {
+	w := New(everywhere)
+	f, woken := following(t, w)
+	at, end := open(t, "tcp4", "127.0.0.1:0")
+	end()
+	f.Aim("tcp", at)
+	f.Learn()
+	w.closed(Socket{Network: "tcp", Local: at, Cookie: 1})
+	if woken.Load() != 1 {
+		t.Errorf("woken %d times", woken.Load())
+	}
+	open(t, "tcp4", at.String())
+	f.Learn()
+	if k := f.targets[target{"tcp", at}]; len(k.open) != 1 {
+		t.Errorf("who listens now is not known: %+v", k)
+	}
+}
+
+// A check that is sent to always another address follows the last ones.
+func TestManyTargets(t *testing.T) {
+	w := New(everywhere)
+	f, _ := following(t, w)
+	other, _ := following(t, w)
+	at := netip.MustParseAddrPort("127.0.0.1:80")
+	other.Aim("tcp", at)
+	addr := at.Addr()
+	for range 10 * mostTargets {
+		addr = addr.Next()
+		f.Aim("tcp", netip.AddrPortFrom(addr, 80))
+	}
+	if n := len(f.targets); n > mostTargets {
+		t.Errorf("%d targets are kept", n)
+	}
+	if f.targets[target{"tcp", netip.AddrPortFrom(addr, 80)}] == nil || !w.followers[80][f] || !w.followers[80][other] {
+		t.Errorf("the last one is not followed: %v", w.followers)
+	}
+}
+
+// Of a name with two addresses, one may never have had a service. The other one tells.
+func TestVanishedOfName(t *testing.T) {
+	w := New(everywhere)
+	f, _ := following(t, w)
+	at, end := open(t, "tcp4", "127.0.0.1:0")
+	never := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), at.Port())
+	second, endSecond := open(t, "tcp4", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.3"), at.Port()).String())
+	for _, to := range []netip.AddrPort{never, at, second} {
+		f.Aim("tcp", to)
+	}
+	f.Learn()
+	end()
+	if f.Vanished("tcp", never) {
+		t.Error("vanished, though the second one listens")
+	}
+	endSecond()
+	if !f.Vanished("tcp", never) || f.Vanished("udp", never) || f.Vanished("tcp", netip.AddrPortFrom(at.Addr(), at.Port()+1)) {
+		t.Error("it has not vanished, or something else has")
+	}
+	w.Local = func(a netip.Addr) error {
+		if a == second.Addr() {
+			return errors.New("not here")
+		}
+		return nil
+	}
+	if f.Vanished("tcp", never) {
+		t.Error("vanished, though one may be elsewhere")
+	}
+}

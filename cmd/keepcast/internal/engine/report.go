@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -25,8 +26,8 @@ func (e *Engine) Report(r api.ReportRequest, by string) error {
 	switch {
 	case !strings.Contains(r.Check, "/"):
 		return fmt.Errorf("%q names no check: a report is for one, as in SERVICE/CHECK", r.Check)
-	case ttl < 0 || ttl > mostTTL:
-		return fmt.Errorf("a report can't hold for %s: from 0s (as long as the check has it) to %s", ttl, mostTTL)
+	case math.IsNaN(r.Seconds) || r.Seconds < 0 || r.Seconds > mostTTL.Seconds():
+		return fmt.Errorf("a report can't hold for %gs: from 0s (as long as the check has it) to %s", r.Seconds, mostTTL)
 	case len(r.Reason) > mostReason:
 		return fmt.Errorf("the reason has %d bytes, more than %d", len(r.Reason), mostReason)
 	}

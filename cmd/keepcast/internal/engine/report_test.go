@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -107,13 +108,15 @@ func TestReportRefused(t *testing.T) {
 		b.start()
 		later(time.Second)
 		for want, r := range map[string]api.ReportRequest{
-			`"dns" names no check: a report is for one, as in SERVICE/CHECK`:                      {Check: "dns"},
-			`no service "dsn" (running: dns)`:                                                     {Check: "dsn/checka"},
-			`service dns has no check "fit" (running: checka, checkb)`:                            {Check: "dns/fit"},
-			"check dns/checka is of kind fake: reports are for those of kind push":                {Check: "dns/checka"},
-			"a report can't hold for -1s: from 0s (as long as the check has it) to 168h0m0s":      {Check: "dns/checkb", Seconds: -1},
-			"a report can't hold for 168h0m1s: from 0s (as long as the check has it) to 168h0m0s": {Check: "dns/checkb", Seconds: 7*24*3600 + 1},
-			"the reason has 1025 bytes, more than 1024":                                           {Check: "dns/checkb", Reason: strings.Repeat("a", 1025)},
+			`"dns" names no check: a report is for one, as in SERVICE/CHECK`:                     {Check: "dns"},
+			`no service "dsn" (running: dns)`:                                                    {Check: "dsn/checka"},
+			`service dns has no check "fit" (running: checka, checkb)`:                           {Check: "dns/fit"},
+			"check dns/checka is of kind fake: reports are for those of kind push":               {Check: "dns/checka"},
+			"a report can't hold for -1s: from 0s (as long as the check has it) to 168h0m0s":     {Check: "dns/checkb", Seconds: -1},
+			"a report can't hold for 604801s: from 0s (as long as the check has it) to 168h0m0s": {Check: "dns/checkb", Seconds: 7*24*3600 + 1},
+			"a report can't hold for 1e+308s: from 0s (as long as the check has it) to 168h0m0s": {Check: "dns/checkb", Seconds: 1e308},
+			"a report can't hold for NaNs: from 0s (as long as the check has it) to 168h0m0s":    {Check: "dns/checkb", Seconds: math.NaN()},
+			"the reason has 1025 bytes, more than 1024":                                          {Check: "dns/checkb", Reason: strings.Repeat("a", 1025)},
 			"": {Check: "dns/checkb", Reason: strings.Repeat("a", 1024), Seconds: 7 * 24 * 3600},
 		} {
 			if got := drivertest.ErrText(b.engine.Report(r, "alice")); got != want {
