@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -20,7 +21,7 @@ func init() {
 		Name: "systemd",
 		Doc: "Asks systemd over D-Bus whether a unit is active. A unit that stops or starts is noticed at once, " +
 			"whatever the interval. One that has failed or is inactive makes the check down at once. One that reloads is active, " +
-			"one that is still starting is not, and counts.",
+			"one that is still starting is not, and counts. While systemd or the system bus does not answer, the run is void.",
 		Example: "unit: unbound.service\n",
 		New:     func() Checker { return new(Systemd) },
 		AtOnce:  "the unit stops",
@@ -73,7 +74,7 @@ func (s *Systemd) properties(ctx context.Context) (map[string]dbus.Variant, erro
 	defer conn.Close()
 	var props map[string]dbus.Variant
 	if err := unit.CallWithContext(ctx, busProps+".GetAll", 0, sdUnit).Store(&props); err != nil {
-		return nil, fmt.Errorf("asking systemd for the state of %s: %w", s.Unit, explain(ctx, err))
+		return nil, fmt.Errorf("asking systemd for the state of %s: %w", s.Unit, unasked(ctx, err))
 	}
 	seen.sawUnit(props)
 	return props, nil
@@ -107,7 +108,7 @@ func (s *Systemd) mainPID(ctx context.Context) (int, error) {
 	defer conn.Close()
 	var pid uint32
 	if err := unit.CallWithContext(ctx, busProps+".Get", 0, sdService, "MainPID").Store(&pid); err != nil {
-		return 0, fmt.Errorf("asking systemd for the main process of %s: %w", s.Unit, explain(ctx, err))
+		return 0, fmt.Errorf("asking systemd for the main process of %s: %w", s.Unit, unasked(ctx, err))
 	}
 	return int(pid), nil
 }
@@ -189,18 +190,33 @@ func SystemBus(ctx context.Context) (*dbus.Conn, error) {
 	return conn, nil
 }
 
+// unasked is explain for a question to systemd. Where systemd has not answered it, that is void:
+// a restart of the bus would else withdraw whatever has a unit, on each host that has the
+// upgrade.
+func unasked(ctx context.Context, err error) error {
+	answer, answered := errors.AsType[dbus.Error](err)
+	if answered && !strings.HasPrefix(answer.Name, "org.freedesktop.DBus.Error.") {
+		return err // an error of systemd's own
+	}
+	switch strings.TrimPrefix(answer.Name, "org.freedesktop.DBus.Error.") {
+	case "InvalidArgs", "UnknownMethod", "UnknownInterface", "UnknownObject", "UnknownProperty":
+		return err // it has answered that the question is wrong
+	}
+	return health.Void(explain(ctx, err))
+}
+
 // open connects to the system bus and finds the unit there. LoadUnit also finds
 // a unit that systemd has not in memory, and the one behind an alias.
 func (s *Systemd) open(ctx context.Context) (*dbus.Conn, dbus.BusObject, error) {
 	conn, err := SystemBus(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, health.Void(err)
 	}
 	var at dbus.ObjectPath
 	err = conn.Object(sdName, sdPath).CallWithContext(ctx, sdManager+".LoadUnit", 0, s.Unit).Store(&at)
 	if err != nil {
 		conn.Close()
-		return nil, nil, fmt.Errorf("asking systemd for %s: %w", s.Unit, explain(ctx, err))
+		return nil, nil, fmt.Errorf("asking systemd for %s: %w", s.Unit, unasked(ctx, err))
 	}
 	return conn, conn.Object(sdName, at), nil
 }
