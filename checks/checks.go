@@ -51,6 +51,9 @@ type Kind struct {
 	// AtOnce is the failure that the check learns of by itself, as in "the unit stops", for the
 	// reference and doctor. All others are seen by the next run. Empty: it learns of none.
 	AtOnce string
+	// Counted says that the failures which AtOnce names leave a doubt, or some of them do: they
+	// are seen at once, but make the check down only after as many as fall says.
+	Counted bool
 }
 
 // stopsListening is AtOnce of each kind that connects by Dialer.

@@ -30,6 +30,7 @@ func init() {
 		Example: "path: /run/maintenance\nstate: absent\n",
 		New:     func() Checker { return new(File) },
 		AtOnce:  "the file appears, goes or is written",
+		Counted: true,
 	})
 }
 

@@ -21,6 +21,7 @@ func init() {
 		Example: "ttl: 30s\n",
 		New:     func() Checker { return &Push{news: pace.NewBell(), since: time.Now()} },
 		AtOnce:  "a report says so, or the time of the last one is over",
+		Counted: true,
 	})
 }
 

@@ -27,6 +27,7 @@ func init() {
 		Example: "destination: 0.0.0.0/0\nprotocol: bgp\n",
 		New:     func() Checker { return new(Route) },
 		AtOnce:  "the route changes",
+		Counted: true,
 	})
 }
 

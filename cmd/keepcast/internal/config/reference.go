@@ -51,7 +51,11 @@ func atOnce(k checks.Kind) string {
 	if k.AtOnce == "" {
 		return "\n\nSeen by the next run: every failure."
 	}
-	return "\n\nSeen at once: " + k.AtOnce + ". Every other failure: by the next run."
+	counted := ""
+	if k.Counted {
+		counted = ", and counted up to `fall` at `fast_interval`"
+	}
+	return "\n\nSeen at once: " + k.AtOnce + counted + ". Every other failure: by the next run."
 }
 
 // example shows the settings of one check or driver as a list entry.

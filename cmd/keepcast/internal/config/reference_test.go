@@ -86,6 +86,9 @@ func TestReference(t *testing.T) {
 		if k.AtOnce != "" {
 			atOnce = "Seen at once: " + k.AtOnce + ". Every other failure: by the next run."
 		}
+		if k.Counted {
+			atOnce = strings.Replace(atOnce, k.AtOnce, k.AtOnce+", and counted up to `fall` at `fast_interval`", 1)
+		}
 		add("check "+k.Name, k.Doc+"\n\n"+atOnce+"\n\n```yaml\n- kind: "+k.Name+"\n  "+strings.Split(k.Example, "\n")[0]+"\n")
 		add("check "+k.Name, "| `"+Settings(k.New())[0].Name+"` | ")
 	}

@@ -110,7 +110,10 @@ func timingOf(c config.Check) Check {
 		WorstCase: Seconds(c.WorstCase(told)), Polled: Seconds(c.WorstCase(false)), Certain: Seconds(c.WorstCase(told)),
 	}
 	if kind, err := checks.KindByName(c.Kind); err == nil && kind.AtOnce != "" {
-		out.AtOnce, out.Certain = kind.AtOnce, Seconds(min(c.AtOnce(), c.WorstCase(told)))
+		out.AtOnce = kind.AtOnce
+		if !kind.Counted {
+			out.Certain = Seconds(min(c.AtOnce(), c.WorstCase(told)))
+		}
 	}
 	parts := []string{fmt.Sprintf("%s until the next run", Seconds(c.ToNextRun()))}
 	if told {

@@ -55,6 +55,14 @@ func TestTimingOfDependencies(t *testing.T) {
 	}
 }
 
+// What is seen at once and leaves a doubt counts up to fall all the same.
+func TestTimingOfCounted(t *testing.T) {
+	s, _ := timing(load(t, "services: [{name: a, addresses: [192.0.2.1], checks: [{kind: route, destination: 0.0.0.0/0, fall: 3, fast_interval: 20s, interval: 1m}]}]\n").Services[0])
+	if c := s.Checks[0]; c.AtOnce != "the route changes" || c.Certain != c.WorstCase || c.Certain < Seconds(40*time.Second) {
+		t.Errorf("%q within %s, worst case %s", c.AtOnce, c.Certain, c.WorstCase)
+	}
+}
+
 func TestMakeup(t *testing.T) {
 	s, _ := timing(load(t, fmt.Sprintf(three, "all")).Services[0])
 	for i, want := range []string{
