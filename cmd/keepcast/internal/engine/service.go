@@ -26,6 +26,7 @@ type service struct {
 	regraded    bool                     // it was announced before its state was decided, with other attributes
 	gen         int                      // of the desired state that its state led to
 	fit         bool                     // when it was decided last
+	decided     bool                     // the state that it is in, by this run of keepcast
 	needs       []*service               // those that it depends on
 	sum         sum                      // for those that depend on it, when it was decided last
 	gone        time.Time                // when it was fit last; results that began before say nothing of it any more
@@ -124,14 +125,18 @@ func newService(cfg config.Service, now time.Time) *service {
 
 // checked adds up the checks.
 func (s *service) checked() fitness {
-	var down, unproven, degraded []string
+	var down, unproven, degraded, healing []string
 	up, withdrawing, undecided, degrading := 0, 0, 0, 0
 	for _, c := range s.checks {
 		verdict := s.verdict(c)
+		if verdict == health.Up && health.IsCertain(c.result.Err) {
+			healing = append(healing, fmt.Sprintf("%s (patience until %s)", s.describe(c), c.result.Health.PatienceEnds().Format(time.TimeOnly)))
+		}
 		if c.cfg.Degrades() {
-			if verdict == health.Down || verdict == health.Unknown && s.state == api.Degraded {
+			switch {
+			case verdict == health.Down || verdict == health.Unknown && s.staysDegraded(c):
 				degraded = append(degraded, s.describe(c))
-			} else if verdict == health.Unknown {
+			case verdict == health.Unknown:
 				degrading++
 			}
 			continue
@@ -161,6 +166,9 @@ func (s *service) checked() fitness {
 	case len(down) > 0:
 		return fitness{fit: true, reason: fmt.Sprintf("%d of %d checks up, %d required (%s)", up, withdrawing, need, strings.Join(down, "; "))}
 	}
+	if len(healing) > 0 {
+		return fitness{fit: true, reason: strings.Join(healing, "; ")}
+	}
 	if undecided > 0 { // after a restart the service stays as it was until they decide
 		return fitness{fit: true, reason: fmt.Sprintf("as before: %d of %d checks not decided yet", undecided, withdrawing)}
 	}
@@ -168,6 +176,13 @@ func (s *service) checked() fitness {
 		return fitness{fit: true, reason: fmt.Sprintf("%d of %d checks up, the rest not decided yet", len(s.checks)-degrading, len(s.checks))}
 	}
 	return fitness{fit: true, reason: "all checks up"}
+}
+
+// staysDegraded reports whether a check without a verdict keeps the service degraded, as it
+// was before a restart or a reload. One that keepcast can't run is no reason to stay so where
+// this run of keepcast has seen another one fail.
+func (s *service) staysDegraded(c *check) bool {
+	return s.state == api.Degraded && (!s.decided || !c.result.Void)
 }
 
 // lookAgain has the checks run that failed last: one of the service is up now, so what was

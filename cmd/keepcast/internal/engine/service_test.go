@@ -118,3 +118,60 @@ func TestUndecidedIsFast(t *testing.T) {
 		b.end()
 	})
 }
+
+// A check that nobody can run had no opinion before a service was degraded by another one, and
+// has none after that: it kept the service degraded.
+func TestVoidDoesNotStayDegraded(t *testing.T) {
+	b := newHarness(t)
+	void, other := &fakeCheck{err: health.Void(errDead)}, &fakeCheck{}
+	s := b.service("web", address, &fakeCheck{}, void, other)
+	s.Checks[1].OnFailure, s.Checks[2].OnFailure = "degrade", "degrade"
+	b.keep = true
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		b.want("web", api.Announced, "2 of 3 checks up, the rest not decided yet")
+		other.set(errDead)
+		later(2 * time.Second)
+		b.want("web", api.Degraded, "check checkc: connection refused")
+		other.set(nil)
+		later(2 * time.Second)
+		b.want("web", api.Announced, "2 of 3 checks up, the rest not decided yet")
+		other.set(errDead)
+		later(2 * time.Second)
+		b.end()
+		other.set(nil)
+		b.start()
+		later(2 * time.Second)
+		b.want("web", api.Degraded, "check checkb can't be run: connection refused") // as before: it may be the reason
+		other.set(errDead)
+		later(2 * time.Second)
+		b.want("web", api.Degraded, "check checkb can't be run: connection refused; check checkc: connection refused")
+		void.set(nil)
+		other.set(nil)
+		later(10 * time.Second)
+		b.want("web", api.Announced, "all checks up")
+		b.end()
+	})
+}
+
+// While a check has patience, the status says with what.
+func TestPatienceIsShown(t *testing.T) {
+	b := newHarness(t)
+	c := &fakeCheck{}
+	b.service("web", address, c).Checks[0].Patience = time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		c.set(health.Certain(errDead))
+		later(time.Second)
+		_, reason := b.state("web")
+		b.want("web", api.Announced, "check checka: connection refused (patience until "+reason[max(0, len(reason)-9):])
+		if len(reason) < 9 || reason[len(reason)-1] != ')' {
+			t.Error(reason)
+		}
+		later(time.Minute)
+		b.want("web", api.Withdrawn, "check checka: connection refused")
+		b.end()
+	})
+}

@@ -50,7 +50,7 @@ func (s *service) decide(now time.Time, f fitness, i intent) (moved bool) {
 	if next == s.state {
 		return false
 	}
-	s.state, s.since = next, now
+	s.state, s.since, s.decided = next, now, true
 	return true
 }
 
