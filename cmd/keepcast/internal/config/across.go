@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/driver"
@@ -93,6 +94,7 @@ func (l *loader) uses(c *Config) {
 		}
 		l.limits(c, s, path)
 		l.absent(c, s, path)
+		l.holds(s, path)
 		if why := interfaceFault(s.Interface); s.Interface != "" && why != "" {
 			l.fault(path+".interface", "%s", why)
 		}
@@ -141,5 +143,22 @@ func (l *loader) absent(c *Config, s Service, path string) {
 	for _, check := range stuck {
 		l.fault(path+".checks["+check.Name+"]", "probes an address of the service itself, which is off the host while the service is withdrawn (while_withdrawn: absent): "+
 			"it could never be announced. Probe another address of this host, such as 127.0.0.1, or leave out while_withdrawn: absent")
+	}
+}
+
+// holds checks that the first hold-down of a service is not cut to the longest one. What
+// several services inherit is said once.
+func (l *loader) holds(s Service, path string) {
+	if s.HoldDown <= s.HoldDownMax {
+		return
+	}
+	setting := "hold_down"
+	for _, own := range []string{"hold_down_max", "hold_down"} {
+		if _, written := l.where[strings.ToLower(join(path, own))]; written {
+			setting = join(path, own)
+		}
+	}
+	if !l.faulty[setting] {
+		l.fault(setting, "hold_down, %v, is above hold_down_max, %v: a hold-down is never longer than that, so raise hold_down_max", s.HoldDown, s.HoldDownMax)
 	}
 }

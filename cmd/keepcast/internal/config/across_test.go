@@ -64,6 +64,26 @@ func TestServiceFaults(t *testing.T) {
 			"linger: 2h\nservices:\n" + service("a", "addresses: [192.0.2.1]") + service("b", "addresses: [192.0.2.2]"),
 			"keepcast.yaml:1:1: linger: 2h0m0s is above the greatest value, 1h",
 		},
+		"a hold-down that would be cut": {
+			"services:\n" + service("a", "addresses: [192.0.2.1], hold_down: 10m"),
+			"keepcast.yaml:2:75: services[a].hold_down: hold_down, 10m0s, is above hold_down_max, 5m0s: a hold-down is never longer than that, so raise hold_down_max",
+		},
+		"the longest hold-down inherited": {
+			"hold_down_max: 1m\nservices:\n" + service("a", "addresses: [192.0.2.1], hold_down: 2m"),
+			"keepcast.yaml:3:75: services[a].hold_down: hold_down, 2m0s, is above hold_down_max, 1m0s: a hold-down is never longer than that, so raise hold_down_max",
+		},
+		"the first hold-down inherited": {
+			"hold_down: 2m\nservices:\n" + service("a", "addresses: [192.0.2.1], hold_down_max: 1m") + service("b", "addresses: [192.0.2.2]"),
+			"keepcast.yaml:3:75: services[a].hold_down_max: hold_down, 2m0s, is above hold_down_max, 1m0s: a hold-down is never longer than that, so raise hold_down_max",
+		},
+		"both inherited, said once": {
+			"hold_down: 10m\nservices:\n" + service("a", "addresses: [192.0.2.1]") + service("b", "addresses: [192.0.2.2]"),
+			"keepcast.yaml:1:1: hold_down: hold_down, 10m0s, is above hold_down_max, 5m0s: a hold-down is never longer than that, so raise hold_down_max",
+		},
+		"a hold-down above its bound, said once": {
+			"services:\n" + service("a", "addresses: [192.0.2.1], hold_down: 2h"),
+			"keepcast.yaml:2:75: services[a].hold_down: 2h0m0s is above the greatest value, 1h",
+		},
 		"name of a check": {
 			"services: [{name: a, addresses: [192.0.2.1], checks: [{name: 'x y', kind: exec, command: [x]}]}]\n",
 			`keepcast.yaml:1:56: services[a].checks[x y].name: "x y" is no name: letters, digits, '.', '-' and '_' only, beginning with a letter or digit`,
@@ -106,6 +126,7 @@ func TestServicesTogether(t *testing.T) {
 		"prefixes alone":               "drivers: [{kind: bird}]\nservices:\n" + service("a", "prefixes: [203.0.113.0/24]") + service("b", "addresses: [], prefixes: ['::/0']"),
 		"a default route, not by OSPF": "drivers: [{kind: bird}, {kind: frr, daemons: [ospfd]}]\nservices:\n" + service("a", "prefixes: [0.0.0.0/0], drivers: [bird]"),
 		"the gate alone":               "manage_addresses: false\ndrivers: [{kind: bird}]\n" + minimal,
+		"each raises the hold-down":    "hold_down: 10m\nservices:\n" + service("a", "addresses: [192.0.2.1], hold_down_max: 10m") + service("b", "addresses: [192.0.2.2], hold_down: 5m"),
 		"a prefix around another one":  "drivers: [{kind: bird}]\nservices:\n" + service("a", "addresses: [203.0.113.1], prefixes: [203.0.113.0/24, 203.0.112.0/23]"),
 	} {
 		t.Run(name, func(t *testing.T) { load(t, text) })
