@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keepcast/keepcast/checks/health"
 )
@@ -24,6 +25,12 @@ type Checker = health.Checker
 type Validator interface {
 	// Validate says what is wrong with the settings, before any check ran.
 	Validate() error
+}
+
+// Timed is a Checker with settings that the timeout limits.
+type Timed interface {
+	// ValidateWithin says which setting makes no sense where a run ends after that timeout.
+	ValidateWithin(timeout time.Duration) error
 }
 
 // Aimed is a Checker that probes one host.

@@ -23,6 +23,14 @@ type dnsTimes struct {
 	next int // where the next one is put, once the ring is full
 }
 
+// ValidateWithin implements Timed.
+func (l dnsLatency) ValidateWithin(timeout time.Duration) error {
+	if l.MaxLatency < timeout {
+		return nil
+	}
+	return fmt.Errorf("max_latency: %s is not less than timeout, %s, so that no answer could be slower", l.MaxLatency, timeout)
+}
+
 // judgeLatency takes note of how long an answer took that is right, and says whether too
 // many of the last ones were slow.
 func (l dnsLatency) judgeLatency(s *Sight, took time.Duration) error {

@@ -90,3 +90,11 @@ func TestDNSLatencyOfRightAnswers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestDNSLatencyWithin(t *testing.T) {
+	d := DNS{dnsLatency: dnsLatency{MaxLatency: time.Second}}
+	sameError(t, d.ValidateWithin(time.Second), "max_latency: 1s is not less than timeout, 1s, so that no answer could be slower", "")
+	sameError(t, d.ValidateWithin(2*time.Second), "", "")
+	d.MaxLatency = 0
+	sameError(t, d.ValidateWithin(time.Millisecond), "", "")
+}

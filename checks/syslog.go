@@ -59,6 +59,9 @@ func (l *Syslog) Validate() error {
 	return l.TLS.Validate()
 }
 
+// ValidateWithin implements Timed.
+func (l *Syslog) ValidateWithin(timeout time.Duration) error { return quietWithin(l.Quiet, timeout) }
+
 // Target implements Aimed.
 func (l *Syslog) Target() netip.Addr { return targetOf(l.Address) }
 

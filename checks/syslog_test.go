@@ -122,6 +122,12 @@ func TestSyslogValidate(t *testing.T) {
 	}
 }
 
+func TestSyslogValidateWithin(t *testing.T) {
+	l := Syslog{Quiet: time.Second}
+	sameError(t, l.ValidateWithin(500*time.Millisecond), "quiet: 1s is not less than timeout, 500ms, so that every run would time out", "")
+	sameError(t, l.ValidateWithin(2*time.Second), "", "")
+}
+
 // A server of TLS 1.3 refuses a client without certificate after the handshake.
 func TestSyslogClientCertificate(t *testing.T) {
 	noLeaks(t)

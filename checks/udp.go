@@ -46,6 +46,22 @@ func (u *UDP) Validate() error {
 	return validAddress(u.Address, "514")
 }
 
+// ValidateWithin implements Timed.
+func (u *UDP) ValidateWithin(timeout time.Duration) error {
+	if u.Expect != nil {
+		return nil
+	}
+	return quietWithin(u.Quiet, timeout)
+}
+
+// quietWithin says that the wait for a refusal would always end by the timeout.
+func quietWithin(quiet, timeout time.Duration) error {
+	if quiet < timeout {
+		return nil
+	}
+	return fmt.Errorf("quiet: %s is not less than timeout, %s, so that every run would time out", quiet, timeout)
+}
+
 // Target implements Aimed.
 func (u *UDP) Target() netip.Addr { return targetOf(u.Address) }
 

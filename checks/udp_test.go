@@ -108,6 +108,14 @@ func TestUDPSees(t *testing.T) {
 	}
 }
 
+func TestUDPValidateWithin(t *testing.T) {
+	quiet := UDP{Quiet: time.Second}
+	sameError(t, quiet.ValidateWithin(time.Second), "quiet: 1s is not less than timeout, 1s, so that every run would time out", "")
+	sameError(t, quiet.ValidateWithin(time.Second+1), "", "")
+	expects := UDP{Quiet: time.Second, Expect: regexp.MustCompile("a")}
+	sameError(t, expects.ValidateWithin(time.Millisecond), "", "")
+}
+
 func TestUDPValidate(t *testing.T) {
 	for name, tt := range map[string]struct {
 		udp UDP

@@ -92,6 +92,10 @@ func TestServiceFaults(t *testing.T) {
 			"services: [{name: a, addresses: [192.0.2.1], checks: [{kind: systemd, unit: unbound}]}]\n",
 			`keepcast.yaml:1:55: services[a].checks[systemd]: unit: "unbound" has no unit type (unbound.service?)`,
 		},
+		"a timeout of all that one check outlasts": {
+			"defaults: {timeout: 50ms}\nservices: [{name: a, addresses: [192.0.2.1], checks: [{kind: syslog, address: '127.0.0.1:514'}]}]\n",
+			"keepcast.yaml:2:55: services[a].checks[syslog]: quiet: 100ms is not less than timeout, 50ms, so that every run would time out",
+		},
 		"no group": {
 			minimal + "defaults: 5s\n",
 			`keepcast.yaml:2:1: defaults: a group of settings expected, got "5s"`,

@@ -100,7 +100,12 @@ func (l *loader) check(path string, raw map[string]any) Check {
 		return c
 	}
 	c.Checker = kind.New()
-	l.kinded(path, raw, &c.Name, &c, c.Checker)
+	valid := l.clean(func() { l.kinded(path, raw, &c.Name, &c, c.Checker) })
+	if timed, ok := c.Checker.(checks.Timed); ok && valid {
+		if err := timed.ValidateWithin(c.Timeout); err != nil {
+			l.fault(path, "%v", err)
+		}
+	}
 	return c
 }
 
