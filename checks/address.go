@@ -20,7 +20,7 @@ func init() {
 		Name: "address",
 		Doc: "Asks the kernel whether an address is on this host, and can be used: its interface is up, and it is not " +
 			"tentative (IPv6). A change is noticed at once, whatever the interval. An address that is missing makes the check down at once. " +
-			"Do not name an address of a service that keepcast manages: it takes that away when it withdraws, and the check would never succeed again.",
+			"Do not name an address of a service that keepcast manages: it takes that away when it withdraws, and the check would not succeed until it comes back.",
 		Example: "address: 192.0.2.1\ninterface: eth0\n",
 		New:     func() Checker { return new(Address) },
 		AtOnce:  "the address comes or goes",

@@ -47,3 +47,29 @@ func TestAbsentCheck(t *testing.T) {
 		}
 	}
 }
+
+// Whatever while_withdrawn is, the address of a withdrawn service is off its interface.
+func TestWaitsForItself(t *testing.T) {
+	const text = "waits for an address of the service itself, which is on anycast0 only while the service is not withdrawn: " +
+		"it could never be announced. Look for another address of this host, or leave out the check"
+	const itself = "{kind: address, address: 192.0.2.1}"
+	for name, tt := range map[string]struct{ top, checks, want string }{
+		"deliver":           {"", itself, text},
+		"absent":            {"while_withdrawn: absent\n", itself, text},
+		"its interface":     {"", "{kind: address, address: '2001:db8::1', interface: anycast0}", text},
+		"another interface": {"", "{kind: address, address: 192.0.2.1, interface: lo}", ""},
+		"another address":   {"", "{kind: address, address: 192.0.2.9}", ""},
+		"another service's": {"", "{kind: address, address: 192.0.2.2}", ""},
+		"one that degrades": {"", "{kind: address, address: 192.0.2.1, on_failure: degrade}, {kind: exec, command: [x]}", ""},
+		"somebody else's":   {"manage_addresses: false\ndrivers: [{kind: bird}]\n", itself, ""},
+	} {
+		_, err := Load(files(t, tt.top+"services:\n"+service("b", "addresses: [192.0.2.2]")+"- {name: a, addresses: [192.0.2.1, '2001:db8::1'], checks: ["+tt.checks+"]}\n"))
+		want := tt.want
+		if want != "" {
+			want = ": services[a].checks[address]: " + want
+		}
+		if got := drivertest.ErrText(err); !strings.HasSuffix(got, want) || want == "" && err != nil {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}

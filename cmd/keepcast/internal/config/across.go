@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -93,7 +95,7 @@ func (l *loader) uses(c *Config) {
 			l.lacks(path+".prefixes", "no driver is configured, and the kernel alone announces no prefix of a daemon")
 		}
 		l.limits(c, s, path)
-		l.absent(c, s, path)
+		l.comesBack(c, s, path)
 		l.holds(s, path)
 		if why := interfaceFault(s.Interface); s.Interface != "" && why != "" {
 			l.fault(path+".interface", "%s", why)
@@ -116,34 +118,46 @@ func (l *loader) limits(c *Config, s Service, path string) {
 	}
 }
 
-// absent checks that a service which is off the host while it is withdrawn can come back:
-// a check that needs its address is refused by the guard then.
-func (l *loader) absent(c *Config, s Service, path string) {
-	if !s.Absent() || !c.ManageAddresses {
+// comesBack checks that a service which is withdrawn can be announced again: a check must not
+// need what the withdrawal takes away.
+func (l *loader) comesBack(c *Config, s Service, path string) {
+	if !c.ManageAddresses {
 		return
 	}
-	own := map[netip.Addr]bool{}
-	for _, a := range s.Addresses {
-		own[a.Addr()] = true
-	}
-	var stuck []Check
+	stuck := map[string]string{} // checks, and why
 	withdrawing := 0
 	for _, check := range s.Checks {
 		if check.Degrades() {
 			continue
 		}
 		withdrawing++
-		if aimed, ok := check.Checker.(checks.Aimed); ok && own[aimed.Target()] {
-			stuck = append(stuck, check)
+		if why := s.needsItself(check, cmp.Or(s.Interface, c.Interface)); why != "" {
+			stuck[check.Name] = why
 		}
 	}
 	if s.Require.Needed(withdrawing) <= withdrawing-len(stuck) {
 		return
 	}
-	for _, check := range stuck {
-		l.fault(path+".checks["+check.Name+"]", "probes an address of the service itself, which is off the host while the service is withdrawn (while_withdrawn: absent): "+
-			"it could never be announced. Probe another address of this host, such as 127.0.0.1, or leave out while_withdrawn: absent")
+	for _, name := range slices.Sorted(maps.Keys(stuck)) {
+		l.fault(path+".checks["+name+"]", "%s", stuck[name])
 	}
+}
+
+// needsItself says why a check fails for as long as the service is withdrawn; empty: it does not.
+// While the service is off the host, the guard refuses to probe its address.
+func (s Service) needsItself(check Check, on string) string {
+	own := func(a netip.Addr) bool {
+		return slices.ContainsFunc(s.Addresses, func(o Address) bool { return o.Addr() == a })
+	}
+	if a, ok := check.Checker.(*checks.Address); ok && own(a.Address) && (a.Interface == "" || a.Interface == on) {
+		return "waits for an address of the service itself, which is on " + on + " only while the service is not withdrawn: " +
+			"it could never be announced. Look for another address of this host, or leave out the check"
+	}
+	if aimed, ok := check.Checker.(checks.Aimed); ok && s.Absent() && own(aimed.Target()) {
+		return "probes an address of the service itself, which is off the host while the service is withdrawn (while_withdrawn: absent): " +
+			"it could never be announced. Probe another address of this host, such as 127.0.0.1, or leave out while_withdrawn: absent"
+	}
+	return ""
 }
 
 // holds checks that the first hold-down of a service is not cut to the longest one. What
