@@ -97,6 +97,9 @@ func listenable(address string) error {
 	return nil
 }
 
+// notAbsolute is what is wrong with a path that depends on where a command is started.
+const notAbsolute = "%q does not begin with /: keepcast and its commands would each look in the directory that they were started in"
+
 // maxSocketPath is what fits into the address of a unix socket, with the NUL after it.
 const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 
@@ -106,6 +109,8 @@ func (l *loader) socket(name, path string) []look {
 	case l.faulty[name]:
 	case path == "":
 		l.fault(name, "empty: without it no command could speak to keepcast")
+	case !filepath.IsAbs(path):
+		l.fault(name, notAbsolute, path)
 	case len(path) > maxSocketPath:
 		l.fault(name, "%d bytes are too many for the path of a socket, which has %d at most: move it to a shorter one, such as /run/%s", len(path), maxSocketPath, filepath.Base(path))
 	default:
@@ -120,6 +125,8 @@ func (l *loader) directory(name, path string, needed bool) []look {
 	case l.faulty[name]:
 	case path == "" && needed:
 		l.fault(name, "empty: the path of a directory expected")
+	case path != "" && !filepath.IsAbs(path):
+		l.fault(name, notAbsolute, path)
 	case path != "" && !l.offline:
 		return []look{{name, path, func() string { return noDirectory(path, needed) }}}
 	}

@@ -24,6 +24,9 @@ func TestDaemonFaults(t *testing.T) {
 		"control_socket: /" + long:     `control_socket: 108 bytes are too many for the path of a socket, which has 107 at most: move it to a shorter one, such as /run/` + long,
 		"control_socket: ''":           `control_socket: empty: without it no command could speak to keepcast`,
 		"control_socket: FILE/k.sock":  `control_socket: FILE is a file, not a directory`,
+		"control_socket: run.sock":     `control_socket: "run.sock" does not begin with /: keepcast and its commands would each look in the directory that they were started in`,
+		"state_directory: state":       `state_directory: "state" does not begin with /: keepcast and its commands would each look in the directory that they were started in`,
+		"drain_directory: ./drain.d":   `drain_directory: "./drain.d" does not begin with /: keepcast and its commands would each look in the directory that they were started in`,
 		"runtime_directory: FILE":      `runtime_directory: FILE is a file, not a directory`,
 		"runtime_directory: ''":        `runtime_directory: empty: the path of a directory expected`,
 		"state_directory: FILE/a/b":    `state_directory: FILE is a file, not a directory`,
@@ -61,7 +64,7 @@ func TestDaemonFaults(t *testing.T) {
 func TestDaemonTakes(t *testing.T) {
 	for _, text := range []string{
 		"listen: ''", "listen: ':9911'", "listen: '[::1]:9911'", "listen: '[fe80::1%eth0]:9911'", "listen: localhost:9911", "listen: 0.0.0.0:http", "listen: 127.0.0.1:0",
-		"control_socket: /" + strings.Repeat("x", 106), "runtime_directory: /nowhere/at/all", "state_directory: state", "drain_directory: ''", "template_directory: ''",
+		"control_socket: /" + strings.Repeat("x", 106), "runtime_directory: /nowhere/at/all", "drain_directory: ''", "template_directory: ''",
 		"interface: any.0:1-x_", "interface: lo",
 	} {
 		load(t, minimal+text+"\n")
