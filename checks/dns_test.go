@@ -98,6 +98,8 @@ func TestDNSValidate(t *testing.T) {
 		"server url":   {dns: DNS{Server: "https://a/"}, err: `server: "//a/" is no port from 1 to 65535`},
 		"server path":  {dns: DNS{Server: "a/dns-query"}, err: `server: "a/dns-query" is no address, host or either with a port`},
 		"port":         {dns: DNS{Server: "a:0"}, err: `server: "0" is no port from 1 to 65535`},
+		"no address":   {dns: DNS{Server: "192.0.2.530"}, err: `server: "192.0.2.530" is no address`},
+		"and port":     {dns: DNS{Server: "192.0.2:53"}, err: `server: "192.0.2" is no address`},
 		"query":        {dns: DNS{Server: "a", Query: "a..b"}, err: `query: "a..b" is no domain name`},
 		"transfer":     {dns: DNS{Server: "a", Type: RRType(dns.TypeAXFR)}, err: `type: AXFR can't be asked for by one query`},
 		"answers":      {dns: DNS{Server: "a", Answers: []string{"a", "("}}, err: "answers[1]: error parsing regexp: missing closing ): `(`"},

@@ -2,6 +2,7 @@ package checks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -44,7 +45,7 @@ func (e endpoint) validate() error {
 	if err != nil || host == "" {
 		return fmt.Errorf("address: %q is neither a host and a port, as in 127.0.0.1:25 or [::1]:25, nor the path of a socket", e.address)
 	}
-	if _, err := portNumber(port); err != nil {
+	if err := cmp.Or(validHost(host), validPort(port)); err != nil {
 		return fmt.Errorf("address: %w", err)
 	}
 	if e.transport != "tls" && e.tls.isSet() {

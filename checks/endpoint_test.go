@@ -49,6 +49,7 @@ func TestEndpointValidate(t *testing.T) {
 		"no host":     {at: endpoint{address: ":25"}, err: `address: ":25" is neither a host and a port, as in 127.0.0.1:25 or [::1]:25, nor the path of a socket`},
 		"path":        {at: endpoint{address: "run/x"}, err: `address: "run/x" is neither a host and a port, as in 127.0.0.1:25 or [::1]:25, nor the path of a socket`},
 		"port 0":      {at: endpoint{address: "127.0.0.1:0"}, err: `address: "0" is no port from 1 to 65535`},
+		"no address":  {at: endpoint{address: "1.2.3:25"}, err: `address: "1.2.3" is no address`},
 		"socket, tls": {at: endpoint{address: "/run/x", transport: "tls"}, err: "transport: tls is not spoken over a unix socket"},
 		"tls unused":  {at: endpoint{address: "/run/x", tls: TLS{CA: "/x"}}, err: "tls: not for a unix socket"},
 		"plain":       {at: endpoint{address: "127.0.0.1:1", tls: TLS{CA: "/x"}}, err: "tls: only with transport: tls"},

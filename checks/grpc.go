@@ -45,8 +45,8 @@ func (g *GRPC) at() endpoint { return endpoint{g.Address, g.Transport, g.TLS} }
 
 // Validate implements Validator.
 func (g *GRPC) Validate() error {
-	if g.at().isSocket() {
-		return fmt.Errorf("address: %q is not a host and a port, as in 127.0.0.1:50051 or [::1]:50051", g.Address)
+	if err := validAddress(g.Address, "50051"); err != nil {
+		return err
 	}
 	if strings.ContainsFunc(g.Authority, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }) {
 		return fmt.Errorf("authority: %q is no name of a server", g.Authority)

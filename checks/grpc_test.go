@@ -157,7 +157,7 @@ func TestGRPCValidate(t *testing.T) {
 		err  string
 	}{
 		"good":      {grpc: GRPC{Address: "127.0.0.1:1", Service: "a", Authority: "a.example.com:80"}},
-		"address":   {grpc: GRPC{Address: "a"}, err: `address: "a" is neither a host and a port, as in 127.0.0.1:25 or [::1]:25, nor the path of a socket`},
+		"address":   {grpc: GRPC{Address: "a"}, err: `address: "a" is not a host and a port, as in 127.0.0.1:50051 or [::1]:50051`},
 		"socket":    {grpc: GRPC{Address: "/run/x"}, err: `address: "/run/x" is not a host and a port, as in 127.0.0.1:50051 or [::1]:50051`},
 		"authority": {grpc: GRPC{Address: "127.0.0.1:1", Authority: "a b"}, err: `authority: "a b" is no name of a server`},
 		"a URL":     {grpc: GRPC{Address: "127.0.0.1:1", Authority: "http://a"}, err: `authority: "http://a" is no name of a server`},

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,13 +24,22 @@ func withPort(setting, server, port string) (host, address string, err error) {
 			return "", "", fmt.Errorf("%s: %q is no address, host or either with a port", setting, server)
 		}
 	}
-	if _, err := portNumber(port); err != nil {
-		return "", "", fmt.Errorf("%s: %w", setting, err)
-	}
 	if host == "" || strings.ContainsAny(host, "/ []") {
 		return "", "", fmt.Errorf("%s: %q is no address, host or either with a port", setting, server)
 	}
+	if err := cmp.Or(validPort(port), validHost(host)); err != nil {
+		return "", "", fmt.Errorf("%s: %w", setting, err)
+	}
 	return host, net.JoinHostPort(host, port), nil
+}
+
+// validHost says what is wrong with a host that is an address, or a name to be looked up. One
+// of digits and dots alone can only be an address: no resolver knows such a name.
+func validHost(host string) error {
+	if !literal(host).IsValid() && strings.Trim(host, "0123456789.") == "" {
+		return fmt.Errorf("%q is no address", host)
+	}
+	return nil
 }
 
 // targetWithPort is Target of a server that withPort reads.
@@ -48,7 +58,7 @@ func validAddress(address, port string) error {
 	if err != nil || host == "" {
 		return fmt.Errorf("address: %q is not a host and a port, as in 127.0.0.1:%s or [::1]:%s", address, port, port)
 	}
-	if _, err := portNumber(given); err != nil {
+	if err := cmp.Or(validHost(host), validPort(given)); err != nil {
 		return fmt.Errorf("address: %w", err)
 	}
 	return nil
@@ -70,6 +80,12 @@ func literal(host string) netip.Addr {
 		return netip.Addr{}
 	}
 	return addr.Unmap()
+}
+
+// validPort says what is wrong with a port.
+func validPort(port string) error {
+	_, err := portNumber(port)
+	return err
 }
 
 // portNumber reads a port as a number; names of ports are not looked up.

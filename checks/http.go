@@ -57,10 +57,8 @@ func (h *HTTP) Validate() error {
 	case u.Scheme == "http" && !h.Redirects && h.TLS.isSet():
 		return errors.New("tls: only for an https url")
 	}
-	if port := u.Port(); port != "" {
-		if _, err := portNumber(port); err != nil {
-			return fmt.Errorf("url: %w", err)
-		}
+	if err := cmp.Or(validHost(u.Hostname()), validPort(cmp.Or(u.Port(), "80"))); err != nil {
+		return fmt.Errorf("url: %w", err)
 	}
 	if h.Method != "" && !isToken(h.Method) {
 		return fmt.Errorf("method: %q is no HTTP method", h.Method)

@@ -249,6 +249,7 @@ func TestHTTPValidate(t *testing.T) {
 		"no host":      {http: HTTP{URL: "http:///x"}, err: `url: "http:///x" names no host`},
 		"not a url":    {http: HTTP{URL: "http://me:secret@a:b/"}, err: `url: invalid port ":b" after host`},
 		"port":         {http: HTTP{URL: "http://a:99999/"}, err: `url: "99999" is no port from 1 to 65535`},
+		"no address":   {http: HTTP{URL: "http://192.0.2.530:80/"}, err: `url: "192.0.2.530" is no address`},
 		"method":       {http: HTTP{URL: "http://a", Method: "GE T"}, err: `method: "GE T" is no HTTP method`},
 		"header name":  {http: HTTP{URL: "http://a", Headers: map[string]string{"a:": "b"}}, err: `headers: "a:" is no header name`},
 		"header value": {http: HTTP{URL: "http://a", Headers: map[string]string{"a": "b\r\nc: d"}}, err: `headers: the value of a has a line break or a NUL`},

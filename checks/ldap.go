@@ -64,6 +64,8 @@ func (l *LDAP) Validate() error {
 		return fmt.Errorf("transport: no %s over a unix socket", l.Transport)
 	case l.Transport == "tcp" && l.TLS.isSet():
 		return errors.New("tls: only with transport: tls or transport: starttls")
+	case l.Base != "" && !strings.Contains(l.Base, "="):
+		return fmt.Errorf("base: %q is no DN, as in ou=people,dc=example,dc=com", l.Base)
 	case l.Scope == "base" && l.MinEntries > 1:
 		return errors.New("min_entries: a search with scope: base finds one entry at most")
 	case l.Preset == "none" && l.GlobalCatalog:

@@ -59,8 +59,8 @@ func TestLDAPSlapd(t *testing.T) {
 			err:    `ADDR: searching "ou=hidden,dc=example,dc=com": no such object (32): it is not there, or there is no right to see it`,
 		},
 		"no dn": {
-			change: func(l *LDAP) { l.Base = "people" },
-			err:    `ADDR: searching "people": invalid DN (34): "invalid DN"`,
+			change: func(l *LDAP) { l.Base = "people,dc=example,dc=com" },
+			err:    `ADDR: searching "people,dc=example,dc=com": invalid DN (34): "invalid DN"`,
 		},
 		"elsewhere": {
 			change: func(l *LDAP) { l.Base = "dc=example,dc=org" },

@@ -37,6 +37,7 @@ func TestLDAPValidate(t *testing.T) {
 		"tls, socket":  {address: "/s", change: func(l *LDAP) { l.Transport = "starttls" }, err: "transport: no starttls over a unix socket"},
 		"tls unused":   {address: "a", change: func(l *LDAP) { l.TLS.CA = "/ca" }, err: "tls: only with transport: tls or transport: starttls"},
 		"cert alone":   {address: "a", change: func(l *LDAP) { l.Transport, l.TLS.Cert = "tls", "/c" }, err: "tls: cert and key go together, only one is set"},
+		"no DN":        {address: "a", change: func(l *LDAP) { l.Base = "people" }, err: `base: "people" is no DN, as in ou=people,dc=example,dc=com`},
 		"many bases":   {address: "a", change: func(l *LDAP) { l.MinEntries = 2 }, err: "min_entries: a search with scope: base finds one entry at most"},
 		"many":         {address: "a", change: func(l *LDAP) { l.MinEntries, l.Scope = 2, "sub" }},
 		"catalog":      {address: "a", change: func(l *LDAP) { l.GlobalCatalog = true }, err: "global_catalog: only with preset: active-directory"},

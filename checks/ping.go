@@ -47,7 +47,7 @@ func (p *Ping) Validate() error {
 	if literal(p.Address).IsValid() {
 		return p.counts()
 	}
-	if p.Address == "" || strings.ContainsAny(p.Address, ":/[] ") {
+	if validHost(p.Address) != nil || strings.ContainsAny(p.Address, ":/[] ") {
 		return fmt.Errorf("address: %q is no address and no name of a host", p.Address)
 	}
 	return p.counts()

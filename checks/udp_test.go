@@ -121,11 +121,12 @@ func TestUDPValidate(t *testing.T) {
 		udp UDP
 		err string
 	}{
-		"good":     {UDP{Address: "[::1]:514", Send: "a"}, ""},
-		"no port":  {UDP{Address: "127.0.0.1", Send: "a"}, `address: "127.0.0.1" is not a host and a port, as in 127.0.0.1:514 or [::1]:514`},
-		"port 0":   {UDP{Address: "127.0.0.1:0", Send: "a"}, `address: "0" is no port from 1 to 65535`},
-		"too long": {UDP{Address: "127.0.0.1:514", Send: Escaped(strings.Repeat("a", 65508))}, "send: 65508 bytes are more than a datagram holds, 65507"},
-		"longest":  {UDP{Address: "127.0.0.1:514", Send: Escaped(strings.Repeat("a", 65507))}, ""},
+		"good":       {UDP{Address: "[::1]:514", Send: "a"}, ""},
+		"no port":    {UDP{Address: "127.0.0.1", Send: "a"}, `address: "127.0.0.1" is not a host and a port, as in 127.0.0.1:514 or [::1]:514`},
+		"port 0":     {UDP{Address: "127.0.0.1:0", Send: "a"}, `address: "0" is no port from 1 to 65535`},
+		"no address": {UDP{Address: "192.0.2.530:514", Send: "a"}, `address: "192.0.2.530" is no address`},
+		"too long":   {UDP{Address: "127.0.0.1:514", Send: Escaped(strings.Repeat("a", 65508))}, "send: 65508 bytes are more than a datagram holds, 65507"},
+		"longest":    {UDP{Address: "127.0.0.1:514", Send: Escaped(strings.Repeat("a", 65507))}, ""},
 	} {
 		t.Run(name, func(t *testing.T) { sameError(t, tt.udp.Validate(), tt.err, "") })
 	}
