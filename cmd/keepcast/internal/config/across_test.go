@@ -102,7 +102,7 @@ func TestServiceFaults(t *testing.T) {
 		},
 		"in the order of a line": {
 			"{lingre: 5s, listen: 5, services: [{name: a, addresses: [192.0.2.1], checks: [{kind: exec, command: [x]}]}]}\n",
-			`keepcast.yaml:1:2: lingre: no such setting (did you mean "linger"?)` + "\nkeepcast.yaml:1:14: listen: text expected, got 5",
+			`keepcast.yaml:1:2: lingre: no such setting (did you mean "linger"?)` + "\nkeepcast.yaml:1:14: listen: text expected, got 5: write it in quotes",
 		},
 		"twice, and twice": {
 			minimal + "linger: 1s\nlinger: 2s\nlisten: a\nlisten: b\n",

@@ -42,7 +42,7 @@ func TestFixed(t *testing.T) {
 			t.Errorf("%s: doctor would not say that it takes a restart", name)
 		}
 	}
-	if TakesRestart("listen: text expected, got 5") {
+	if TakesRestart("listen: text expected, got 5: write it in quotes") {
 		t.Error("a fault of the files takes no restart")
 	}
 }

@@ -55,10 +55,25 @@ func (l *loader) set(path string, s Setting, value any, field reflect.Value) {
 		return
 	}
 	before := len(l.faults)
-	l.setValue(path, value, field)
+	l.setValue(path, s.word(value), field)
 	if len(l.faults) == before {
 		l.bounds(path, s, field)
 	}
+}
+
+// word returns a number as the word of the enum that means it: what is written as 1.0, for
+// min_version, is the number 1 to YAML.
+func (s Setting) word(value any) any {
+	n, err := strconv.ParseFloat(fmt.Sprint(value), 64)
+	if _, quoted := value.(string); quoted || err != nil {
+		return value
+	}
+	for _, word := range s.Enum {
+		if w, err := strconv.ParseFloat(word, 64); err == nil && w == n {
+			return word
+		}
+	}
+	return value
 }
 
 // setDefault reads a default from its tag. A default that can't be read is a
@@ -153,7 +168,14 @@ func (l *loader) setScalar(path string, value any, field reflect.Value) {
 
 // mismatch says that a value is of another type than its setting.
 func (l *loader) mismatch(path string, value any, t reflect.Type) {
-	l.fault(path, "%s expected, got %s", typeName(t), show(value))
+	hint := ""
+	switch value.(type) {
+	case int, float64, bool:
+		if t.Kind() == reflect.String {
+			hint = ": write it in quotes"
+		}
+	}
+	l.fault(path, "%s expected, got %s%s", typeName(t), show(value), hint)
 }
 
 // valueError is an error in our own words, to be told from mapstructure's.

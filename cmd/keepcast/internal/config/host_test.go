@@ -97,13 +97,13 @@ keepcast.yaml:2:1: on_stop: "wait" is none of auto, withdraw, keep
 keepcast.yaml:3:1: hold_down: duration with a unit expected, such as 500ms or 2s, got 5
 keepcast.yaml:5:1: listen: ":99171": "99171" is no port: a number up to 65535 expected
 keepcast.yaml:6:1: control_socket: 120 bytes are too many for the path of a socket, which has 107 at most: move it to a shorter one, such as /run/x
-keepcast.yaml:7:1: runtime_directory: text expected, got 5
+keepcast.yaml:7:1: runtime_directory: text expected, got 5: write it in quotes
 keepcast.yaml:8:1: state_directory: /etc/hostname is a file, not a directory
 keepcast.yaml:9:1: interface: "any/0" is no name of an interface: up to 15 letters, digits, '.', '-', '_' and ':'
 keepcast.yaml:10:12: defaults.rise: 0 is below the least value, 1
 keepcast.yaml:10:21: defaults.fall: whole number expected, got "x"
 keepcast.yaml:11:11: drivers[template]: reload: "no-such-program" is in no directory of PATH: give its whole path
-keepcast.yaml:11:106: drivers[bird].socket: text expected, got 5
+keepcast.yaml:11:106: drivers[bird].socket: text expected, got 5: write it in quotes
 keepcast.yaml:13:37: services[a].linger: duration with a unit expected, such as 500ms or 2s, got 5
 keepcast.yaml:13:48: services[a].require: 3 checks required, but only 2 with on_failure: withdraw
 keepcast.yaml:13:69: services[a].checks[exec]: command: /nowhere/a does not exist

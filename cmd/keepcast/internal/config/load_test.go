@@ -182,7 +182,7 @@ func TestFaults(t *testing.T) {
 		},
 		"two sockets that are none": {
 			minimal + "drivers: [{kind: bird, socket: 5}, {name: b, kind: bird, socket: 6, snippet: /b.conf}]\n",
-			"keepcast.yaml:2:24: drivers[bird].socket: text expected, got 5\nkeepcast.yaml:2:58: drivers[b].socket: text expected, got 6",
+			"keepcast.yaml:2:24: drivers[bird].socket: text expected, got 5: write it in quotes\nkeepcast.yaml:2:58: drivers[b].socket: text expected, got 6: write it in quotes",
 		},
 		"one file": {
 			minimal + "drivers:\n- {kind: bird}\n- {name: b, kind: bird, socket: /b.ctl, snippet: /var/lib/keepcast/../keepcast/bird.conf}\n",
@@ -207,7 +207,7 @@ func TestFaults(t *testing.T) {
 		},
 		"all in one go": {
 			minimal + "lingre: 5s\nlisten: 5\n-- conf.d/x.yaml --\nfoo: 1\n",
-			"keepcast.yaml:2:1: lingre: no such setting (did you mean \"linger\"?)\nkeepcast.yaml:3:1: listen: text expected, got 5\nconf.d/x.yaml:1:1: foo: no such setting",
+			"keepcast.yaml:2:1: lingre: no such setting (did you mean \"linger\"?)\nkeepcast.yaml:3:1: listen: text expected, got 5: write it in quotes\nconf.d/x.yaml:1:1: foo: no such setting",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

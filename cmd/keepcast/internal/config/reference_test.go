@@ -22,6 +22,7 @@ const specimenTable = "| setting | type | default | meaning |\n|---|---|---|---|
 	"| `metric` | whole number |  | A number from 0. At most 16777214. |\n" +
 	"| `share` | number | `0.5` | A part. From 0 to 1. |\n" +
 	"| `mode` | text | `one` | One \\| both. One of `one`, `both`. |\n" +
+	"| `version` | text | `2c` | Digits. One of `2c`, `3`, `1.0`. |\n" +
 	"| `wait` | duration | `2s` | A time. At least 1s. |\n" +
 	"| `server` | address | **required** | An address. |\n" +
 	"| `connect` | address and port |  | With a port. |\n" +

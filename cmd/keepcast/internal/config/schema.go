@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"reflect"
+	"strconv"
 
 	"github.com/invopop/jsonschema"
 
@@ -96,6 +97,10 @@ func (s Setting) schema() *jsonschema.Schema {
 	}
 	for _, e := range s.Enum {
 		target.Enum = append(target.Enum, e)
+		if _, err := strconv.ParseFloat(e, 64); err == nil { // to YAML that is a number
+			target.Enum = append(target.Enum, json.Number(e))
+			target.Type = ""
+		}
 	}
 	if out.Type == "integer" || out.Type == "number" {
 		out.Minimum, out.Maximum = number(s.Min), number(s.Max)

@@ -120,6 +120,7 @@ func TestSchemaOfSetting(t *testing.T) {
 		"metric":   `{"type":"integer","maximum":16777214,"description":"A number from 0."}`,
 		"share":    `{"type":"number","maximum":1,"minimum":0,"description":"A part.","default":0.5}`,
 		"mode":     `{"type":"string","enum":["one","both"],"description":"One | both.","default":"one"}`,
+		"version":  `{"enum":["2c","3",3,"1.0",1.0],"description":"Digits.","default":"2c"}`,
 		"wait":     `{"type":"string","pattern":"^([0-9]+(\\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$|^0$","description":"A time.","default":"2s"}`,
 		"server":   `{"anyOf":[{"type":"string"},{"type":"number"}],"description":"An address."}`,
 		"connect":  `{"anyOf":[{"type":"string"},{"type":"number"}],"description":"With a port."}`,

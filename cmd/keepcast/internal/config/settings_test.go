@@ -23,6 +23,7 @@ type specimen struct {
 	Metric   uint32            `config:"metric" max:"16777214" doc:"A number from 0."`
 	Share    float64           `config:"share" default:"0.5" min:"0" max:"1" doc:"A part."`
 	Mode     string            `config:"mode" default:"one" enum:"one|both" doc:"One | both."`
+	Version  string            `config:"version" default:"2c" enum:"2c|3|1.0" doc:"Digits."`
 	Wait     time.Duration     `config:"wait" default:"2s" min:"1s" doc:"A time."`
 	Server   netip.Addr        `config:"server" required:"true" doc:"An address."`
 	Connect  netip.AddrPort    `config:"connect" doc:"With a port."`
@@ -53,6 +54,7 @@ func TestSettings(t *testing.T) {
 		{Name: "metric", Type: "whole number", Max: "16777214", Doc: "A number from 0."},
 		{Name: "share", Type: "number", Default: "0.5", Min: "0", Max: "1", Doc: "A part."},
 		{Name: "mode", Type: "text", Default: "one", Enum: []string{"one", "both"}, Doc: "One | both."},
+		{Name: "version", Type: "text", Default: "2c", Enum: []string{"2c", "3", "1.0"}, Doc: "Digits."},
 		{Name: "wait", Type: "duration", Default: "2s", Min: "1s", Doc: "A time."},
 		{Name: "server", Type: "address", Required: true, Doc: "An address."},
 		{Name: "connect", Type: "address and port", Doc: "With a port."},
