@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -105,11 +106,19 @@ func passwordIn(file string) (string, error) {
 	return secretIn("password_file", file)
 }
 
+// unreadable adds to an error of opening a file what to do where keepcast may not read it.
+func unreadable(err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w: the user that keepcast runs as has to be able to read it, as with chown root:keepcast and chmod 640", err)
+}
+
 // secretIn returns the secret in the first line of the file that a setting names.
 func secretIn(setting, file string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", setting, err)
+		return "", fmt.Errorf("%s: %w", setting, unreadable(err))
 	}
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	if line = bytes.TrimSuffix(line, []byte("\r")); len(line) == 0 {

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -59,6 +61,39 @@ func TestEndpointValidate(t *testing.T) {
 		"too long":    {at: endpoint{address: long}, err: `address: "` + long + `" is longer than the 107 bytes that a unix socket may have`},
 	} {
 		t.Run(name, func(t *testing.T) { sameError(t, tt.at.validate(), tt.err, "") })
+	}
+}
+
+// A secret that keepcast may not read is one that somebody put there as root.
+func TestUnreadableSecret(t *testing.T) {
+	drivertest.NeedsRoot(t, "to be another user")
+	file := secretFile(t, "secret\n")
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const advice = "permission denied: the user that keepcast runs as has to be able to read it, as with chown root:keepcast and chmod 640"
+	for name, tt := range map[string]struct {
+		read func() error
+		want string
+	}{
+		"first line": {func() error { _, err := secretIn("secret_file", file); return err }, "secret_file: open " + file + ": " + advice},
+		"ldap":       {func() error { _, err := (&LDAP{PasswordFile: file}).password(); return err }, "password_file: open " + file + ": " + advice},
+		"openvpn":    {func() error { _, err := between(file, "key"); return err }, "open " + file + ": " + advice},
+		"ca":         {func() error { _, err := TLS{CA: file}.config(""); return err }, "tls.ca: open " + file + ": " + advice},
+		"key":        {func() error { _, err := TLS{Cert: file, Key: file}.config(""); return err }, "tls.cert: open " + file + ": " + advice},
+		"missing":    {func() error { _, err := secretIn("secret_file", "/none"); return err }, "secret_file: open /none: no such file or directory"},
+	} {
+		done := make(chan error)
+		go func() {
+			runtime.LockOSThread() // for good: the thread dies with the goroutine
+			if _, err := unix.SetfsuidRetUid(65534); err != nil {
+				done <- err
+				return
+			}
+			done <- tt.read()
+		}()
+		err := <-done
+		t.Run(name, func(t *testing.T) { sameError(t, err, tt.want, "") })
 	}
 }
 

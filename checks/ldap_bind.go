@@ -51,7 +51,7 @@ func (l *LDAP) private() bool {
 func (l *LDAP) password() (string, error) {
 	file, err := os.Open(l.PasswordFile)
 	if err != nil {
-		return "", fmt.Errorf("password_file: %w", err)
+		return "", fmt.Errorf("password_file: %w", unreadable(err))
 	}
 	defer file.Close()
 	const most = 4096

@@ -112,7 +112,7 @@ func readClientKey(file string) (key staticKey, forServer []byte, err error) {
 func between(file, kind string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return "", err
+		return "", unreadable(err)
 	}
 	_, after, begins := strings.Cut(string(text), "-----BEGIN "+kind+"-----")
 	inside, _, ends := strings.Cut(after, "-----END "+kind+"-----")

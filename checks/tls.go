@@ -73,7 +73,7 @@ func (t TLS) config(host string, protocols ...string) (*tls.Config, error) {
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)
 		if err != nil {
-			return nil, fmt.Errorf("tls.ca: %w", err)
+			return nil, fmt.Errorf("tls.ca: %w", unreadable(err))
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
@@ -83,7 +83,7 @@ func (t TLS) config(host string, protocols ...string) (*tls.Config, error) {
 	if t.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 		if err != nil {
-			return nil, fmt.Errorf("tls.cert: %w", err)
+			return nil, fmt.Errorf("tls.cert: %w", unreadable(err))
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

@@ -213,6 +213,9 @@ func (d denied) fix() string {
 	}
 	if missing := d.rights &^ (d.mode.Perm() >> 3); missing != 0 {
 		letters := ""
+		if missing&snippet.MayRead != 0 {
+			letters += "r"
+		}
 		if missing&snippet.MayWrite != 0 {
 			letters += "w"
 		}

@@ -142,3 +142,47 @@ func TestSocketPermissions(t *testing.T) {
 		"error directory-unwritable keepcast: user keepcast may not write into " + dir + "/read, where it keeps its state",
 	})
 }
+
+func TestSecrets(t *testing.T) {
+	dir := tree(t)
+	for name, mode := range map[string]os.FileMode{"open/root": 0o600, "open/all": 0o644, "shut/all": 0o644, "group/member": 0o640, "open/mine": 0o400} {
+		path := filepath.Join(dir, name)
+		drivertest.WriteFile(t, path, "secret\n")
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, owner := range map[string][2]int{"group/member": {0, 64002}, "open/mine": {64001, 64001}} {
+		if err := os.Chown(filepath.Join(dir, path), owner[0], owner[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keepcast := Account{Name: "keepcast", UID: 64001, Groups: []uint32{64001}}
+	member := Account{Name: "keepcast", UID: 64001, Groups: []uint32{64001, 64002}}
+	for name, tc := range map[string]struct {
+		account Account
+		path    string
+		want    []string
+	}{
+		"of root": {keepcast, "open/root", []string{"error secret-unreadable dns/mail: user keepcast may not read DIR/open/root: DIR/open/root is -rw------- of user root and group root\n" +
+			"chgrp 64001 DIR/open/root; chmod g+r DIR/open/root; restart keepcast"}},
+		"root's own":    {Account{Name: "root"}, "open/root", nil},
+		"of everybody":  {keepcast, "open/all", []string{"warning secret-exposed dns/mail: everybody on this host may read DIR/open/all, in which a secret is\nchown root:64001 DIR/open/all; chmod 640 DIR/open/all"}},
+		"behind a door": {keepcast, "shut/all", []string{"error secret-unreadable dns/mail: user keepcast may not read DIR/shut/all: DIR/shut is drwx------ of user root and group root\nchgrp 64001 DIR/shut; chmod g+x"}},
+		"of a group":    {member, "group/member", nil},
+		"of its own":    {keepcast, "open/mine", nil},
+		"not there":     {keepcast, "open/none", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := dir + "/" + tc.path
+			cfg := load(t, "services:\n- {name: dns, addresses: [192.0.2.53], checks: [{name: mail, kind: imap, address: '127.0.0.1:143', transport: tls, user: a, password_file: "+file+"},"+
+				" {name: again, kind: redis, address: '127.0.0.1:6379', password_file: "+file+"}]}\n")
+			h := healthy()
+			h.Account = tc.account
+			for i := range tc.want {
+				tc.want[i] = strings.ReplaceAll(tc.want[i], "DIR", dir)
+			}
+			expect(t, h.secrets(cfg), tc.want)
+		})
+	}
+}

@@ -61,7 +61,7 @@ type Running struct {
 func Examine(ctx context.Context, cfg *config.Config, h Facts) Report {
 	r := Report{Services: []Service{}, Findings: []driver.Finding{}}
 	r.Findings = append(r.Findings, slices.Concat(
-		h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), h.saved(cfg), h.stopOrder(cfg), overrides(cfg),
+		h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), h.secrets(cfg), h.saved(cfg), h.stopOrder(cfg), overrides(cfg),
 		daemons(ctx, cfg, h))...)
 	for _, s := range cfg.Services {
 		one, slow := timing(s)
