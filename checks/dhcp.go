@@ -22,7 +22,7 @@ func init() {
 		Doc: "Asks a DHCPv4 server for an address as a relay agent does, and wants an offer (RFC 2131, RFC 3046). It never takes the address. " +
 			"All runs ask for the same client, so that a server that keeps what it offered keeps one address at most. " +
 			"The server must have a subnet for `relay`, and answer from `address`. Kea has to be given an address that is on this host by name, as in " +
-			"`\"interfaces\": [\"lo/192.0.2.1\"]`, with `\"dhcp-socket-type\": \"udp\"`. It logs each offer at the level INFO.",
+			"`\"interfaces\": [\"lo/192.0.2.1\"]`, with `\"dhcp-socket-type\": \"udp\"`, and `\"outbound-interface\": \"use-routing\"`, or its answers to relays are lost. It logs each offer at the level INFO.",
 		Example: "address: 192.0.2.1:67\nrelay: 198.51.100.1\noffers: 198.51.100.0/24\n",
 		New:     func() Checker { return new(DHCP) },
 		AtOnce:  stopsListening,
