@@ -28,7 +28,8 @@ and changes nothing. Without a name it runs all, and prints a line for each. Of 
 are named it also prints what the run saw, each thing with the time since the run began:
 connections, certificates, what was asked and what came back, and what one that ran out of
 time waited for. Secrets are not shown. A run is void when keepcast itself could not probe:
-it says nothing of the service. Exit code 1 when one fails or is void.`,
+it says nothing of the service. So is that of a check of kind push, whose reports only the
+running keepcast has (see check-now). Exit code 1 when one fails or is void.`,
 		Example: `  keepcast probe
   keepcast probe dns
   keepcast probe dns/answers -o json`,
@@ -139,11 +140,22 @@ func kernelOf(cfg *config.Config) *kernel.Kernel {
 	return k
 }
 
+// untold says that this process was told nothing by those who report to the running keepcast.
+func (c chosenCheck) untold() error {
+	if _, push := c.check.Checker.(*checks.Push); !push {
+		return nil
+	}
+	return health.Void(fmt.Errorf("only the running keepcast has the reports: ask it with keepcast check-now %s/%s", c.service, c.check.Name))
+}
+
 // probe runs the check once.
 func (c chosenCheck) probe(ctx context.Context) probed {
 	var sight checks.Sight
 	start := time.Now()
-	err := health.Once(checks.WithSight(ctx, &sight), c.check.Checker, c.check.Timeout)
+	err := c.untold()
+	if err == nil {
+		err = health.Once(checks.WithSight(ctx, &sight), c.check.Checker, c.check.Timeout)
+	}
 	took := time.Since(start)
 	p := probed{
 		Service: c.service, Check: c.check.Name, Kind: c.check.Kind, Outcome: outcomeFit,

@@ -58,15 +58,17 @@ services:
       - {name: fit, kind: exec, command: ["true"]}
       - {name: elsewhere, kind: tcp, address: "192.0.2.53:53"}
       - {name: here, kind: tcp, address: "127.0.0.1:1"}
+      - {name: told, kind: push}
 `)
 	code, out, errs := keepcastSays(t, "probe", "-c", file)
-	if want := "keepcast: 1 of 3 checks failed, and 1 could not be run\n"; code != exitFailed || errs != want {
+	if want := "keepcast: 1 of 4 checks failed, and 2 could not be run\n"; code != exitFailed || errs != want {
 		t.Errorf("exit code %d, got %s, want %s", code, errs, want)
 	}
 	for i, want := range []string{
 		"dns/fit: fit (TIME)",
 		"dns/elsewhere: void, which says nothing of the service: 192.0.2.53:53: dial tcp 192.0.2.53:53: not probed, since another host would answer: 192.0.2.53 is not on this host",
 		"dns/here: failed after TIME: 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused",
+		"dns/told: void, which says nothing of the service: only the running keepcast has the reports: ask it with keepcast check-now dns/told",
 	} {
 		if got := strings.Split(took.ReplaceAllString(out, "TIME"), "\n")[i]; !strings.HasPrefix(got, want) {
 			t.Errorf("got  %s\nwant %s", got, want)
