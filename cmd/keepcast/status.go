@@ -24,11 +24,12 @@ func (a *app) statusCommand() *cobra.Command {
 	var watch bool
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "show the services, their addresses and checks, and the daemons",
+		Short: "show the services, where their addresses are, and the daemons",
 		Long: `Status shows what the running keepcast knows: each service with its state and the
-reason for it, each address with who has it (the kernel, the routing daemons, when
-asked last) and to how many of its neighbors a daemon exported it, the checks, whether
-the kernel and the daemons are in sync, and what stands in the way of announcing.
+reason for it, how many of its checks are up, each address with who has it (the kernel,
+the routing daemons, when asked last) and to how many of its neighbors a daemon exported
+it, whether the kernel and the daemons are in sync, and what stands in the way of
+announcing. Each check by itself is in -o json and -o yaml.
 
 A service is announced (or degraded) only once the daemons have told a neighbor;
 until then it is announcing. It is withdrawn only once nobody has it any more; until
