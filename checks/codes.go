@@ -45,10 +45,11 @@ func (c *Codes) UnmarshalText(text []byte) error {
 
 // parseCodes reads one code, range or class of RFC 9110 section 15.
 func parseCodes(word string) ([2]int, error) {
+	text := word
 	if class, ok := strings.CutSuffix(strings.ToLower(word), "xx"); ok {
-		word = class + "00-" + class + "99"
+		text = class + "00-" + class + "99"
 	}
-	from, to, isRange := strings.Cut(word, "-")
+	from, to, isRange := strings.Cut(text, "-")
 	if !isRange {
 		to = from
 	}

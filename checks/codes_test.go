@@ -14,8 +14,9 @@ func TestCodes(t *testing.T) {
 		"":                   {err: `"" is no status code from 100 to 599, no range like 200-299 and no class like 2xx`},
 		"200,":               {err: `"" is no status code from 100 to 599, no range like 200-299 and no class like 2xx`},
 		"2x":                 {err: `"2x" is no status code from 100 to 599, no range like 200-299 and no class like 2xx`},
-		"xx":                 {err: `"00-99" is no status code from 100 to 599, no range like 200-299 and no class like 2xx`},
-		"6xx":                {err: `"600-699" is no status code from 100 to 599, no range like 200-299 and no class like 2xx`},
+		"2xx-3xx":            {err: `"2xx-3xx" is no status code from 100 to 599, no range like 200-299 and no class like 2xx`},
+		"xx":                 {err: `"xx" is no status code from 100 to 599, no range like 200-299 and no class like 2xx`},
+		"6xx":                {err: `"6xx" is no status code from 100 to 599, no range like 200-299 and no class like 2xx`},
 		"299-200":            {err: `"299-200" is no status code from 100 to 599, no range like 200-299 and no class like 2xx`},
 		"20":                 {err: `"20" is no status code from 100 to 599, no range like 200-299 and no class like 2xx`},
 	} {

@@ -89,7 +89,7 @@ func TestIKE(t *testing.T) {
 		"cut off":            {serve: answers(41), err: "ADDR: the answer ends before its last payload"},
 		"payload of nothing": {serve: answers(41, []byte{0, 0, 0, 3}), err: "ADDR: payload 41 of the answer says that it has 3 bytes, of 4"},
 		"payload too long":   {serve: answers(41, []byte{0, 0, 0, 9, 0, 0, 0, 14}), err: "ADDR: payload 41 of the answer says that it has 9 bytes, of 8"},
-		"another SA":         {serve: func([]byte) []byte { return []byte(strings.Repeat("a", 28)) }, err: `ADDR: the answer is for another SA: "` + strings.Repeat("a", 28) + `"`},
+		"another SA":         {serve: func([]byte) []byte { return []byte(strings.Repeat("a", 28)) }, err: `ADDR: the answer is for another SA: "aaaaaaaaaaaaaaaa"...`},
 		"garbage":            {serve: func([]byte) []byte { return []byte("what?") }, err: `ADDR: the answer is no message of IKE: "what?"`},
 		"old version":        {serve: changed(17, 0x10), err: "ADDR: answers in version 1 of IKE, expected 2"},
 		"another exchange": {

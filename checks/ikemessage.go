@@ -38,7 +38,7 @@ func (q *initRequest) exchange(ctx context.Context, conn io.ReadWriter, mark []b
 		return initAnswer{}, fmt.Errorf("waiting for the answer to IKE_SA_INIT: %w", explain(ctx, err))
 	}
 	if n < len(mark) || string(buf[:len(mark)]) != string(mark) {
-		return initAnswer{}, fmt.Errorf("the answer does not begin with the mark of NAT traversal: %s", excerpt(buf[:n]))
+		return initAnswer{}, fmt.Errorf("the answer does not begin with the mark of NAT traversal: %s", opening(buf[:n]))
 	}
 	return parseInit(q.spi, buf[len(mark):n])
 }
@@ -168,6 +168,15 @@ func follows(i, n int, more byte) byte {
 	return more
 }
 
+// opening quotes the first bytes of what is as a rule no text, but the answer of another protocol.
+func opening(m []byte) string {
+	const most = 16
+	if len(m) > most {
+		return excerpt(m[:most]) + "..."
+	}
+	return excerpt(m)
+}
+
 // initAnswer is what a responder says to IKE_SA_INIT.
 type initAnswer struct {
 	chosen bool   // it has accepted a proposal, and has an SA now
@@ -195,9 +204,9 @@ func (a initAnswer) String() string {
 func parseInit(spi [8]byte, m []byte) (initAnswer, error) {
 	switch {
 	case len(m) < headerSize:
-		return initAnswer{}, fmt.Errorf("the answer is no message of IKE: %s", excerpt(m))
+		return initAnswer{}, fmt.Errorf("the answer is no message of IKE: %s", opening(m))
 	case [8]byte(m) != spi:
-		return initAnswer{}, fmt.Errorf("the answer is for another SA: %s", excerpt(m))
+		return initAnswer{}, fmt.Errorf("the answer is for another SA: %s", opening(m))
 	case m[17]>>4 != 2:
 		return initAnswer{}, fmt.Errorf("answers in version %d of IKE, expected 2", m[17]>>4)
 	case m[18] != exchangeInit, m[19]&isResponse == 0, m[19]&fromInitiator != 0, binary.BigEndian.Uint32(m[20:]) != 0:
