@@ -1,15 +1,12 @@
 package config
 
 import (
-	"encoding"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"go.yaml.in/yaml/v3"
@@ -30,7 +27,7 @@ func (l *loader) decode(path string, raw map[string]any, targets ...any) {
 	}
 	for _, key := range sortedKeys(raw) {
 		if !known[key] {
-			l.fault(join(path, key), "no such setting%s", suggest(key, names))
+			l.fault(join(path, key), "no such setting%s", meant(key, names))
 		}
 	}
 }
@@ -176,57 +173,6 @@ func (l *loader) mismatch(path string, value any, t reflect.Type) {
 		}
 	}
 	l.fault(path, "%s expected, got %s%s", typeName(t), show(value), hint)
-}
-
-// valueError is an error in our own words, to be told from mapstructure's.
-type valueError struct{ err error }
-
-func (e *valueError) Error() string { return e.err.Error() }
-
-// strict reads durations and texts. A bare number is no duration: `timeout: 5`
-// would be five nanoseconds.
-func strict(_ reflect.Type, to reflect.Type, value any) (any, error) {
-	s, isString := value.(string)
-	switch {
-	case to == durationType:
-		if !isString {
-			return nil, &valueError{fmt.Errorf("duration with a unit expected, such as 500ms or 2s, got %s", show(value))}
-		}
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			return nil, &valueError{fmt.Errorf("duration with a unit expected, such as 500ms or 2s, got %q", s)}
-		}
-		return d, nil
-	case to.Kind() != reflect.Pointer && isText(to):
-		switch value.(type) {
-		case string, int, float64, bool:
-		default: // mapstructure would take settings, or a date, for the fields of the struct
-			return nil, errors.New("no text")
-		}
-		out := reflect.New(to)
-		if err := out.Interface().(encoding.TextUnmarshaler).UnmarshalText(fmt.Append(nil, value)); err != nil {
-			return nil, &valueError{err}
-		}
-		return out.Elem().Interface(), nil
-	case to.Kind() == reflect.Float64:
-		if f, ok := value.(float64); ok && math.IsNaN(f) { // it is within all bounds
-			return nil, &valueError{fmt.Errorf("number expected, got %v", f)}
-		}
-	case to.Kind() == reflect.Uint32:
-		// mapstructure would take what does not fit modulo 2^32.
-		if n, ok := value.(int); ok && (n < 0 || uint64(n) > math.MaxUint32) {
-			return nil, &valueError{fmt.Errorf("%d is not between 0 and %d", n, uint32(math.MaxUint32))}
-		}
-		if f, ok := value.(float64); ok {
-			return nil, &valueError{fmt.Errorf("whole number expected, got %v", f)}
-		}
-	case to.Kind() == reflect.Int:
-		// mapstructure would cut 2.5 down to 2.
-		if f, ok := value.(float64); ok {
-			return nil, &valueError{fmt.Errorf("whole number expected, got %v", f)}
-		}
-	}
-	return value, nil
 }
 
 // bounds checks min, max and enum.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/checks/health"
+	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/kinds"
 	"github.com/keepcast/keepcast/driver/trust"
 )
@@ -19,7 +20,7 @@ func (l *loader) driver(path string, raw map[string]any) Driver {
 	d := Driver{Raw: raw}
 	kind, err := kinds.ByName(kindOf(raw))
 	if err != nil {
-		l.unknownKind(path, raw, err)
+		l.unknownKind(path, raw, err, namesOf(kinds.All(), func(k driver.Kind) string { return k.Name }))
 		return d
 	}
 	d.Driver, d.Traits = kind.New(), kind.Traits
@@ -96,7 +97,7 @@ func (l *loader) check(path string, raw map[string]any) Check {
 	c := Check{Raw: raw}
 	kind, err := checks.KindByName(kindOf(raw))
 	if err != nil {
-		l.unknownKind(path, raw, err)
+		l.unknownKind(path, raw, err, namesOf(checks.Kinds(), func(k checks.Kind) string { return k.Name }))
 		return c
 	}
 	c.Checker = kind.New()
@@ -135,12 +136,24 @@ func kindOf(raw map[string]any) string {
 	return kind
 }
 
-func (l *loader) unknownKind(path string, raw map[string]any, err error) {
+// unknownKind says that no kind has that name. Where one is near, the list of all is not.
+func (l *loader) unknownKind(path string, raw map[string]any, err error, known []string) {
 	if raw["kind"] == nil {
 		l.lacks(join(path, "kind"), "required, but missing")
 		return
 	}
+	if hint := suggest(kindOf(raw), known); hint != "" {
+		l.fault(join(path, "kind"), "no kind %q%s", kindOf(raw), hint)
+		return
+	}
 	l.fault(join(path, "kind"), "%v", err)
+}
+
+func namesOf[K any](kinds []K, name func(K) string) (names []string) {
+	for _, k := range kinds {
+		names = append(names, name(k))
+	}
+	return names
 }
 
 // names are what may end up in a BIRD or FRR file.

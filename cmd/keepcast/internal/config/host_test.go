@@ -111,7 +111,7 @@ keepcast.yaml:13:106: services[a].checks[t]: probes an address of the service it
 keepcast.yaml:13:151: services[a].checks[t].timeout: duration with a unit expected, such as 500ms or 2s, got 2
 keepcast.yaml:14:3: services[b].addresses: required, but missing: a service has addresses, prefixes, or both
 keepcast.yaml:14:13: services[b].hold_down: duration with a unit expected, such as 500ms or 2s, got 5
-keepcast.yaml:14:110: services[b].checks[p].kind: no check kind "pnig" (known: ` + checkKinds() + `)
+keepcast.yaml:14:110: services[b].checks[p].kind: no kind "pnig" (did you mean "ping"?)
 keepcast.yaml:15:3: services[2].name: required, but missing
 keepcast.yaml:15:28: services[2].checks: no check withdraws the service when it fails: add one, or leave out on_failure: degrade`
 	if got := strings.ReplaceAll(drivertest.ErrText(err), filepath.Dir(main)+"/", ""); got != want {

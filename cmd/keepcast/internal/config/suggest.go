@@ -4,7 +4,23 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
+
+// meant returns a hint at the setting that was most likely meant by a name that none has.
+func meant(key string, names []string) string {
+	// Of two words that others have for one thing, each kind has one.
+	synonyms := map[string][]string{"address": {"server", "url"}, "server": {"address", "url"}, "host": {"address", "server", "url"}}
+	for _, name := range names {
+		if strings.HasSuffix(name, key+"_file") {
+			return fmt.Sprintf(" (did you mean %q? A secret stands in a file of its own)", name)
+		}
+		if slices.Contains(synonyms[key], name) {
+			return fmt.Sprintf(" (did you mean %q?)", name)
+		}
+	}
+	return suggest(key, names)
+}
 
 // suggest returns a hint at the name that was most likely meant, or nothing.
 func suggest(got string, names []string) string {

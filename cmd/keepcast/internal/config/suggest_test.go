@@ -46,3 +46,19 @@ func TestSlips(t *testing.T) {
 		}
 	}
 }
+
+func TestMeant(t *testing.T) {
+	for key, want := range map[string]string{
+		"secret":   ` (did you mean "secret_file"? A secret stands in a file of its own)`,
+		"password": ` (did you mean "auth_password_file"? A secret stands in a file of its own)`,
+		"host":     ` (did you mean "server"?)`,
+		"address":  ` (did you mean "server"?)`,
+		"queyr":    ` (did you mean "query"?)`,
+		"file":     "",
+		"nothing":  "",
+	} {
+		if got := meant(key, []string{"server", "query", "secret_file", "auth_password_file"}); got != want {
+			t.Errorf("%s: got %s, want %s", key, got, want)
+		}
+	}
+}
