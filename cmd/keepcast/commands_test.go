@@ -59,6 +59,7 @@ func TestExitCodes(t *testing.T) {
 		"init --daemon gated":                        {exitUsage, `keepcast: no starter for "gated" (known: bird, frr, quagga)` + see + `init --help"`},
 		"version --lang en":                          {exitUsage, "keepcast: unknown flag: --lang" + see + `version --help"`},
 		"nothing":                                    {exitUsage, `keepcast: unknown command "nothing" for "keepcast"` + see + `--help"`},
+		"validate my.yaml":                           {exitUsage, `keepcast: "my.yaml": validate takes no argument: name the file by --config my.yaml` + see + `validate --help"`},
 		"validate -c " + dir + "/bad.yaml":           {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
 		"validate --offline -c " + dir + "/bad.yaml": {exitConfig, dir + "/bad.yaml:1:1: services: no service is configured\n1 fault in the configuration"},
 		"resume dns -c " + dir + "/bad.yaml":         {exitFailed, "keepcast: " + dir + "/bad.yaml is not valid, and does not say the control_socket of its keepcast: name it with --socket\n" + dir + "/bad.yaml:1:1: services: no service is configured"},

@@ -96,13 +96,17 @@ func keepcast(ctx context.Context, args []string, out, errOut io.Writer) int {
 // editors can jump there, everything else with the program's name.
 func text(err error) string {
 	if faults, ok := errors.AsType[config.Faults](err); ok {
-		noun := "faults"
-		if len(faults) == 1 {
-			noun = "fault"
-		}
-		return fmt.Sprintf("%v\n%d %s in the configuration", faults, len(faults), noun)
+		return fmt.Sprintf("%v\n%s in the configuration", faults, counted(len(faults), "fault"))
 	}
 	return "keepcast: " + err.Error()
+}
+
+// counted returns how many there are of something, as in 1 check or 2 checks.
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // defaultConfig is the main configuration file of the only keepcast of a host.

@@ -25,7 +25,7 @@ the same, but the result is only in the log.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "in force: %d services of %d files\n", len(s.Services), len(s.Config.Files))
+			_, err = fmt.Fprintf(c.OutOrStdout(), "in force: %s of %s\n", counted(len(s.Services), "service"), counted(len(s.Config.Files), "file"))
 			return err
 		},
 	}

@@ -23,7 +23,12 @@ of a program or certificate: the check that needs it does.) With --offline it lo
 file but those of the configuration, for a build machine or a repository's CI.`,
 		Example: `  keepcast validate --config /etc/keepcast/keepcast.yaml
   keepcast validate --offline --config host/keepcast.yaml`,
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%q: validate takes no argument: name the file by --config %s", args[0], args[0])
+			}
+			return nil
+		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			out := c.OutOrStdout()
 			cfg, err := a.validated(offline)
@@ -36,8 +41,8 @@ file but those of the configuration, for a build machine or a repository's CI.`,
 			for _, note := range cfg.Notes() {
 				fmt.Fprintln(out, note)
 			}
-			_, err = fmt.Fprintf(out, "valid: %d services, %d checks, %d drivers in %d files\n",
-				len(cfg.Services), cfg.Runs(), len(cfg.Drivers), len(cfg.Files))
+			_, err = fmt.Fprintf(out, "valid: %s, %s, %s in %s\n",
+				counted(len(cfg.Services), "service"), counted(cfg.Runs(), "check"), counted(len(cfg.Drivers), "driver"), counted(len(cfg.Files), "file"))
 			return err
 		},
 	}
