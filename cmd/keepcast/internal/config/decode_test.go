@@ -112,7 +112,7 @@ func TestDecodeFaults(t *testing.T) {
 		"worse: {csot: 1}":      `worse.csot: no such setting (did you mean "cost"?)`,
 		"worse: 7":              "worse: a group of settings expected, got 7",
 		"unheard-of: 1":         "unheard-of: no such setting",
-		"{mdoe: one, no: true}": `mdoe: no such setting (did you mean "mode"?)` + "\n" + `no: no such setting`,
+		"{mdoe: one, no: true}": `mdoe: no such setting (did you mean "mode"?)` + "\n" + `no: no such setting (did you mean "on"?)`,
 	} {
 		t.Run(text, func(t *testing.T) {
 			_, faults := decode(t, text)

@@ -36,26 +36,30 @@ func suggest(got string, names []string) string {
 	return fmt.Sprintf(" (did you mean %q?)", best)
 }
 
-// slips counts the letters to be changed, added or left out to get from a to b
-// (the Levenshtein distance).
+// slips counts the letters to be changed, added, left out or swapped with the next one to get
+// from a to b (the distance of Damerau and Levenshtein, as optimal string alignment).
 func slips(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	d := make([][]int, len(a)+1) // by how much of a and of b is done
+	for i := range d {
+		d[i] = make([]int, len(b)+1)
+		d[i][0] = i
+	}
+	for j := range d[0] {
+		d[0][j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			changed := d[i][j]
 			if a[i] != b[j] {
-				cost++
+				changed++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			d[i+1][j+1] = min(changed, d[i][j+1]+1, d[i+1][j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				d[i+1][j+1] = min(d[i+1][j+1], d[i-1][j-1]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return d[len(a)][len(b)]
 }
 
 func sortedKeys(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }

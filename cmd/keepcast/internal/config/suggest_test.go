@@ -38,7 +38,12 @@ func TestSlips(t *testing.T) {
 		{"abc", "ac", 1},
 		{"ac", "abc", 1},
 		{"kitten", "sitting", 3},
-		{"abcd", "dcba", 4},
+		{"abcd", "dcba", 3},
+		{"pnig", "ping", 1},
+		{"ab", "ba", 1},
+		{"abcd", "badc", 2},
+		{"aab", "aba", 1},
+		{"ca", "abc", 3}, // a letter that was swapped is not changed again
 		{"saturday", "sunday", 3},
 	} {
 		if got := slips(tt.a, tt.b); got != tt.want {
