@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -193,7 +192,7 @@ func expiry(c *x509.Certificate, now time.Time) string {
 // readCertificates returns the certificates of a PEM file, of which there is one at least.
 // Keys in it are left alone.
 func readCertificates(file string) ([]*x509.Certificate, error) {
-	rest, err := os.ReadFile(file)
+	rest, err := readFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("file: %w", err)
 	}

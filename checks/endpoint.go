@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
 )
@@ -116,7 +115,7 @@ func unreadable(err error) error {
 
 // secretIn returns the secret in the first line of the file that a setting names.
 func secretIn(setting, file string) (string, error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", setting, unreadable(err))
 	}

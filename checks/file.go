@@ -100,21 +100,13 @@ func (f *File) look() (foundFile, error) {
 	return foundFile{info: info, content: content}, err
 }
 
-// readRegular reads the start of a file, unless it has become another sort of file meanwhile:
-// to open a FIFO waits for a writer, and to open a device may do something.
+// readRegular reads the start of a file, unless it has become another sort of file meanwhile.
 func readRegular(path string) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	file, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, noContent(path, info)
-	}
 	return io.ReadAll(io.LimitReader(file, fileLimit))
 }
 

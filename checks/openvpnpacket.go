@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -110,7 +109,7 @@ func readClientKey(file string) (key staticKey, forServer []byte, err error) {
 
 // between returns what stands in a file between the marks of a kind of key, without space.
 func between(file, kind string) (string, error) {
-	text, err := os.ReadFile(file)
+	text, err := readFile(file)
 	if err != nil {
 		return "", unreadable(err)
 	}

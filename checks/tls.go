@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -71,7 +70,7 @@ func (t TLS) config(host string, protocols ...string) (*tls.Config, error) {
 		c.RootCAs = roots
 	}
 	if t.CA != "" {
-		pem, err := os.ReadFile(t.CA)
+		pem, err := readFile(t.CA)
 		if err != nil {
 			return nil, fmt.Errorf("tls.ca: %w", unreadable(err))
 		}
@@ -81,7 +80,7 @@ func (t TLS) config(host string, protocols ...string) (*tls.Config, error) {
 		}
 	}
 	if t.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		pair, err := keyPair(t.Cert, t.Key)
 		if err != nil {
 			return nil, fmt.Errorf("tls.cert: %w", unreadable(err))
 		}
@@ -153,4 +152,17 @@ func namesOf(c *x509.Certificate) []string {
 		names = append(names, ip.String())
 	}
 	return names
+}
+
+// keyPair reads a certificate and its key.
+func keyPair(certFile, keyFile string) (tls.Certificate, error) {
+	cert, err := readFile(certFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	key, err := readFile(keyFile)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
 }
