@@ -2,6 +2,9 @@ package checks
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"html"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,13 +42,16 @@ func safeText(text string) string {
 const leastSecret = 4
 
 // secrets are the values of a request that a server must not have shown in an error by
-// repeating them, as pages for debugging do.
+// repeating them, as pages for debugging do: as they are, or as text in HTML, JSON or a URL.
 func secrets(req *http.Request) *strings.Replacer {
 	var pairs []string
 	hide := func(values ...string) {
 		for _, v := range values {
-			if len(v) >= leastSecret {
-				pairs = append(pairs, v, masked)
+			if len(v) < leastSecret {
+				continue
+			}
+			for _, form := range []string{v, html.EscapeString(v), url.QueryEscape(v), url.PathEscape(v), inJSON(v)} {
+				pairs = append(pairs, form, masked)
 			}
 		}
 	}
@@ -57,24 +63,77 @@ func secrets(req *http.Request) *strings.Replacer {
 			hide(u.Username())
 		}
 	}
-	for part := range strings.SplitSeq(req.URL.RawQuery, "&") {
-		name, value, isValue := strings.Cut(part, "=")
-		if !isValue {
-			value = name
-		}
-		hide(value)
-		if plain, err := url.QueryUnescape(value); err == nil {
-			hide(plain)
-		}
-	}
+	hide(formValues(req.URL.RawQuery)...)
 	for name, values := range req.Header {
 		if name == "Host" || name == "User-Agent" {
 			continue
 		}
 		for _, value := range values {
-			_, credentials, _ := strings.Cut(value, " ") // of "Bearer credentials"
-			hide(value, credentials)
+			hide(parts(value)...)
 		}
 	}
+	if sent := bodyOf(req); sent != "" {
+		hide(sent)
+		hide(formValues(sent)...)
+	}
 	return strings.NewReplacer(pairs...)
+}
+
+// parts are the secrets that the value of a header may have: itself first, what follows the
+// first word of it, as in "Bearer TOKEN", in the open if that is basic authentication, and
+// the values of a list, as in "session=TOKEN; theme=dark".
+func parts(value string) []string {
+	_, credentials, _ := strings.Cut(value, " ")
+	all := []string{value, credentials}
+	if pair, err := base64.StdEncoding.DecodeString(credentials); err == nil && len(pair) > 0 {
+		_, password, _ := strings.Cut(string(pair), ":")
+		all = append(all, string(pair), password)
+	}
+	for _, part := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(" ;,", r) }) {
+		if _, v, named := strings.Cut(part, "="); named {
+			all = append(all, strings.Trim(v, `"`))
+		}
+	}
+	return all
+}
+
+// formValues are the values of a query or a form, as they are and in the open.
+func formValues(form string) (all []string) {
+	for part := range strings.SplitSeq(form, "&") {
+		name, value, isValue := strings.Cut(part, "=")
+		if !isValue {
+			value = name
+		}
+		all = append(all, value)
+		if plain, err := url.QueryUnescape(value); err == nil {
+			all = append(all, plain)
+		}
+	}
+	return all
+}
+
+// bodyOf is what a request sends; nothing, if that is not at hand.
+func bodyOf(req *http.Request) string {
+	if req.GetBody == nil {
+		return ""
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return ""
+	}
+	defer body.Close()
+	sent, err := io.ReadAll(body)
+	if err != nil {
+		return ""
+	}
+	return string(sent)
+}
+
+// inJSON is a text as a string of JSON has it.
+func inJSON(text string) string {
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		return text
+	}
+	return string(quoted[1 : len(quoted)-1])
 }

@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -82,6 +83,29 @@ func TestHTTPKeepsSecrets(t *testing.T) {
 				t.Errorf("a secret is shown: %s", text)
 			}
 		})
+	}
+}
+
+// What a server repeats of a request in part, or in other words.
+func TestSecretsInPart(t *testing.T) {
+	req, err := http.NewRequest(http.MethodPost, "http://a/?token=hush%20one", strings.NewReader("user=me&password=hush%2Btwo"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"Cookie": "session=hushthree; theme=dark", "Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("me:hush four")),
+		"X-Token": "Token token=\"hushfive\"", "X-Key": `hush"<six>&`,
+	} {
+		req.Header.Set(name, value)
+	}
+	hide := secrets(req)
+	for _, said := range []string{
+		"hush one", "hush%20one", "hush+one", "password=hush%2Btwo", "hush+two", "hushthree", "session=hushthree", "me:hush four", "hush four",
+		"hushfive", `hush"<six>&`, `hush\"\u003csix\u003e\u0026`, "hush&#34;&lt;six&gt;&amp;", "hush%22%3Csix%3E%26",
+	} {
+		if shown := hide.Replace("you said " + said + "."); strings.Contains(shown, "hush") || strings.Contains(shown, "six") {
+			t.Errorf("%s: %s", said, shown)
+		}
 	}
 }
 
