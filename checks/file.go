@@ -25,7 +25,7 @@ func init() {
 	register(Kind{
 		Name: "file",
 		Doc: "Looks at a file of this host: whether it is there or not, how old it is, what is in it. A change is noticed at once, " +
-			"whatever the interval, as long as its directory is there. A file that grows too old, and the end of a symbolic link that leads into another directory, " +
+			"whatever the interval, as long as its directory is there; that another directory has taken its place, as by a symbolic link, within some 10 s. A file that grows too old, and the end of a symbolic link that leads into another directory, " +
 			"are noticed when the check runs next. In the unit's sandbox `/tmp`, `/home` and `/root` are not those of the host.",
 		Example: "path: /run/maintenance\nstate: absent\n",
 		New:     func() Checker { return new(File) },
@@ -166,7 +166,7 @@ func sortOf(mode fs.FileMode) string {
 func (f *File) Watch(ctx context.Context, changed func()) error {
 	path := filepath.Clean(f.Path)
 	dir := filepath.Dir(path)
-	notices, err := f.watchDir(ctx, dir)
+	notices, watched, err := f.watchDir(ctx, dir)
 	if ctx.Err() != nil && err != nil {
 		return nil
 	}
@@ -174,31 +174,50 @@ func (f *File) Watch(ctx context.Context, changed func()) error {
 		return fmt.Errorf("watching %s: %w", dir, err)
 	}
 	defer notices.Close()
-	if err := followFile(ctx, notices, path, changed); err != nil {
+	still := func() bool { return f.isStill(ctx, dir, watched) }
+	if err := followFile(ctx, notices, path, still, changed); err != nil {
 		return fmt.Errorf("watching %s: %w", dir, err)
 	}
 	return nil
 }
 
-// watchDir starts to watch a directory. While an earlier attempt hangs, there is no other.
-func (f *File) watchDir(ctx context.Context, dir string) (*fsnotify.Watcher, error) {
+// watchDir starts to watch a directory, and returns which one that is. While an earlier attempt
+// hangs, there is no other.
+func (f *File) watchDir(ctx context.Context, dir string) (*fsnotify.Watcher, fs.FileInfo, error) {
 	soon, cancel := context.WithTimeout(ctx, pace.Patience)
 	defer cancel()
 	var notices *fsnotify.Watcher
+	var watched fs.FileInfo
 	var err error
 	var handed atomic.Bool // by the first of both: the one who watches, or the one who has left
 	hangs := f.watches.do(soon, func() {
 		if notices, err = fsnotify.NewWatcher(); err != nil {
 			return
 		}
-		if err = notices.Add(dir); err != nil || handed.Swap(true) {
+		if watched, err = os.Stat(dir); err == nil {
+			err = notices.Add(dir)
+		}
+		if err != nil || handed.Swap(true) {
 			_ = notices.Close() // nothing to be done about it
 		}
 	})
 	if hangs != nil && !handed.Swap(true) {
-		return nil, hangs
+		return nil, nil, hangs
 	}
-	return notices, err
+	return notices, watched, err
+}
+
+// isStill reports whether a path leads to the directory that is watched. A deployment has
+// a symbolic link lead to another one, of which the watch would tell nothing.
+func (f *File) isStill(ctx context.Context, dir string, watched fs.FileInfo) bool {
+	soon, cancel := context.WithTimeout(ctx, pace.Patience)
+	defer cancel()
+	var now fs.FileInfo
+	var err error
+	if hangs := f.watches.do(soon, func() { now, err = os.Stat(dir) }); hangs != nil {
+		return true // the run says so
+	}
+	return err == nil && os.SameFile(watched, now)
 }
 
 const (
@@ -208,7 +227,7 @@ const (
 
 // followFile calls changed for notices of the file, until ctx is done or the watch has ended.
 // A file that is written all the time does not keep the check busy.
-func followFile(ctx context.Context, notices *fsnotify.Watcher, path string, changed func()) error {
+func followFile(ctx context.Context, notices *fsnotify.Watcher, path string, still func() bool, changed func()) error {
 	changed() // before the watch something may have been missed
 	look := time.NewTicker(dirLook)
 	defer look.Stop()
@@ -219,6 +238,10 @@ func followFile(ctx context.Context, notices *fsnotify.Watcher, path string, cha
 		case <-ctx.Done():
 			return nil
 		case <-look.C:
+			if !still() {
+				changed()
+				return errors.New("the directory is another one now")
+			}
 		case <-quiet:
 			quiet = nil
 		case notice := <-notices.Events:

@@ -88,7 +88,7 @@ func TestFileWatch(t *testing.T) {
 		})
 	}
 	t.Run("no directory", func(t *testing.T) {
-		sameError(t, (&File{Path: "/nonexistent/a"}).Watch(within(t), t.FailNow), "watching /nonexistent: no such file or directory", "")
+		sameError(t, (&File{Path: "/nonexistent/a"}).Watch(within(t), t.FailNow), "watching /nonexistent: stat /nonexistent: no such file or directory", "")
 	})
 }
 
@@ -143,4 +143,34 @@ func TestFileWatchOthers(t *testing.T) {
 	if most := int(time.Since(began)/fileDelay) + 2; len(calls) > most {
 		t.Errorf("%d calls, no more than %d expected", len(calls), most)
 	}
+}
+
+// A link that leads to another directory ends the watch of the one before: nothing was
+// noticed any more after a deployment by such a link.
+func TestFileWatchLink(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"one", "two"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(dir, "current")
+	if err := os.Symlink("one", link); err != nil {
+		t.Fatal(err)
+	}
+	f := &File{Path: filepath.Join(link, "flag"), State: "absent"}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	changes, ended := watching(ctx, f)
+	told(t, changes, func() error { return f.Check(within(t)) }, "")
+	if err := os.Symlink("two", link+".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(link+".new", link); err != nil {
+		t.Fatal(err)
+	}
+	drivertest.WriteFile(t, f.Path, "")
+	told(t, changes, func() error { return f.Check(within(t)) }, f.Path+" exists, expected none")
+	sameError(t, <-ended, "watching "+link+": the directory is another one now", "")
 }
