@@ -123,6 +123,11 @@ func TestUseReload(t *testing.T) {
 			t.Errorf("%d runs for the one that came", n)
 		}
 
+		users := 0
+		if err := b.engine.call(func() { users = len(b.engine.common.checks[0].users) }); err != nil || users != 2 {
+			t.Errorf("%d are told, want 2: %v", users, err)
+		}
+
 		// What is asked changes: what was found so far stays until there is something else.
 		fresh := &fakeCheck{err: errors.New("no session")}
 		b.reload(func(c *config.Config) {

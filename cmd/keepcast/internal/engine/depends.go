@@ -18,7 +18,6 @@ func (e *Engine) link() {
 			return
 		}
 		linked[s] = true
-		s.needs = nil
 		for _, name := range s.cfg.DependsOn {
 			need := e.service(name)
 			link(need)
@@ -34,7 +33,7 @@ func (e *Engine) link() {
 // sum is what a service is to those that depend on it.
 type sum struct {
 	verdict health.Verdict // Unknown: nothing says yet whether it is fit, as after a restart
-	reason  string         // unless it is Up
+	reason  string         // why it is not Up
 }
 
 // fitness adds up the checks, and those that the service depends on. As with a check, one that
@@ -76,10 +75,7 @@ func (s *service) addUp() sum {
 		}
 	}
 	f := s.fitness()
-	switch {
-	case verdict == health.Up:
-		f.reason = ""
-	case f.fit: // as it was before
+	if f.fit && verdict != health.Up { // it is as it was before
 		f.reason = "its checks have not decided yet"
 	}
 	return sum{verdict, f.reason}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,6 +37,15 @@ func TestDependsOn(t *testing.T) {
 		later(2 * time.Second)
 		for _, name := range []string{"mail", "ldap", "kdc"} {
 			b.want(name, api.Announced, "all checks up")
+		}
+		var order []string
+		err := b.engine.call(func() {
+			for _, s := range b.engine.inOrder {
+				order = append(order, s.cfg.Name)
+			}
+		})
+		if err != nil || !slices.Equal(order, []string{"kdc", "ldap", "mail"}) {
+			t.Errorf("decided in the order %v: %v", order, err)
 		}
 		b.kernel.take()
 		kdc.set(errDead)
