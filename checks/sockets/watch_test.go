@@ -279,7 +279,8 @@ func TestLostEvents(t *testing.T) {
 	}
 }
 
-// So is what happened before there was a subscription.
+// So is what happened before there was a subscription. The kernel tells of an end a moment after
+// it, so that may come as well.
 func TestBeforeRun(t *testing.T) {
 	w := New(everywhere)
 	f, woken := following(t, w)
@@ -288,7 +289,7 @@ func TestBeforeRun(t *testing.T) {
 	f.Learn()
 	end()
 	run(t, w)
-	drivertest.Eventually(t, "the wake", func() bool { return woken.Load() == 1 })
+	drivertest.Eventually(t, "the wake", func() bool { return woken.Load() > 0 })
 }
 
 // Events that come faster than they are read are lost: then the kernel is asked.
