@@ -3,6 +3,7 @@ package sockets
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -26,9 +27,15 @@ func running(t testing.TB) *Watch {
 	return w
 }
 
-// run runs a Watch until the test ends.
+// run runs a Watch until the test ends. It returns after the first look at what is open, which
+// might else tell of what the test does.
 func run(t testing.TB, w *Watch) {
 	t.Helper()
+	first, looked := following(t, w)
+	first.Aim("tcp", netip.MustParseAddrPort("127.0.0.1:1"))
+	for _, k := range first.targets {
+		k.open, k.stale = map[uint64]bool{math.MaxUint64: true}, false // none has such a cookie
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- w.Run(ctx) }()
@@ -38,11 +45,8 @@ func run(t testing.TB, w *Watch) {
 			t.Error(err)
 		}
 	})
-	drivertest.Eventually(t, "the subscription", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return w.events != nil
-	})
+	drivertest.Eventually(t, "the first look", func() bool { return looked.Load() > 0 })
+	first.Close()
 }
 
 // following returns a follower that counts its wakes.
