@@ -55,10 +55,14 @@ dns               2.1s        require all; 3s if every check fails  a crash: wit
 	}}
 	all := doctor.Seconds(3 * time.Second)
 	polled := []doctor.Service{{Name: "dns", WorstCase: long, Require: "all", AllFail: all, Crash: all}}
+	needy := []doctor.Service{{Name: "dns", WorstCase: long, Require: "all", AllFail: all, Crash: all, DependsOn: []string{"ldap", "kdc"}}}
 	for name, tt := range map[string]struct {
 		report doctor.Report
 		want   string
 	}{
+		"depends on others": {doctor.Report{Services: needy}, "nothing found\n" + strings.SplitAfter(timing, ":\n")[0] +
+			"SERVICE  CHECK  WORST CASE  HOW IT COMES ABOUT                                          SEEN AT ONCE\n" +
+			"dns             5s          require all; 3s if every check fails; depends on ldap, kdc  nothing\n"},
 		"findings and times": {doctor.Report{Findings: two, Services: services}, findings + timing},
 		"nothing at once": {doctor.Report{Services: polled}, "nothing found\n" + strings.SplitAfter(timing, ":\n")[0] +
 			"SERVICE  CHECK  WORST CASE  HOW IT COMES ABOUT                    SEEN AT ONCE\n" +
