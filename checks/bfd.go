@@ -17,7 +17,7 @@ func init() {
 	register(Kind{
 		Name: "bfd",
 		Doc: "Asks the BIRD or the FRR of this host whether BFD sessions are up: whether routers answer within fractions of a second, whatever the " +
-			"routing protocol believes. That there is no session is a failure. " +
+			"routing protocol believes; of FRR bfdd is asked. That there is no session is a failure. " +
 			"It only asks: BIRD is told to refuse everything else, and FRR gets show commands, which are in its log with `log commands` alone.",
 		Example: "daemon: frr\npeers: [192.0.2.1]\n",
 		New:     func() Checker { return new(BFD) },
@@ -26,19 +26,14 @@ func init() {
 
 // BFD is fit when the routing daemon of this host has BFD sessions that are up.
 type BFD struct {
-	Daemon    string   `config:"daemon" required:"true" enum:"bird|frr" doc:"The routing daemon to ask; of FRR that is its bfdd."`
-	Socket    string   `config:"socket" doc:"Control socket of BIRD. Empty: '/run/bird/bird.ctl'. keepcast's user must be in the group that owns it."`
-	Directory string   `config:"directory" doc:"Directory of FRR's vty sockets. Empty: '/run/frr'. keepcast's user must be in group frrvty."`
-	Peers     []string `config:"peers" doc:"Addresses of peers. All sessions with them must be up; a peer without one is a failure. Empty: 'min' sessions, with whomever."`
-	Min       int      `config:"min" default:"1" min:"1" doc:"How many sessions must be up, without 'peers'."`
+	routingDaemon
+	Peers []string `config:"peers" doc:"Addresses of peers. All sessions with them must be up; a peer without one is a failure. Empty: 'min' sessions, with whomever."`
+	Min   int      `config:"min" default:"1" min:"1" doc:"How many sessions must be up, without 'peers'."`
 }
-
-// daemon is where the sessions are asked for.
-func (b *BFD) daemon() routingDaemon { return routingDaemon{b.Daemon, b.Socket, b.Directory} }
 
 // Validate implements Validator.
 func (b *BFD) Validate() error {
-	if err := errors.Join(b.daemon().validate(), validNames("peers", b.Peers)); err != nil {
+	if err := errors.Join(b.validate(), validNames("peers", b.Peers)); err != nil {
 		return err
 	}
 	for i, peer := range b.Peers {
@@ -78,7 +73,7 @@ func (b *BFD) Check(ctx context.Context) error {
 }
 
 func (b *BFD) askBIRD(ctx context.Context) (peerings, error) {
-	reply, err := askBIRD(ctx, b.daemon().at(), "show bfd sessions")
+	reply, err := askBIRD(ctx, b.at(), "show bfd sessions")
 	if err != nil {
 		return nil, err // also where it has no BFD protocol
 	}
@@ -120,7 +115,7 @@ func bfdNames(peer, link string) []string {
 }
 
 func (b *BFD) askFRR(ctx context.Context) (peerings, error) {
-	answers, err := askFRR(ctx, b.daemon().at(), "bfdd", "show bfd peers json")
+	answers, err := askFRR(ctx, b.at(), "bfdd", "show bfd peers json")
 	if err != nil {
 		return nil, err
 	}

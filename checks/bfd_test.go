@@ -16,13 +16,13 @@ func TestBFDValidate(t *testing.T) {
 		bfd BFD
 		err string
 	}{
-		"bird":      {BFD{Daemon: "bird", Min: 4}, ""},
-		"frr":       {BFD{Daemon: "frr", Peers: []string{"192.0.2.1", "fe80::1%eth0"}, Min: 1}, ""},
+		"bird":      {BFD{routingDaemon: routingDaemon{Daemon: "bird"}, Min: 4}, ""},
+		"frr":       {BFD{routingDaemon: routingDaemon{Daemon: "frr"}, Peers: []string{"192.0.2.1", "fe80::1%eth0"}, Min: 1}, ""},
 		"daemon":    {BFD{Min: 1}, `daemon: "" is neither bird nor frr`},
-		"name":      {BFD{Daemon: "bird", Peers: []string{"192.0.2.1", "upstream1"}, Min: 1}, `peers[1]: "upstream1" is no address`},
-		"twice":     {BFD{Daemon: "bird", Peers: []string{"192.0.2.1", "192.0.2.1"}, Min: 1}, "peers[1]: 192.0.2.1 is there twice"},
-		"min, too":  {BFD{Daemon: "bird", Peers: []string{"192.0.2.1", "192.0.2.2"}, Min: 2}, "min: only without peers, all of which have to be up"},
-		"directory": {BFD{Daemon: "bird", Directory: "/a", Min: 1}, "directory: only with daemon: frr (BIRD has one socket)"},
+		"name":      {BFD{routingDaemon: routingDaemon{Daemon: "bird"}, Peers: []string{"192.0.2.1", "upstream1"}, Min: 1}, `peers[1]: "upstream1" is no address`},
+		"twice":     {BFD{routingDaemon: routingDaemon{Daemon: "bird"}, Peers: []string{"192.0.2.1", "192.0.2.1"}, Min: 1}, "peers[1]: 192.0.2.1 is there twice"},
+		"min, too":  {BFD{routingDaemon: routingDaemon{Daemon: "bird"}, Peers: []string{"192.0.2.1", "192.0.2.2"}, Min: 2}, "min: only without peers, all of which have to be up"},
+		"directory": {BFD{routingDaemon: routingDaemon{Daemon: "bird", Directory: "/a"}, Min: 1}, "directory: only with daemon: frr (BIRD has one socket)"},
 	} {
 		t.Run(name, func(t *testing.T) { sameError(t, tt.bfd.Validate(), tt.err, "") })
 	}
@@ -135,7 +135,7 @@ func TestBFDOfFRR(t *testing.T) {
 
 func TestBFDSeen(t *testing.T) {
 	dir, _ := fakeFRR(t, "bfdd", map[string]string{"show bfd peers json": frrBFD + drivertest.VtyDone})
-	sameSeen(t, &BFD{Daemon: "frr", Directory: dir, Peers: []string{"10.5.0.2"}, Min: 1}, "connected: to "+dir+"/bfdd.vty", "session: 10.5.0.2 (up for 1m5s)")
+	sameSeen(t, &BFD{routingDaemon: routingDaemon{Daemon: "frr", Directory: dir}, Peers: []string{"10.5.0.2"}, Min: 1}, "connected: to "+dir+"/bfdd.vty", "session: 10.5.0.2 (up for 1m5s)")
 }
 
 func TestBFDRealBIRD(t *testing.T) {
@@ -143,7 +143,7 @@ func TestBFDRealBIRD(t *testing.T) {
 	host, router := neighbor(t)
 	host.Config("")
 	host.Start()
-	one := &BFD{Daemon: "bird", Socket: host.Socket, Min: 1}
+	one := &BFD{routingDaemon: routingDaemon{Daemon: "bird", Socket: host.Socket}, Min: 1}
 	failsLike(t, one, `bird refuses "show bfd sessions": There is no BFD protocol running (code 9001)`)
 	const fast = "protocol bfd { interface \"*\" { interval 100 ms; idle tx interval 100 ms; }; %}\n"
 	host.Config(strings.ReplaceAll(fast, "%", ""))
@@ -154,10 +154,10 @@ func TestBFDRealBIRD(t *testing.T) {
 		strings.ReplaceAll(fast, "%", "neighbor 10.99.0.3 dev \"nh0\";"))
 	host.Say("configure")
 	fitAtLast(t, one)
-	named := &BFD{Daemon: "bird", Socket: host.Socket, Min: 1, Peers: []string{"10.99.0.2"}}
+	named := &BFD{routingDaemon: routingDaemon{Daemon: "bird", Socket: host.Socket}, Min: 1, Peers: []string{"10.99.0.2"}}
 	fitAtLast(t, named)
-	failsLike(t, &BFD{Daemon: "bird", Socket: host.Socket, Min: 2}, "bird: 1 of 2 BFD sessions up, expected 2; not so: 10.99.0.3 (Down since ...)")
-	failsLike(t, &BFD{Daemon: "bird", Socket: host.Socket, Min: 1, Peers: []string{"10.99.0.9"}}, "bird: peers: there is no 10.99.0.9 (there are ...)")
+	failsLike(t, &BFD{routingDaemon: routingDaemon{Daemon: "bird", Socket: host.Socket}, Min: 2}, "bird: 1 of 2 BFD sessions up, expected 2; not so: 10.99.0.3 (Down since ...)")
+	failsLike(t, &BFD{routingDaemon: routingDaemon{Daemon: "bird", Socket: host.Socket}, Min: 1, Peers: []string{"10.99.0.9"}}, "bird: peers: there is no 10.99.0.9 (there are ...)")
 	router.Stop()
 	failsLike(t, one, "bird: 0 of ... BFD sessions up, expected 1; not so: ...")
 	endsOf(
@@ -174,10 +174,10 @@ func TestBFDRealFRR(t *testing.T) {
 		"bgpd": "router bgp 65001\n no bgp ebgp-requires-policy\n neighbor 10.99.0.2 remote-as 65002\n neighbor 10.99.0.2 bfd\n",
 		"bfdd": "bfd\n peer 10.99.0.3\n",
 	})
-	one := &BFD{Daemon: "frr", Directory: dir, Min: 1}
+	one := &BFD{routingDaemon: routingDaemon{Daemon: "frr", Directory: dir}, Min: 1}
 	fitAtLast(t, one)
-	fitAtLast(t, &BFD{Daemon: "frr", Directory: dir, Min: 1, Peers: []string{"10.99.0.2"}})
-	failsLike(t, &BFD{Daemon: "frr", Directory: dir, Min: 2}, "bfdd: 1 of 2 BFD sessions up, expected 2; not so: 10.99.0.3 (down for ...s)")
+	fitAtLast(t, &BFD{routingDaemon: routingDaemon{Daemon: "frr", Directory: dir}, Min: 1, Peers: []string{"10.99.0.2"}})
+	failsLike(t, &BFD{routingDaemon: routingDaemon{Daemon: "frr", Directory: dir}, Min: 2}, "bfdd: 1 of 2 BFD sessions up, expected 2; not so: 10.99.0.3 (down for ...s)")
 	router.Stop()
 	failsLike(t, one, "bfdd: 0 of 2 BFD sessions up, expected 1; not so: 10.99.0.2 (down for ...s; control detection time expired), 10.99.0.3 (down for ...s)")
 	endsOf(
@@ -185,5 +185,5 @@ func TestBFDRealFRR(t *testing.T) {
 		`bfdd: "enable": context deadline exceeded`,
 		"bfdd is not running (socket "+dir+"/bfdd.vty): dial unix "+dir+"/bfdd.vty: connect: connection refused",
 	)
-	failsLike(t, &BGP{Daemon: "frr", Directory: "/nonexistent", Min: 1}, "bgpd is not running (socket /nonexistent/bgpd.vty): dial unix /nonexistent/bgpd.vty: connect: no such file or directory")
+	failsLike(t, &BGP{routingDaemon: routingDaemon{Daemon: "frr", Directory: "/nonexistent"}, Min: 1}, "bgpd is not running (socket /nonexistent/bgpd.vty): dial unix /nonexistent/bgpd.vty: connect: no such file or directory")
 }

@@ -28,20 +28,15 @@ func init() {
 
 // BGP is fit when the routing daemon of this host has established sessions.
 type BGP struct {
-	Daemon    string   `config:"daemon" required:"true" enum:"bird|frr" doc:"The routing daemon to ask."`
-	Socket    string   `config:"socket" doc:"Control socket of BIRD. Empty: '/run/bird/bird.ctl'. keepcast's user must be in the group that owns it."`
-	Directory string   `config:"directory" doc:"Directory of FRR's vty sockets. Empty: '/run/frr'. keepcast's user must be in group frrvty."`
+	routingDaemon
 	VRF       string   `config:"vrf" doc:"VRF whose BGP instance of FRR is asked. Empty: the default one. All protocols of BIRD are asked, whatever their VRF."`
 	Neighbors []string `config:"neighbors" doc:"Neighbors that count: addresses, interfaces of unnumbered neighbors in FRR, names of protocols in BIRD. Empty: all. A neighbor that the daemon does not have is a failure; one that is accepted from a range is there only while it is connected."`
 	Min       int      `config:"min" default:"1" min:"1" doc:"How many sessions must be established."`
 }
 
-// daemon is where the sessions are asked for.
-func (b *BGP) daemon() routingDaemon { return routingDaemon{b.Daemon, b.Socket, b.Directory} }
-
 // Validate implements Validator.
 func (b *BGP) Validate() error {
-	if err := errors.Join(b.daemon().validate(), validNames("neighbors", b.Neighbors)); err != nil {
+	if err := errors.Join(b.validate(), validNames("neighbors", b.Neighbors)); err != nil {
 		return err
 	}
 	switch {
@@ -82,7 +77,7 @@ func (b *BGP) Check(ctx context.Context) error {
 }
 
 func (b *BGP) askBIRD(ctx context.Context) (peerings, error) {
-	reply, err := askBIRD(ctx, b.daemon().at(), "show protocols all")
+	reply, err := askBIRD(ctx, b.at(), "show protocols all")
 	if err != nil && ctl.RefusalCode(err) != ctl.CodeNoProtocol {
 		return nil, err
 	}
@@ -143,7 +138,7 @@ func (b *BGP) vrf() string { return cmp.Or(b.VRF, "default") }
 // askFRR asks bgpd. An answer about a VRF without an instance is as empty as one about an
 // instance without neighbors, so the instances are asked for, too.
 func (b *BGP) askFRR(ctx context.Context) (peerings, error) {
-	answers, err := askFRR(ctx, b.daemon().at(), "bgpd", "show bgp vrf "+b.vrf()+" summary json", "show bgp vrfs json")
+	answers, err := askFRR(ctx, b.at(), "bgpd", "show bgp vrf "+b.vrf()+" summary json", "show bgp vrfs json")
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +206,7 @@ func (b *BGP) askWhy(ctx context.Context, all peerings) {
 	if len(commands) == 0 {
 		return
 	}
-	answers, err := askFRR(ctx, b.daemon().at(), "bgpd", commands...)
+	answers, err := askFRR(ctx, b.at(), "bgpd", commands...)
 	if err != nil {
 		return
 	}

@@ -111,7 +111,7 @@ func TestBGPAsksAboutFew(t *testing.T) {
 		"show bgp vrf default summary json": `{"ipv4Unicast":{"peers":{` + strings.Join(peers, ",") + "}}}" + drivertest.VtyDone,
 		"show bgp vrfs json":                `{"vrfs":{"default":{}}}` + drivertest.VtyDone,
 	})
-	if err := (&BGP{Daemon: "frr", Directory: dir, Min: 1}).Check(within(t)); !like(drivertest.ErrText(err), "... and 12 more") {
+	if err := (&BGP{routingDaemon: routingDaemon{Daemon: "frr", Directory: dir}, Min: 1}).Check(within(t)); !like(drivertest.ErrText(err), "... and 12 more") {
 		t.Error(err)
 	}
 	if n := strings.Count(fake.Received(), "neighbors"); n != mostSessions {
@@ -130,7 +130,7 @@ func TestBGPSeen(t *testing.T) {
 		}
 		return birdProtocols
 	})
-	sameSeen(t, &BGP{Daemon: "bird", Socket: fake.Socket, Neighbors: []string{"up", "wrongas"}, Min: 1}, "connected: to "+fake.Socket+", BIRD 2.0.12",
+	sameSeen(t, &BGP{routingDaemon: routingDaemon{Daemon: "bird", Socket: fake.Socket}, Neighbors: []string{"up", "wrongas"}, Min: 1}, "connected: to "+fake.Socket+", BIRD 2.0.12",
 		"session: up 10.5.0.2 (Established since 21:02:53.768)", "session: wrongas fd05::2 (Active since 21:02:54.640; last error: BGP Error: Bad peer AS)")
 }
 
@@ -153,12 +153,12 @@ protocol bgp up4 from peer { local 10.99.0.1 as 65001; neighbor 10.99.0.2 as 650
 protocol bgp up6 from peer { local fd99::1 as 65001; neighbor fd99::2 as 65003; }
 `)
 	host.Start()
-	both := &BGP{Daemon: "bird", Socket: host.Socket, Min: 2}
+	both := &BGP{routingDaemon: routingDaemon{Daemon: "bird", Socket: host.Socket}, Min: 2}
 	failsLike(t, both, "bird: 1 of 2 BGP sessions established, expected 2; not so: up6 fd99::2 (... since ...; last error: BGP Error: Bad peer AS)")
-	fitAtLast(t, &BGP{Daemon: "bird", Socket: host.Socket, Neighbors: []string{"up4"}, Min: 1})
-	failsLike(t, &BGP{Daemon: "bird", Socket: host.Socket, Neighbors: []string{"up5"}, Min: 1}, "bird: neighbors: there is no up5 (there are up4 10.99.0.2, up6 fd99::2)")
+	fitAtLast(t, &BGP{routingDaemon: routingDaemon{Daemon: "bird", Socket: host.Socket}, Neighbors: []string{"up4"}, Min: 1})
+	failsLike(t, &BGP{routingDaemon: routingDaemon{Daemon: "bird", Socket: host.Socket}, Neighbors: []string{"up5"}, Min: 1}, "bird: neighbors: there is no up5 (there are up4 10.99.0.2, up6 fd99::2)")
 	router.Stop()
-	one := &BGP{Daemon: "bird", Socket: host.Socket, Min: 1}
+	one := &BGP{routingDaemon: routingDaemon{Daemon: "bird", Socket: host.Socket}, Min: 1}
 	failsLike(t, one, "bird: 0 of 2 BGP sessions established, expected 1; not so: up4 10.99.0.2 (... since ...; last error: Socket: ...), up6 fd99::2 (...)")
 	endsOf(
 		t, one, birdProcess(host),
@@ -181,7 +181,7 @@ func TestBGPRealFRR(t *testing.T) {
   neighbor fd99::2 activate
 `})
 	of := func(minimum int, neighbors ...string) *BGP {
-		return &BGP{Daemon: "frr", Directory: dir, Min: minimum, Neighbors: neighbors}
+		return &BGP{routingDaemon: routingDaemon{Daemon: "frr", Directory: dir}, Min: minimum, Neighbors: neighbors}
 	}
 	fitAtLast(t, of(1))
 	fitAtLast(t, of(1, "10.99.0.2"))

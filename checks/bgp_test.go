@@ -15,17 +15,17 @@ func TestBGPValidate(t *testing.T) {
 		bgp BGP
 		err string
 	}{
-		"bird":           {BGP{Daemon: "bird", Neighbors: []string{"upstream1", "192.0.2.1", "fe80::1%eth0"}, Min: 4}, ""},
-		"frr":            {BGP{Daemon: "frr", VRF: "red", Neighbors: []string{"192.0.2.1", "eth0"}, Min: 2}, ""},
-		"daemon":         {BGP{Daemon: "gobgp", Min: 1}, `daemon: "gobgp" is neither bird nor frr`},
-		"vrf of bird":    {BGP{Daemon: "bird", VRF: "red", Min: 1}, "vrf: only with daemon: frr (name the protocols of the VRF in neighbors)"},
-		"vrf":            {BGP{Daemon: "frr", VRF: "red blue", Min: 1}, `vrf: "red blue" is no name of a VRF`},
-		"too many":       {BGP{Daemon: "frr", Neighbors: []string{"192.0.2.1"}, Min: 2}, "min: 2 sessions can't be had with the 1 of neighbors"},
-		"no name":        {BGP{Daemon: "bird", Neighbors: []string{"a", ""}, Min: 1}, `neighbors[1]: "" is neither an address nor a name`},
-		"a command":      {BGP{Daemon: "bird", Neighbors: []string{"a b"}, Min: 1}, `neighbors[0]: "a b" is neither an address nor a name`},
-		"twice":          {BGP{Daemon: "bird", Neighbors: []string{"2001:db8::1", "a", "2001:db8:0::1"}, Min: 1}, "neighbors[2]: 2001:db8:0::1 is there twice"},
-		"more than one":  {BGP{Daemon: "frr", Socket: "/a", Neighbors: []string{""}, Min: 1}, "socket: only with daemon: bird (FRR has a directory of sockets)\nneighbors[0]: \"\" is neither an address nor a name"},
-		"min 2, 2 of v6": {BGP{Daemon: "frr", Neighbors: []string{"2001:db8::1", "2001:db8::2"}, Min: 2}, ""},
+		"bird":           {BGP{routingDaemon: routingDaemon{Daemon: "bird"}, Neighbors: []string{"upstream1", "192.0.2.1", "fe80::1%eth0"}, Min: 4}, ""},
+		"frr":            {BGP{routingDaemon: routingDaemon{Daemon: "frr"}, VRF: "red", Neighbors: []string{"192.0.2.1", "eth0"}, Min: 2}, ""},
+		"daemon":         {BGP{routingDaemon: routingDaemon{Daemon: "gobgp"}, Min: 1}, `daemon: "gobgp" is neither bird nor frr`},
+		"vrf of bird":    {BGP{routingDaemon: routingDaemon{Daemon: "bird"}, VRF: "red", Min: 1}, "vrf: only with daemon: frr (name the protocols of the VRF in neighbors)"},
+		"vrf":            {BGP{routingDaemon: routingDaemon{Daemon: "frr"}, VRF: "red blue", Min: 1}, `vrf: "red blue" is no name of a VRF`},
+		"too many":       {BGP{routingDaemon: routingDaemon{Daemon: "frr"}, Neighbors: []string{"192.0.2.1"}, Min: 2}, "min: 2 sessions can't be had with the 1 of neighbors"},
+		"no name":        {BGP{routingDaemon: routingDaemon{Daemon: "bird"}, Neighbors: []string{"a", ""}, Min: 1}, `neighbors[1]: "" is neither an address nor a name`},
+		"a command":      {BGP{routingDaemon: routingDaemon{Daemon: "bird"}, Neighbors: []string{"a b"}, Min: 1}, `neighbors[0]: "a b" is neither an address nor a name`},
+		"twice":          {BGP{routingDaemon: routingDaemon{Daemon: "bird"}, Neighbors: []string{"2001:db8::1", "a", "2001:db8:0::1"}, Min: 1}, "neighbors[2]: 2001:db8:0::1 is there twice"},
+		"more than one":  {BGP{routingDaemon: routingDaemon{Daemon: "frr", Socket: "/a"}, Neighbors: []string{""}, Min: 1}, "socket: only with daemon: bird (FRR has a directory of sockets)\nneighbors[0]: \"\" is neither an address nor a name"},
+		"min 2, 2 of v6": {BGP{routingDaemon: routingDaemon{Daemon: "frr"}, Neighbors: []string{"2001:db8::1", "2001:db8::2"}, Min: 2}, ""},
 	} {
 		t.Run(name, func(t *testing.T) { sameError(t, tt.bgp.Validate(), tt.err, "") })
 	}

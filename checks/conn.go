@@ -102,10 +102,16 @@ func unable(ctx context.Context, err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(err, syscall.EADDRNOTAVAIL) && lacksPorts(ctx, op.Addr) {
 		return health.Void(err)
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Net == "unix" && errors.Is(err, syscall.EAGAIN) {
+	if queueFull(err) {
 		return errors.New("the server does not accept connections: the queue of its socket is full")
 	}
 	return refused(ctx, err)
+}
+
+// queueFull reports whether a unix socket has a full queue of those who want to be accepted.
+func queueFull(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Net == "unix" && errors.Is(err, syscall.EAGAIN)
 }
 
 // lacksFiles reports whether there is no descriptor to be had. A resolver that can't open

@@ -5,33 +5,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // routingDaemon is a routing daemon of this host, and where it is asked: the settings that
 // the kinds of check for its sessions have in common.
 type routingDaemon struct {
-	name      string // bird or frr
-	socket    string // of BIRD
-	directory string // of the vty sockets of FRR
+	Daemon    string `config:"daemon" required:"true" enum:"bird|frr" doc:"The routing daemon to ask."`
+	Socket    string `config:"socket" doc:"Control socket of BIRD. Empty: '/run/bird/bird.ctl'. keepcast's user must be in the group that owns it."`
+	Directory string `config:"directory" doc:"Directory of FRR's vty sockets. Empty: '/run/frr'. keepcast's user must be in group frrvty."`
 }
 
 // validate is the part of Validate that is about the daemon.
 func (d routingDaemon) validate() error {
 	switch {
-	case d.name != "bird" && d.name != "frr":
-		return fmt.Errorf("daemon: %q is neither bird nor frr", d.name)
-	case d.name != "bird" && d.socket != "":
+	case d.Daemon != "bird" && d.Daemon != "frr":
+		return fmt.Errorf("daemon: %q is neither bird nor frr", d.Daemon)
+	case d.Daemon != "bird" && d.Socket != "":
 		return errors.New("socket: only with daemon: bird (FRR has a directory of sockets)")
-	case d.name != "frr" && d.directory != "":
+	case d.Daemon != "frr" && d.Directory != "":
 		return errors.New("directory: only with daemon: frr (BIRD has one socket)")
 	}
-	for setting, path := range map[string]string{"socket": d.socket, "directory": d.directory} {
+	for setting, path := range map[string]string{"socket": d.Socket, "directory": d.Directory} {
 		if path != "" && !filepath.IsAbs(path) {
 			return fmt.Errorf("%s: %q is no absolute path", setting, path)
 		}
@@ -41,17 +39,17 @@ func (d routingDaemon) validate() error {
 
 // at returns the socket of BIRD, or the directory of those of FRR.
 func (d routingDaemon) at() string {
-	if d.name == "bird" {
-		return cmp.Or(d.socket, "/run/bird/bird.ctl")
+	if d.Daemon == "bird" {
+		return cmp.Or(d.Socket, "/run/bird/bird.ctl")
 	}
-	return cmp.Or(d.directory, "/run/frr")
+	return cmp.Or(d.Directory, "/run/frr")
 }
 
 // unanswering is what unable is for servers, for routing daemons. None of their failures is
 // certain. Haste gains nothing where nobody announces, and it would spoil a graceful
 // restart, in which the neighbors keep the routes that the daemon is about to send again.
 func unanswering(err error) error {
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Net == "unix" && errors.Is(err, syscall.EAGAIN) {
+	if queueFull(err) {
 		return errors.New("the daemon does not accept connections: the queue of its socket is full")
 	}
 	return err

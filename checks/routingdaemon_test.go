@@ -144,15 +144,15 @@ func TestRoutingDaemonValidate(t *testing.T) {
 		at  routingDaemon
 		err string
 	}{
-		"bird":              {routingDaemon{name: "bird"}, ""},
-		"bird, elsewhere":   {routingDaemon{name: "bird", socket: "/run/bird2.ctl"}, ""},
-		"frr":               {routingDaemon{name: "frr"}, ""},
-		"frr, elsewhere":    {routingDaemon{name: "frr", directory: "/run/frr/east"}, ""},
+		"bird":              {routingDaemon{Daemon: "bird"}, ""},
+		"bird, elsewhere":   {routingDaemon{Daemon: "bird", Socket: "/run/bird2.ctl"}, ""},
+		"frr":               {routingDaemon{Daemon: "frr"}, ""},
+		"frr, elsewhere":    {routingDaemon{Daemon: "frr", Directory: "/run/frr/east"}, ""},
 		"none":              {routingDaemon{}, `daemon: "" is neither bird nor frr`},
-		"socket of frr":     {routingDaemon{name: "frr", socket: "/a"}, "socket: only with daemon: bird (FRR has a directory of sockets)"},
-		"directory of bird": {routingDaemon{name: "bird", directory: "/a"}, "directory: only with daemon: frr (BIRD has one socket)"},
-		"socket":            {routingDaemon{name: "bird", socket: "bird.ctl"}, `socket: "bird.ctl" is no absolute path`},
-		"directory":         {routingDaemon{name: "frr", directory: "frr"}, `directory: "frr" is no absolute path`},
+		"socket of frr":     {routingDaemon{Daemon: "frr", Socket: "/a"}, "socket: only with daemon: bird (FRR has a directory of sockets)"},
+		"directory of bird": {routingDaemon{Daemon: "bird", Directory: "/a"}, "directory: only with daemon: frr (BIRD has one socket)"},
+		"socket":            {routingDaemon{Daemon: "bird", Socket: "bird.ctl"}, `socket: "bird.ctl" is no absolute path`},
+		"directory":         {routingDaemon{Daemon: "frr", Directory: "frr"}, `directory: "frr" is no absolute path`},
 	} {
 		t.Run(name, func(t *testing.T) { sameError(t, tt.at.validate(), tt.err, "") })
 	}
@@ -160,10 +160,10 @@ func TestRoutingDaemonValidate(t *testing.T) {
 
 func TestRoutingDaemonAt(t *testing.T) {
 	for at, want := range map[routingDaemon]string{
-		{name: "bird"}:                 "/run/bird/bird.ctl",
-		{name: "bird", socket: "/a"}:   "/a",
-		{name: "frr"}:                  "/run/frr",
-		{name: "frr", directory: "/a"}: "/a",
+		{Daemon: "bird"}:                 "/run/bird/bird.ctl",
+		{Daemon: "bird", Socket: "/a"}:   "/a",
+		{Daemon: "frr"}:                  "/run/frr",
+		{Daemon: "frr", Directory: "/a"}: "/a",
 	} {
 		if got := at.at(); got != want {
 			t.Errorf("%+v: %s", at, got)
@@ -253,6 +253,6 @@ func TestUnanswering(t *testing.T) {
 	if err := unix.Connect(waiting, &unix.SockaddrUnix{Name: path}); err != nil {
 		t.Fatal(err)
 	}
-	failsLike(t, &BGP{Daemon: "frr", Directory: filepath.Dir(path), Min: 1}, "the daemon does not accept connections: the queue of its socket is full")
-	failsLike(t, &BGP{Daemon: "bird", Socket: path, Min: 1}, "the daemon does not accept connections: the queue of its socket is full")
+	failsLike(t, &BGP{routingDaemon: routingDaemon{Daemon: "frr", Directory: filepath.Dir(path)}, Min: 1}, "the daemon does not accept connections: the queue of its socket is full")
+	failsLike(t, &BGP{routingDaemon: routingDaemon{Daemon: "bird", Socket: path}, Min: 1}, "the daemon does not accept connections: the queue of its socket is full")
 }

@@ -130,10 +130,10 @@ func TestWithoutDescriptors(t *testing.T) {
 		"address":       &Address{Address: addr("127.0.0.1")},
 		"interface":     &Interface{Interface: "lo"},
 		"route":         to("0.0.0.0/0"),
-		"bgp, bird":     &BGP{Daemon: "bird", Min: 1},
-		"bgp, frr":      &BGP{Daemon: "frr", Min: 1},
-		"bfd, bird":     &BFD{Daemon: "bird", Min: 1},
-		"bfd, frr":      &BFD{Daemon: "frr", Min: 1},
+		"bgp, bird":     &BGP{routingDaemon: routingDaemon{Daemon: "bird"}, Min: 1},
+		"bgp, frr":      &BGP{routingDaemon: routingDaemon{Daemon: "frr"}, Min: 1},
+		"bfd, bird":     &BFD{routingDaemon: routingDaemon{Daemon: "bird"}, Min: 1},
+		"bfd, frr":      &BFD{routingDaemon: routingDaemon{Daemon: "frr"}, Min: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := files(t)
