@@ -175,7 +175,8 @@ func (e *Engine) logOf(c *check) *slog.Logger {
 
 // learn takes the result of a check.
 func (e *Engine) learn(c *check, r health.Result) {
-	now, before, summed, was, first := time.Now(), c.service.fitness(), c.service.addUp(), c.result.Verdict, c.result.At.IsZero()
+	now, before, was, first := time.Now(), c.service.fitness(), c.result.Verdict, c.result.At.IsZero()
+	summed := c.service.sumOf(before)
 	c.learn(r, now)
 	c.tellWaiters()
 	c.told = c.told && r.Void
@@ -193,7 +194,7 @@ func (e *Engine) learn(c *check, r health.Result) {
 	default:
 		c.log.Info("check down", "err", r.Err)
 	}
-	if c.service.fitness() != before || c.service.addUp() != summed {
+	if f := c.service.fitness(); f != before || c.service.sumOf(f) != summed {
 		e.happened(r.At.Add(r.Took))
 	}
 	e.show(c.service, now)

@@ -62,9 +62,9 @@ func (s *service) fitness() fitness {
 	return own
 }
 
-// addUp returns what the service is to those that depend on it. Unlike its fitness that takes
-// nothing from the state that it is in: a service that is drained may be fit.
-func (s *service) addUp() sum {
+// sumOf returns what the service is to those that depend on it, by its fitness. Unlike that it
+// takes nothing from the state that the service is in: one that is drained may be fit.
+func (s *service) sumOf(f fitness) sum {
 	verdict := s.ownVerdict()
 	for _, need := range s.needs {
 		switch {
@@ -74,7 +74,6 @@ func (s *service) addUp() sum {
 			verdict = health.Unknown
 		}
 	}
-	f := s.fitness()
 	if f.fit && verdict != health.Up { // it is as it was before
 		f.reason = "its checks have not decided yet"
 	}
