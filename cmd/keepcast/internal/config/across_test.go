@@ -13,6 +13,14 @@ func service(name, settings string) string {
 	return "- {name: " + name + ", checks: [{kind: exec, command: [x]}], " + settings + "}\n"
 }
 
+// faultsOf returns what is wrong with a configuration, without the directory that it is in.
+func faultsOf(t *testing.T, text string) string {
+	t.Helper()
+	main := files(t, text)
+	_, err := Load(main)
+	return strings.ReplaceAll(drivertest.ErrText(err), filepath.Dir(main)+"/", "")
+}
+
 // Faults between services, and those that are said once though they are inherited.
 func TestServiceFaults(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
@@ -114,9 +122,7 @@ func TestServiceFaults(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			main := files(t, tt.text)
-			_, err := Load(main)
-			if got := strings.ReplaceAll(drivertest.ErrText(err), filepath.Dir(main)+"/", ""); got != tt.want {
+			if got := faultsOf(t, tt.text); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})

@@ -223,8 +223,10 @@ func (c *Config) Notes() []string {
 			}
 		}
 	}
-	for _, name := range c.unused() {
-		notes = append(notes, fmt.Sprintf("note: checks[%s]: no service uses it, so it does not run", name))
+	for _, one := range c.Checks {
+		if !c.uses(one.Name) {
+			notes = append(notes, fmt.Sprintf("note: checks[%s]: no service uses it, so it does not run", one.Name))
+		}
 	}
 	return notes
 }

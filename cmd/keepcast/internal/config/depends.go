@@ -31,44 +31,45 @@ func (l *loader) dependencies(c *Config) {
 // Dependencies returns the names of the services that one depends on, directly or by way of
 // others, each once.
 func (c *Config) Dependencies(s Service) []string {
-	var all []string
-	next := s.DependsOn
-	for len(next) > 0 {
-		name := next[0]
-		next = next[1:]
-		if slices.Contains(all, name) {
-			continue
-		}
-		all = append(all, name)
-		for _, other := range c.Services {
-			if other.Name == name {
-				next = append(slices.Clone(next), other.DependsOn...)
+	needs := map[string][]string{}
+	for _, other := range c.Services {
+		needs[other.Name] = other.DependsOn
+	}
+	all, _ := reach(needs, s.Name)
+	return all
+}
+
+// reach returns what one service depends on, the nearest first, and by which service each of
+// these was reached first.
+func reach(needs map[string][]string, from string) (all []string, by map[string]string) {
+	by = map[string]string{}
+	for i, here := 0, from; ; i++ {
+		for _, next := range needs[here] {
+			if _, been := by[next]; !been {
+				by[next] = here
+				all = append(all, next)
 			}
 		}
+		if i == len(all) {
+			return all, by
+		}
+		here = all[i]
 	}
-	return all
 }
 
 // way returns the shortest way from one service to another along what they depend on, with
 // both ends; nil: there is none.
 func way(needs map[string][]string, from, to string) []string {
-	ways := [][]string{{from}}
-	been := map[string]bool{from: true}
-	for len(ways) > 0 {
-		here := ways[0]
-		ways = ways[1:]
-		end := here[len(here)-1]
-		if end == to {
-			return here
+	_, by := reach(needs, from)
+	path := []string{to}
+	for path[0] != from {
+		before, reached := by[path[0]]
+		if !reached {
+			return nil
 		}
-		for _, next := range needs[end] {
-			if !been[next] {
-				been[next] = true
-				ways = append(ways, append(slices.Clone(here), next))
-			}
-		}
+		path = slices.Insert(path, 0, before)
 	}
-	return nil
+	return path
 }
 
 // first returns the one of a circle that is configured first, so that each circle is told of

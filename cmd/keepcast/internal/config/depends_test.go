@@ -1,12 +1,8 @@
 package config
 
 import (
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
-
-	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // depending is a service with an address of its own, and what it depends on.
@@ -47,9 +43,7 @@ func TestDependsOnFaults(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			main := files(t, "services:\n"+tt.text)
-			_, err := Load(main)
-			if got := strings.ReplaceAll(drivertest.ErrText(err), filepath.Dir(main)+"/", ""); got != tt.want {
+			if got := faultsOf(t, "services:\n"+tt.text); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})

@@ -45,23 +45,16 @@ func (l *loader) use(path string, raw map[string]any, common []Check) Check {
 	return c
 }
 
-// unused returns the names of the checks of the top level that no service uses.
-func (c *Config) unused() []string {
-	var names []string
-	for _, one := range c.Checks {
-		if !slices.ContainsFunc(c.Services, func(s Service) bool {
-			return slices.ContainsFunc(s.Checks, func(used Check) bool { return used.Use == one.Name })
-		}) {
-			names = append(names, one.Name)
-		}
-	}
-	return names
+// uses reports whether a service uses the check of the top level of that name.
+func (c *Config) uses(name string) bool {
+	return slices.ContainsFunc(c.Services, func(s Service) bool {
+		return slices.ContainsFunc(s.Checks, func(check Check) bool { return check.Use == name })
+	})
 }
 
 // Used returns the checks of the top level that services use.
 func (c *Config) Used() []Check {
-	unused := c.unused()
-	return slices.DeleteFunc(slices.Clone(c.Checks), func(one Check) bool { return slices.Contains(unused, one.Name) })
+	return slices.DeleteFunc(slices.Clone(c.Checks), func(one Check) bool { return !c.uses(one.Name) })
 }
 
 // Runs returns how many checks run: what several services use runs once.

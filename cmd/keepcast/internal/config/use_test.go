@@ -2,12 +2,9 @@ package config
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // using is a service with the entries of its list checks.
@@ -113,10 +110,7 @@ func TestUseFaults(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			main := files(t, tt.text)
-			_, err := Load(main)
-			got := strings.ReplaceAll(drivertest.ErrText(err), filepath.Dir(main)+"/", "")
-			if got != tt.want {
+			if got := faultsOf(t, tt.text); got != tt.want {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
