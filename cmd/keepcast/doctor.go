@@ -51,7 +51,7 @@ everything. Exit code 1 when there is an error, or the configuration is bad.`,
 				return err
 			}
 			if n := report.Errors(); n > 0 {
-				return fmt.Errorf("%s found", count(n, "error", "errors"))
+				return fmt.Errorf("%s found", counted(n, "error"))
 			}
 			return nil
 		},
@@ -155,14 +155,6 @@ func reportTable(out io.Writer, r doctor.Report) error {
 // apart from what follows.
 func indent(text string) string {
 	return strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n        ")
-}
-
-// count is such as "1 error".
-func count(n int, one, more string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, more)
 }
 
 // equip opens the drivers of a configuration.

@@ -201,7 +201,7 @@ func TestDoctorMayNotSeeLastGood(t *testing.T) {
 
 func TestCount(t *testing.T) {
 	for n, want := range map[int]string{0: "0 errors", 1: "1 error", 2: "2 errors"} {
-		if got := count(n, "error", "errors"); got != want {
+		if got := counted(n, "error"); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
