@@ -73,3 +73,19 @@ func TestWaitsForItself(t *testing.T) {
 		}
 	}
 }
+
+// pimd takes a host for the RP only while the address is on it.
+func TestWaitsForRP(t *testing.T) {
+	const text = "takes this host for the RP only while the address is on it, and it is an address of the service itself, which is off while that is withdrawn: " +
+		"it could never be announced. Have the address on the host for good, and set manage_addresses: false"
+	for name, tt := range map[string]struct{ top, rp, want string }{
+		"its own":         {"", "192.0.2.1", "keepcast.yaml:2:46: services[a].checks[pim]: " + text},
+		"another one":     {"", "192.0.2.9", ""},
+		"somebody else's": {"manage_addresses: false\ndrivers: [{kind: bird}]\n", "192.0.2.1", ""},
+	} {
+		got := faultsOf(t, tt.top+"services:\n- {name: a, addresses: [192.0.2.1], checks: [{kind: pim, rp: "+tt.rp+"}]}\n")
+		if got != tt.want {
+			t.Errorf("%s: got  %s\nwant %s", name, got, tt.want)
+		}
+	}
+}

@@ -153,6 +153,10 @@ func (s Service) needsItself(check Check, on string) string {
 		return "waits for an address of the service itself, which is on " + on + " only while the service is not withdrawn: " +
 			"it could never be announced. Look for another address of this host, or leave out the check"
 	}
+	if p, ok := check.Checker.(*checks.PIM); ok && own(p.RP) {
+		return "takes this host for the RP only while the address is on it, and it is an address of the service itself, which is off while that is withdrawn: " +
+			"it could never be announced. Have the address on the host for good, and set manage_addresses: false"
+	}
 	if aimed, ok := check.Checker.(checks.Aimed); ok && s.Absent() && own(aimed.Target()) {
 		return "probes an address of the service itself, which is off the host while the service is withdrawn (while_withdrawn: absent): " +
 			"it could never be announced. Probe another address of this host, such as 127.0.0.1, or leave out while_withdrawn: absent"
