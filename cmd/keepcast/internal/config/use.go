@@ -34,15 +34,33 @@ func (l *loader) use(path string, raw map[string]any, common []Check) Check {
 		l.lacks(join(path, "use"), "no check %q at the top level%s", use.Use, suggest(use.Use, names))
 		return Check{Raw: raw}
 	}
-	for _, key := range sortedKeys(raw) {
-		if _, ok := allowed[key]; !ok {
-			l.fault(join(path, key), "not with use: it is checks[%s] that says so, for all who use it", use.Use)
-		}
-	}
+	l.unused(path, raw, common[at])
 	c := common[at]
 	c.Use, c.Name, c.OnFailure = c.Name, cmp.Or(use.Name, c.Name), cmp.Or(use.OnFailure, c.OnFailure)
 	c.Raw = merge(c.Raw, raw)
 	return c
+}
+
+// unused says what an entry with use has beside its own settings.
+func (l *loader) unused(path string, raw map[string]any, used Check) {
+	var own []string
+	for _, s := range Settings(Use{}) {
+		own = append(own, s.Name)
+	}
+	others := Settings(Check{})
+	if used.Checker != nil {
+		others = append(others, Settings(used.Checker)...)
+	}
+	for _, key := range sortedKeys(raw) {
+		_, elsewhere := find(others, key)
+		switch {
+		case slices.Contains(own, key):
+		case elsewhere:
+			l.fault(join(path, key), "not with use: it is checks[%s] that says so, for all who use it", entryID(used.Raw, 0))
+		default:
+			l.fault(join(path, key), "no such setting%s", suggest(key, own))
+		}
+	}
 }
 
 // uses reports whether a service uses the check of the top level of that name.

@@ -79,6 +79,18 @@ func TestUseFaults(t *testing.T) {
 			"keepcast.yaml:5:62: services[a].checks[upstream].kind: not with use: it is checks[upstream] that says so, for all who use it\n" +
 				"keepcast.yaml:5:73: services[a].checks[upstream].interval: not with use: it is checks[upstream] that says so, for all who use it",
 		},
+		"no settings at all": {
+			upstream + "services:\n" + using("a", "1", "{use: upstream, on_failur: degrade, foo: 1, address: 'y:1'}, {kind: exec, command: [x]}"),
+			"keepcast.yaml:5:62: services[a].checks[upstream].on_failur: no such setting (did you mean \"on_failure\"?)\n" +
+				"keepcast.yaml:5:82: services[a].checks[upstream].foo: no such setting\n" +
+				"keepcast.yaml:5:90: services[a].checks[upstream].address: not with use: it is checks[upstream] that says so, for all who use it",
+		},
+		"of no kind, with more": {
+			"checks:\n- {name: upstream, kind: tpc}\nservices:\n" + using("a", "1", "{use: upstream, interval: 1s, foo: 1}"),
+			`keepcast.yaml:2:20: checks[upstream].kind: no kind "tpc" (did you mean "tcp"?)` + "\n" +
+				"keepcast.yaml:4:62: services[a].checks[upstream].interval: not with use: it is checks[upstream] that says so, for all who use it\n" +
+				"keepcast.yaml:4:76: services[a].checks[upstream].foo: no such setting",
+		},
 		"wrong values": {
 			upstream + "services:\n" + using("a", "1", "{use: upstream, name: 'x y', on_failure: explode}"),
 			`keepcast.yaml:5:62: services[a].checks[x y].name: "x y" is no name: letters, digits, '.', '-' and '_' only, beginning with a letter or digit` + "\n" +
