@@ -18,7 +18,7 @@ func init() {
 			"pimd takes a host for the RP only while the address of the RP is on an interface. An address that keepcast takes off while it is " +
 			"withdrawn can't come back by this check: set `manage_addresses: false` and have the address on the host for good. " +
 			"`msdp_peers` belongs into a check of its own with `on_failure: degrade`: when one RP dies, its peers lose their session, too, and " +
-			"would all withdraw. User keepcast must be in group frrvty. A run leaves no line in the log of pimd. Only the default VRF is looked at.",
+			"would all withdraw. User keepcast must be in group frrvty. A run leaves no line in the log of pimd, unless that has `log commands`. Only the default VRF is looked at.",
 		Example: "rp: 192.0.2.53\ngroups: 239.0.0.0/8\ninterfaces: [eth0]\nneighbors: 1\n",
 		New:     func() Checker { return new(PIM) },
 	})

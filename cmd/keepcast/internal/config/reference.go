@@ -31,7 +31,7 @@ that changes one of them is refused as a whole, and the configuration before sta
 `)
 	section(&b, 2, "Top level", "", Settings(Main{}))
 	section(&b, 2, "defaults", "The schedule of every check that does not say otherwise.", Settings(health.Schedule{}))
-	section(&b, 2, "services[]", "The schedule settings of `defaults` may also stand here: they then hold for the checks of this service.", Settings(Service{}))
+	section(&b, 2, "services[]", "The schedule settings of `defaults` may also stand here: they then hold for the checks of this service, but for those with `use`.", Settings(Service{}))
 	section(&b, 2, "checks[]", "Checks that several services use, in the form of those below. Each runs once, whoever uses it, in the VRF of "+
 		"the top level's `interface`. One that no service uses does not run.", nil)
 	section(&b, 2, "services[].checks[] with use", "An entry that stands for a check of the top level. What is not said here is said there.", Settings(Use{}))
