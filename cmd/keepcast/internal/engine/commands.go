@@ -176,7 +176,7 @@ func (e *Engine) logOf(c *check) *slog.Logger {
 // learn takes the result of a check.
 func (e *Engine) learn(c *check, r health.Result) {
 	now, before, was, first := time.Now(), c.service.fitness(), c.result.Verdict, c.result.At.IsZero()
-	summed := c.service.sumOf(before)
+	stood := c.service.verdictForOthers()
 	c.learn(r, now)
 	c.tellWaiters()
 	c.told = c.told && r.Void
@@ -194,7 +194,7 @@ func (e *Engine) learn(c *check, r health.Result) {
 	default:
 		c.log.Info("check down", "err", r.Err)
 	}
-	if f := c.service.fitness(); f != before || c.service.sumOf(f) != summed {
+	if c.service.fitness() != before || c.service.verdictForOthers() != stood {
 		e.happened(r.At.Add(r.Took))
 	}
 	e.show(c.service, now)

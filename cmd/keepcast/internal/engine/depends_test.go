@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +35,7 @@ func TestDependsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(0)
-		b.want("mail", api.Withdrawn, "depends on service ldap: depends on service kdc: check checka has not succeeded 3 times in a row yet")
+		b.want("mail", api.Withdrawn, "depends on service ldap, that on kdc: check checka has not succeeded 3 times in a row yet")
 		later(2 * time.Second)
 		for _, name := range []string{"mail", "ldap", "kdc"} {
 			b.want(name, api.Announced, "all checks up")
@@ -54,7 +56,7 @@ func TestDependsOn(t *testing.T) {
 		}
 		b.want("kdc", api.Withdrawn, "check checka: connection refused")
 		b.want("ldap", api.Withdrawn, "depends on service kdc: check checka: connection refused")
-		b.want("mail", api.Withdrawn, "depends on service ldap: depends on service kdc: check checka: connection refused")
+		b.want("mail", api.Withdrawn, "depends on service ldap, that on kdc: check checka: connection refused")
 		for _, prefix := range []string{address, ldapAddress, kdcAddress} {
 			b.wantKernel(prefix, driver.Delivered)
 		}
@@ -196,7 +198,7 @@ func TestDependsOnReload(t *testing.T) {
 		later(3 * time.Second)
 		b.want("mail", api.Announced, "all checks up")
 		b.reload(func(c *config.Config) { c.Services[1].DependsOn = []string{"kdc"} })
-		b.want("mail", api.Withdrawn, "depends on service ldap: depends on service kdc: check checka: connection refused")
+		b.want("mail", api.Withdrawn, "depends on service ldap, that on kdc: check checka: connection refused")
 		b.reload(func(c *config.Config) { c.Services[1].DependsOn = nil })
 		later(3 * time.Second)
 		b.want("mail", api.Announced, "all checks up")
@@ -214,6 +216,55 @@ func TestDependsOnReload(t *testing.T) {
 		b.want("mail", api.Announced, "as before: it depends on service ldap, which has not decided yet")
 		later(3 * time.Second)
 		b.want("mail", api.Announced, "all checks up")
+		b.end()
+	})
+}
+
+// Where ways meet again a cause is named once, and of many only some: in layers of two the
+// reasons doubled with each layer, until there was no memory left.
+func TestDependsOnLayers(t *testing.T) {
+	b := newHarness(t)
+	root := &fakeCheck{err: errDead}
+	const layers = 40
+	for layer := range layers {
+		for n := range 2 {
+			s := b.service(fmt.Sprintf("s%d-%d", layer, n), fmt.Sprintf("192.0.%d.%d/32", layer, n+1), root)
+			if layer > 0 {
+				s.DependsOn = []string{fmt.Sprintf("s%d-0", layer-1), fmt.Sprintf("s%d-1", layer-1)}
+			}
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(3 * time.Second)
+		b.want("s0-0", api.Withdrawn, "check checka: connection refused")
+		b.want("s1-1", api.Withdrawn, "depends on service s0-0: check checka: connection refused; depends on service s0-1: check checka: connection refused; "+
+			"check checka: connection refused")
+		if _, reason := b.state("s39-0"); strings.Count(reason, "depends on") != mostCauses || len(reason) > 1000 {
+			t.Errorf("the reason has %d bytes: %.1000s", len(reason), reason)
+		}
+		root.set(nil)
+		later(60 * time.Second)
+		b.want("s39-0", api.Announced, "all checks up")
+		b.end()
+	})
+}
+
+// One cause that is reached by two ways is told once, and what is no cause is not told.
+func TestDependsOnDiamond(t *testing.T) {
+	b := newHarness(t)
+	_, ldap, kdc := chain(b)
+	b.service("sso", "192.0.2.56/32", &fakeCheck{}).DependsOn = []string{"kdc"}
+	b.cfg.Services[0].DependsOn = []string{"sso", "ldap"}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2 * time.Second)
+		kdc.set(errDead)
+		later(2 * time.Second)
+		b.want("mail", api.Withdrawn, "depends on service sso, that on kdc: check checka: connection refused")
+		ldap.set(errDead)
+		later(2 * time.Second)
+		b.want("mail", api.Withdrawn, "depends on service sso, that on kdc: check checka: connection refused; depends on service ldap: check checka: connection refused")
 		b.end()
 	})
 }

@@ -66,17 +66,16 @@ func (e *Engine) decide() {
 	now := time.Now()
 	var moved []*service
 	for _, s := range e.inOrder {
-		was, i, f := s.state, e.intent(s, now), s.fitness()
-		if s.decide(now, f, i) {
+		was, i := s.state, e.intent(s, now)
+		if s.decide(now, s.fitness(), i) {
 			moved = append(moved, s)
 			e.opts.Metrics.transitions.WithLabelValues(s.cfg.Name, string(s.state)).Inc()
 			s.unreached, s.regraded = true, was.Up() && s.state.Up()
 			e.log.Info("service state decided", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
 			// A check without a verdict counts for the service as it is, which is another now.
-			f = s.fitness()
-			_, s.reason = s.target(now, f, i)
+			_, s.reason = s.target(now, s.fitness(), i)
 		}
-		s.sum = s.sumOf(f)
+		s.standing = s.stands()
 	}
 	e.forgetLeft(now)
 	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers(), Off: e.off()}, now) || len(moved) > 0 {

@@ -66,7 +66,7 @@ func (e *Engine) renew(kin []*service, cfg config.Service, now time.Time) *servi
 		old := kin[0]
 		s.state, s.reason, s.since, s.lingerUntil = old.state, old.reason, old.since, old.lingerUntil
 		s.hold.failures, s.hold.last = old.hold.failures, old.hold.last
-		s.fit, s.gone, s.sum, s.decided = old.fit, old.gone, old.sum, old.decided
+		s.fit, s.gone, s.decided = old.fit, old.gone, old.decided
 		s.unreached, s.regraded, s.gen = old.unreached, old.regraded, old.gen
 	}
 	e.opts.Metrics.begin(cfg)

@@ -28,7 +28,7 @@ type service struct {
 	fit         bool                     // when it was decided last
 	decided     bool                     // the state that it is in, by this run of keepcast
 	needs       []*service               // those that it depends on
-	sum         sum                      // for those that depend on it, when it was decided last
+	standing    standing                 // for those that depend on it, when it was decided last
 	gone        time.Time                // when it was fit last; results that began before say nothing of it any more
 	drain       *api.Drain               // set where it is shown
 	shown       *atomic.Pointer[service] // a copy, for those who ask
