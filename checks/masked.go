@@ -1,12 +1,14 @@
 package checks
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"html"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -47,11 +49,10 @@ func secrets(req *http.Request) *strings.Replacer {
 	var pairs []string
 	hide := func(values ...string) {
 		for _, v := range values {
-			if len(v) < leastSecret {
-				continue
-			}
-			for _, form := range []string{v, html.EscapeString(v), url.QueryEscape(v), url.PathEscape(v), inJSON(v)} {
-				pairs = append(pairs, form, masked)
+			for _, form := range forms(v) {
+				if len(form) >= leastSecret {
+					pairs = append(pairs, form, masked)
+				}
 			}
 		}
 	}
@@ -77,6 +78,30 @@ func secrets(req *http.Request) *strings.Replacer {
 		hide(formValues(sent)...)
 	}
 	return strings.NewReplacer(pairs...)
+}
+
+// forms are the ways in which a text is written where not all letters may stand as they are.
+func forms(text string) []string {
+	all := []string{
+		text, strings.TrimRight(text, "="), // base64 without its padding
+		html.EscapeString(text), strings.ReplaceAll(html.EscapeString(text), "&#34;", "&quot;"),
+		inJSON(text), strings.ReplaceAll(inJSON(text), "/", `\/`), strings.Trim(strconv.QuoteToASCII(text), `"`),
+	}
+	for _, escaped := range []string{url.QueryEscape(text), url.PathEscape(text)} {
+		all = append(all, escaped, smallHex(escaped))
+	}
+	return all
+}
+
+// smallHex is a text of a URL with the small digits of hexadecimal numbers.
+func smallHex(escaped string) string {
+	out := []byte(escaped)
+	for i := range out {
+		if out[i] == '%' && i+2 < len(out) {
+			copy(out[i+1:], bytes.ToLower(out[i+1:i+3]))
+		}
+	}
+	return string(out)
 }
 
 // parts are the secrets that the value of a header may have: itself first, what follows the

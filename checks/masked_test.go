@@ -94,7 +94,7 @@ func TestSecretsInPart(t *testing.T) {
 	}
 	for name, value := range map[string]string{
 		"Cookie": "session=hushthree; theme=dark", "Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("me:hush four")),
-		"X-Token": "Token token=\"hushfive\"", "X-Key": `hush"<six>&`,
+		"X-Token": "Token token=\"hushfive\"", "X-Key": `hush"<six>&`, "X-Seal": "hush/se+v=en==", "X-Mark": "hush\u00e4six",
 	} {
 		req.Header.Set(name, value)
 	}
@@ -102,6 +102,7 @@ func TestSecretsInPart(t *testing.T) {
 	for _, said := range []string{
 		"hush one", "hush%20one", "hush+one", "password=hush%2Btwo", "hush+two", "hushthree", "session=hushthree", "me:hush four", "hush four",
 		"hushfive", `hush"<six>&`, `hush\"\u003csix\u003e\u0026`, "hush&#34;&lt;six&gt;&amp;", "hush%22%3Csix%3E%26",
+		"hush&quot;&lt;six&gt;&amp;", `hush\/se+v=en==`, "hush%2fse%2bv%3den%3d%3d", "hush/se+v=en", `hush\u00e4six`,
 	} {
 		if shown := hide.Replace("you said " + said + "."); strings.Contains(shown, "hush") || strings.Contains(shown, "six") {
 			t.Errorf("%s: %s", said, shown)
