@@ -17,12 +17,17 @@ func (l *loader) dependencies(c *Config) {
 		needs[s.Name] = s.DependsOn
 	}
 	for _, s := range c.Services {
+		_, by := reach(needs, s.Name)
+		_, inCircle := by[s.Name] // else there is none to look for, which takes long
 		for i, name := range s.DependsOn {
 			path := fmt.Sprintf("services[%s].depends_on[%d]", s.Name, i)
-			if !slices.Contains(names, name) {
+			switch {
+			case !slices.Contains(names, name):
 				l.lacks(path, "no service %q%s", name, suggest(name, names))
-			} else if circle := append([]string{s.Name}, way(needs, name, s.Name)...); len(circle) > 1 && first(names, circle) == s.Name {
-				l.fault(path, "these services would wait for each other for ever: %s", strings.Join(circle, " depends on "))
+			case inCircle:
+				if circle := append([]string{s.Name}, way(needs, name, s.Name)...); len(circle) > 1 && first(names, circle) == s.Name {
+					l.fault(path, "these services would wait for each other for ever: %s", strings.Join(circle, " depends on "))
+				}
 			}
 		}
 	}
