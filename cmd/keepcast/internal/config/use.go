@@ -65,9 +65,12 @@ func (l *loader) unused(path string, raw map[string]any, used Check) {
 
 // uses reports whether a service uses the check of the top level of that name.
 func (c *Config) uses(name string) bool {
-	return slices.ContainsFunc(c.Services, func(s Service) bool {
-		return slices.ContainsFunc(s.Checks, func(check Check) bool { return check.Use == name })
-	})
+	return slices.ContainsFunc(c.Services, func(s Service) bool { return s.UsesCheck(name) })
+}
+
+// UsesCheck reports whether the service uses the check of the top level of that name.
+func (s Service) UsesCheck(name string) bool {
+	return slices.ContainsFunc(s.Checks, func(check Check) bool { return check.Use == name })
 }
 
 // Used returns the checks of the top level that services use.

@@ -55,11 +55,31 @@ func (e *Engine) tell(c *check, r health.Result) {
 }
 
 // renewCommon puts the checks of the top level in force, and returns what was in force before.
-func (e *Engine) renewCommon(now time.Time) (before *service) {
+// One that was a check of a service which uses it now goes on as well. Old are the services
+// from before, by the names that they have now.
+func (e *Engine) renewCommon(old map[string]*service, now time.Time) (before *service) {
 	before = e.common
 	e.common = newService(config.Service{Checks: e.cfg.Used()}, now)
 	for _, cfg := range e.common.cfg.Checks {
-		e.common.checks = append(e.common.checks, e.renewCheck([]*service{before}, cfg, e.common, now))
+		kin := []*service{before}
+		for _, s := range e.cfg.Services {
+			if was := old[s.Name]; was != nil && s.UsesCheck(cfg.Name) {
+				kin = append(kin, was)
+			}
+		}
+		e.common.checks = append(e.common.checks, e.renewCheck(kin, cfg, e.common, now))
 	}
 	return before
+}
+
+// hurryChanged has those checks prove themselves soon whose services wait for that, since their
+// settings have changed at the time now.
+func (e *Engine) hurryChanged(now time.Time) {
+	for _, s := range e.services {
+		for _, c := range s.checks {
+			if c.changed.Equal(now) && !s.state.Up() {
+				c.hurry()
+			}
+		}
+	}
 }

@@ -223,17 +223,8 @@ func TestUseCheckNow(t *testing.T) {
 // A report for one service is one for all that use the check.
 func TestUseReport(t *testing.T) {
 	b := newHarness(t)
-	kind, err := checks.KindByName("push")
-	if err != nil {
-		t.Fatal(err)
-	}
 	synctest.Test(t, func(t *testing.T) {
-		push, ok := kind.New().(*checks.Push)
-		if !ok {
-			t.Fatal("no Push")
-		}
-		push.TTL = time.Hour
-		use := b.topLevel("batch", push)
+		use := b.topLevel("batch", hourly(t))
 		use(b.service("dns", address), "withdraw")
 		use(b.service("ldap", ldapAddress), "withdraw")
 		b.start()
@@ -244,6 +235,142 @@ func TestUseReport(t *testing.T) {
 		later(10 * time.Second)
 		b.want("dns", api.Announced, "all checks up")
 		b.want("ldap", api.Announced, "all checks up")
+		b.end()
+	})
+}
+
+// hourly is a check of kind push whose reports hold for an hour.
+func hourly(t *testing.T) *checks.Push {
+	p := push(t)
+	p.TTL = time.Hour
+	return p
+}
+
+// reports hands a report to a check.
+func (b *harness) reports(check string, up bool) {
+	b.t.Helper()
+	if err := b.engine.Report(api.ReportRequest{Check: check, Up: up}, "alice"); err != nil {
+		b.t.Fatal(err)
+	}
+	later(5 * time.Second)
+}
+
+// What a check of kind push was told is for its name, whatever comes before it in the list: a
+// service that was reported down was announced.
+func TestReportKeepsItsName(t *testing.T) {
+	b := newHarness(t)
+	synctest.Test(t, func(t *testing.T) {
+		for _, name := range []string{"p1", "p2"} {
+			use := b.topLevel(name, hourly(t))
+			b.cfg.Checks[len(b.cfg.Checks)-1].Kind = "push"
+			s := b.service("of-"+name, map[string]string{"p1": address, "p2": ldapAddress}[name])
+			use(s, "withdraw")
+			s.Checks[0].Kind = "push"
+		}
+		b.start()
+		b.reports("of-p1/p1", false)
+		b.reports("of-p2/p2", true)
+		b.want("of-p1", api.Withdrawn, "check p1: reported down by alice")
+		b.want("of-p2", api.Announced, "all checks up")
+		fresh := func(c *config.Config) { // as a load makes them
+			for i := range c.Checks {
+				c.Checks[i].Checker = hourly(t)
+				for j := range c.Services {
+					if used := &c.Services[j].Checks[0]; used.Use == c.Checks[i].Name {
+						used.Checker = c.Checks[i].Checker
+					}
+				}
+			}
+		}
+		b.reload(func(c *config.Config) {
+			c.Checks = []config.Check{c.Checks[1], c.Checks[0]}
+			fresh(c)
+		})
+		later(10 * time.Second)
+		b.want("of-p1", api.Withdrawn, "check p1: reported down by alice")
+		b.want("of-p2", api.Announced, "all checks up")
+		b.reload(func(c *config.Config) {
+			c.Checks = []config.Check{c.Checks[1]}
+			c.Services = c.Services[1:]
+			fresh(c)
+		})
+		later(10 * time.Second)
+		b.want("of-p2", api.Announced, "all checks up")
+		b.reload(func(c *config.Config) { // another name has been told nothing
+			c.Checks = []config.Check{c.Checks[1]}
+			c.Checks[0].Name = "p3"
+			c.Services = c.Services[1:]
+			c.Services[0].Checks[0].Use, c.Services[0].Checks[0].Name = "p3", "p3"
+			fresh(c)
+		})
+		later(10 * time.Second)
+		if s, _ := b.engine.Status(); s.Services[0].Checks[0].Error != "nobody has reported yet" {
+			t.Errorf("p3: %+v", s.Services[0].Checks[0])
+		}
+		b.end()
+	})
+}
+
+// A check that moves from a service to the top level, with the settings that it had, goes on
+// undisturbed, with what it was told.
+func TestUseOfItsOwn(t *testing.T) {
+	b := newHarness(t)
+	other := &fakeCheck{}
+	synctest.Test(t, func(t *testing.T) {
+		s := b.service("dns", address, other)
+		own := s.Checks[0]
+		own.Name, own.Kind, own.OnFailure, own.Checker, own.Raw = "p", "push", "degrade", hourly(t), map[string]any{"name": "p", "top": true}
+		s.Checks = append(s.Checks, own)
+		b.start()
+		later(time.Second)
+		b.reports("dns/p", false)
+		b.want("dns", api.Degraded, "check p: reported down by alice")
+		b.kernel.take()
+		b.reload(func(c *config.Config) {
+			one := c.Services[0].Checks[1]
+			one.Checker = hourly(t)
+			c.Checks = []config.Check{one}
+			used := &c.Services[0].Checks[1]
+			used.Use, used.Checker, used.Raw = "p", one.Checker, map[string]any{"name": "p", "top": true, "use": "p"}
+		})
+		b.want("dns", api.Degraded, "check p: reported down by alice")
+		later(10 * time.Second)
+		b.want("dns", api.Degraded, "check p: reported down by alice")
+		b.wantUnmoved()
+		b.reports("dns/p", true)
+		b.want("dns", api.Announced, "all checks up")
+		b.end()
+	})
+}
+
+// A check whose settings change while its service is withdrawn has to prove itself anew, and
+// does so at once: one that runs once an hour kept the service withdrawn for that long.
+func TestChangedProvesItself(t *testing.T) {
+	b := newHarness(t)
+	f, cert := &fakeCheck{}, &fakeCheck{}
+	b.service("web", address, f, cert).Checks[1].Interval = time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(3 * time.Second)
+		f.set(errDead)
+		later(3 * time.Second)
+		b.want("web", api.Withdrawn, "check checka: connection refused")
+		changed := &fakeCheck{}
+		b.reload(func(c *config.Config) {
+			c.Services[0].Checks[1].Checker, c.Services[0].Checks[1].Raw = changed, map[string]any{"i": 9}
+		})
+		later(3 * time.Second)
+		f.set(nil)
+		later(3 * time.Second)
+		b.want("web", api.Announced, "all checks up")
+		changed.ran()
+		b.reload(func(c *config.Config) { // what is announced needs no proof
+			c.Services[0].Checks[1].Checker, c.Services[0].Checks[1].Raw = changed, map[string]any{"i": 10}
+		})
+		later(3 * time.Second)
+		if n := changed.ran(); n != 1 {
+			t.Errorf("%d runs, want 1", n)
+		}
 		b.end()
 	})
 }

@@ -49,13 +49,14 @@ func (e *Engine) replace(cfg *config.Config) {
 	old := successions(before, identities(cfg.Services))
 	e.drop(before, old) // first: another service may have the name now
 	kin := kinOf(before)
-	common := e.renewCommon(now)
+	common := e.renewCommon(old, now)
 	for _, c := range cfg.Services {
 		e.services = append(e.services, e.renew(kin(old[c.Name], c), c, now))
 	}
 	e.link()
 	e.retire(slices.Concat(before, []*service{common}))
 	e.attach()
+	e.hurryChanged(now)
 	e.moveDrains(before, renames(old))
 	for _, s := range before {
 		until := s.lingerUntil

@@ -105,12 +105,13 @@ func (e *Engine) renewCheck(kin []*service, cfg config.Check, s *service, now ti
 }
 
 // inherited returns the check that a check of s goes on from, or nil, and whether it asks the
-// same.
+// same. Of kind push one of another name does not: what it was told was meant for that name.
 func inherited(kin []*service, cfg config.Check, s *service) (was *check, same bool) {
 	for _, b := range kin {
 		for i, c := range b.checks {
-			asks := b.cfg.Interface == s.cfg.Interface && reflect.DeepEqual(asked(b.cfg.Checks[i]), asked(cfg))
-			switch named := b.cfg.Checks[i].Name == cfg.Name && b.cfg.Checks[i].Kind == cfg.Kind; {
+			named := b.cfg.Checks[i].Name == cfg.Name && b.cfg.Checks[i].Kind == cfg.Kind
+			asks := b.cfg.Interface == s.cfg.Interface && reflect.DeepEqual(asked(b.cfg.Checks[i]), asked(cfg)) && (named || cfg.Kind != "push")
+			switch {
 			case asks && c.service == b:
 				return c, true
 			case asks && !same, named && was == nil:
