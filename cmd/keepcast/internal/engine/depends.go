@@ -11,7 +11,7 @@ import (
 // link has each service know those that it depends on, and puts these first in the order in
 // which they are decided. The configuration has no circles.
 func (e *Engine) link() {
-	e.inOrder = nil
+	var inOrder []*service
 	linked := map[*service]bool{}
 	var link func(s *service)
 	link = func(s *service) {
@@ -24,11 +24,12 @@ func (e *Engine) link() {
 			link(need)
 			s.needs = append(s.needs, need)
 		}
-		e.inOrder = append(e.inOrder, s)
+		inOrder = append(inOrder, s)
 	}
 	for _, s := range e.services {
 		link(s)
 	}
+	e.inOrder = inOrder
 }
 
 // standing is what a service is to those that depend on it.
