@@ -42,6 +42,8 @@ type Kernel struct {
 	// Checks, which ask, never take what is kept to act.
 	acting, asking *sockets
 
+	vrfs vrfs
+
 	mu     sync.Mutex
 	others []string // interfaces that routes named, now or before, beside iface
 }

@@ -67,44 +67,6 @@ func (k *Kernel) Addresses() ([]driver.Route, error) {
 	return out, nil
 }
 
-// VRF returns the name of the VRF that an interface is in, "" for none; the error
-// is that the kernel can't be asked.
-func (k *Kernel) VRF(iface string) (string, error) {
-	h, err := k.asking.take()
-	if err != nil {
-		return "", err
-	}
-	defer k.asking.put(h)
-	vrf, err := vrfNamed(h, iface)
-	if vrf == nil || err != nil {
-		return "", err
-	}
-	return vrf.Name, nil
-}
-
-// vrfNamed returns the VRF that an interface is in, nil where it is in none or is
-// not there.
-func vrfNamed(h *netlink.Handle, iface string) (*netlink.Vrf, error) {
-	link, err := linkNamed(h, iface)
-	if link == nil || err != nil {
-		return nil, err
-	}
-	return vrfOf(h, link)
-}
-
-// vrfOf returns the VRF that a link is in, nil for none.
-func vrfOf(h *netlink.Handle, link netlink.Link) (*netlink.Vrf, error) {
-	if link.Attrs().MasterIndex == 0 {
-		return nil, nil
-	}
-	master, err := h.LinkByIndex(link.Attrs().MasterIndex)
-	if err = unlessMissing(err); err != nil {
-		return nil, fmt.Errorf("the VRF of %s: %w", link.Attrs().Name, err)
-	}
-	vrf, _ := master.(*netlink.Vrf)
-	return vrf, nil
-}
-
 // local asks the kernel where it would send packets for addr from within a VRF;
 // "": from outside of any.
 func local(h *netlink.Handle, addr netip.Addr, vrf string) error {

@@ -70,6 +70,8 @@ func gather(dirty pace.Bell, ended <-chan error, changed func()) error {
 
 // receive marks dirty for each notice that concerns us, until s is closed.
 func (k *Kernel) receive(s *nl.NetlinkSocket, dirty pace.Bell) error {
+	k.vrfs.forget(true)
+	defer k.vrfs.forget(false)
 	own, err := k.indexes()
 	if err != nil {
 		return err
@@ -85,6 +87,7 @@ func (k *Kernel) receive(s *nl.NetlinkSocket, dirty pace.Bell) error {
 		case errors.Is(err, unix.ENOBUFS):
 			// The socket goes on, only the notices are lost.
 			k.log.Warn("netlink notices lost, comparing everything")
+			k.vrfs.forget(true)
 			dirty.Ring()
 			if own, err = k.indexes(); err != nil {
 				return err
@@ -94,6 +97,9 @@ func (k *Kernel) receive(s *nl.NetlinkSocket, dirty pace.Bell) error {
 		case from.Pid != nl.PidKernel:
 		default:
 			for _, n := range notices {
+				if n.Header.Type == unix.RTM_NEWLINK || n.Header.Type == unix.RTM_DELLINK {
+					k.vrfs.forget(true)
+				}
 				if k.concerns(n, own) {
 					dirty.Ring()
 				}
