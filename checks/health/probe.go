@@ -88,19 +88,25 @@ func (p *Probe) Run(ctx context.Context, report func(Result)) {
 	if w, ok := p.Checker.(Watcher); ok {
 		watching.Go(func() { keepWatching(ctx, w, p.wake.Ring) })
 	}
-	start := time.Now()
+	start := time.Now().Add(-p.Schedule.phase())
 	for ctx.Err() == nil {
-		result := p.run(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		report(result)
-		now := time.Now()
-		if next := p.next(start, now, result); next.After(now) {
+		if next := p.turn(ctx, start, report); next.After(time.Now()) {
 			p.rest(ctx, next)
 		}
 	}
 	p.leave()
+}
+
+// turn makes one run and reports it, and returns when the next one is due. It is a function
+// of its own for the memory of checks that rest, which are most of them: what it has on the
+// stack is gone then, and a small stack will do.
+func (p *Probe) turn(ctx context.Context, start time.Time, report func(Result)) (next time.Time) {
+	result := p.run(ctx)
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
+	report(result)
+	return p.next(start, time.Now(), result)
 }
 
 // rest returns when the next run is due, when a wake has it begin earlier, or when ctx is done.

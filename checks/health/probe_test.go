@@ -67,19 +67,54 @@ func TestRiseAndFall(t *testing.T) {
 }
 
 func TestJitterStaysInItsShare(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	start := time.Now()
+	for _, share := range []float64{0, .001, .01, .5, 1} {
 		s := schedule
-		s.Jitter = 0.5
-		at, _ := run(t, checkFunc(func(context.Context) error { return nil }), s, 100*time.Second)
-		for i, d := range at[3:] {
-			if off := d % time.Second; off > 500*time.Millisecond {
-				t.Errorf("run %d comes %s after its slot", i+3, off)
+		s.Jitter = share
+		for now := start; now.Before(start.Add(20 * time.Second)); now = now.Add(7 * time.Millisecond) {
+			slot := start.Add(now.Sub(start).Truncate(time.Second) + time.Second)
+			if off := s.slot(start, now).Sub(slot); off < 0 || off > time.Duration(share*float64(time.Second)) {
+				t.Errorf("jitter %g: at %s the next run comes %s after its slot", share, now.Sub(start), off)
 			}
 		}
-		if len(at) < 98 {
-			t.Errorf("%d runs in 100 s", len(at))
+	}
+}
+
+// Checks that start together do not run together for ever, unless the operator has them do so.
+func TestChecksSpread(t *testing.T) {
+	for jitter, want := range map[float64]int{0: 1, .001: 10, .1: 10} { // tenths of the interval in which some run
+		synctest.Test(t, func(t *testing.T) {
+			s := schedule
+			s.Jitter = jitter
+			tenths := map[time.Duration]bool{}
+			for range 200 {
+				at, _ := run(t, checkFunc(func(context.Context) error { return nil }), s, 10*time.Second)
+				if len(at) < 11 || len(at) > 14 { // three of them at the fast interval
+					t.Errorf("%d runs in 10 s", len(at))
+				}
+				tenths[at[len(at)-1]%s.Interval/(s.Interval/10)] = true
+			}
+			if len(tenths) != want {
+				t.Errorf("with a jitter of %g the checks run in %d tenths of the interval, want %d", jitter, len(tenths), want)
+			}
+		})
+	}
+}
+
+// Many checks wake keepcast less often than each by itself would.
+func TestRunsBeginAtTicks(t *testing.T) {
+	start := time.Now()
+	s := schedule
+	s.Jitter = .1
+	on := 0
+	for range 1000 {
+		if at := s.slot(start, start); at.UnixNano()%int64(tick) == 0 {
+			on++
 		}
-	})
+	}
+	if on < 800 { // those of the first tick have none before them
+		t.Errorf("%d of 1000 runs begin at a tick", on)
+	}
 }
 
 func TestBadChecks(t *testing.T) {
