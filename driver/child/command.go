@@ -16,12 +16,13 @@ const shell = "/bin/sh"
 // Command returns the command argv, to be run in dir (empty: here). The error is what a
 // start of it would say.
 //
-// It is started by way of the shell, which then is the command itself (exec). Until a new
-// process has entered its directory and found its program, the thread that started it waits
-// for it in the kernel, and the whole of keepcast waits for that thread as soon as memory is
-// to be collected (vfork, see syscall.forkExec). So a directory or a program on a file system
-// that hangs, such as NFS without its server, would stop all that keepcast decides. The shell
-// is on the file system of the host itself. A host that has none goes without this.
+// Until a new process has entered its directory and found its program, the thread that
+// started it waits for it in the kernel, and the whole of keepcast waits for that thread as
+// soon as memory is to be collected (vfork, see syscall.forkExec). So a directory or a program
+// on a file system that hangs, such as NFS without its server, would stop all that keepcast
+// decides. Where that can be, the command is started by way of the shell, which then is the
+// command itself (exec). The shell is on the file system of the host itself. A host that has
+// none goes without this.
 func Command(ctx context.Context, dir string, argv []string) (*exec.Cmd, error) {
 	program, err := found(dir, argv[0])
 	if err != nil {
@@ -31,6 +32,13 @@ func Command(ctx context.Context, dir string, argv []string) (*exec.Cmd, error) 
 		cmd := exec.CommandContext(ctx, program, argv[1:]...)
 		cmd.Dir = dir
 		return cmd, nil
+	}
+	if dir == "" {
+		if path, ok := direct(program); ok {
+			cmd := exec.CommandContext(ctx, path, argv[1:]...)
+			cmd.Args[0] = program
+			return cmd, nil
+		}
 	}
 	words := []string{"-c", `exec "$@"`, shell}
 	if dir != "" {
