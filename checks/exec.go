@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -219,6 +220,23 @@ func (h *head) Write(p []byte) (int, error) {
 	h.cut = h.cut || len(p) > room
 	h.kept.Write(p[:min(room, len(p))])
 	return len(p), nil
+}
+
+// ReadFrom implements io.ReaderFrom. Without it each run would take a buffer of 32 KiB, to
+// read what is mostly a line.
+func (h *head) ReadFrom(r io.Reader) (n int64, err error) {
+	buf := make([]byte, 2<<10)
+	for {
+		m, err := r.Read(buf)
+		_, _ = h.Write(buf[:m])
+		n += int64(m)
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
 }
 
 // quote returns the first line of the output, for the end of an error, and
