@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -106,14 +107,17 @@ func TestRunsBeginAtTicks(t *testing.T) {
 	start := time.Now()
 	s := schedule
 	s.Jitter = .1
-	on := 0
+	moments := map[int64]int{}
 	for range 1000 {
-		if at := s.slot(start, start); at.UnixNano()%int64(tick) == 0 {
-			on++
-		}
+		moments[s.slot(start, start).UnixNano()]++
 	}
-	if on < 800 { // those of the first tick have none before them
-		t.Errorf("%d of 1000 runs begin at a tick", on)
+	var runs []int
+	for _, n := range moments {
+		runs = append(runs, n)
+	}
+	slices.SortFunc(runs, func(a, b int) int { return b - a })
+	if len(runs) < 2 || runs[0]+runs[1] < 400 { // those before the first tick have no choice
+		t.Errorf("1000 runs begin at %d moments", len(runs))
 	}
 }
 

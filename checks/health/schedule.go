@@ -23,15 +23,18 @@ func (s Schedule) slot(start, now time.Time) time.Time {
 	n := now.Sub(start)/s.Interval + 1
 	next := start.Add(n * s.Interval)
 	late := next.Add(time.Duration(rand.Float64() * s.Jitter * float64(s.Interval)))
-	if at := late.Add(-time.Duration(late.UnixNano()) % tick); at.After(next) {
+	if at := late.Add(-(time.Duration(late.UnixNano()) - firstTick) % tick); at.After(next) {
 		return at
 	}
 	return late
 }
 
-// tick is what runs with jitter begin at whole multiples of: to wake once for several
-// checks costs less than to wake for each.
-const tick = 10 * time.Millisecond
+// tick is the time between the moments at which runs with jitter begin, where it leaves the
+// choice. To wake once for several checks costs less than to wake for each.
+const tick = 50 * time.Millisecond
+
+// firstTick is another one on each host, so that many hosts do not begin together.
+var firstTick = rand.N(tick)
 
 // phase returns how much of the first interval is left out. Checks that start together, as
 // all do with keepcast, would else run together for ever.
