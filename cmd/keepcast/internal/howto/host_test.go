@@ -1,0 +1,283 @@
+// Package howto has the tests of what docs/howto shows of a service: a host gets the server's
+// configuration and keepcast's, each from the file that the page shows, in the place that the
+// page names. Nothing in them is replaced. The server runs, and so do the checks.
+package howto
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/checks/health"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
+	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
+	"github.com/keepcast/keepcast/driver/kernel"
+)
+
+// examples is where the files are that the pages show.
+const examples = "../../../../packaging/examples"
+
+// keepcastYAML is where the configuration of the page goes.
+const keepcastYAML = "/etc/keepcast/keepcast.yaml"
+
+// host is this process in a network, a view of the files and a set of processes of its own.
+// What it writes into /etc, /var and /run is seen by nobody else, and what it has started ends
+// with it.
+type host struct {
+	*testing.T
+	cfg     *config.Config
+	servers []*server
+}
+
+// onHost runs a test again as a host that has these programs of Debian, and calls do there.
+func onHost(t *testing.T, programs string, do func(h *host)) {
+	t.Helper()
+	const mark = "KEEPCAST_TEST_HOST"
+	if os.Getenv(mark) != "" {
+		h := &host{T: t}
+		h.setUp()
+		do(h)
+		return
+	}
+	drivertest.NeedsRoot(t, "for namespaces")
+	for name := range strings.FieldsSeq(programs) {
+		drivertest.Program(t, name)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), mark+"=1")
+	cmd.SysProcAttr = &unix.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v: %s", err, out)
+	} else if testing.Verbose() {
+		t.Log(string(out))
+	}
+}
+
+// setUp gives the host its network and its files: those of this machine, on which it writes
+// in memory.
+func (h *host) setUp() {
+	h.Helper()
+	h.sh(`
+mount --make-rprivate /
+mount -t proc proc /proc
+mount -t tmpfs none /mnt
+for dir in etc var; do
+  mkdir /mnt/$dir /mnt/$dir.work
+  mount -t overlay -o lowerdir=/$dir,upperdir=/mnt/$dir,workdir=/mnt/$dir.work overlay /$dir
+done
+mount -t tmpfs -o mode=755 none /run
+mkdir -p /etc/keepcast /run/lock
+echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind
+ip link set lo up
+ip link add anycast0 type veth peer name eth0 # not every kernel has dummies
+ip link set anycast0 up
+ip link set eth0 up
+ip address add 198.51.100.1/24 dev eth0
+ip address add 2001:db8:100::1/64 dev eth0 nodad
+`)
+}
+
+// sh runs lines of shell.
+func (h *host) sh(lines string) string {
+	h.Helper()
+	out, err := exec.CommandContext(h.Context(), "sh", "-ec", lines).CombinedOutput()
+	if err != nil {
+		h.Fatalf("%s: %v: %s", lines, err, out)
+	}
+	return string(out)
+}
+
+// example puts a file that a page shows where it belongs.
+func (h *host) example(name, path string) {
+	h.Helper()
+	h.write(path, drivertest.ReadFile(h, filepath.Join(examples, name)))
+}
+
+// write writes a file that no page shows.
+func (h *host) write(path, text string) {
+	h.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		h.Fatal(err)
+	}
+	drivertest.WriteFile(h, path, text)
+}
+
+// keepcast takes the configuration that a page shows as keepcast would, once the files are
+// there that it names. All addresses are withdrawn.
+func (h *host) keepcast(name string) {
+	h.Helper()
+	h.example(name, keepcastYAML)
+	cfg, err := config.LoadStrict(keepcastYAML)
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.cfg = cfg
+	h.presence(driver.Delivered)
+}
+
+// presence has the addresses of all services as keepcast would have them.
+func (h *host) presence(p driver.Presence) {
+	h.Helper()
+	k := kernel.New(h.cfg.Interface, slog.New(slog.DiscardHandler))
+	defer k.Close()
+	state := driver.State{Interface: h.cfg.Interface}
+	for i := range h.cfg.Services {
+		state.Routes = append(state.Routes, h.cfg.Services[i].Routes(p, false)...)
+	}
+	if err := k.Apply(h.Context(), state); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// server is a daemon that runs in the foreground.
+type server struct {
+	cmd   *exec.Cmd
+	log   drivertest.Buffer
+	ended chan struct{}
+}
+
+// starts starts a daemon in the foreground.
+func (h *host) starts(program string, args ...string) *server {
+	h.Helper()
+	s := &server{cmd: exec.Command(program, args...), ended: make(chan struct{})}
+	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
+	s.cmd.WaitDelay = time.Second // its children may hold the output
+	if err := s.cmd.Start(); err != nil {
+		h.Fatal(err)
+	}
+	go func() {
+		defer close(s.ended)
+		s.cmd.Wait()
+	}()
+	h.servers = append(h.servers, s)
+	h.Cleanup(func() {
+		s.stop()
+		if h.Failed() {
+			h.Logf("%s says:\n%s", program, s.log.String())
+		}
+	})
+	return s
+}
+
+// stop asks the daemon to end, and kills it if it does not.
+func (s *server) stop() {
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	late := time.AfterFunc(10*time.Second, func() { s.cmd.Process.Kill() })
+	defer late.Stop()
+	<-s.ended
+}
+
+// ends reports whether one of the daemons has ended, which none should by itself.
+func (h *host) ends() bool {
+	return slices.ContainsFunc(h.servers, func(s *server) bool {
+		select {
+		case <-s.ended:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+// listens waits until something listens at these addresses, TCP or UDP, be they on this host or
+// not: a server starts before keepcast puts them there.
+func (h *host) listens(at ...string) {
+	h.Helper()
+	for _, one := range at {
+		drivertest.Eventually(h, "something listens at "+one, func() bool {
+			return strings.Contains(h.sh("ss -Hlntu"), " "+one+" ")
+		})
+	}
+}
+
+// found is what each check says, by SERVICE/CHECK; "fit" where it has no objection.
+type found map[string]string
+
+// probe runs each check once.
+func (h *host) probe() found {
+	out := found{}
+	for _, s := range h.cfg.Services {
+		for _, c := range s.Checks {
+			said := "fit"
+			if err := health.Once(h.Context(), c.Checker, c.Timeout); err != nil {
+				said = err.Error()
+			}
+			out[s.Name+"/"+c.Name] = said
+		}
+	}
+	return out
+}
+
+// says waits until each check is fit, but for those of which the text says what is to be found
+// in what they say.
+func (h *host) says(when string, but found) {
+	h.Helper()
+	var last found
+	drivertest.WaitFor(func() bool { last = h.probe(); return last.as(but) || h.ends() })
+	if last.as(but) {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(last)) {
+		h.Errorf("%s: %s says %s", when, name, last[name])
+	}
+	h.FailNow()
+}
+
+// as reports whether all are fit, but for some that say what is wanted.
+func (f found) as(but found) bool {
+	for name, said := range f {
+		if want := but[name]; want == "" && said != "fit" || !strings.Contains(said, want) {
+			return false
+		}
+	}
+	for name := range but {
+		if f[name] == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// lives has a server that was just started announced, withdrawn and stopped. The checks are fit
+// all the while, but for some; else the service would never come, or never come back.
+func (h *host) lives(s *server, but found) {
+	h.Helper()
+	h.comesAndGoes(but)
+	h.stops(s)
+}
+
+// comesAndGoes is lives without the stop.
+func (h *host) comesAndGoes(but found) {
+	h.Helper()
+	h.says("withdrawn", but)
+	h.presence(driver.Announced)
+	h.says("announced", but)
+	h.presence(driver.Delivered)
+	h.says("withdrawn again", but)
+}
+
+// stops stops a server, and looks whether each check says so, but for those that do not ask it.
+func (h *host) stops(s *server, aside ...string) {
+	h.Helper()
+	h.servers = slices.DeleteFunc(h.servers, func(other *server) bool { return other == s })
+	s.stop()
+	for name, said := range h.probe() {
+		if said == "fit" != slices.Contains(aside, name) {
+			h.Errorf("%s is stopped: %s says %s", s.cmd.Path, name, said)
+		}
+	}
+}
