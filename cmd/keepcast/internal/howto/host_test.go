@@ -54,6 +54,10 @@ func onHost(t *testing.T, programs string, do func(h *host)) {
 	for name := range strings.FieldsSeq(programs) {
 		drivertest.Program(t, name)
 	}
+	// Only for "go test", which takes what it knows of a test that has seen the same files.
+	if _, err := os.ReadDir(examples); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
