@@ -32,7 +32,7 @@ const examples = "../../../../packaging/examples"
 const keepcastYAML = "/etc/keepcast/keepcast.yaml"
 
 // host is this process in a network, a view of the files and a set of processes of its own.
-// What it writes into /etc, /var and /run is seen by nobody else, and what it has started ends
+// What it writes into /etc, /srv, /var and /run is seen by nobody else, and what it has started ends
 // with it.
 type host struct {
 	*testing.T
@@ -79,7 +79,7 @@ func (h *host) setUp() {
 mount --make-rprivate /
 mount -t proc proc /proc
 mount -t tmpfs none /mnt
-for dir in etc var; do
+for dir in etc srv var; do
   mkdir /mnt/$dir /mnt/$dir.work
   mount -t overlay -o lowerdir=/$dir,upperdir=/mnt/$dir,workdir=/mnt/$dir.work overlay /$dir
 done
