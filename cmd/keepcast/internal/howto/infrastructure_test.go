@@ -36,7 +36,9 @@ func TestKea(t *testing.T) {
 		h.example("kea-dhcp4.conf", "/etc/kea/kea-dhcp4.conf")
 		h.sh("mkdir -p /run/kea /run/lock/kea /var/lib/kea") // as its unit does
 		h.keepcast("dhcp.yaml")
-		kea := func() *server { return h.starts("env", "KEA_LOCKFILE_DIR=/run/lock/kea", "kea-dhcp4", "-c", "/etc/kea/kea-dhcp4.conf") }
+		kea := func() *server {
+			return h.starts("env", "KEA_LOCKFILE_DIR=/run/lock/kea", "kea-dhcp4", "-c", "/etc/kea/kea-dhcp4.conf")
+		}
 		early := kea()
 		drivertest.Eventually(t, "Kea ends", h.ends)
 		h.stops(early)
