@@ -27,6 +27,19 @@ chown openldap /var/lib/ldap/*
 	})
 }
 
+// TestSamba has a domain controller as Samba sets it up: the page has nothing to add.
+func TestSamba(t *testing.T) {
+	onHost(t, "samba samba-tool", func(h *host) {
+		h.sh(`
+rm -f /etc/samba/smb.conf
+mkdir /run/samba
+samba-tool domain provision --server-role=dc --realm=EXAMPLE.COM --domain=EXAMPLE --dns-backend=NONE --adminpass=Only-for-1-test --host-name=dc1
+`)
+		h.keepcast("domain-controller.yaml")
+		h.lives(h.starts("samba", "-F", "--debug-stdout"), nil)
+	})
+}
+
 func TestKDC(t *testing.T) {
 	onHost(t, "krb5kdc kadmin.local kdb5_util", func(h *host) {
 		h.example("kdc.conf", "/etc/krb5kdc/kdc.conf")
