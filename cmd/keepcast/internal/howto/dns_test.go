@@ -5,6 +5,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/keepcast/keepcast/driver"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -22,6 +23,7 @@ func TestUnbound(t *testing.T) {
 	})
 }
 
+// TestDNSDist shows, too, that the check tells of dnsdist alone.
 func TestDNSDist(t *testing.T) {
 	onHost(t, "dnsdist", func(h *host) {
 		h.example("dnsdist.conf", "/etc/dnsdist/dnsdist.conf")
@@ -32,16 +34,19 @@ func TestDNSDist(t *testing.T) {
   local-data: "health.example.com A 192.0.2.1"
 `)
 		h.sh("ip address add 198.51.100.11/24 dev eth0")
-		h.starts("unbound", "-dd", "-c", "/etc/behind.conf")
+		behind := h.starts("unbound", "-dd", "-c", "/etc/behind.conf")
 		dnsdist := h.starts("dnsdist", "--supervised", "--disable-syslog")
 		h.listens("192.0.2.53:53", "[2001:db8:53::53]:53")
 		h.keepcast("resolver.yaml")
-		h.lives(dnsdist, noWayOut)
+		h.comesAndGoes(noWayOut)
+		behind.stop()
+		h.says("nobody is behind it", noWayOut)
+		h.stops(dnsdist)
 	})
 }
 
-// TestBIND shows, too, why the page wants the address on lo: while it is on no interface, BIND
-// does not listen there.
+// TestBIND shows, too, why the page wants the address on lo: BIND listens there only while it
+// is on an interface.
 func TestBIND(t *testing.T) {
 	onHost(t, "named knotd", func(h *host) {
 		h.example("named.conf", "/etc/bind/named.conf")
@@ -50,7 +55,12 @@ func TestBIND(t *testing.T) {
 		bind := h.starts("named", "-u", "bind", "-g")
 		drivertest.Eventually(t, "BIND has the zone", func() bool { return serialAt(own) > 0 })
 		h.keepcast("authoritative.yaml")
-		h.says("on no interface", found{"authoritative/zone": "connection refused", "authoritative/signed": "connection refused"})
+		refused := found{"authoritative/zone": "connection refused", "authoritative/signed": "connection refused"}
+		h.says("on no interface", refused)
+		h.presence(driver.Announced)
+		h.says("on an interface", nil)
+		h.presence(driver.Delivered)
+		h.says("on no interface any more", refused)
 		h.sh("ip address add 192.0.2.153/32 dev lo")
 		h.secondary(bind)
 	})
