@@ -39,6 +39,7 @@ type Result struct {
 	Moving  bool          // the last result contradicts the verdict
 	At      time.Time     // when the run started
 	Took    time.Duration // how long it ran
+	Late    time.Duration // how much later than planned it began
 	Proof   time.Time     // when the oldest of the last successes in a row began; zero unless there are as many as rise asks for
 	Health  Health        // for a Probe that carries on
 }
@@ -88,37 +89,46 @@ func (p *Probe) Run(ctx context.Context, report func(Result)) {
 	if w, ok := p.Checker.(Watcher); ok {
 		watching.Go(func() { keepWatching(ctx, w, p.wake.Ring) })
 	}
-	start := time.Now().Add(-p.Schedule.phase())
+	due := time.Now()
+	start := due.Add(-p.Schedule.phase())
 	for ctx.Err() == nil {
-		if next := p.turn(ctx, start, report); next.After(time.Now()) {
-			p.rest(ctx, next)
-		}
+		due = p.rest(ctx, p.turn(ctx, start, due, report))
 	}
 	p.leave()
 }
 
-// turn makes one run and reports it, and returns when the next one is due. It is a function
-// of its own for the memory of checks that rest, which are most of them: what it has on the
-// stack is gone then, and a small stack will do.
-func (p *Probe) turn(ctx context.Context, start time.Time, report func(Result)) (next time.Time) {
+// turn makes the run that is due and reports it, and returns when the next one is. It is a
+// function of its own for the memory of checks that rest, which are most of them: what it has
+// on the stack is gone then, and a small stack will do.
+func (p *Probe) turn(ctx context.Context, start, due time.Time, report func(Result)) (next time.Time) {
 	result := p.run(ctx)
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
+	result.Late = result.At.Sub(due)
 	report(result)
 	return p.next(start, time.Now(), result)
 }
 
-// rest returns when the next run is due, when a wake has it begin earlier, or when ctx is done.
-func (p *Probe) rest(ctx context.Context, next time.Time) {
-	if !wait(ctx, time.Until(next), p.wake) {
-		return
+// rest waits until the next run is due, a wake has it begin earlier, or ctx is done, and
+// returns when it was to begin.
+func (p *Probe) rest(ctx context.Context, next time.Time) (due time.Time) {
+	if now := time.Now(); !next.After(now) {
+		return now // the run before it took that long
 	}
+	if !wait(ctx, time.Until(next), p.wake) {
+		return next
+	}
+	now := time.Now()
 	if free := p.wakes.free(); free.Before(next) {
 		next = free
 	}
-	wait(ctx, time.Until(next), nil)
+	if next.After(now) {
+		wait(ctx, next.Sub(now), nil)
+		now = next
+	}
 	p.wakes.note(time.Now())
+	return now
 }
 
 // next returns when the check runs again after a result.

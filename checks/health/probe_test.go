@@ -261,3 +261,44 @@ func TestWatchIsStartedAgain(t *testing.T) {
 		cancel()
 	})
 }
+
+// A run that begins when it is due is not late: not one at the fast interval, one on the
+// grid, one that the run before held up, nor one that was woken.
+func TestNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		n := 0
+		p := NewProbe(checkFunc(func(ctx context.Context) error {
+			n++
+			time.Sleep([]time.Duration{0, 300 * time.Millisecond, 20 * time.Millisecond}[n%3])
+			if n%7 == 0 {
+				return errors.New("dead")
+			}
+			return nil
+		}), schedule)
+		for _, after := range []time.Duration{3300, 3310, 3320, 3330, 3340, 3350, 3360, 8010} {
+			time.AfterFunc(after*time.Millisecond, p.Wake)
+		}
+		p.Run(ctx, func(r Result) {
+			if r.Late != 0 {
+				t.Errorf("run %d begins %s late", n, r.Late)
+			}
+		})
+		if n < 25 {
+			t.Errorf("%d runs", n)
+		}
+	})
+}
+
+func TestLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewProbe(checkFunc(func(context.Context) error { time.Sleep(time.Millisecond); return nil }), schedule)
+		var got Result
+		now := time.Now()
+		p.turn(t.Context(), now, now.Add(-70*time.Millisecond), func(r Result) { got = r })
+		if got.Late != 70*time.Millisecond {
+			t.Errorf("it begins %s late", got.Late)
+		}
+	})
+}

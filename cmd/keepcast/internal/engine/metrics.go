@@ -42,9 +42,10 @@ var (
 	driverReloads    = Metric{"keepcast_driver_reloads_total", "counter", []string{"driver"}, "Times the daemon was made to load a changed snippet."}
 	repairs          = Metric{"keepcast_repairs_total", "counter", []string{"driver"}, "Repairs: something was put right that somebody else had changed."}
 	verdictToKernel  = Metric{"keepcast_verdict_to_kernel_seconds", "histogram", nil, "Time from the result of a check, or an order, until the kernel is told what follows from it. It is some milliseconds at most; more means that keepcast itself is held up."}
+	startDelay       = Metric{"keepcast_check_start_delay_seconds", "histogram", nil, "How much later than planned the runs of checks began. More than some tens of milliseconds, mostly, means that keepcast is short of processor time."}
 	logDropped       = Metric{"keepcast_log_dropped_total", "counter", nil, "Lines of the log that were dropped, since nobody read it in time."}
 	collected        = []Metric{serviceState, serviceDrained, routeDesired, routeObserved, routeExported, neighbors, findings, checkUp, driverInSync, configReloaded, configReloadTime, buildInfo}
-	counted          = []Metric{checkResults, checkDuration, transitions, applyDuration, applyErrors, driverReloads, repairs, verdictToKernel, logDropped}
+	counted          = []Metric{checkResults, checkDuration, transitions, applyDuration, applyErrors, driverReloads, repairs, verdictToKernel, startDelay, logDropped}
 	durationBuckets  = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )
 
@@ -53,7 +54,7 @@ var (
 type Metrics struct {
 	results, transitions, errors, reloads, repairs *prometheus.CounterVec
 	checks, applies                                *prometheus.HistogramVec
-	reached                                        prometheus.Histogram
+	reached, late                                  prometheus.Histogram
 }
 
 // NewMetrics registers the counters and histograms.
@@ -62,9 +63,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		results: checkResults.counter(), transitions: transitions.counter(), errors: applyErrors.counter(),
 		reloads: driverReloads.counter(), repairs: repairs.counter(),
 		checks: checkDuration.histogram(), applies: applyDuration.histogram(),
-		reached: prometheus.NewHistogram(prometheus.HistogramOpts{Name: verdictToKernel.Name, Help: verdictToKernel.Help, Buckets: durationBuckets}),
+		reached: verdictToKernel.single(), late: startDelay.single(),
 	}
-	registry.MustRegister(m.results, m.transitions, m.errors, m.reloads, m.repairs, m.checks, m.applies, m.reached)
+	registry.MustRegister(m.results, m.transitions, m.errors, m.reloads, m.repairs, m.checks, m.applies, m.reached, m.late)
 	return m
 }
 
@@ -79,6 +80,11 @@ func (m Metric) counter() *prometheus.CounterVec {
 
 func (m Metric) histogram() *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: durationBuckets}, m.Labels)
+}
+
+// single is a histogram without labels.
+func (m Metric) single() prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: durationBuckets})
 }
 
 func (m Metric) desc() *prometheus.Desc {
@@ -120,6 +126,7 @@ func (m *Metrics) checked(service, check string, r health.Result) {
 	}
 	m.results.WithLabelValues(service, check, result).Inc()
 	m.checks.WithLabelValues(service, check).Observe(r.Took.Seconds())
+	m.late.Observe(r.Late.Seconds())
 }
 
 // begin has what is counted of a service begin at 0: Prometheus does not see the first
