@@ -302,3 +302,32 @@ func TestLate(t *testing.T) {
 		}
 	})
 }
+
+// closer is a Checker that keeps something between runs.
+type closer struct {
+	checkFunc
+	closed int
+}
+
+func (c *closer) Close() error { c.closed++; return nil }
+
+// What a check keeps between runs is let go of once when it ends.
+func TestClose(t *testing.T) {
+	c := &closer{checkFunc: func(context.Context) error { return nil }}
+	if err := Once(t.Context(), c, time.Second); err != nil || c.closed != 1 {
+		t.Errorf("got %v, closed %d times", err, c.closed)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := &closer{}
+		c.checkFunc = func(context.Context) error {
+			if c.closed > 0 {
+				t.Error("closed while it runs")
+			}
+			return nil
+		}
+		run(t, c, schedule, 5*time.Second)
+		if c.closed != 1 {
+			t.Errorf("closed %d times", c.closed)
+		}
+	})
+}
