@@ -118,6 +118,7 @@ func (r *dnsRun) exchange(query *dns.Msg) (*dns.Msg, error) {
 func (d *DNS) post(ctx context.Context, host, address string, query *dns.Msg) (*dns.Msg, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	ctx = withRun(ctx)
 	query.Id = 0
 	packed, err := query.Pack()
 	if err != nil {
@@ -140,7 +141,7 @@ func (d *DNS) post(ctx context.Context, host, address string, query *dns.Msg) (*
 	if s != nil {
 		req, sent = s.onceSent(req, func() { s.sawQuestion(query) })
 	}
-	resp, err := w.transport(ctx).RoundTrip(req)
+	resp, err := w.transport().RoundTrip(req)
 	if err != nil {
 		return nil, explain(ctx, err)
 	}

@@ -64,6 +64,7 @@ func (g *GRPC) Host() func() ([]string, error) { return g.at().host("") }
 func (g *GRPC) Check(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	ctx = withRun(ctx)
 	if err := g.ask(ctx); err != nil {
 		return fmt.Errorf("%s: %s: %w", g.Address, g.what(), err)
 	}
@@ -94,7 +95,7 @@ func (g *GRPC) ask(ctx context.Context) error {
 	req.Header.Set("Content-Type", "application/grpc")
 	req.Header.Set("Te", "trailers")
 	w := wire{tls: g.TLS, http2: "require", via: func(address string) string { return address }}
-	resp, err := w.transport(ctx).RoundTrip(req)
+	resp, err := w.transport().RoundTrip(req)
 	if err != nil {
 		return notHTTP2(ctx, err)
 	}

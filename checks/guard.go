@@ -62,12 +62,18 @@ func control(ctx context.Context, network, address string, conn syscall.RawConn)
 	if err != nil {
 		return health.Void(err)
 	}
-	if g, ok := ctx.Value(guardKey{}).(Guard); ok && g != nil {
-		if err := g(to.Addr().Unmap()); err != nil {
-			return health.Void(err)
-		}
+	if err := guarded(ctx, to.Addr().Unmap()); err != nil {
+		return health.Void(err)
 	}
 	aim(ctx, network, to)
+	return nil
+}
+
+// guarded asks the guard, if there is one.
+func guarded(ctx context.Context, to netip.Addr) error {
+	if g, ok := ctx.Value(guardKey{}).(Guard); ok && g != nil {
+		return g(to)
+	}
 	return nil
 }
 

@@ -12,16 +12,17 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 func init() {
 	register(Kind{
 		Name: "http",
-		Doc: "Sends an HTTP request over a new connection and looks at the status code and the body of the response. " +
-			"Neither a proxy nor a kept connection is used, and redirects are not followed unless told.",
+		Doc: "Sends an HTTP request, over a new connection unless told, and looks at the status code and the body of the response. " +
+			"No proxy is used, and redirects are not followed unless told.",
 		Example: "url: http://127.0.0.1:8080/healthz\n",
-		New:     func() Checker { return new(HTTP) },
+		New:     func() Checker { return &HTTP{kept: new(kept)} },
 		AtOnce:  stopsListening,
 	})
 }
@@ -38,7 +39,10 @@ type HTTP struct {
 	Redirects bool              `config:"follow_redirects" doc:"Follow up to ten redirects and judge the last response."`
 	Connect   netip.AddrPort    `config:"connect" doc:"Address and port to connect to, instead of those of the URL; the request and TLS still name the host of the URL."`
 	HTTP2     string            `config:"http2" default:"auto" enum:"auto|require|never" doc:"HTTP/2: 'auto' where TLS negotiates it, 'require' fails without (and speaks it at once where there is no TLS), 'never' speaks HTTP/1.1."`
+	Reuse     bool              `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure the next run makes a new one. What only a new connection shows is not seen: a server that accepts nobody any more but still serves those it has, or a new certificate. Have a check of kind 'listener' beside it. Only for GET, HEAD and OPTIONS: others can't be sent again when the server ends the connection at that moment."`
 	TLS       TLS               `config:"tls" doc:"How to speak TLS, for an https URL."`
+
+	kept *kept // nil: it keeps none
 }
 
 // maxBody is how much of a response is searched.
@@ -54,6 +58,8 @@ func (h *HTTP) Validate() error {
 		return fmt.Errorf("url: %q does not begin with http:// or https://", safeURL(u))
 	case u.Hostname() == "":
 		return fmt.Errorf("url: %q names no host", safeURL(u))
+	case h.Reuse && !slices.Contains([]string{"", http.MethodGet, http.MethodHead, http.MethodOptions}, h.Method):
+		return fmt.Errorf("reuse: only for the methods GET, HEAD and OPTIONS, and this is %s", h.Method)
 	case u.Scheme == "http" && !h.Redirects && h.TLS.isSet():
 		return errors.New("tls: only for an https url")
 	}
@@ -96,12 +102,25 @@ func (h *HTTP) Target() netip.Addr {
 func (h *HTTP) Host() func() ([]string, error) { return h.TLS.host() }
 
 // Check implements Checker.
-func (h *HTTP) Check(ctx context.Context) error { return h.ask(ctx, h.judge) }
+func (h *HTTP) Check(ctx context.Context) error {
+	err := h.ask(ctx, h.judge)
+	if err != nil {
+		h.kept.drop()
+	}
+	return err
+}
+
+// Close implements io.Closer.
+func (h *HTTP) Close() error {
+	h.kept.drop()
+	return nil
+}
 
 // ask sends the request and hands the response to judge.
 func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Response, *http.Request) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	ctx = withRun(ctx)
 	req, err := http.NewRequestWithContext(ctx, h.Method, h.URL, strings.NewReader(h.Send))
 	if err != nil {
 		return err
@@ -112,7 +131,13 @@ func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Respon
 	}
 	req.Host = cmp.Or(req.Header.Get("Host"), req.Host)
 	w := wire{tls: h.TLS, http2: h.HTTP2, via: h.via(req.URL)}
-	client := &http.Client{Transport: w.transport(ctx)}
+	transport := w.transport()
+	if h.Reuse {
+		if transport, err = h.kept.transport(ctx, w, h.Target()); err != nil {
+			return err
+		}
+	}
+	client := &http.Client{Transport: transport}
 	watching := watched{client.Transport, sight(ctx), nil}
 	if watching.sight != nil {
 		watching.hide = secrets(req)
@@ -133,6 +158,9 @@ func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Respon
 	}
 	if err := judge(ctx, resp, req); err != nil {
 		return fmt.Errorf("%s %s: %w", resp.Request.Method, safeURL(resp.Request.URL), err)
+	}
+	if h.Reuse {
+		finish(resp)
 	}
 	return nil
 }
@@ -193,17 +221,18 @@ func requestError(ctx context.Context, method string, err error) error {
 	return fmt.Errorf("%s %s: %w", method, safeText(of.URL), why)
 }
 
-// wire is how HTTP is spoken, for the checks http and dns (over https).
+// wire is how HTTP is spoken, for the checks http, grpc and dns (over https).
 type wire struct {
 	tls   TLS
 	http2 string
 	via   func(address string) string
+	keep  bool // connections are for later runs, too
 }
 
-// transport returns a transport for one check. It keeps no connection, so every
-// check sees what a new client would. Its connections end with ctx: net/http
-// lets a connection attempt, and an HTTP/2 connection, outlive the request.
-func (w wire) transport(ctx context.Context) *http.Transport {
+// transport returns a transport for requests with a context of withRun. Unless it is to keep
+// connections, every run sees what a new client would, and they end with that context:
+// net/http lets a connection attempt, and an HTTP/2 connection, outlive the request.
+func (w wire) transport() *http.Transport {
 	offer, allow := []string{"h2", "http/1.1"}, new(http.Protocols)
 	allow.SetHTTP1(w.http2 != "require")
 	allow.SetHTTP2(w.http2 != "never")
@@ -216,17 +245,17 @@ func (w wire) transport(ctx context.Context) *http.Transport {
 	}
 	return &http.Transport{
 		Protocols:              allow,
-		DisableKeepAlives:      true,
+		DisableKeepAlives:      !w.keep,
 		MaxResponseHeaderBytes: 64 << 10,
-		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
-			return w.dial(ctx, network, address, nil)
+		DialContext: func(dialing context.Context, network, address string) (net.Conn, error) {
+			return w.dial(runOf(dialing), network, address, nil)
 		},
-		DialTLSContext: func(_ context.Context, network, address string) (net.Conn, error) {
+		DialTLSContext: func(dialing context.Context, network, address string) (net.Conn, error) {
 			secure, err := w.tls.configFor(address, offer...)
 			if err != nil {
 				return nil, err
 			}
-			conn, err := w.dial(ctx, network, address, secure)
+			conn, err := w.dial(runOf(dialing), network, address, secure)
 			if err != nil {
 				return nil, err
 			}
@@ -241,7 +270,7 @@ func (w wire) transport(ctx context.Context) *http.Transport {
 
 func (w wire) dial(ctx context.Context, network, address string, secure *tls.Config) (net.Conn, error) {
 	conn, err := connect(ctx, network, w.via(address), secure)
-	if err == nil {
+	if err == nil && !w.keep {
 		context.AfterFunc(ctx, func() { conn.Close() })
 	}
 	return conn, err
