@@ -67,7 +67,7 @@ func linkerOf(path string) (linker string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	for _, p := range file.Progs {
 		if p.Type != elf.PT_INTERP {
 			continue
