@@ -46,6 +46,21 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
+func TestGarbageShare(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	t.Cleanup(func() { debug.SetGCPercent(before) })
+	t.Setenv("GOGC", "70")
+	collectGarbage()
+	if got := debug.SetGCPercent(100); got != 100 {
+		t.Errorf("GOGC is not heeded: %d", got)
+	}
+	os.Unsetenv("GOGC")
+	collectGarbage()
+	if got := debug.SetGCPercent(100); got != garbageShare {
+		t.Errorf("got %d", got)
+	}
+}
+
 // A run looks for its limit, of which metrics tell.
 func TestRunLimitsMemory(t *testing.T) {
 	k := start(t, "log_level: debug\n")

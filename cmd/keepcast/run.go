@@ -78,6 +78,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	level := levelVar(cfg.LogLevel)
 	log := newLogger(queue, level)
 	slog.SetDefault(log) // for libraries that log by themselves, such as net/http
+	collectGarbage()
 	limitMemory(memlimit.FromCgroup, log)
 	if refused != nil {
 		log.Error("the configuration is not valid: going on with the one that was in force last", "file", cfg.Files[0], "err", refused)

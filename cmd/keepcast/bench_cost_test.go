@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/keepcast/keepcast/driver/drivertest"
+)
+
+// BenchmarkCost measures what checks of one second cost their host: keepcast, and what its
+// checks start, but not the service that they ask. An iteration is a second, so that
+// -benchtime 20x makes it twenty.
+func BenchmarkCost(b *testing.B) {
+	program := filepath.Join(b.TempDir(), "keepcast")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	const web = "http://127.0.0.1:8080/"
+	for _, tc := range []struct {
+		name, check string
+		many        []int
+	}{
+		{"http", "{kind: http, url: '" + web + "'}", []int{100, 1000}},
+		{"http reuse", "{kind: http, url: '" + web + "', reuse: true}", []int{1000}},
+		{"tcp", "{kind: tcp, address: '127.0.0.1:8080'}", []int{100, 1000}},
+		{"dns", "{kind: dns, server: '127.0.0.1:5353', query: localhost}", []int{100, 1000}},
+		{"exec", "{kind: exec, command: [/bin/true]}", []int{100}},
+	} {
+		for _, n := range tc.many {
+			b.Run(fmt.Sprintf("%s %d", tc.name, n), func(b *testing.B) { newCosts(b, program, tc.check, n).measure() })
+		}
+	}
+}
+
+// costs is a keepcast that runs checks, beside a web server and a resolver.
+type costs struct {
+	b        *testing.B
+	dir      string
+	keepcast *exec.Cmd
+}
+
+func newCosts(b *testing.B, program, check string, n int) *costs {
+	b.Helper()
+	if os.Getenv(moved) == "" {
+		drivertest.Missing(b, "needs root") // see moveBenchmarks
+	}
+	c := &costs{b: b, dir: b.TempDir()}
+	(&way{b: b}).open()
+	c.must(os.Chmod(c.dir, 0o755))
+	c.write("nginx.conf", `
+daemon off; master_process off; pid nginx.pid; error_log stderr;
+events { worker_connections 4096; }
+http {
+  access_log off; client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  keepalive_requests 1000000;
+  server { listen 127.0.0.1:8080 backlog=4096; return 200 "ok\n"; }
+}
+`)
+	c.write("unbound.conf", `
+server:
+  do-daemonize: no
+  use-syslog: no
+  username: ""
+  chroot: ""
+  pidfile: ""
+  interface: 127.0.0.1@5353
+`)
+	c.write("template", "x\n")
+	config := fmt.Sprintf(`
+interface: any0
+log_level: warn
+listen: 127.0.0.1:9911
+runtime_directory: %[1]s/run
+state_directory: %[1]s/state
+drivers: [{kind: template, template: %[1]s/template, output: %[1]s/output, reload: ["/bin/true"]}]
+services:
+`, c.dir)
+	for i := range n {
+		config += fmt.Sprintf("- {name: s%d, prefixes: [10.0.%d.%d/32], checks: [%s]}\n", i, i/256, i%256, check)
+	}
+	c.write("keepcast.yaml", config)
+	c.start(drivertest.Program(b, "nginx"), "-p", c.dir, "-e", "stderr", "-c", "nginx.conf")
+	c.start(drivertest.Program(b, "unbound"), "-c", filepath.Join(c.dir, "unbound.conf"))
+	c.keepcast = c.start(program, "run", "--config", filepath.Join(c.dir, "keepcast.yaml"))
+	for _, address := range []string{"127.0.0.1:8080", "127.0.0.1:5353"} {
+		drivertest.Eventually(b, "the service at "+address, func() bool {
+			conn, err := net.Dial("tcp", address)
+			if err != nil {
+				return false
+			}
+			return conn.Close() == nil
+		})
+	}
+	drivertest.Eventually(b, "all services announced", func() bool {
+		return c.metric(`keepcast_service_state{`, `state="announced"`) == float64(n)
+	})
+	return c
+}
+
+func (c *costs) must(err error) {
+	c.b.Helper()
+	if err != nil {
+		c.b.Fatal(err)
+	}
+}
+
+func (c *costs) write(name, text string) {
+	c.b.Helper()
+	c.must(os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o644))
+}
+
+// start starts a program that is ended with the benchmark.
+func (c *costs) start(program string, args ...string) *exec.Cmd {
+	c.b.Helper()
+	var said bytes.Buffer
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, &said, &said
+	c.must(cmd.Start())
+	c.b.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGKILL)
+		_ = cmd.Wait()
+		if c.b.Failed() {
+			c.b.Logf("%s: %s", program, said.String())
+		}
+	})
+	return cmd
+}
+
+// measure measures for as many seconds as there are iterations.
+func (c *costs) measure() {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	late, runs := c.metric("keepcast_check_start_delay_seconds_sum"), c.metric("keepcast_check_start_delay_seconds_count")
+	used, began := c.used(), time.Now()
+	for c.b.Loop() {
+		<-second.C
+	}
+	used, took := c.used()-used, time.Since(began)
+	late, runs = c.metric("keepcast_check_start_delay_seconds_sum")-late, c.metric("keepcast_check_start_delay_seconds_count")-runs
+	c.b.ReportMetric(0, "ns/op")
+	c.b.ReportMetric(used.Seconds()/took.Minutes(), "cpu-s/min")
+	c.b.ReportMetric(runs/took.Seconds(), "runs/s")
+	c.b.ReportMetric(late/runs*1000, "late-ms")
+	c.b.ReportMetric(c.resident()/(1<<20), "resident-MiB")
+	if failed := c.metric("keepcast_check_results_total{", `result="failure"`); failed > 0 {
+		c.b.Errorf("%.0f runs failed", failed)
+	}
+}
+
+// used returns the processor time of keepcast, and of what it started and has seen the end of.
+func (c *costs) used() time.Duration {
+	c.b.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.keepcast.Process.Pid))
+	c.must(err)
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')'):]))
+	var ticks time.Duration // of a hundredth of a second (proc_pid_stat(5))
+	for _, field := range fields[12:16] {
+		n, err := strconv.Atoi(field)
+		c.must(err)
+		ticks += time.Duration(n)
+	}
+	return ticks * 10 * time.Millisecond
+}
+
+// resident returns the resident memory of keepcast, in bytes.
+func (c *costs) resident() float64 { return c.metric("process_resident_memory_bytes") }
+
+// metric adds up the metrics of keepcast that begin with a name and have a text in them.
+func (c *costs) metric(name string, with ...string) float64 {
+	c.b.Helper()
+	resp, err := http.Get("http://127.0.0.1:9911/metrics")
+	if err != nil {
+		return 0 // it is still starting
+	}
+	defer resp.Body.Close()
+	sum := 0.0
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		line := lines.Text()
+		if strings.HasPrefix(line, name) && strings.Contains(line, strings.Join(with, "")) {
+			value, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
+			c.must(err)
+			sum += value
+		}
+	}
+	return sum
+}
