@@ -85,6 +85,7 @@ log_level: warn
 listen: 127.0.0.1:9911
 runtime_directory: %[1]s/run
 state_directory: %[1]s/state
+control_socket: %[1]s/socket
 drivers: [{kind: template, template: %[1]s/template, output: %[1]s/output, reload: ["/bin/true"]}]
 services:
 `, c.dir)
