@@ -44,9 +44,10 @@ func device(ctx context.Context) (string, error) {
 }
 
 // Dialer is what every check connects with. The guard and the follower see the address that
-// is really connected to, after name resolution and redirects.
+// is really connected to, after name resolution and redirects. A run is over long before TCP
+// would ask whether the other side still lives.
 func Dialer() *net.Dialer {
-	return &net.Dialer{ControlContext: control}
+	return &net.Dialer{ControlContext: control, KeepAlive: -1}
 }
 
 // control is called with each new socket, before it is connected.

@@ -247,6 +247,8 @@ func (w wire) transport() *http.Transport {
 		Protocols:              allow,
 		DisableKeepAlives:      !w.keep,
 		MaxResponseHeaderBytes: 64 << 10,
+		ReadBufferSize:         2 << 10, // half of what net/http takes by itself, and most answers fit
+		WriteBufferSize:        1 << 10,
 		DialContext: func(dialing context.Context, network, address string) (net.Conn, error) {
 			return w.dial(runOf(dialing), network, address, nil)
 		},
