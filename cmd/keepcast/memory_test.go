@@ -54,16 +54,17 @@ func TestGarbageShare(t *testing.T) {
 	if got := debug.SetGCPercent(100); got != 100 {
 		t.Errorf("GOGC is not heeded: %d", got)
 	}
-	os.Unsetenv("GOGC")
+	t.Setenv("GOGC", "")
 	collectGarbage()
 	if got := debug.SetGCPercent(100); got != garbageShare {
 		t.Errorf("got %d", got)
 	}
 }
 
-// A run looks for its limit, of which metrics tell.
+// A run looks for its limit, and has little garbage gather, of which metrics tell.
 func TestRunLimitsMemory(t *testing.T) {
+	t.Setenv("GOGC", "")
 	k := start(t, "log_level: debug\n")
 	k.logged("memory")
-	has(t, k.get("/metrics"), "\ngo_gc_gomemlimit_bytes ")
+	has(t, k.get("/metrics"), "\ngo_gc_gomemlimit_bytes ", "\ngo_gc_gogc_percent 50\n")
 }
