@@ -31,7 +31,7 @@ test: deps ## set up and pass all tests, the lab included (root)
 BENCHTIME ?= 250ms
 
 .PHONY: bench
-bench: ## run all benchmarks, in about a minute (root, for the way into the kernel)
+bench: ## run all benchmarks, in about two minutes (root, for the way into the kernel)
 	$(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) ./...
 
 .PHONY: demo

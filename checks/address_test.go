@@ -15,7 +15,7 @@ func TestAddress(t *testing.T) {
 	noLeaks(t)
 	s := newSpace(t, "link add ifb0 type ifb", "link add ifb1 type ifb", "link set ifb0 up",
 		"addr add 192.0.2.1/24 dev ifb0", "addr add 192.0.2.2/24 dev ifb0", "addr add 192.0.2.3 peer 192.0.2.4 dev ifb0",
-		"addr add 2001:db8::1/64 dev ifb0", "addr add 192.0.2.9/32 dev ifb1")
+		"addr add 2001:db8::1/64 dev ifb0 nodad", "addr add 192.0.2.9/32 dev ifb1")
 	for name, tt := range map[string]struct {
 		addr, on, err string
 		certain       bool
