@@ -225,7 +225,7 @@ func (h *head) Write(p []byte) (int, error) {
 // ReadFrom implements io.ReaderFrom. Without it each run would take a buffer of 32 KiB, to
 // read what is mostly a line.
 func (h *head) ReadFrom(r io.Reader) (n int64, err error) {
-	buf := make([]byte, 2<<10)
+	buf := make([]byte, 8<<10)
 	for {
 		m, err := r.Read(buf)
 		_, _ = h.Write(buf[:m])

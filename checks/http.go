@@ -39,7 +39,7 @@ type HTTP struct {
 	Redirects bool              `config:"follow_redirects" doc:"Follow up to ten redirects and judge the last response."`
 	Connect   netip.AddrPort    `config:"connect" doc:"Address and port to connect to, instead of those of the URL; the request and TLS still name the host of the URL."`
 	HTTP2     string            `config:"http2" default:"auto" enum:"auto|require|never" doc:"HTTP/2: 'auto' where TLS negotiates it, 'require' fails without (and speaks it at once where there is no TLS), 'never' speaks HTTP/1.1."`
-	Reuse     bool              `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure the next run makes a new one. What only a new connection shows is not seen: a server that accepts nobody any more but still serves those it has, or a new certificate. Have a check of kind 'listener' beside it. Only for GET, HEAD and OPTIONS: others can't be sent again when the server ends the connection at that moment."`
+	Reuse     bool              `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure, when the service stops listening on this host, and after a minute in any case, the next run makes a new one. Until then it is not seen what only a new connection shows: another address of a name, a certificate that has run out, a server elsewhere that accepts nobody any more. Not for long answers, nor for an interval of more than a minute. Only for GET, HEAD and OPTIONS: others can't be sent again when the server ends the connection at that moment."`
 	TLS       TLS               `config:"tls" doc:"How to speak TLS, for an https URL."`
 
 	kept *kept // nil: it keeps none
@@ -133,8 +133,8 @@ func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Respon
 	w := wire{tls: h.TLS, http2: h.HTTP2, via: h.via(req.URL)}
 	transport := w.transport()
 	if h.Reuse {
-		if transport, err = h.kept.transport(ctx, w, h.Target()); err != nil {
-			return err
+		if transport, err = h.kept.take(ctx, w); err != nil {
+			return fmt.Errorf("%s %s: %w", req.Method, safeURL(req.URL), err)
 		}
 	}
 	client := &http.Client{Transport: transport}
@@ -150,7 +150,7 @@ func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Respon
 	if err != nil {
 		return requestError(ctx, req.Method, err)
 	}
-	defer resp.Body.Close()
+	defer closeWith(ctx, resp.Body)() // for a kept connection does not end with the run
 	if watching.sight != nil {
 		body := &tapped{ReadCloser: resp.Body}
 		resp.Body = body
@@ -226,7 +226,7 @@ type wire struct {
 	tls   TLS
 	http2 string
 	via   func(address string) string
-	keep  bool // connections are for later runs, too
+	keep  func(net.Conn) // is told of each connection, which is for later runs, too; nil: for this run alone
 }
 
 // transport returns a transport for requests with a context of withRun. Unless it is to keep
@@ -245,7 +245,7 @@ func (w wire) transport() *http.Transport {
 	}
 	return &http.Transport{
 		Protocols:              allow,
-		DisableKeepAlives:      !w.keep,
+		DisableKeepAlives:      w.keep == nil,
 		MaxResponseHeaderBytes: 64 << 10,
 		ReadBufferSize:         2 << 10, // half of what net/http takes by itself, and most answers fit
 		WriteBufferSize:        1 << 10,
@@ -272,7 +272,11 @@ func (w wire) transport() *http.Transport {
 
 func (w wire) dial(ctx context.Context, network, address string, secure *tls.Config) (net.Conn, error) {
 	conn, err := connect(ctx, network, w.via(address), secure)
-	if err == nil && !w.keep {
+	switch {
+	case err != nil:
+	case w.keep != nil:
+		w.keep(conn)
+	default:
 		context.AfterFunc(ctx, func() { conn.Close() })
 	}
 	return conn, err

@@ -3,62 +3,103 @@ package checks
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/keepcast/keepcast/checks/health"
 )
 
-// kept is the connection over HTTP that a check keeps for its next run. The zero kept has
-// none yet, and a nil one keeps none.
+// kept is what a check over HTTP keeps for its next run: a transport, and the connections that
+// it made. The zero kept has none yet, and a nil one keeps none.
 type kept struct {
-	by atomic.Pointer[keptTransport]
+	mu        sync.Mutex
+	transport *http.Transport
+	conns     []net.Conn
+	since     time.Time // when the transport was made
+	device    string    // the network device that the connections are bound to
+	ended     int       // how many sockets that waited for clients had ended by then
 }
 
-type keptTransport struct {
-	*http.Transport
-	device string // the network device that its connections are bound to
-}
+const (
+	// keptFor bounds for how long what only a new connection shows is not seen: an address
+	// that a name has now, a certificate that has run out.
+	keptFor = time.Minute
+	// mostKept bounds how many connections are known: a server may have ended most of them.
+	mostKept = 16
+	// finishIn is how long a run may take longer so that its connection serves the next one.
+	finishIn = 50 * time.Millisecond
+)
 
-// keptIdle is how long a connection is kept that no run has used.
-const keptIdle = 2 * time.Minute
-
-// transport returns that of the run before, or a new one. The guard is asked as if the
-// connection were new, and a service that is in another VRF by now is asked there.
-func (k *kept) transport(ctx context.Context, w wire, to netip.Addr) (*http.Transport, error) {
+// take returns the transport of the run before, or a new one. The guard is asked as if the
+// connections were new. A service that is in another VRF by now is asked there, and one of
+// which a socket was closed since is asked whether it accepts anybody.
+func (k *kept) take(ctx context.Context, w wire) (*http.Transport, error) {
 	name, err := device(ctx)
-	if err == nil && to.IsValid() {
-		err = guarded(ctx, to)
-	}
 	if err != nil {
 		return nil, health.Void(err)
 	}
-	if old := k.by.Load(); old != nil && old.device == name {
-		return old.Transport, nil
+	ended := 0
+	if f := follower(ctx); f != nil {
+		ended = f.Ended()
 	}
-	k.drop()
-	w.keep = true
-	t := &keptTransport{w.transport(), name}
-	t.IdleConnTimeout = keptIdle
-	k.by.Store(t)
-	return t.Transport, nil
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.device != name || k.ended != ended || time.Since(k.since) > keptFor || len(k.conns) > mostKept {
+		k.close()
+	}
+	for _, conn := range k.conns {
+		if to, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+			if err := guarded(ctx, to.Addr().Unmap()); err != nil {
+				return nil, health.Void(err)
+			}
+		}
+	}
+	if k.transport == nil {
+		w.keep = k.keep
+		k.transport, k.since, k.device, k.ended = w.transport(), time.Now(), name, ended
+	}
+	return k.transport, nil
 }
 
-// drop ends the connection, so that the next run makes a new one.
+// keep notes a connection that was made.
+func (k *kept) keep(conn net.Conn) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.conns = append(k.conns, conn)
+}
+
+// drop ends the connections, so that the next run makes a new one.
 func (k *kept) drop() {
 	if k == nil {
 		return
 	}
-	if old := k.by.Swap(nil); old != nil {
-		old.CloseIdleConnections()
-	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.close()
 }
 
-// finish has the connection serve the next run. For that the body of the response has to be
-// read to its end, if that is not far.
+// close is drop under the lock. The library alone would leave those that it takes for busy.
+func (k *kept) close() {
+	if k.transport != nil {
+		k.transport.CloseIdleConnections()
+	}
+	for _, conn := range k.conns {
+		_ = conn.Close()
+	}
+	k.transport, k.conns = nil, nil
+}
+
+// finish has the connection serve the next run: for that the body has to be read to its end.
+// A body that is long, or that does not end soon, ends the connection.
 func finish(resp *http.Response) {
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return // it has no end
+	}
+	late := time.AfterFunc(finishIn, func() { resp.Body.Close() })
+	defer late.Stop()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody))
 }
 

@@ -78,6 +78,18 @@ func (f *Follower) Aim(network string, to netip.AddrPort) {
 	}
 }
 
+// Ended returns a number that changes when a socket was closed which waited for clients on one
+// of the targets.
+func (f *Follower) Ended() int {
+	f.watch.mu.Lock()
+	defer f.watch.mu.Unlock()
+	ended := 0
+	for _, k := range f.targets {
+		ended += k.ends
+	}
+	return ended
+}
+
 // mostTargets is how many targets a follower has. A check has one or a few, unless a server
 // sends it on to always another address: then all are forgotten now and then.
 const mostTargets = 64
