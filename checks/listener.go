@@ -17,7 +17,7 @@ func init() {
 		Name: "listener",
 		Doc: "Asks the kernel whether something listens on an address and port of this host, and how much waits there: connections that the " +
 			"server has not accepted, datagrams that it has not read. It costs the server nothing, not even a connection, so it may run " +
-			"every 50 ms: a server that hangs is seen before its first client times out. `fall` says for how many runs the queue may be " +
+			"every 50 ms: a busy server that hangs is seen before its first client times out. `fall` says for how many runs the queue may be " +
 			"too long. A socket that is closed is noticed at once, and makes the check down at once. It sees the network namespace of " +
 			"keepcast, not that of a container.",
 		Example: "address: 127.0.0.1:53\nnetwork: udp\n",
