@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/control"
 )
 
 // In a unit or a container with a limit, garbage alone could grow beyond it: the kernel
@@ -67,4 +69,21 @@ func TestRunLimitsMemory(t *testing.T) {
 	k := start(t, "log_level: debug\n")
 	k.logged("memory")
 	has(t, k.get("/metrics"), "\ngo_gc_gomemlimit_bytes ", "\ngo_gc_gogc_percent 50\n")
+}
+
+// A run gives up its lock when it ends, and not when memory happens to be collected.
+func TestRunReleasesLock(t *testing.T) {
+	t.Setenv("GOGC", "off")
+	before := debug.SetGCPercent(-1)
+	t.Cleanup(func() { debug.SetGCPercent(before) })
+	k := start(t, "")
+	dir := loadedAt(t, k.path("keepcast.yaml")).RuntimeDir
+	if code := k.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	lock, err := control.TakeLock(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Release()
 }
