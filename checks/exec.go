@@ -225,18 +225,7 @@ func (h *head) Write(p []byte) (int, error) {
 // ReadFrom implements io.ReaderFrom. Without it each run would take a buffer of 32 KiB, to
 // read what is mostly a line.
 func (h *head) ReadFrom(r io.Reader) (n int64, err error) {
-	buf := make([]byte, 8<<10)
-	for {
-		m, err := r.Read(buf)
-		_, _ = h.Write(buf[:m])
-		n += int64(m)
-		if errors.Is(err, io.EOF) {
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-	}
+	return io.CopyBuffer(struct{ io.Writer }{h}, r, make([]byte, 8<<10))
 }
 
 // quote returns the first line of the output, for the end of an error, and
