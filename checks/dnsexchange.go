@@ -116,9 +116,8 @@ func (r *dnsRun) exchange(query *dns.Msg) (*dns.Msg, error) {
 // post exchanges a query by DNS over HTTPS (RFC 8484). The id is 0, for the
 // sake of caches on the way.
 func (d *DNS) post(ctx context.Context, host, address string, query *dns.Msg) (*dns.Msg, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ctx = withRun(ctx)
+	ctx, end := withRun(ctx)
+	defer end()
 	query.Id = 0
 	packed, err := query.Pack()
 	if err != nil {

@@ -62,9 +62,8 @@ func (g *GRPC) Host() func() ([]string, error) { return g.at().host("") }
 
 // Check implements Checker.
 func (g *GRPC) Check(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ctx = withRun(ctx)
+	ctx, end := withRun(ctx)
+	defer end()
 	if err := g.ask(ctx); err != nil {
 		return fmt.Errorf("%s: %s: %w", g.Address, g.what(), err)
 	}

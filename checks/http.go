@@ -118,9 +118,8 @@ func (h *HTTP) Close() error {
 
 // ask sends the request and hands the response to judge.
 func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Response, *http.Request) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ctx = withRun(ctx)
+	ctx, end := withRun(ctx)
+	defer end()
 	req, err := http.NewRequestWithContext(ctx, h.Method, h.URL, strings.NewReader(h.Send))
 	if err != nil {
 		return err
@@ -131,11 +130,9 @@ func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Respon
 	}
 	req.Host = cmp.Or(req.Header.Get("Host"), req.Host)
 	w := wire{tls: h.TLS, http2: h.HTTP2, via: h.via(req.URL)}
-	transport := w.transport()
-	if h.Reuse {
-		if transport, err = h.kept.take(ctx, w); err != nil {
-			return fmt.Errorf("%s %s: %w", req.Method, safeURL(req.URL), err)
-		}
+	transport, err := h.transport(ctx, w)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", req.Method, safeURL(req.URL), err)
 	}
 	client := &http.Client{Transport: transport}
 	watching := watched{client.Transport, sight(ctx), nil}
@@ -163,6 +160,14 @@ func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Respon
 		finish(resp)
 	}
 	return nil
+}
+
+// transport returns the transport of a run.
+func (h *HTTP) transport(ctx context.Context, w wire) (*http.Transport, error) {
+	if h.Reuse {
+		return h.kept.take(ctx, w)
+	}
+	return w.transport(), nil
 }
 
 // judge says what is wrong with a response. In what it quotes of that it hides the secrets

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -51,8 +50,8 @@ func (k *kept) take(ctx context.Context, w wire) (*http.Transport, error) {
 		k.close()
 	}
 	for _, conn := range k.conns {
-		if to, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
-			if err := guarded(ctx, to.Addr().Unmap()); err != nil {
+		if to, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+			if err := guarded(ctx, to.AddrPort().Addr().Unmap()); err != nil {
 				return nil, health.Void(err)
 			}
 		}
@@ -105,10 +104,11 @@ func finish(resp *http.Response) {
 
 type runKey struct{}
 
-// withRun returns a context by which a dial finds that of the run it is for. net/http has the
-// dial outlive the request else, to serve the next one.
-func withRun(ctx context.Context) context.Context {
-	return context.WithValue(ctx, runKey{}, ctx)
+// withRun returns the context of a run until its end, by which a dial finds that of the run it
+// is for. net/http has the dial outlive the request else, to serve the next one.
+func withRun(ctx context.Context) (run context.Context, end context.CancelFunc) {
+	ctx, end = context.WithCancel(ctx)
+	return context.WithValue(ctx, runKey{}, ctx), end
 }
 
 // runOf returns the context of the run that a dial is for, see withRun.
