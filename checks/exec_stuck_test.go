@@ -31,7 +31,7 @@ func TestExecStuck(t *testing.T) {
 	}
 	defer os.RemoveAll(dir)
 	for name, mode := range map[string]os.FileMode{"nobody": 0o755, "root": 0o755 | os.ModeSetuid} {
-		copyProgram(t, filepath.Join(dir, name), mode)
+		drivertest.CopyFile(t, "/proc/self/exe", filepath.Join(dir, name), mode)
 	}
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
@@ -58,21 +58,6 @@ func TestExecStuck(t *testing.T) {
 	}
 	if err := nobody.Wait(); err != nil || len(said) == 0 || said[0] != "stuck" {
 		t.Errorf("%v\n%s", err, strings.Join(said, "\n"))
-	}
-}
-
-// copyProgram copies the running test.
-func copyProgram(t *testing.T, to string, mode os.FileMode) {
-	t.Helper()
-	program, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(to, program, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(to, mode); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package child
 
 import (
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,7 +29,7 @@ func TestDirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	remote, lent := filepath.Join(elsewhere, "true"), filepath.Join(elsewhere, "link")
-	copyFile(t, program, remote)
+	drivertest.CopyFile(t, program, remote, 0o755)
 	if err := os.Symlink(program, lent); err != nil {
 		t.Fatal(err)
 	}
@@ -60,20 +59,13 @@ func TestDirect(t *testing.T) {
 
 // A program of the host that needs a dynamic linker from elsewhere hangs like that one.
 func TestDirectLinkerElsewhere(t *testing.T) {
-	program, err := os.ReadFile("/bin/true")
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir, elsewhere := t.TempDir(), otherDevice(t)
 	linker, ok := linkerOf("/bin/true")
 	if !ok || linker == "" {
-		t.Skip("/bin/true is static here")
+		drivertest.Missing(t, "/bin/true is static here")
 	}
 	local := filepath.Join(dir, "true")
-	drivertest.WriteFile(t, local, string(program))
-	if err := os.Chmod(local, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	drivertest.CopyFile(t, "/bin/true", local, 0o755)
 	if _, ok := direct(local); !ok {
 		t.Error("a copy of it is not started directly")
 	}
@@ -82,9 +74,9 @@ func TestDirectLinkerElsewhere(t *testing.T) {
 	if len(other) > len(linker) {
 		t.Fatalf("%s has no room in %s", other, linker)
 	}
-	moved := strings.ReplaceAll(string(program), linker, other+strings.Repeat("\x00", len(linker)-len(other)))
+	moved := strings.ReplaceAll(drivertest.ReadFile(t, local), linker, other+strings.Repeat("\x00", len(linker)-len(other)))
 	drivertest.WriteFile(t, local, moved)
-	copyFile(t, linker, other)
+	drivertest.CopyFile(t, linker, other, 0o755)
 	if err := exec.Command(local).Run(); err != nil {
 		t.Errorf("the copy does not run: %v", err)
 	}
@@ -103,24 +95,7 @@ func otherDevice(t *testing.T) string {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	home, _ := deviceOf(shell)
 	if on, ok := deviceOf(dir); !ok || on == home {
-		t.Skip("/dev/shm is on the file system of the shell")
+		drivertest.Missing(t, "/dev/shm is on the file system of the shell")
 	}
 	return dir
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
-	}
 }

@@ -194,6 +194,15 @@ func WriteFile(t testing.TB, path, text string) {
 	}
 }
 
+// CopyFile copies a file, which may be a program, and gives the copy a mode.
+func CopyFile(t testing.TB, from, to string, mode os.FileMode) {
+	t.Helper()
+	WriteFile(t, to, ReadFile(t, from))
+	if err := os.Chmod(to, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // ReadFile returns the text of a file.
 func ReadFile(t testing.TB, path string) string {
 	t.Helper()
