@@ -47,18 +47,15 @@ func BenchmarkCost(b *testing.B) {
 
 // costs is a keepcast that runs checks, beside a web server and a resolver.
 type costs struct {
-	b        *testing.B
+	way
 	dir      string
 	keepcast *exec.Cmd
 }
 
 func newCosts(b *testing.B, program, check string, n int) *costs {
 	b.Helper()
-	if os.Getenv(moved) == "" {
-		drivertest.Missing(b, "needs root") // see moveBenchmarks
-	}
-	c := &costs{b: b, dir: b.TempDir()}
-	(&way{b: b}).open()
+	c := &costs{way: way{b: b}, dir: b.TempDir()}
+	c.open()
 	c.must(os.Chmod(c.dir, 0o755))
 	c.write("nginx.conf", `
 daemon off; master_process off; pid nginx.pid; error_log stderr;
@@ -111,16 +108,9 @@ services:
 	return c
 }
 
-func (c *costs) must(err error) {
-	c.b.Helper()
-	if err != nil {
-		c.b.Fatal(err)
-	}
-}
-
 func (c *costs) write(name, text string) {
 	c.b.Helper()
-	c.must(os.WriteFile(filepath.Join(c.dir, name), []byte(text), 0o644))
+	drivertest.WriteFile(c.b, filepath.Join(c.dir, name), text)
 }
 
 // start starts a program that is ended with the benchmark.

@@ -97,9 +97,6 @@ type way struct {
 
 func newWay(b *testing.B, p netip.Prefix, services int, s stall) *way {
 	b.Helper()
-	if os.Getenv(moved) == "" {
-		drivertest.Missing(b, "needs root") // see moveBenchmarks
-	}
 	w := &way{b: b, check: toldCheck{make(chan struct{}), make(chan error)}, managed: p, beside: netip.PrefixFrom(p.Addr().Next(), p.Bits())}
 	w.open()
 	cfg := w.config(services)
@@ -136,6 +133,9 @@ func newWay(b *testing.B, p netip.Prefix, services int, s stall) *way {
 // open makes the interface, and opens the sockets.
 func (w *way) open() {
 	w.b.Helper()
+	if os.Getenv(moved) == "" {
+		drivertest.Missing(w.b, "needs root") // see moveBenchmarks
+	}
 	var err error
 	w.netlink, err = netlink.NewHandle(unix.NETLINK_ROUTE)
 	w.must(err)
