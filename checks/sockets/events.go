@@ -69,8 +69,8 @@ func (w *Watch) Followed() int {
 	n := 0
 	for port, followers := range w.followers {
 		for f := range followers {
-			for at, k := range f.targets {
-				if at.to.Port() == port && len(k.open) > 0 {
+			for _, k := range f.targets {
+				if k.to.Port() == port && len(k.open) > 0 {
 					n++
 				}
 			}
@@ -131,8 +131,8 @@ func (w *Watch) closed(s Socket) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for f := range w.followers[s.Local.Port()] {
-		for at, k := range f.targets {
-			if at.network == s.Network && s.Takes(at.to) && (k.stale || k.open[s.Cookie]) {
+		for _, k := range f.targets {
+			if k.network == s.Network && s.Takes(k.to) && (k.stale || k.open[s.Cookie]) {
 				k.end()
 				f.wake()
 			}

@@ -34,7 +34,7 @@ func New(local func(netip.Addr) error) *Watch {
 type Follower struct {
 	watch   *Watch
 	wake    func()
-	targets map[target]*known
+	targets []*known // a few, see mostTargets
 }
 
 // target is where a follower connects to.
@@ -45,6 +45,7 @@ type target struct {
 
 // known is what is known of the sockets that take what is sent to a target.
 type known struct {
+	target
 	open  map[uint64]bool // cookies of those that were open when the kernel was asked last
 	stale bool            // something has changed since, or the kernel was never asked
 	ends  int             // of sockets, that were told
@@ -61,7 +62,7 @@ func (k *known) end() {
 // Follow returns a Follower that follows nothing yet. wake is called for each change, by the
 // goroutine of Run. It must not block.
 func (w *Watch) Follow(wake func()) *Follower {
-	return &Follower{watch: w, wake: wake, targets: map[target]*known{}}
+	return &Follower{watch: w, wake: wake}
 }
 
 // Aim follows what the follower is about to connect to, over tcp or udp.
@@ -69,13 +70,23 @@ func (f *Follower) Aim(network string, to netip.AddrPort) {
 	f.watch.mu.Lock()
 	defer f.watch.mu.Unlock()
 	at := targetOf(network, to)
-	if f.targets[at] == nil {
+	if f.known(at) == nil {
 		if len(f.targets) >= mostTargets {
 			f.forget()
 		}
-		f.targets[at] = &known{stale: true}
+		f.targets = append(f.targets, &known{target: at, stale: true})
 		f.watch.add(f, at.to.Port())
 	}
+}
+
+// known returns what is known of a target, or nil if it is not followed.
+func (f *Follower) known(at target) *known {
+	for _, k := range f.targets {
+		if k.target == at {
+			return k
+		}
+	}
+	return nil
 }
 
 // Ended returns a number that changes when a socket was closed which waited for clients on one
@@ -106,9 +117,13 @@ const askAgain = time.Minute
 // is to be called when the service is fit: those that it finds have served it.
 func (f *Follower) Learn() {
 	for at, ends := range f.unknown() {
-		// Asked without the lock: the kernel may have a long list.
-		open, err := at.listening()
-		if err != nil {
+		// Asked without the lock: the kernel may have a long list. The library reads it into
+		// 64 KiB on the stack, which the goroutine of each check would keep for a while.
+		var open map[uint64]bool
+		var err error
+		var asking sync.WaitGroup
+		asking.Go(func() { open, err = at.listening() })
+		if asking.Wait(); err != nil {
 			continue // what happens until the next time is found by polling
 		}
 		f.learned(at, ends, open)
@@ -120,7 +135,7 @@ func (f *Follower) Learn() {
 func (f *Follower) learned(at target, ends int, open map[uint64]bool) {
 	f.watch.mu.Lock()
 	defer f.watch.mu.Unlock()
-	if k := f.targets[at]; k != nil && k.ends == ends {
+	if k := f.known(at); k != nil && k.ends == ends {
 		k.open, k.stale, k.asked = open, len(open) == 0, time.Now()
 	}
 }
@@ -130,12 +145,12 @@ func (f *Follower) unknown() map[target]int {
 	f.watch.mu.Lock()
 	defer f.watch.mu.Unlock()
 	var out map[target]int
-	for at, k := range f.targets {
+	for _, k := range f.targets {
 		if k.stale && (len(k.open) > 0 || time.Since(k.asked) >= askAgain) {
 			if out == nil {
 				out = map[target]int{}
 			}
-			out[at] = k.ends
+			out[k.target] = k.ends
 		}
 	}
 	return out
@@ -162,13 +177,13 @@ func (f *Follower) Close() {
 // forget has the follower follow nothing.
 func (f *Follower) forget() {
 	w := f.watch
-	for at := range f.targets {
-		port := at.to.Port()
+	for _, k := range f.targets {
+		port := k.to.Port()
 		if delete(w.followers[port], f); len(w.followers[port]) == 0 {
 			delete(w.followers, port)
 		}
 	}
-	clear(f.targets) // the filter lets a few events too many through, until another port comes
+	f.targets = nil // the filter lets a few events too many through, until another port comes
 }
 
 // Vanished reports whether a socket has waited for clients on a target that is on this
@@ -192,9 +207,9 @@ func (f *Follower) waited(network string, port uint16) []target {
 	f.watch.mu.Lock()
 	defer f.watch.mu.Unlock()
 	var all []target
-	for at, k := range f.targets {
-		if at.network == network && at.to.Port() == port && len(k.open) > 0 {
-			all = append(all, at)
+	for _, k := range f.targets {
+		if k.network == network && k.to.Port() == port && len(k.open) > 0 {
+			all = append(all, k.target)
 		}
 	}
 	return all

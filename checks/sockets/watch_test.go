@@ -164,7 +164,7 @@ func TestWorkerClosed(t *testing.T) {
 	}
 	f.Learn() // who is left
 	w.mu.Lock()
-	if k := f.targets[target{"tcp", at}]; k.stale || len(k.open) != 1 {
+	if k := f.known(target{"tcp", at}); k.stale || len(k.open) != 1 {
 		t.Errorf("stale: %t, %d are known", k.stale, len(k.open))
 	}
 	w.mu.Unlock()
@@ -197,7 +197,7 @@ func TestNeverListened(t *testing.T) {
 	change := func(do func(k *known)) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		do(f.targets[target{"tcp", at}])
+		do(f.known(target{"tcp", at}))
 	}
 	change(func(k *known) {
 		if len(k.open) > 0 {
@@ -328,15 +328,15 @@ func TestOvertaken(t *testing.T) {
 		"without answers": func() { f.compare(map[uint64]bool{1: true}, false) },
 	} {
 		aim := target{"tcp", at}
-		f.targets[aim] = &known{open: map[uint64]bool{1: true}}
-		ends := f.targets[aim].ends
+		f.targets = []*known{{target: aim, open: map[uint64]bool{1: true}}}
+		ends := f.known(aim).ends
 		overtake()
 		f.learned(aim, ends, map[uint64]bool{1: true})
-		if k := f.targets[aim]; !k.stale {
+		if k := f.known(aim); !k.stale {
 			t.Errorf("%s: believed", name)
 		}
 		f.Learn()
-		if k := f.targets[aim]; k.stale || k.open[1] || len(k.open) != 1 {
+		if k := f.known(aim); k.stale || k.open[1] || len(k.open) != 1 {
 			t.Errorf("%s: afterwards it is %+v", name, k)
 		}
 	}
@@ -422,7 +422,7 @@ func TestAskedBeforeTheNews(t *testing.T) {
 	}
 	open(t, "tcp4", at.String())
 	f.Learn()
-	if k := f.targets[target{"tcp", at}]; len(k.open) != 1 {
+	if k := f.known(target{"tcp", at}); len(k.open) != 1 {
 		t.Errorf("who listens now is not known: %+v", k)
 	}
 }
@@ -442,7 +442,7 @@ func TestManyTargets(t *testing.T) {
 	if n := len(f.targets); n > mostTargets {
 		t.Errorf("%d targets are kept", n)
 	}
-	if f.targets[target{"tcp", netip.AddrPortFrom(addr, 80)}] == nil || !w.followers[80][f] || !w.followers[80][other] {
+	if f.known(target{"tcp", netip.AddrPortFrom(addr, 80)}) == nil || !w.followers[80][f] || !w.followers[80][other] {
 		t.Errorf("the last one is not followed: %v", w.followers)
 	}
 }
