@@ -195,7 +195,7 @@ func inEngine(c *Config) (compared []any) {
 		for _, check := range s.Checks {
 			compared = append(compared, check.Raw)
 		}
-		s.Checks, s.Raw = nil, nil
+		s.Checks = nil
 		compared = append(compared, s)
 	}
 	for _, d := range c.Drivers {

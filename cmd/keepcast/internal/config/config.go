@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver"
@@ -24,14 +22,8 @@ type Config struct {
 	Services []Service
 	Checks   []Check  // of the top level, for services to use
 	Files    []string // the files it came from, in the order they were read
-
-	merged map[string]any // what the files add up to
-	where  positions      // in the files
+	Text     []byte   // all of it as one file, which Load reads like those that it came from
 }
-
-// Text returns the configuration as one file, which Load reads like those that
-// it came from.
-func (c *Config) Text() ([]byte, error) { return yaml.Marshal(c.merged) }
 
 // Main holds the settings at the top level, beside the lists.
 type Main struct {
@@ -83,7 +75,6 @@ type Service struct {
 	Require   Require   `config:"require" default:"all" doc:"How many of the checks with on_failure: withdraw must be up: all, any, or a number."`
 	Policy
 	Checks []Check
-	Raw    map[string]any // as written, with what it inherits
 }
 
 // Check is one entry of a service's list checks.

@@ -33,7 +33,7 @@ func (l *loader) driver(path string, raw map[string]any) Driver {
 
 // service decodes one service. Common are the checks of the top level.
 func (l *loader) service(path string, raw, defaults map[string]any, common []Check) Service {
-	s := Service{Raw: raw}
+	var s Service
 	// What a service says of schedules is meant for its checks.
 	schedule := Settings(health.Schedule{})
 	defaults = merge(defaults, pick(raw, schedule))

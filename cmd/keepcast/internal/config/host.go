@@ -7,17 +7,10 @@ import (
 	"github.com/keepcast/keepcast/driver/trust"
 )
 
-// Host returns what is wrong with the files of this host that checks and drivers need:
+// host finds what is wrong with the files of this host that checks and drivers need:
 // programs, certificates. They are no part of the configuration. A start does not fail for
 // want of one, for that would withdraw every service, not one; but whoever validates or
-// reloads is there to be told.
-func (c *Config) Host() Faults {
-	l := &loader{files: c.Files, where: c.where, strict: true}
-	l.host(c)
-	return l.faults.sorted(l.files)
-}
-
-// host finds them. It looks at nothing in which another fault is.
+// reloads is there to be told. It looks at nothing in which another fault is.
 func (l *loader) host(c *Config) {
 	looks := []look{notDead("drain_directory", c.DrainDir), notDead("template_directory", c.TemplateDir)}
 	if c.TemplateDir != "" {

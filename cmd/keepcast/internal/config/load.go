@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/trust"
 )
@@ -104,7 +106,11 @@ func (l *loader) load() (*Config, error) {
 	if len(l.faults) > 0 {
 		return nil, l.faults.sorted(l.files)
 	}
-	c.Files, c.merged, c.where = l.files, raw, l.where
+	text, err := yaml.Marshal(raw)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	c.Files, c.Text = l.files, text
 	return c, nil
 }
 

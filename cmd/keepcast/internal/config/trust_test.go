@@ -50,10 +50,7 @@ func TestTrust(t *testing.T) {
 			if err := os.Chmod(path, tt.mode); err != nil {
 				t.Fatal(err)
 			}
-			cfg, err := Load(main)
-			if err == nil && len(cfg.Host()) > 0 {
-				err = cfg.Host()
-			}
+			_, err := LoadStrict(main)
 			want := strings.ReplaceAll(tt.want, "%", map[os.FileMode]string{0o666: "0666", 0o777: "0777"}[tt.mode])
 			if got := strings.ReplaceAll(drivertest.ErrText(err), dir, "DIR"); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)

@@ -116,6 +116,7 @@ func TestCounters(t *testing.T) {
 		"keepcast_driver_reloads_total bird":               1,
 		"keepcast_check_results_total answers success dns": 2,
 		"keepcast_check_results_total answers failure dns": 1,
+		"keepcast_check_results_total answers void dns":    0,
 		"keepcast_check_duration_seconds answers dns":      3,
 		"keepcast_check_start_delay_seconds":               3,
 		"keepcast_verdict_to_kernel_seconds":               1,

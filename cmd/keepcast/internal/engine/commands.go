@@ -13,6 +13,7 @@ import (
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // post hands the loop something that happened.
@@ -138,16 +139,23 @@ func (e *Engine) service(name string) *service {
 	return nil
 }
 
-// startCheck runs a check until it is stopped. It goes on from the health of its last
-// result. One that is of the top level runs there.
-func (e *Engine) startCheck(c *check) {
+// At the start so many checks begin together, and as many more after such a time. A thousand at
+// once would hold each other up, and take memory that is never needed again.
+const (
+	startedTogether = 32
+	startedAfter    = 10 * time.Millisecond
+)
+
+// startCheck runs a check from after a time until it is stopped. It goes on from the health of
+// its last result. One that is of the top level runs there.
+func (e *Engine) startCheck(c *check, after time.Duration) {
 	if c.cfg.Use != "" {
 		c.log = e.logOf(c)
 		return
 	}
 	ctx, stop := context.WithCancel(e.checking)
 	c.stop, c.runs = stop, c.cfg.Checker
-	on := e.cfg.ProbesOn(c.service.cfg, c.cfg)
+	on := e.cfg.ProbesOn(*c.service.cfg, *c.cfg)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := health.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
 	probe.Pulse, c.hurry, c.wake = e.opts.Pulse, probe.Hurry, probe.Wake
@@ -156,6 +164,7 @@ func (e *Engine) startCheck(c *check) {
 	e.running.Go(func() {
 		defer follower.Close()
 		ctx = checks.WithFollower(ctx, follower)
+		pace.Wait(ctx, after)
 		probe.Run(ctx, func(r health.Result) {
 			e.post(func() {
 				if ctx.Err() == nil { // else it was stopped meanwhile

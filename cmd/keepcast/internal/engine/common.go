@@ -59,8 +59,9 @@ func (e *Engine) tell(c *check, r health.Result) {
 // from before, by the names that they have now.
 func (e *Engine) renewCommon(old map[string]*service, now time.Time) (before *service) {
 	before = e.common
-	e.common = newService(config.Service{Checks: e.cfg.Used()}, now)
-	for _, cfg := range e.common.cfg.Checks {
+	e.common = newService(&config.Service{Checks: e.cfg.Used()}, now)
+	for i := range e.common.cfg.Checks {
+		cfg := &e.common.cfg.Checks[i]
 		kin := []*service{before}
 		for _, s := range e.cfg.Services {
 			if was := old[s.Name]; was != nil && s.UsesCheck(cfg.Name) {

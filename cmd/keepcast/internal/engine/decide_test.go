@@ -62,7 +62,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := now.Add(-time.Hour)
-			s := &service{cfg: config.Service{Name: "dns"}, state: tc.state, since: before, lingerUntil: now.Add(tc.linger)}
+			s := &service{cfg: &config.Service{Name: "dns"}, state: tc.state, since: before, lingerUntil: now.Add(tc.linger)}
 			s.cfg.Linger = linger
 			s.hold = hold{first: hold1, most: time.Minute}
 			if tc.failed > 0 {
@@ -101,7 +101,7 @@ func TestPresence(t *testing.T) {
 		"withdrawn, absent":          {api.Withdrawn, "absent", 0, driver.Absent},
 		"withdrawn, still lingering": {api.Withdrawn, "absent", 1, driver.Delivered},
 	} {
-		s := &service{state: tc.state, lingerUntil: now.Add(tc.linger)}
+		s := &service{cfg: &config.Service{}, state: tc.state, lingerUntil: now.Add(tc.linger)}
 		s.cfg.WhileWithdrawn = tc.while
 		if got := s.presence(now); got != tc.want {
 			t.Errorf("%s: got %s, want %s", name, got, tc.want)

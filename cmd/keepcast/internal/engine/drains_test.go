@@ -214,7 +214,7 @@ func TestDrainFollowsRename(t *testing.T) {
 			b.service("ldap", "192.0.2.54/32")
 			b.keep = true
 			rename := func(c *config.Config) {
-				c.Services[0].Name, c.Services[0].Raw = "resolver", map[string]any{"name": "resolver"}
+				c.Services[0].Name = "resolver"
 			}
 			synctest.Test(t, func(t *testing.T) {
 				b.start()

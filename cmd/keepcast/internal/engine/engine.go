@@ -141,9 +141,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	if dir := e.cfg.DrainDir; dir != "" {
 		e.running.Go(func() { e.followDrains(alive, dir) })
 	}
+	started := 0
 	for _, s := range append([]*service{e.common}, e.services...) {
 		for _, c := range s.checks {
-			e.startCheck(c)
+			e.startCheck(c, time.Duration(started/startedTogether)*startedAfter)
+			started++
 		}
 	}
 	for _, s := range e.services {
@@ -194,13 +196,13 @@ func (e *Engine) delivered() bool {
 // observed: deciding anything before would be deciding blindly.
 func (e *Engine) start(ctx context.Context) error {
 	now := time.Now()
-	e.common = newService(config.Service{Checks: e.cfg.Used()}, now)
-	for _, cfg := range e.cfg.Services {
-		e.services = append(e.services, newService(cfg, now))
+	e.common = newService(&config.Service{Checks: e.cfg.Used()}, now)
+	for i := range e.cfg.Services {
+		e.services = append(e.services, newService(&e.cfg.Services[i], now))
 	}
 	for _, s := range append([]*service{e.common}, e.services...) {
-		for _, c := range s.cfg.Checks {
-			s.checks = append(s.checks, newCheck(c, s))
+		for i := range s.cfg.Checks {
+			s.checks = append(s.checks, newCheck(&s.cfg.Checks[i], s))
 		}
 	}
 	e.link()

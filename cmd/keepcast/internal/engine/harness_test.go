@@ -65,7 +65,7 @@ func (b *harness) addDriver(name string, d driver.Driver) {
 
 // service adds a service with one check per given checker, rise 3, fall 2.
 func (b *harness) service(name, address string, checkers ...checks.Checker) *config.Service {
-	s := config.Service{Name: name, Addresses: []config.Address{{Prefix: netip.MustParsePrefix(address)}}, Raw: map[string]any{"name": name, "addresses": address}}
+	s := config.Service{Name: name, Addresses: []config.Address{{Prefix: netip.MustParsePrefix(address)}}}
 	s.Linger, s.WhileWithdrawn, s.HoldDownMax = 10*time.Second, "deliver", 5*time.Minute
 	s.Degraded.Prepend = 2
 	for i, c := range checkers {

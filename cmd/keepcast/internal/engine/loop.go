@@ -69,7 +69,7 @@ func (e *Engine) decide() {
 		was, i := s.state, e.intent(s, now)
 		if s.decide(now, s.fitness(), i) {
 			moved = append(moved, s)
-			e.opts.Metrics.transitions.WithLabelValues(s.cfg.Name, string(s.state)).Inc()
+			e.opts.Metrics.changed(s.cfg.Name, s.state)
 			s.unreached, s.regraded = true, was.Up() && s.state.Up()
 			e.log.Info("service state decided", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
 			// A check without a verdict counts for the service as it is, which is another now.

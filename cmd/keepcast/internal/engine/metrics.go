@@ -8,7 +8,6 @@ import (
 
 	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
-	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 )
 
 // Metric is the declaration of one metric: what is exported and what
@@ -46,26 +45,27 @@ var (
 	logDropped       = Metric{"keepcast_log_dropped_total", "counter", nil, "Lines of the log that were dropped, since nobody read it in time."}
 	collected        = []Metric{serviceState, serviceDrained, routeDesired, routeObserved, routeExported, neighbors, findings, checkUp, driverInSync, configReloaded, configReloadTime, buildInfo}
 	counted          = []Metric{checkResults, checkDuration, transitions, applyDuration, applyErrors, driverReloads, repairs, verdictToKernel, startDelay, logDropped}
-	durationBuckets  = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	durationBuckets  = [...]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 )
 
 // Metrics counts what moves. The gauges come from the engine's status instead,
 // see Collector, so that nothing stays behind when a service goes.
 type Metrics struct {
-	results, transitions, errors, reloads, repairs *prometheus.CounterVec
-	checks, applies                                *prometheus.HistogramVec
-	reached, late                                  prometheus.Histogram
+	*tallies
+	errors, reloads, repairs *prometheus.CounterVec
+	applies                  *prometheus.HistogramVec
+	reached, late            prometheus.Histogram
 }
 
 // NewMetrics registers the counters and histograms.
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		results: checkResults.counter(), transitions: transitions.counter(), errors: applyErrors.counter(),
-		reloads: driverReloads.counter(), repairs: repairs.counter(),
-		checks: checkDuration.histogram(), applies: applyDuration.histogram(),
+		tallies: newTallies(),
+		errors:  applyErrors.counter(), reloads: driverReloads.counter(), repairs: repairs.counter(),
+		applies: applyDuration.histogram(),
 		reached: verdictToKernel.single(), late: startDelay.single(),
 	}
-	registry.MustRegister(m.results, m.transitions, m.errors, m.reloads, m.repairs, m.checks, m.applies, m.reached, m.late)
+	registry.MustRegister(m.tallies, m.errors, m.reloads, m.repairs, m.applies, m.reached, m.late)
 	return m
 }
 
@@ -79,12 +79,12 @@ func (m Metric) counter() *prometheus.CounterVec {
 }
 
 func (m Metric) histogram() *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: durationBuckets}, m.Labels)
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: durationBuckets[:]}, m.Labels)
 }
 
 // single is a histogram without labels.
 func (m Metric) single() prometheus.Histogram {
-	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: durationBuckets})
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: m.Name, Help: m.Help, Buckets: durationBuckets[:]})
 }
 
 func (m Metric) desc() *prometheus.Desc {
@@ -108,62 +108,18 @@ func (m *Metrics) Reloaded(driver string) { m.reloads.WithLabelValues(driver).In
 // Reached notes how long it took until the kernel was told.
 func (m *Metrics) Reached(after time.Duration) { m.reached.Observe(after.Seconds()) }
 
-// The results of a check that are counted.
-const (
-	resultSuccess = "success"
-	resultFailure = "failure"
-	resultVoid    = "void"
-)
-
 // checked counts a run of a check.
 func (m *Metrics) checked(service, check string, r health.Result) {
-	result := resultSuccess
-	switch {
-	case r.Void:
-		result = resultVoid
-	case r.Err != nil:
-		result = resultFailure
-	}
-	m.results.WithLabelValues(service, check, result).Inc()
-	m.checks.WithLabelValues(service, check).Observe(r.Took.Seconds())
+	m.tallies.checked(service, check, r)
 	m.late.Observe(r.Late.Seconds())
 }
 
-// begin has what is counted of a service begin at 0: Prometheus does not see the first
-// increase of a counter that is born with it.
-func (m *Metrics) begin(s config.Service) {
-	for _, c := range s.Checks {
-		for _, result := range []string{resultSuccess, resultFailure, resultVoid} {
-			m.results.WithLabelValues(s.Name, c.Name, result)
-		}
-		m.checks.WithLabelValues(s.Name, c.Name)
-	}
-	for _, state := range []api.State{api.Announced, api.Degraded, api.Draining, api.Withdrawn} {
-		m.transitions.WithLabelValues(s.Name, string(state))
-	}
-}
-
-// beginDriver does the same for a driver.
+// beginDriver has what is counted of a driver begin at 0, as begin does for a service.
 func (m *Metrics) beginDriver(name string) {
 	m.errors.WithLabelValues(name)
 	m.reloads.WithLabelValues(name)
 	m.repairs.WithLabelValues(name)
 	m.applies.WithLabelValues(name)
-}
-
-// forgetCheck drops what was counted for a check that is gone.
-func (m *Metrics) forgetCheck(service, check string) {
-	of := prometheus.Labels{"service": service, "check": check}
-	m.results.DeletePartialMatch(of)
-	m.checks.DeletePartialMatch(of)
-}
-
-// forget drops what was counted for a service that is gone.
-func (m *Metrics) forget(service string) {
-	of := prometheus.Labels{"service": service}
-	m.results.DeletePartialMatch(of)
-	m.checks.DeletePartialMatch(of)
-	m.transitions.DeletePartialMatch(of)
 }
 
 // forgetDriver drops what was counted for a driver that is gone.

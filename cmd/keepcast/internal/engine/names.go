@@ -44,7 +44,7 @@ func (s savedService) id() identity {
 	return id
 }
 
-func (s *service) id() identity { return announces(s.cfg).id() }
+func (s *service) id() identity { return announces(*s.cfg).id() }
 
 // ids returns the identities of services, whatever is known of each.
 func ids[T identified](services []T) []identity {

@@ -16,7 +16,7 @@ import (
 func called(names ...string) func(*config.Config) {
 	return func(c *config.Config) {
 		for i, name := range names {
-			c.Services[i].Name, c.Services[i].Raw = name, map[string]any{"name": name}
+			c.Services[i].Name = name
 		}
 	}
 }
@@ -112,7 +112,7 @@ func TestFileDrainFollowsRename(t *testing.T) {
 			b.create()
 			e := b.engine
 			e.cfg.DrainDir = "/d"
-			e.services = []*service{newService(b.cfg.Services[0], time.Now())}
+			e.services = []*service{newService(&b.cfg.Services[0], time.Now())}
 			e.drains.files = tc.files
 			e.followFiles(map[string]string{"resolver": "dns"})
 			d := e.drains.active("resolver", time.Now())

@@ -50,8 +50,9 @@ func (e *Engine) replace(cfg *config.Config) {
 	e.drop(before, old) // first: another service may have the name now
 	kin := kinOf(before)
 	common := e.renewCommon(old, now)
-	for _, c := range cfg.Services {
-		e.services = append(e.services, e.renew(kin(old[c.Name], c), c, now))
+	for i := range cfg.Services {
+		c := &cfg.Services[i]
+		e.services = append(e.services, e.renew(kin(old[c.Name], *c), c, now))
 	}
 	e.link()
 	e.retire(slices.Concat(before, []*service{common}))

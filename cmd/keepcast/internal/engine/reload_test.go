@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"maps"
 	"net/netip"
 	"testing"
 	"testing/synctest"
@@ -21,7 +20,6 @@ func copied(old *config.Config) *config.Config {
 	c := *old
 	c.Services = append([]config.Service(nil), old.Services...)
 	for i := range c.Services {
-		c.Services[i].Raw = maps.Clone(c.Services[i].Raw)
 		c.Services[i].Checks = append([]config.Check(nil), c.Services[i].Checks...)
 	}
 	c.Drivers = append([]config.Driver(nil), old.Drivers...)
@@ -222,7 +220,6 @@ func TestReloadLength(t *testing.T) {
 		later(2 * time.Second)
 		wider := copied(b.cfg)
 		wider.Services[0].Addresses = []config.Address{{Prefix: netip.MustParsePrefix("192.0.2.53/24")}}
-		wider.Services[0].Raw["addresses"] = "192.0.2.53/24"
 		if err := b.engine.Reload(wider); err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func kinOf(before []*service) func(old *service, cfg config.Service) []*service 
 
 // renew returns the service for cfg, which carries on with the state of the first of its kin
 // and with the checks of all.
-func (e *Engine) renew(kin []*service, cfg config.Service, now time.Time) *service {
+func (e *Engine) renew(kin []*service, cfg *config.Service, now time.Time) *service {
 	s := newService(cfg, now)
 	if len(kin) > 0 {
 		old := kin[0]
@@ -70,8 +70,8 @@ func (e *Engine) renew(kin []*service, cfg config.Service, now time.Time) *servi
 		s.unreached, s.regraded, s.gen = old.unreached, old.regraded, old.gen
 	}
 	e.opts.Metrics.begin(cfg)
-	for _, c := range cfg.Checks {
-		s.checks = append(s.checks, e.renewCheck(kin, c, s, now))
+	for i := range cfg.Checks {
+		s.checks = append(s.checks, e.renewCheck(kin, &cfg.Checks[i], s, now))
 	}
 	return s
 }
@@ -80,7 +80,7 @@ func (e *Engine) renew(kin []*service, cfg config.Service, now time.Time) *servi
 // undisturbed, whatever it is called. Else it goes on from what one of its name has counted,
 // so that no failure is forgotten; but a service that is not announced comes back by what it
 // finds with its new settings alone.
-func (e *Engine) renewCheck(kin []*service, cfg config.Check, s *service, now time.Time) *check {
+func (e *Engine) renewCheck(kin []*service, cfg *config.Check, s *service, now time.Time) *check {
 	was, same := inherited(kin, cfg, s)
 	joined := was != nil && (was.joined || s.state.Up() && !was.service.state.Up())
 	if same && slices.Contains(kin, was.service) { // else another one goes on with it
@@ -97,7 +97,7 @@ func (e *Engine) renewCheck(kin []*service, cfg config.Check, s *service, now ti
 			inheritReport(cfg, was)
 		}
 	}
-	e.startCheck(fresh)
+	e.startCheck(fresh, 0)
 	if was != nil && !same {
 		fresh.changed = now
 	}
@@ -106,11 +106,11 @@ func (e *Engine) renewCheck(kin []*service, cfg config.Check, s *service, now ti
 
 // inherited returns the check that a check of s goes on from, or nil, and whether it asks the
 // same. Of kind push one of another name does not: what it was told was meant for that name.
-func inherited(kin []*service, cfg config.Check, s *service) (was *check, same bool) {
+func inherited(kin []*service, cfg *config.Check, s *service) (was *check, same bool) {
 	for _, b := range kin {
 		for i, c := range b.checks {
 			named := b.cfg.Checks[i].Name == cfg.Name && b.cfg.Checks[i].Kind == cfg.Kind
-			asks := b.cfg.Interface == s.cfg.Interface && reflect.DeepEqual(asked(b.cfg.Checks[i]), asked(cfg)) && (named || cfg.Kind != "push")
+			asks := b.cfg.Interface == s.cfg.Interface && reflect.DeepEqual(asked(&b.cfg.Checks[i]), asked(cfg)) && (named || cfg.Kind != "push")
 			switch {
 			case asks && c.service == b:
 				return c, true
@@ -123,7 +123,7 @@ func inherited(kin []*service, cfg config.Check, s *service) (was *check, same b
 }
 
 // asked returns the settings of a check without those that are of no concern to its runs.
-func asked(c config.Check) map[string]any {
+func asked(c *config.Check) map[string]any {
 	out := maps.Clone(c.Raw)
 	delete(out, "name")
 	delete(out, "on_failure")

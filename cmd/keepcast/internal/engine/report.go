@@ -50,7 +50,7 @@ func (e *Engine) Report(r api.ReportRequest, by string) error {
 }
 
 // inheritReport has a check of kind push go on with what an earlier one was told.
-func inheritReport(cfg config.Check, was *check) {
+func inheritReport(cfg *config.Check, was *check) {
 	to, isPush := cfg.Checker.(*checks.Push)
 	if from, wasPush := was.runs.(*checks.Push); isPush && wasPush {
 		to.Inherit(from)

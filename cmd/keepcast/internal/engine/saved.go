@@ -122,7 +122,7 @@ func soonest(t, limit time.Time) time.Time {
 
 // savedOf returns what is kept of a service.
 func savedOf(s *service) savedService {
-	out := announces(s.cfg)
+	out := announces(*s.cfg)
 	out.State, out.Since, out.LingerUntil = s.state, s.since, s.lingerUntil
 	out.Failures, out.LastFailure = s.hold.failures, s.hold.last
 	return out

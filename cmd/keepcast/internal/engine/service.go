@@ -15,7 +15,7 @@ import (
 // service is a configured service and all that is known of it. Only the
 // engine's goroutine touches it.
 type service struct {
-	cfg         config.Service
+	cfg         *config.Service
 	checks      []*check
 	state       api.State
 	reason      string
@@ -36,7 +36,7 @@ type service struct {
 
 // check is a configured check and its last result.
 type check struct {
-	cfg     config.Check
+	cfg     *config.Check
 	runs    health.Checker // what its goroutine runs: that of cfg, or an earlier one that asks the same
 	service *service
 	result  health.Result
@@ -56,7 +56,7 @@ type check struct {
 	stop    func()    // ends its goroutine
 }
 
-func newCheck(cfg config.Check, s *service) *check {
+func newCheck(cfg *config.Check, s *service) *check {
 	return &check{cfg: cfg, service: s, log: slog.New(slog.DiscardHandler), hurry: func() {}, wake: func() {}, stop: func() {}}
 }
 
@@ -115,7 +115,7 @@ func (s *service) proven(c *check) bool {
 // provenSince reports whether it has succeeded often enough since a time; zero: ever.
 func (c *check) provenSince(t time.Time) bool { return t.IsZero() || c.result.Proof.After(t) }
 
-func newService(cfg config.Service, now time.Time) *service {
+func newService(cfg *config.Service, now time.Time) *service {
 	return &service{
 		cfg: cfg, state: api.Withdrawn, reason: "no check has been up yet", since: now,
 		hold:  hold{first: cfg.HoldDown, most: cfg.HoldDownMax},

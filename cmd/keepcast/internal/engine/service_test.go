@@ -31,12 +31,12 @@ func TestFitness(t *testing.T) {
 		"undecided while degraded":    {api.Degraded, "all", []health.Verdict{unknown, unknown, unknown}, fitness{true, true, "check c has not run yet"}},
 		"slowness unknown, withdrawn": {api.Withdrawn, "all", []health.Verdict{up, up, unknown}, fitness{true, false, "2 of 3 checks up, the rest not decided yet"}},
 	} {
-		s := &service{state: tc.state}
+		s := &service{cfg: &config.Service{}, state: tc.state}
 		if err := s.cfg.Require.UnmarshalText([]byte(tc.require)); err != nil {
 			t.Fatal(err)
 		}
 		for i, verdict := range tc.checks {
-			c := &check{cfg: config.Check{Name: string(rune('a' + i)), OnFailure: "withdraw"}, service: s}
+			c := &check{cfg: &config.Check{Name: string(rune('a' + i)), OnFailure: "withdraw"}, service: s}
 			if i == len(tc.checks)-1 {
 				c.cfg.OnFailure = "degrade"
 			}
@@ -59,7 +59,7 @@ func TestDescribe(t *testing.T) {
 		"check answers has not succeeded 3 times in a row yet": {Verdict: health.Unknown, At: at},
 		"check answers is down":                                {Verdict: health.Down, At: at},
 	} {
-		c := &check{cfg: config.Check{Name: "answers"}, result: result}
+		c := &check{cfg: &config.Check{Name: "answers"}, result: result}
 		c.cfg.Rise = 3
 		if got := new(service).describe(c); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)

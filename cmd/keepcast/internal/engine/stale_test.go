@@ -290,7 +290,7 @@ func TestVoidLasts(t *testing.T) {
 	cfg := config.Service{}
 	cfg.OnVoid = "withdraw"
 	began := time.Now()
-	c := newCheck(config.Check{}, newService(cfg, began))
+	c := newCheck(&config.Check{}, newService(&cfg, began))
 	for after, lost := range map[time.Duration]bool{0: false, voidLasts - 1: false, voidLasts: true, voidLasts + 1: true} {
 		c.void = began
 		if c.learn(health.Result{Void: true, At: began.Add(after)}, began.Add(after)); c.lost != lost {

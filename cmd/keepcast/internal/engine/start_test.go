@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -273,6 +274,27 @@ func TestStartOnLastGood(t *testing.T) {
 		b.reload(func(*config.Config) {})
 		if s, err := b.engine.Status(); err != nil || s.Config.Error != "" || s.Config.LastGood {
 			t.Errorf("after a reload %+v, %v", s.Config, err)
+		}
+		b.end()
+	})
+}
+
+// Of many checks some begin at once, and others soon after, so that they do not hold each
+// other up.
+func TestChecksBeginApart(t *testing.T) {
+	b := newHarness(t)
+	c := &fakeCheck{}
+	for i := range 2*startedTogether + 1 {
+		b.service(fmt.Sprint("s", i), netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 32).String(), c)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		for _, want := range []int{startedTogether, startedTogether, 1} {
+			synctest.Wait()
+			if got := c.ran(); got != want {
+				t.Errorf("%d run, want %d", got, want)
+			}
+			time.Sleep(startedAfter) // the bubble's clock
 		}
 		b.end()
 	})

@@ -63,9 +63,9 @@ func TestRequire(t *testing.T) {
 			if err := require.UnmarshalText([]byte(tc.require)); err != nil {
 				t.Fatal(err)
 			}
-			s := &service{cfg: config.Service{Require: require}, state: api.Withdrawn}
+			s := &service{cfg: &config.Service{Require: require}, state: api.Withdrawn}
 			for i := range 3 {
-				c := &check{cfg: config.Check{Name: "c", OnFailure: "withdraw"}}
+				c := &check{cfg: &config.Check{Name: "c", OnFailure: "withdraw"}}
 				c.result.Verdict = health.Up
 				if i < tc.dead {
 					c.result = health.Result{Verdict: health.Down, Err: errDead}

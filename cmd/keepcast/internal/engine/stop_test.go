@@ -131,7 +131,7 @@ func TestRemains(t *testing.T) {
 	b.addDriver("frr", &fakeDriver{journal: b.driver.journal, name: "frr"})
 	b.cfg.Services[0].Drivers = []string{"bird"}
 	b.create()
-	b.engine.services = []*service{newService(b.cfg.Services[0], time.Now())}
+	b.engine.services = []*service{newService(&b.cfg.Services[0], time.Now())}
 	b.engine.posted = reconcile.Desired{State: b.engine.desired(time.Now()), Drivers: b.engine.announcers(), Gen: 1}
 	want := ErrNotWithdrawn.Error() + ": kernel may still have 192.0.2.53/32: it has not answered\n" +
 		"bird may still have 192.0.2.53/32, 198.51.100.0/24: it has not answered"
