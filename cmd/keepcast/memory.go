@@ -13,9 +13,9 @@ import (
 // is for what the garbage collector does not count, and for the commands of checks.
 const memoryRatio = 0.9
 
-// garbageShare is how much garbage may gather, in percent of what is in use: half of what Go
-// has by itself. The host has better use for the memory, and it costs next to no time.
-const garbageShare = 50
+// garbageShare is how much garbage may gather, in percent of what is in use: a quarter of what
+// Go has by itself. The host has better use for the memory, and it costs little time.
+const garbageShare = 25
 
 // collectGarbage has little garbage gather. GOGC in the environment goes before it.
 func collectGarbage() {

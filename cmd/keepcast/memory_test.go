@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"runtime/debug"
@@ -68,7 +69,7 @@ func TestRunLimitsMemory(t *testing.T) {
 	t.Setenv("GOGC", "")
 	k := start(t, "log_level: debug\n")
 	k.logged("memory")
-	has(t, k.get("/metrics"), "\ngo_gc_gomemlimit_bytes ", "\ngo_gc_gogc_percent 50\n")
+	has(t, k.get("/metrics"), "\ngo_gc_gomemlimit_bytes ", fmt.Sprintf("\ngo_gc_gogc_percent %d\n", garbageShare))
 }
 
 // A run gives up its lock when it ends, and not when memory happens to be collected.
