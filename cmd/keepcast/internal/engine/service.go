@@ -115,6 +115,9 @@ func (s *service) proven(c *check) bool {
 // provenSince reports whether it has succeeded often enough since a time; zero: ever.
 func (c *check) provenSince(t time.Time) bool { return t.IsZero() || c.result.Proof.After(t) }
 
+// failedSince reports whether the last run failed, and has begun since a time.
+func (c *check) failedSince(t time.Time) bool { return c.result.Err != nil && c.result.At.After(t) }
+
 func newService(cfg *config.Service, now time.Time) *service {
 	return &service{
 		cfg: cfg, state: api.Withdrawn, reason: "no check has been up yet", since: now,
