@@ -18,7 +18,7 @@ import (
 // is not configured exited with 1, as if it had failed, where probe exited with 2: a script
 // that told the two apart tried again what nobody could do.
 func TestExitCodes(t *testing.T) {
-	e := &fakeEngine{status: api.Status{Services: []api.ServiceStatus{{Name: "dns"}}}, err: errors.New(`no service "dsn" (running: dns)`)}
+	e := &fakeEngine{status: api.Status{Services: []api.ServiceStatus{{Name: "dns"}}}, err: errors.New(`no service "dsn" (did you mean "dns"?)`)}
 	refusing := answers(t, e)
 	file := written(t, gated)
 	dir := filepath.Dir(file)
@@ -29,16 +29,16 @@ func TestExitCodes(t *testing.T) {
 		code int
 		errs string
 	}{
-		"drain dsn --socket " + refusing:             {exitFailed, `keepcast: no service "dsn" (running: dns)`},
-		"resume dsn --socket " + refusing:            {exitFailed, `keepcast: no service "dsn" (running: dns)`},
-		"reload --socket " + refusing:                {exitFailed, `keepcast: no service "dsn" (running: dns)`},
-		"status --socket " + refusing:                {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"drain dsn --socket " + refusing:             {exitFailed, `keepcast: no service "dsn" (did you mean "dns"?)`},
+		"resume dsn --socket " + refusing:            {exitFailed, `keepcast: no service "dsn" (did you mean "dns"?)`},
+		"reload --socket " + refusing:                {exitFailed, `keepcast: no service "dsn" (did you mean "dns"?)`},
+		"status --socket " + refusing:                {exitFailed, `keepcast: no service "dsn" (did you mean "dns"?)`},
 		"status --socket " + dir + "/none":           {exitNotRunning, `keepcast: keepcast is not running here (nobody answers at ` + dir + `/none): start it with "systemctl start keepcast" or "keepcast run"`},
 		"status -c " + file:                          {exitNotRunning, `keepcast: keepcast is not running here (nobody answers at ` + dir + `/keepcast.sock): start it with "systemctl start keepcast" or "keepcast run"`},
 		"status -o xml":                              {exitUsage, `keepcast: no output format "xml" (known: table, json, yaml)` + see + `status --help"`},
 		"doctor -o yaml":                             {exitUsage, `keepcast: no output format "yaml" (known: table, json)` + see + `doctor --help"`},
 		"drain":                                      {exitUsage, "keepcast: which service? name one or more, or give --all" + see + `drain --help"`},
-		"check-now dsn --socket " + refusing:         {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"check-now dsn --socket " + refusing:         {exitFailed, `keepcast: no service "dsn" (did you mean "dns"?)`},
 		"check-now":                                  {exitUsage, "keepcast: which service? name one or more, or give --all" + see + `check-now --help"`},
 		"check-now dns --all":                        {exitUsage, "keepcast: either services or --all, not both" + see + `check-now --help"`},
 		"check-now dns -c " + file:                   {exitNotRunning, `keepcast: keepcast is not running here (nobody answers at ` + dir + `/keepcast.sock): start it with "systemctl start keepcast" or "keepcast run"`},
@@ -46,7 +46,7 @@ func TestExitCodes(t *testing.T) {
 		"report dns/push sideways":                   {exitUsage, `keepcast: "sideways" is neither up nor down` + see + `report --help"`},
 		"report dns/push up --ttl 0s":                {exitUsage, "keepcast: --ttl 0s: how long the report holds is more than nothing" + see + `report --help"`},
 		"report dns/push":                            {exitUsage, "keepcast: accepts 2 arg(s), received 1" + see + `report --help"`},
-		"report dns/push up --socket " + refusing:    {exitFailed, `keepcast: no service "dsn" (running: dns)`},
+		"report dns/push up --socket " + refusing:    {exitFailed, `keepcast: no service "dsn" (did you mean "dns"?)`},
 		"report dns/push up -c " + dir + "/bad.yaml": {exitFailed, "keepcast: " + dir + "/bad.yaml is not valid, and does not say the control_socket of its keepcast: name it with --socket\n" + dir + "/bad.yaml:1:1: services: no service is configured"},
 		"probe -o xml":                               {exitUsage, `keepcast: no output format "xml" (known: table, json, yaml)` + see + `probe --help"`},
 		"resume dns --all":                           {exitUsage, "keepcast: either services or --all, not both" + see + `resume --help"`},

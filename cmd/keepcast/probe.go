@@ -113,7 +113,7 @@ func choose(cfg *config.Config, names []string) ([]chosenCheck, error) {
 			}
 		}
 		if len(out) == before {
-			return nil, fmt.Errorf("service %s has no check %q (configured: %s)", service, check, strings.Join(known, ", "))
+			return nil, fmt.Errorf("service %s has no check %q%s", service, check, config.Hint(check, "configured", known))
 		}
 	}
 	return out, nil

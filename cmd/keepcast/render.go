@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,5 +69,5 @@ func render(cfg *config.Config, name string, announced bool) ([]byte, error) {
 	if len(names) == 0 {
 		return nil, usageError{errors.New("no driver is configured")}
 	}
-	return nil, usageError{fmt.Errorf("no driver %q (configured: %s)", name, strings.Join(names, ", "))}
+	return nil, usageError{fmt.Errorf("no driver %q%s", name, config.Hint(name, "configured", names))}
 }

@@ -97,7 +97,7 @@ func (p Policy) WithdrawsOnVoid() bool { return p.OnVoid == "withdraw" }
 // Absent reports whether a withdrawn address is taken off the host altogether.
 func (p Policy) Absent() bool { return p.WhileWithdrawn == "absent" }
 
-// ServiceByName returns the service of that name, or an error that lists them.
+// ServiceByName returns the service of that name, or an error that names the one that may be meant.
 func (c *Config) ServiceByName(name string) (*Service, error) {
 	var names []string
 	for i := range c.Services {
@@ -106,7 +106,7 @@ func (c *Config) ServiceByName(name string) (*Service, error) {
 		}
 		names = append(names, c.Services[i].Name)
 	}
-	return nil, fmt.Errorf("no service %q (configured: %s)", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("no service %q%s", name, Hint(name, "configured", names))
 }
 
 // Address is an anycast address with its length: the host bits stay.

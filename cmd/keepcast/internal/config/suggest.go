@@ -22,6 +22,19 @@ func meant(key string, names []string) string {
 	return suggest(key, names)
 }
 
+// Hint returns what an error says behind a name that none of names is: the one that was most
+// likely meant, or else a few of them. They are what the word says, such as "configured".
+func Hint(got, are string, names []string) string {
+	const few = 5 // a host may have a thousand services
+	if hint := suggest(got, names); hint != "" {
+		return hint
+	}
+	if more := len(names) - few; more > 0 {
+		return fmt.Sprintf(" (%s: %s and %d more)", are, strings.Join(names[:few], ", "), more)
+	}
+	return fmt.Sprintf(" (%s: %s)", are, strings.Join(names, ", "))
+}
+
 // suggest returns a hint at the name that was most likely meant, or nothing.
 func suggest(got string, names []string) string {
 	best, distance := "", 3 // more than two slips are another word

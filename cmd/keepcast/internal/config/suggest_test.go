@@ -1,6 +1,9 @@
 package config
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 func TestSuggest(t *testing.T) {
 	names := []string{"interval", "fast_interval", "timeout", "rise", "fall", "as"}
@@ -22,6 +25,28 @@ func TestSuggest(t *testing.T) {
 	}
 	if is := suggest("fal", []string{"fale", "fall", "fa"}); is != ` (did you mean "fale"?)` {
 		t.Errorf("of two as near: got %s, want the first", is)
+	}
+}
+
+func TestHint(t *testing.T) {
+	var many []string
+	for i := range 1000 {
+		many = append(many, fmt.Sprintf("service-%03d", i))
+	}
+	for name, tt := range map[string]struct {
+		got   string
+		names []string
+		want  string
+	}{
+		"one is near":    {"servcie-007", many, ` (did you mean "service-007"?)`},
+		"none of many":   {"web", many, " (running: service-000, service-001, service-002, service-003, service-004 and 995 more)"},
+		"one too many":   {"web", many[:6], " (running: service-000, service-001, service-002, service-003, service-004 and 1 more)"},
+		"as many as fit": {"web", many[:5], " (running: service-000, service-001, service-002, service-003, service-004)"},
+		"one":            {"web", []string{"dns"}, " (running: dns)"},
+	} {
+		if is := Hint(tt.got, "running", tt.names); is != tt.want {
+			t.Errorf("%s: got %s, want %s", name, is, tt.want)
+		}
 	}
 }
 

@@ -126,7 +126,7 @@ func TestCommands(t *testing.T) {
 	if diff := cmp.Diff([]string{"drain dns,ldap CHG-1", "resume ", "reload", "check ", "check dns/answers,ldap", "report dns/push true 1.5s CHG-2"}, e.orders); diff != "" {
 		t.Error(diff)
 	}
-	e.err = errors.New(`no service "dsn" (running: dns)`)
+	e.err = errors.New(`no service "dsn" (did you mean "dns"?)`)
 	if _, err := c.Drain(t.Context(), api.DrainRequest{All: true}); err == nil || err.Error() != e.err.Error() {
 		t.Errorf("got %v, want the engine's own words", err)
 	}

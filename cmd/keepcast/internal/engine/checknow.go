@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver/pace"
 )
 
@@ -109,7 +110,7 @@ func (e *Engine) chosen(names []string) ([]*check, error) {
 		service, one, isOne := strings.Cut(name, "/")
 		s := e.service(service)
 		if s == nil {
-			return nil, fmt.Errorf("no service %q (running: %s)", service, strings.Join(services, ", "))
+			return nil, fmt.Errorf("no service %q%s", service, config.Hint(service, "running", services))
 		}
 		var known []string
 		found := false
@@ -123,7 +124,7 @@ func (e *Engine) chosen(names []string) ([]*check, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("service %s has no check %q (running: %s)", service, one, strings.Join(known, ", "))
+			return nil, fmt.Errorf("service %s has no check %q%s", service, one, config.Hint(one, "running", known))
 		}
 	}
 	return out, nil

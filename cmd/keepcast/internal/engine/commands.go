@@ -13,6 +13,7 @@ import (
 	"github.com/keepcast/keepcast/checks"
 	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver/pace"
 )
 
@@ -123,7 +124,7 @@ func (e *Engine) known(names []string, others func() []string) ([]string, error)
 	}
 	for _, name := range names {
 		if !slices.Contains(all, name) {
-			return nil, fmt.Errorf("no service %q (running: %s)", name, strings.Join(services, ", "))
+			return nil, fmt.Errorf("no service %q%s", name, config.Hint(name, "running", services))
 		}
 	}
 	return names, nil

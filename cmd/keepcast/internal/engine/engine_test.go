@@ -183,7 +183,7 @@ func TestDrainErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(0)
-		if err := b.engine.Drain([]string{"dsn"}, time.Time{}, "", ""); err == nil || err.Error() != `no service "dsn" (running: dns)` {
+		if err := b.engine.Drain([]string{"dsn"}, time.Time{}, "", ""); err == nil || err.Error() != `no service "dsn" (did you mean "dns"?)` {
 			t.Errorf("got %v", err)
 		}
 		b.engine.drainFiles(drainDir{drains: map[string]api.Drain{"dns": {Service: "dns", File: "/etc/keepcast/drain.d/dns", Reason: "rack move"}}}, nil)

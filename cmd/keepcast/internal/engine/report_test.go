@@ -109,7 +109,7 @@ func TestReportRefused(t *testing.T) {
 		later(time.Second)
 		for want, r := range map[string]api.ReportRequest{
 			`"dns" names no check: a report is for one, as in SERVICE/CHECK`:                     {Check: "dns"},
-			`no service "dsn" (running: dns)`:                                                    {Check: "dsn/checka"},
+			`no service "dsn" (did you mean "dns"?)`:                                             {Check: "dsn/checka"},
 			`service dns has no check "fit" (running: checka, checkb)`:                           {Check: "dns/fit"},
 			"check dns/checka is of kind fake: reports are for those of kind push":               {Check: "dns/checka"},
 			"a report can't hold for -1s: from 0s (as long as the check has it) to 168h0m0s":     {Check: "dns/checkb", Seconds: -1},
