@@ -143,9 +143,10 @@ func (e *Exec) run(ctx context.Context) error {
 	}
 	if s != nil {
 		s.sawLines("output", out.kept.String())
-		s.saw("exited", "%s", cmd.ProcessState)
-		if ctx.Err() != nil {
-			s.waits("process %d to exit by itself", cmd.Process.Pid)
+		if ctx.Err() != nil && !cmd.ProcessState.Exited() {
+			s.waits("process %d to exit; it was killed", cmd.Process.Pid)
+		} else {
+			s.saw("exited", "%s", cmd.ProcessState)
 		}
 	}
 	return e.judge(ctx, cmd.ProcessState, &out)

@@ -332,8 +332,8 @@ func TestExecSeen(t *testing.T) {
 		t.Error(err)
 	}
 	got, awaits, _ = sees(t, &Exec{Command: sh(`exec sleep 1000`)}, "* to exit")
-	wantSeen(t, got, started+"exited: signal: killed")
-	if awaits != "* to exit by itself" {
+	wantSeen(t, got, strings.TrimSpace(started))
+	if awaits != "* to exit; it was killed" {
 		t.Errorf("waits for %q", awaits)
 	}
 }
