@@ -116,7 +116,7 @@ func OnlyLocal(managed func(netip.Addr) bool, local func(netip.Addr) error) Guar
 			return nil
 		}
 		if err := local(to); err != nil {
-			return fmt.Errorf("not probed, since another host would answer: %w", err)
+			return fmt.Errorf("not probed, since only an answer of this host counts: %w", err)
 		}
 		return nil
 	}

@@ -12,7 +12,7 @@ func TestOnlyLocal(t *testing.T) {
 		func(netip.Addr) error { return errors.New("192.0.2.53 goes out by eth0") })
 	ctx := WithGuard(t.Context(), guard)
 	_, err := Dialer().DialContext(ctx, "tcp", "192.0.2.53:53")
-	if want := "dial tcp 192.0.2.53:53: not probed, since another host would answer: 192.0.2.53 goes out by eth0"; err == nil || err.Error() != want {
+	if want := "dial tcp 192.0.2.53:53: not probed, since only an answer of this host counts: 192.0.2.53 goes out by eth0"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if err := guard(netip.MustParseAddr("192.0.2.54")); err != nil {

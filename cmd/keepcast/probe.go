@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,8 +29,9 @@ and changes nothing. Without a name it runs all, and prints a line for each. Of 
 are named it also prints what the run saw, each thing with the time since the run began:
 connections, certificates, what was asked and what came back, and what one that ran out of
 time waited for. Secrets are not shown. A run is void when keepcast itself could not probe:
-it says nothing of the service. So is that of a check of kind push, whose reports only the
-running keepcast has (see check-now). Exit code 1 when one fails or is void.`,
+it says nothing of the service. So is that of a check whose address is not on this host,
+where keepcast puts it while it runs, and that of a check of kind push, whose reports only
+the running keepcast has (see check-now). Exit code 1 when one fails or is void.`,
 		Example: `  keepcast probe
   keepcast probe dns
   keepcast probe dns/answers -o json`,
@@ -122,13 +124,31 @@ func choose(cfg *config.Config, names []string) ([]chosenCheck, error) {
 // guarded refuses to probe a managed address that is not on this host, as the
 // daemon does.
 func guarded(ctx context.Context, cfg *config.Config, kernel *kernel.Kernel) context.Context {
-	managed := map[netip.Addr]bool{}
+	managed := map[netip.Addr]string{} // how each comes onto this host
 	for _, s := range cfg.Services {
 		for _, address := range s.Addresses {
-			managed[address.Addr()] = true
+			managed[address.Addr()] = comes(cfg, s)
 		}
 	}
-	return checks.WithGuard(ctx, checks.OnlyLocal(func(a netip.Addr) bool { return managed[a] }, kernel.Local))
+	local := func(a netip.Addr) error {
+		err := kernel.Local(a)
+		if errors.Is(err, driver.ErrElsewhere) {
+			return fmt.Errorf("%w; %s", err, managed[a])
+		}
+		return err
+	}
+	return checks.WithGuard(ctx, checks.OnlyLocal(func(a netip.Addr) bool { return managed[a] != "" }, local))
+}
+
+// comes says how the addresses of a service come onto this host.
+func comes(cfg *config.Config, s config.Service) string {
+	switch {
+	case !cfg.ManageAddresses:
+		return "put it there first: with manage_addresses: false keepcast does not"
+	case s.Absent():
+		return fmt.Sprintf("keepcast puts it there while it runs and service %s is announced (while_withdrawn: absent)", s.Name)
+	}
+	return "keepcast puts it there while it runs: start it, then probe again"
 }
 
 // kernelOf returns the kernel's side of a configuration, to be asked only.

@@ -66,13 +66,36 @@ services:
 	}
 	for i, want := range []string{
 		"dns/fit: fit (TIME)",
-		"dns/elsewhere: void, which says nothing of the service: 192.0.2.53:53: dial tcp 192.0.2.53:53: not probed, since another host would answer: 192.0.2.53 is not on this host",
+		"dns/elsewhere: void, which says nothing of the service: 192.0.2.53:53: dial tcp 192.0.2.53:53: not probed, since only an answer of this host counts: 192.0.2.53 is not on this host",
 		"dns/here: failed after TIME: 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused",
 		"dns/told: void, which says nothing of the service: only the running keepcast has the reports: ask it with keepcast check-now dns/told",
 	} {
 		if got := strings.Split(took.ReplaceAllString(out, "TIME"), "\n")[i]; !strings.HasPrefix(got, want) {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
+	}
+}
+
+// Before the first start a newcomer was told that another host would answer, and that there
+// was no route to any, and not that keepcast itself puts the address there.
+func TestProbeBeforeTheStart(t *testing.T) {
+	const check = "checks: [{kind: tcp, address: '192.0.2.53:53'}]"
+	for name, tt := range map[string]struct{ main, absent, want string }{
+		"keepcast puts it there": {"", "", "keepcast puts it there while it runs: start it, then probe again"},
+		"while it is announced":  {"", "while_withdrawn: absent, ", "keepcast puts it there while it runs and service dns is announced (while_withdrawn: absent)"},
+		"somebody puts it there": {"manage_addresses: false\ndrivers: [{kind: bird}]", "", "put it there first: with manage_addresses: false keepcast does not"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := written(t, tt.main+`
+services:
+  - {name: dns, addresses: [192.0.2.53], `+tt.absent+`checks: [{kind: exec, command: ["true"]}]}
+  - {name: web, addresses: [192.0.2.54], `+check+`}
+`)
+			_, out, errs := keepcastSays(t, "probe", "web", "-c", file)
+			if !strings.Contains(out, ": 192.0.2.53 is not on this host") || !strings.HasSuffix(out, "; "+tt.want+"\n") {
+				t.Errorf("got %s%s\nwant %s", out, errs, tt.want)
+			}
+		})
 	}
 }
 
@@ -165,7 +188,7 @@ services:
 	}
 	want := []map[string]any{
 		run("fit", "exec", "fit", ""),
-		run("elsewhere", "tcp", "void", "192.0.2.53:53: dial tcp 192.0.2.53:53: not probed, since another host would answer: 192.0.2.53"),
+		run("elsewhere", "tcp", "void", "192.0.2.53:53: dial tcp 192.0.2.53:53: not probed, since only an answer of this host counts: 192.0.2.53"),
 		run("hangs", "exec", "failed", "timeout after 500ms: sleep: timed out, killed"),
 	}
 	if d := cmp.Diff(want, got); d != "" {

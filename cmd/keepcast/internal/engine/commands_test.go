@@ -145,7 +145,7 @@ func TestGuard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b.start()
 		later(3 * time.Second)
-		b.want("dns", api.Withdrawn, "check checka can't be run: not probed, since another host would answer: 192.0.2.53 is not on this host")
+		b.want("dns", api.Withdrawn, "check checka can't be run: not probed, since only an answer of this host counts: 192.0.2.53 is not on this host")
 		b.want("web", api.Announced, "all checks up")
 		b.reload(func(c *config.Config) {
 			ldap := c.Services[0]
@@ -155,7 +155,7 @@ func TestGuard(t *testing.T) {
 			c.Services = append(c.Services, ldap)
 		})
 		later(3 * time.Second)
-		b.want("ldap", api.Withdrawn, "check checka can't be run: not probed, since another host would answer: 192.0.2.54 is not on this host")
+		b.want("ldap", api.Withdrawn, "check checka can't be run: not probed, since only an answer of this host counts: 192.0.2.54 is not on this host")
 		b.end()
 	})
 }
