@@ -109,6 +109,15 @@ func (h *Health) PatienceEnds() time.Time {
 	return h.certain.Add(h.Patience)
 }
 
+// InARow returns how many results like the last one there were in a row, and how many of them
+// it takes for a verdict.
+func (h *Health) InARow() (results, takes int) {
+	if h.lastGood {
+		return h.run, h.Rise
+	}
+	return h.run, h.Fall
+}
+
 // Moving reports whether the last result contradicts the verdict, or there is none yet, so
 // that the next one should come sooner.
 func (h *Health) Moving() bool {

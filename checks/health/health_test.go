@@ -48,6 +48,13 @@ func TestHealthByTheRule(t *testing.T) {
 				t.Fatalf("rise %d, fall %d: got %s, moving %v, proof %s, want %s, %v, %s",
 					h.Rise, h.Fall, got, h.Moving(), h.Proof(), want, moving, proof)
 			}
+			wantResults, wantTakes := failures, h.Fall
+			if began != nil {
+				wantResults, wantTakes = len(began), h.Rise
+			}
+			if results, takes := h.InARow(); results != wantResults || takes != wantTakes {
+				t.Fatalf("%d of %d in a row, want %d of %d", results, takes, wantResults, wantTakes)
+			}
 			if before.Proof() != oldProof {
 				t.Fatal("a copy has changed")
 			}

@@ -64,9 +64,18 @@ func checked(c api.CheckedNow) string {
 	case c.Error != "" && c.Verdict == health.Down:
 		return line + ": " + oneLine(c.Error)
 	case c.Error != "":
-		return line + ", but this run failed: " + oneLine(c.Error)
+		return line + ", but this run failed" + inARow(c, "down") + ": " + oneLine(c.Error)
 	case c.Verdict != health.Up:
-		return line + ", but this run is fit: it takes more of them in a row"
+		return line + ", but this run is fit" + inARow(c, "up")
 	}
 	return line
+}
+
+// inARow says how many runs like the last one it takes for another verdict, and how many
+// there were. Nothing where that is not why: a failure that patience waits for counts for none.
+func inARow(c api.CheckedNow, verdict string) string {
+	if c.InARow == 0 || c.InARow >= c.Takes {
+		return ""
+	}
+	return fmt.Sprintf(" (%d of the %d in a row that make it %s)", c.InARow, c.Takes, verdict)
 }

@@ -15,10 +15,12 @@ import (
 func TestCheckNow(t *testing.T) {
 	checked := func(c api.CheckStatus) api.CheckedNow {
 		c.Name, c.Seconds = "answers", 0.0012
-		return api.CheckedNow{Service: "dns", CheckStatus: c}
+		return api.CheckedNow{Service: "dns", CheckStatus: c, InARow: 1, Takes: 3}
 	}
 	pending := checked(api.CheckStatus{Verdict: health.Up, Error: "refused"})
 	pending.Pending = true
+	enough, patient := checked(api.CheckStatus{Verdict: health.Down}), checked(api.CheckStatus{Verdict: health.Up, Error: "refused"})
+	enough.InARow, patient.InARow = 3, 0
 	for name, tt := range map[string]struct {
 		check api.CheckedNow
 		out   string
@@ -26,9 +28,11 @@ func TestCheckNow(t *testing.T) {
 	}{
 		"up":          {checked(api.CheckStatus{Verdict: health.Up}), "up (1.2ms)", ""},
 		"down":        {checked(api.CheckStatus{Verdict: health.Down, Error: "got a\n\x1b[2Jb"}), `down (1.2ms): got a; \u001b[2Jb`, "1 of 1 checks failed"},
-		"still up":    {checked(api.CheckStatus{Verdict: health.Up, Error: "refused"}), "up (1.2ms), but this run failed: refused", "1 of 1 checks failed"},
-		"still down":  {checked(api.CheckStatus{Verdict: health.Down}), "down (1.2ms), but this run is fit: it takes more of them in a row", ""},
-		"not decided": {checked(api.CheckStatus{Verdict: health.Unknown}), "unknown (1.2ms), but this run is fit: it takes more of them in a row", ""},
+		"still up":    {checked(api.CheckStatus{Verdict: health.Up, Error: "refused"}), "up (1.2ms), but this run failed (1 of the 3 in a row that make it down): refused", "1 of 1 checks failed"},
+		"still down":  {checked(api.CheckStatus{Verdict: health.Down}), "down (1.2ms), but this run is fit (1 of the 3 in a row that make it up)", ""},
+		"not decided": {checked(api.CheckStatus{Verdict: health.Unknown}), "unknown (1.2ms), but this run is fit (1 of the 3 in a row that make it up)", ""},
+		"enough":      {enough, "down (1.2ms), but this run is fit", ""}, // they are to begin anew since the service went
+		"patience":    {patient, "up (1.2ms), but this run failed: refused", "1 of 1 checks failed"},
 		"void":        {checked(api.CheckStatus{Verdict: health.Up, Error: "too many open files", Void: true}), "up (1.2ms), for this run is void, which says nothing of the service: too many open files", "1 of 1 checks could not be run"},
 		"pending":     {pending, "up, as before: this run has not ended yet", "1 of 1 checks could not be run"},
 	} {

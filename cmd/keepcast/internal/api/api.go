@@ -97,6 +97,8 @@ type CheckedNow struct {
 	Service string `json:"service"`
 	CheckStatus
 	Pending bool `json:"pending,omitempty"` // it has not ended yet; the rest is of the run before
+	InARow  int  `json:"in_a_row"`          // runs that ended like this one, in a row; counted up to Takes
+	Takes   int  `json:"takes"`             // so many in a row make the verdict (rise, fall)
 }
 
 // ReportRequest is the body of POST /v1/report: what somebody says of a service, for a check

@@ -52,7 +52,7 @@ const statusText = `{
 func TestAnswers(t *testing.T) {
 	e := &fakeEngine{status: api.Status{Version: "1.2.3"}, checked: []api.CheckedNow{{Service: "dns", CheckStatus: api.CheckStatus{
 		Name: "answers", Kind: "dns", OnFailure: "withdraw", Verdict: health.Up, LastRun: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Seconds: 0.5,
-	}}}}
+	}, InARow: 3, Takes: 3}}}
 	none := prometheus.NewRegistry()
 	web, socket := newHandlers(e, none).readOnly(), commandsOf(e)
 	notFound := answer{404, plainText, "", "404 page not found\n"}
@@ -75,7 +75,7 @@ func TestAnswers(t *testing.T) {
 		"socket: not posted": {socket, "PUT", "/v1/drain", answer{405, plainText, "GET, HEAD, POST", "Method Not Allowed\n"}},
 		"socket: drain":      {socket, "POST", "/v1/drain", answer{200, asJSON, "", statusText}},
 		"socket: resume":     {socket, "POST", "/v1/resume", answer{200, asJSON, "", statusText}},
-		"socket: check":      {socket, "POST", "/v1/check-now", answer{200, asJSON, "", `{"checks":[{"service":"dns","name":"answers","kind":"dns","on_failure":"withdraw","verdict":"up","last_run":"2026-01-01T00:00:00Z","seconds":0.5}]}` + "\n"}},
+		"socket: check":      {socket, "POST", "/v1/check-now", answer{200, asJSON, "", `{"checks":[{"service":"dns","name":"answers","kind":"dns","on_failure":"withdraw","verdict":"up","last_run":"2026-01-01T00:00:00Z","seconds":0.5,"in_a_row":3,"takes":3}]}` + "\n"}},
 		"socket: report":     {socket, "POST", "/v1/report", answer{200, asJSON, "", "{}\n"}},
 		"web: report":        {web, "POST", "/v1/report", notFound},
 		"socket: reload":     {socket, "POST", "/v1/reload", answer{200, asJSON, "", statusText}},

@@ -145,7 +145,9 @@ func (c *check) tellWaiters() {
 func (a asking) answer() api.CheckedNow {
 	before := len(a.check.waiters)
 	a.check.waiters = slices.DeleteFunc(a.check.waiters, func(w waiter) bool { return w == a.waiter })
+	results, takes := a.check.result.Health.InARow()
 	return api.CheckedNow{
 		Service: a.check.service.cfg.Name, CheckStatus: a.check.status(), Pending: len(a.check.waiters) < before,
+		InARow: min(results, takes), Takes: takes,
 	}
 }

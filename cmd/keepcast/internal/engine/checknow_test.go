@@ -31,10 +31,10 @@ func (c *slowCheck) Check(context.Context) error {
 }
 
 // checkedNow is what a check of the harness says that ran just now.
-func checkedNow(service string, verdict health.Verdict, err string) api.CheckedNow {
+func checkedNow(service string, verdict health.Verdict, err string, inARow, takes int) api.CheckedNow {
 	return api.CheckedNow{Service: service, CheckStatus: api.CheckStatus{
 		Name: "checka", Kind: "fake", OnFailure: "withdraw", Verdict: verdict, Error: err, LastRun: time.Now(),
-	}}
+	}, InARow: inARow, Takes: takes}
 }
 
 // Checks that are asked for run at once, and no others.
@@ -61,10 +61,10 @@ func TestCheckNow(t *testing.T) {
 			got, err := b.engine.CheckNow(t.Context(), tt.names)
 			var want []api.CheckedNow
 			if tt.ldap > 0 {
-				want = append(want, checkedNow("ldap", health.Down, "connection refused"))
+				want = append(want, checkedNow("ldap", health.Down, "connection refused", 2, 2))
 			}
 			if tt.dns > 0 {
-				want = append(want, checkedNow("dns", health.Up, ""))
+				want = append(want, checkedNow("dns", health.Up, "", 3, 3))
 			}
 			if len(tt.names) == 0 {
 				want[0], want[1] = want[1], want[0]
@@ -130,14 +130,14 @@ func TestCheckNowCounts(t *testing.T) {
 		dns.set(errDead)
 		ldap.set(errDead)
 		got, err := b.engine.CheckNow(t.Context(), []string{"ldap", "dns"})
-		want := []api.CheckedNow{checkedNow("ldap", health.Up, "connection refused"), checkedNow("dns", health.Up, "connection refused")}
+		want := []api.CheckedNow{checkedNow("ldap", health.Up, "connection refused", 1, 2), checkedNow("dns", health.Up, "connection refused", 1, 2)}
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}
 		b.want("dns", api.Announced, "all checks up")
 		later(249 * time.Millisecond) // the fast interval is over in a moment
 		got, err = b.engine.CheckNow(t.Context(), []string{"dns"})
-		if diff := cmp.Diff([]api.CheckedNow{checkedNow("dns", health.Down, "connection refused")}, got); diff != "" || err != nil {
+		if diff := cmp.Diff([]api.CheckedNow{checkedNow("dns", health.Down, "connection refused", 2, 2)}, got); diff != "" || err != nil {
 			t.Errorf("%v\n%s", err, diff)
 		}
 		if state, _ := b.state("dns"); state != api.Withdrawn {
