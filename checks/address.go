@@ -24,6 +24,7 @@ func init() {
 		Example: "address: 192.0.2.1\ninterface: eth0\n",
 		New:     func() Checker { return new(Address) },
 		AtOnce:  "the address comes or goes",
+		Instant: true,
 	})
 }
 

@@ -61,6 +61,9 @@ type Kind struct {
 	// Counted says that the failures which AtOnce names leave a doubt, or some of them do: they
 	// are seen at once, but make the check down only after as many as fall says.
 	Counted bool
+	// Instant says that a run asks nobody but the kernel for what it has in memory, or keepcast
+	// itself: however long its timeout is, it takes some milliseconds.
+	Instant bool
 }
 
 // stopsListening is AtOnce of each kind that connects by Dialer.

@@ -22,6 +22,7 @@ func init() {
 		Example: "interface: eth0\n",
 		New:     func() Checker { return new(Interface) },
 		AtOnce:  "the interface changes",
+		Instant: true,
 	})
 }
 

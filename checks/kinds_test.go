@@ -36,6 +36,15 @@ func TestKindsHere(t *testing.T) {
 			t.Errorf("%s is no Watcher", name)
 		}
 	}
+	var instant []string
+	for _, k := range Kinds() {
+		if k.Instant {
+			instant = append(instant, k.Name)
+		}
+	}
+	if got := strings.Join(instant, " "); got != "address interface listener push" {
+		t.Errorf("a run takes no time: %s", got)
+	}
 	_, err := KindByName("htpp")
 	sameError(t, err, `no check kind "htpp" (known: `+strings.Join(names, ", ")+`)`, "")
 }

@@ -23,6 +23,7 @@ func init() {
 		Example: "address: 127.0.0.1:53\nnetwork: udp\n",
 		New:     func() Checker { return new(Listener) },
 		AtOnce:  stopsListening,
+		Instant: true,
 	})
 }
 

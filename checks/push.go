@@ -22,6 +22,7 @@ func init() {
 		New:     func() Checker { return &Push{news: pace.NewBell(), since: time.Now()} },
 		AtOnce:  "a report says so, or the time of the last one is over",
 		Counted: true,
+		Instant: true,
 	})
 }
 

@@ -63,6 +63,25 @@ func TestTimingOfCounted(t *testing.T) {
 	}
 }
 
+// Who asks nobody but the kernel is not kept waiting for the timeout, which was counted.
+func TestTimingOfInstant(t *testing.T) {
+	for settings, want := range map[string]string{
+		"kind: listener, address: '127.0.0.1:53', interval: 50ms, fall: 4, fast_interval: 40ms": "185ms/185ms, at once 20ms: 55ms until the next run + 10ms run + 3 more × 40ms fast_interval",
+		"kind: listener, address: '127.0.0.1:53', interval: 10ms, timeout: 5ms, jitter: 0":      "25ms/25ms, at once 10ms: 10ms until the next run + 5ms run + 1 more × 10ms fast_interval",
+		"kind: listener, address: '127.0.0.1:53', fast_interval: 10ms, jitter: 0":               "1.02s/1.02s, at once 20ms: 1s until the next run + 10ms run + 1 more × 10ms run",
+		"kind: address, address: 10.0.0.1":                                                      "270ms/1.36s, at once 20ms: told at once; 10ms of a run under way + 10ms run + 1 more × 250ms fast_interval",
+		"kind: interface, interface: eth0, timeout: 10m":                                        "270ms/1.36s, at once 20ms: told at once; 10ms of a run under way + 10ms run + 1 more × 250ms fast_interval",
+		"kind: push":                          "270ms/1.36s, at once 270ms: told at once; 10ms of a run under way + 10ms run + 1 more × 250ms fast_interval",
+		"kind: route, destination: 0.0.0.0/0": "1.5s/2.1s, at once 1.5s: told at once; 500ms of a run under way + 500ms timeout + 1 more × 500ms timeout", // a full table takes a second
+	} {
+		s, slow := timing(load(t, "services: [{name: a, addresses: [192.0.2.1], checks: [{"+settings+"}]}]\n").Services[0])
+		c := s.Checks[0]
+		if got := fmt.Sprintf("%s/%s, at once %s: %s", c.WorstCase, c.Polled, c.Certain, c.Makeup); got != want || len(slow) > 0 {
+			t.Errorf("%s:\ngot  %s\nwant %s\n%v", settings, got, want, slow)
+		}
+	}
+}
+
 func TestMakeup(t *testing.T) {
 	s, _ := timing(load(t, fmt.Sprintf(three, "all")).Services[0])
 	for i, want := range []string{
