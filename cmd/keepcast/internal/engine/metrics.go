@@ -40,7 +40,7 @@ var (
 	applyErrors      = Metric{"keepcast_driver_apply_errors_total", "counter", []string{"driver"}, "Attempts to bring the daemon or the kernel in sync that failed; each is retried."}
 	driverReloads    = Metric{"keepcast_driver_reloads_total", "counter", []string{"driver"}, "Times the daemon was made to load a changed snippet."}
 	repairs          = Metric{"keepcast_repairs_total", "counter", []string{"driver"}, "Repairs: something was put right that somebody else had changed."}
-	verdictToKernel  = Metric{"keepcast_verdict_to_kernel_seconds", "histogram", nil, "Time from the result of a check, or an order, until the kernel is told what follows from it. It is some milliseconds at most; more means that keepcast itself is held up."}
+	verdictToKernel  = Metric{"keepcast_verdict_to_kernel_seconds", "histogram", nil, "Time from the result of a check, or an order, until the kernel is told what follows from it. It is some milliseconds at most, unless hundreds of services change together; more means that keepcast itself is held up."}
 	startDelay       = Metric{"keepcast_check_start_delay_seconds", "histogram", nil, "How much later than planned the runs of checks began. More than some tens of milliseconds, mostly, means that keepcast is short of processor time."}
 	logDropped       = Metric{"keepcast_log_dropped_total", "counter", nil, "Lines of the log that were dropped, since nobody read it in time."}
 	collected        = []Metric{serviceState, serviceDrained, routeDesired, routeObserved, routeExported, neighbors, findings, checkUp, driverInSync, configReloaded, configReloadTime, buildInfo}
