@@ -33,6 +33,12 @@ type Timed interface {
 	ValidateWithin(timeout time.Duration) error
 }
 
+// Periodic is a Checker with settings that the interval limits.
+type Periodic interface {
+	// ValidateEvery says which setting makes no sense where a run begins so long after the last.
+	ValidateEvery(interval time.Duration) error
+}
+
 // Aimed is a Checker that probes one host.
 type Aimed interface {
 	// Target returns the address that is probed; the zero Addr where a name has to be

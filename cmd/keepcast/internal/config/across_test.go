@@ -104,6 +104,10 @@ func TestServiceFaults(t *testing.T) {
 			"defaults: {timeout: 50ms}\nservices: [{name: a, addresses: [192.0.2.1], checks: [{kind: syslog, address: '127.0.0.1:514'}]}]\n",
 			"keepcast.yaml:2:55: services[a].checks[syslog]: quiet: 100ms is not less than timeout, 50ms, so that every run would time out",
 		},
+		"an interval of all that is too long for one check": {
+			"defaults: {interval: 5m}\nservices: [{name: a, addresses: [192.0.2.1], checks: [{kind: http, url: 'http://127.0.0.1/', reuse: true}]}]\n",
+			"keepcast.yaml:2:55: services[a].checks[http]: reuse: a connection is kept for less than a minute, and interval is 5m0s: leave out reuse, or lower interval",
+		},
 		"no group": {
 			minimal + "defaults: 5s\n",
 			`keepcast.yaml:2:1: defaults: a group of settings expected, got "5s"`,

@@ -107,6 +107,11 @@ func (l *loader) check(path string, raw map[string]any) Check {
 			l.fault(path, "%v", err)
 		}
 	}
+	if periodic, ok := c.Checker.(checks.Periodic); ok && valid {
+		if err := periodic.ValidateEvery(c.Interval); err != nil {
+			l.fault(path, "%v", err)
+		}
+	}
 	return c
 }
 
