@@ -46,6 +46,13 @@ type Aimed interface {
 	Target() netip.Addr
 }
 
+// Ported is a Checker that asks a port.
+type Ported interface {
+	// Port returns the network, tcp or udp, and the port; 0 where it asks none, as with a unix
+	// socket.
+	Port() (network string, port uint16)
+}
+
 // Hosted is a Checker that may need files of this host.
 type Hosted interface {
 	// Host returns the look at the files that the settings name; nil where they name none.

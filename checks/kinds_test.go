@@ -20,6 +20,9 @@ func TestKindsHere(t *testing.T) {
 		}
 		_, watches := k.New().(health.Watcher)
 		_, aimed := k.New().(Aimed)
+		if _, ported := k.New().(Ported); ported != (aimed && k.Name != "ping") {
+			t.Errorf("kind %s says which port it asks: %t", k.Name, ported)
+		}
 		if learns := watches || aimed && k.Name != "ping"; learns != (k.AtOnce != "") {
 			t.Errorf("kind %s learns of something by itself: %t, and says %q", k.Name, learns, k.AtOnce)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -109,6 +110,22 @@ func TestOnly6(t *testing.T) {
 	}
 }
 
+// One that may be bound to an address which is not on this host is told apart.
+func TestFree(t *testing.T) {
+	for _, network := range []string{"tcp", "udp"} {
+		for address, option := range map[string][2]int{
+			"127.0.0.1:0": {unix.SOL_IP, unix.IP_FREEBIND}, "[::1]:0": {unix.SOL_IPV6, unix.IPV6_FREEBIND},
+		} {
+			for value := range 2 {
+				at, _ := open(t, network, address, func(fd int) { _ = unix.SetsockoptInt(fd, option[0], option[1], value) })
+				if s := only(t, network, at); s.Free != (value == 1) {
+					t.Errorf("%s %s, option %d: got %+v", network, address, value, s)
+				}
+			}
+		}
+	}
+}
+
 // What the kernel says of a socket, byte by byte (linux/inet_diag.h).
 func TestParse(t *testing.T) {
 	attribute := func(kind byte, value ...byte) []byte {
@@ -131,8 +148,11 @@ func TestParse(t *testing.T) {
 		"too little of it":   {attributes: attribute(attrMemory, memory[:32]...)},
 		"TCP, IPv6 only":     {attributes: append(attribute(attrProtocol, unix.IPPROTO_TCP), attribute(attrOnly6, 1)...), want: Socket{Network: "tcp", Only6: true}},
 		"UDP":                {attributes: append(attribute(attrOnly6, 0), attribute(attrProtocol, unix.IPPROTO_UDP)...), want: Socket{Network: "udp"}},
+		"freebind":           {attributes: attribute(attrOptions, 1<<2, 0), want: Socket{Free: true}},
+		"transparent":        {attributes: attribute(attrOptions, 1<<5, 0), want: Socket{Free: true}},
+		"other options":      {attributes: attribute(attrOptions, 0xff&^(1<<2|1<<5), 0xff)},
 		"another protocol":   {attributes: attribute(attrProtocol, unix.IPPROTO_SCTP)},
-		"empty attributes":   {attributes: append(attribute(attrOnly6), attribute(attrProtocol)...)},
+		"empty attributes":   {attributes: slices.Concat(attribute(attrOnly6), attribute(attrProtocol), attribute(attrOptions))},
 		"a rest":             {attributes: []byte{4, 0, 0}},
 		"an attribute, long": {attributes: []byte{9, 0, attrOnly6, 0, 1, 0, 0, 0}, bad: true},
 		"one, short":         {attributes: []byte{3, 0, attrOnly6, 0}, bad: true},

@@ -19,8 +19,11 @@ type Socket struct {
 	Network string         // tcp or udp
 	Local   netip.AddrPort // unspecified: any address of its family
 	Only6   bool           // it takes no IPv4, though its address is ::
-	Device  int            // index of the interface or VRF that it is bound to; 0: none
-	Cookie  uint64         // names it as long as the host runs
+	// Free says that it may be bound to an address that is not on this host, and send from it:
+	// IP_FREEBIND or IP_TRANSPARENT (ip(7)). Old kernels do not tell.
+	Free   bool
+	Device int    // index of the interface or VRF that it is bound to; 0: none
+	Cookie uint64 // names it as long as the host runs
 	// Of TCP: how many connections wait to be accepted, and how many may. Of UDP: how many
 	// bytes of memory wait to be read, and how many may.
 	Queue, Backlog uint32
@@ -97,7 +100,12 @@ const (
 	attrMemory   = 7 // INET_DIAG_SKMEMINFO
 	attrProtocol = 10
 	attrOnly6    = 11 // INET_DIAG_SKV6ONLY
+	attrOptions  = 22 // INET_DIAG_SOCKOPT
 )
+
+// freeOptions are the bits freebind and transparent of a struct inet_diag_sockopt. In the other
+// byte order each of them is in the place of the other.
+const freeOptions = 1<<2 | 1<<5
 
 // request is a struct inet_diag_req_v2.
 func request(network string, family uint8, port uint16) []byte {
@@ -151,6 +159,8 @@ func (s *Socket) add(kind uint16, value []byte) {
 	switch {
 	case kind == attrOnly6 && len(value) > 0:
 		s.Only6 = value[0] != 0
+	case kind == attrOptions && len(value) > 0:
+		s.Free = value[0]&freeOptions != 0
 	case kind == attrProtocol && len(value) > 0:
 		for name, number := range protocols() {
 			if value[0] == number {

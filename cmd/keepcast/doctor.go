@@ -71,7 +71,7 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	}
 	equip(cfg, opener(cfg, slog.New(slog.DiscardHandler), nil))
 	client := control.Client{Socket: a.socketOf(cfg)}
-	h := doctor.Facts{Sysctls: os.DirFS(procSys), Together: doctor.StopTogether(ctx, cfg)}
+	h := doctor.Facts{Sysctls: os.DirFS(procSys), Sockets: doctor.ReadSockets(), Together: doctor.StopTogether(ctx, cfg)}
 	if h.Network, err = doctor.ReadNetwork(); err != nil {
 		return doctor.Report{}, err
 	}

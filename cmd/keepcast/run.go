@@ -189,7 +189,7 @@ func (d *daemon) options() engine.Options {
 // warnOfBinding warns that a service bound to its IPv6 address could not start
 // again once it is withdrawn.
 func (d *daemon) warnOfBinding() {
-	if f, ok := doctor.NonlocalBind(d.cfg, os.DirFS(procSys)); ok {
+	if f, ok := doctor.NonlocalBind(d.cfg, os.DirFS(procSys), doctor.ReadSockets()); ok {
 		d.log.Warn(f.Text, "service", f.Subject, "fix", f.Fix)
 	}
 }

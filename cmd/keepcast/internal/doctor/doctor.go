@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/keepcast/keepcast/checks/sockets"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -34,9 +35,10 @@ func (r Report) Errors() int {
 
 // Facts are what is known of the host, beside the daemons.
 type Facts struct {
-	Sysctls fs.FS   // /proc/sys
-	Network Network // what the kernel has
-	Account Account // whom keepcast runs as
+	Sysctls fs.FS            // /proc/sys
+	Network Network          // what the kernel has
+	Sockets []sockets.Socket // on which services wait for clients
+	Account Account          // whom keepcast runs as
 	// Barred says why a socket is closed to whoever runs doctor, which tells nothing of
 	// whom keepcast runs as; nil: none is.
 	Barred func(socket string) error

@@ -2,9 +2,53 @@ package doctor
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/sockets"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
+
+// ReadSockets asks the kernel for the sockets of this host on which services wait for clients.
+// Of what it does not tell, nothing is known.
+func ReadSockets() (open []sockets.Socket) {
+	for _, network := range []string{"tcp", "udp"} {
+		some, err := sockets.Listening(network, 0)
+		if err == nil {
+			open = append(open, some...)
+		}
+	}
+	return open
+}
+
+// servesOff reports whether it is seen that a service serves an IPv6 address also while that
+// is on no interface, and can start again then: there are sockets for it, and all of them may.
+// Its sockets are those on the address, and those on any that are at a port which a check asks.
+func servesOff(s config.Service, a netip.Addr, open []sockets.Socket) bool {
+	var own []sockets.Socket
+	for _, o := range open {
+		asked := slices.ContainsFunc(s.Checks, func(c config.Check) bool { return asks(c, o) })
+		if o.Local.Addr() == a || asked && o.Takes(netip.AddrPortFrom(a, o.Local.Port())) {
+			own = append(own, o)
+		}
+	}
+	return len(own) > 0 && !slices.ContainsFunc(own, func(o sockets.Socket) bool {
+		// TCP answers from the address that the client has connected to.
+		return !o.Free && (o.Network == "udp" || o.Local.Addr() == a)
+	})
+}
+
+// asks reports whether a check asks the port of a socket, at whatever address.
+func asks(c config.Check, s sockets.Socket) bool {
+	ported, ok := c.Checker.(checks.Ported)
+	if !ok {
+		return false
+	}
+	network, port := ported.Port()
+	return network == s.Network && port == s.Local.Port()
+}
 
 // Unwatched says that a crash is not seen at once, for the reason why the kernel does not
 // tell of it; nil: it does.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/keepcast/keepcast/checks/sockets"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver"
 )
@@ -42,14 +43,15 @@ func set(settings ...string) string {
 }
 
 // NonlocalBind finds whether a service bound to its IPv6 address could not start
-// again once it is withdrawn. IPv4 needs no such leave.
-func NonlocalBind(cfg *config.Config, sys fs.FS) (driver.Finding, bool) {
+// again once it is withdrawn. IPv4 needs no such leave, nor does a service whose sockets,
+// of those that are open, have it by themselves.
+func NonlocalBind(cfg *config.Config, sys fs.FS, open []sockets.Socket) (driver.Finding, bool) {
 	if !cfg.ManageAddresses || sysctl(sys, "net/ipv6/ip_nonlocal_bind") != 0 {
 		return driver.Finding{}, false
 	}
 	for _, s := range cfg.Services {
 		for _, a := range s.Addresses {
-			if a.Addr().Is6() && !s.Absent() {
+			if a.Addr().Is6() && !s.Absent() && !servesOff(s, a.Addr(), open) {
 				return driver.Finding{
 					Name: "nonlocal-bind", Level: driver.LevelWarning, Subject: s.Name,
 					Text: "a service bound to its IPv6 address can't start again while it is withdrawn, and a UDP service can't answer from it",
@@ -64,7 +66,7 @@ func NonlocalBind(cfg *config.Config, sys fs.FS) (driver.Finding, bool) {
 // sysctls says which of the kernel's settings stand in the way.
 func (h Facts) sysctls(cfg *config.Config) []driver.Finding {
 	var out []driver.Finding
-	if f, ok := NonlocalBind(cfg, h.Sysctls); ok {
+	if f, ok := NonlocalBind(cfg, h.Sysctls, h.Sockets); ok {
 		out = append(out, f)
 	}
 	out = append(out, h.reversePath(cfg)...)
