@@ -25,14 +25,20 @@ func meant(key string, names []string) string {
 // Hint returns what an error says behind a name that none of names is: the one that was most
 // likely meant, or else a few of them. They are what the word says, such as "configured".
 func Hint(got, are string, names []string) string {
-	const few = 5 // a host may have a thousand services
 	if hint := suggest(got, names); hint != "" {
 		return hint
 	}
+	return fmt.Sprintf(" (%s: %s)", are, Few(names))
+}
+
+// Few lists the first few of names, and says how many more there are: a host may have a
+// thousand services.
+func Few(names []string) string {
+	const few = 5
 	if more := len(names) - few; more > 0 {
-		return fmt.Sprintf(" (%s: %s and %d more)", are, strings.Join(names[:few], ", "), more)
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), more)
 	}
-	return fmt.Sprintf(" (%s: %s)", are, strings.Join(names, ", "))
+	return strings.Join(names, ", ")
 }
 
 // suggest returns a hint at the name that was most likely meant, or nothing.

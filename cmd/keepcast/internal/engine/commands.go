@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/keepcast/keepcast/checks"
@@ -71,7 +70,7 @@ func (e *Engine) Resume(names []string) error {
 		return fmt.Errorf("still drained: %s can't be read, so its drains are not known", e.cfg.DrainDir)
 	}
 	if err == nil && len(byFile) > 0 {
-		return fmt.Errorf("still drained by %s: remove that file to resume", strings.Join(byFile, ", "))
+		return fmt.Errorf("still drained by %s: remove that file to resume", config.Few(byFile))
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/reconcile"
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 const address = "192.0.2.53/32"
@@ -173,6 +174,38 @@ func TestDrain(t *testing.T) {
 		b.want("dns", api.Withdrawn, reason)
 		later(time.Hour) // and ends by itself
 		b.want("dns", api.Announced, "all checks up")
+		b.end()
+	})
+}
+
+// An error about a thousand services named them all.
+func TestErrorsOfManyServices(t *testing.T) {
+	b := newHarness(t)
+	files := map[string]api.Drain{}
+	for i := range 7 {
+		name := fmt.Sprintf("service-%d", i)
+		b.service(name, fmt.Sprintf("192.0.2.%d/32", i), &fakeCheck{})
+		files[name] = api.Drain{Service: name, File: "drain.d/" + name}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		b.engine.drainFiles(drainDir{drains: files}, nil)
+		later(0)
+		const some = "service-0, service-1, service-2, service-3, service-4 and 2 more"
+		_, checkNow := b.engine.CheckNow(t.Context(), []string{"web"})
+		const unknown = `no service "web" (running: ` + some + ")"
+		for _, tt := range []struct {
+			err  error
+			want string
+		}{
+			{b.engine.Drain([]string{"web"}, time.Time{}, "", ""), unknown},
+			{checkNow, unknown},
+			{b.engine.Resume(nil), "still drained by drain.d/" + strings.ReplaceAll(some, ", ", ", drain.d/") + ": remove that file to resume"},
+		} {
+			if drivertest.ErrText(tt.err) != tt.want {
+				t.Errorf("got  %v\nwant %s", tt.err, tt.want)
+			}
+		}
 		b.end()
 	})
 }
