@@ -222,15 +222,29 @@ func TestLogger(t *testing.T) {
 
 // Who binds to an IPv6 address that keepcast takes away is warned at the start.
 func TestWarnOfBinding(t *testing.T) {
-	text := drivertest.ReadFile(t, procSys+"/net/ipv6/ip_nonlocal_bind")
-	for address, warned := range map[string]bool{"192.0.2.53": false, "2001:db8::53": text == "0\n"} {
+	needed := drivertest.ReadFile(t, procSys+"/net/ipv6/ip_nonlocal_bind") == "0\n"
+	l, err := net.Listen("tcp", ":0") // which serves any address of the host, bound to none
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	const command = `kind: exec, command: ["true"]`
+	for _, tt := range []struct {
+		address, check string
+		warned         bool
+	}{
+		{"192.0.2.53", command, false},
+		{"2001:db8::53", command, needed},
+		{"2001:db8::53", "kind: tcp, address: '127.0.0.1:" + port + "'", false},
+	} {
 		var b strings.Builder
-		cfg := loaded(t, `services: [{name: dns, addresses: ["`+address+`"], checks: [{kind: exec, command: ["true"]}]}]`)
+		cfg := loaded(t, `services: [{name: dns, addresses: ["`+tt.address+`"], checks: [{`+tt.check+`}]}]`)
 		d := &daemon{cfg: cfg, log: newLogger(&b, slog.LevelInfo)}
 		d.warnOfBinding()
 		const want = `level=WARN msg="a service bound to its IPv6 address can't start again while it is withdrawn, and a UDP service can't answer from it" service=dns fix="sysctl -w net.ipv6.ip_nonlocal_bind=1, `
-		if got := b.String(); strings.Contains(got, want) != warned || warned == (got == "") {
-			t.Errorf("%s: got %s", address, got)
+		if got := b.String(); strings.Contains(got, want) != tt.warned || tt.warned == (got == "") {
+			t.Errorf("%s, %s: got %s", tt.address, tt.check, got)
 		}
 	}
 }
