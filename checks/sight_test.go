@@ -331,6 +331,11 @@ func TestExecSeen(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+	got, awaits, _ = sees(t, &Exec{Command: sh(`kill -KILL $$`)}, "") // by somebody else, in time
+	wantSeen(t, got, started+"exited: signal: killed")
+	if awaits != "" {
+		t.Errorf("waits for %q", awaits)
+	}
 	got, awaits, _ = sees(t, &Exec{Command: sh(`exec sleep 1000`)}, "* to exit")
 	wantSeen(t, got, strings.TrimSpace(started))
 	if awaits != "* to exit; it was killed" {

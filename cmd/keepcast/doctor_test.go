@@ -118,6 +118,24 @@ func TestDoctorAsks(t *testing.T) {
 	}
 }
 
+// A server that serves any address of the host is seen to need no leave to bind.
+func TestDoctorSeesSockets(t *testing.T) {
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	file := written(t, `services: [{name: dns, addresses: ["2001:db8::53"], checks: [{kind: tcp, address: "127.0.0.1:`+port+`"}]}]`)
+	report, err := (&app{configFile: file}).examine(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if i := slices.IndexFunc(report.Findings, func(f driver.Finding) bool { return f.Name == "nonlocal-bind" }); i >= 0 {
+		t.Errorf("got %+v", report.Findings[i])
+	}
+}
+
 // What is announced now, and how, is asked of the running keepcast: the address of a
 // withdrawn service need not be there, and a degraded one is looked for as such.
 func TestDoctorAsksForServices(t *testing.T) {

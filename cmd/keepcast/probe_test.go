@@ -2,12 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"net/netip"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/keepcast/keepcast/checks"
+	"github.com/keepcast/keepcast/checks/health"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
@@ -96,6 +100,21 @@ services:
 				t.Errorf("got %s%s\nwant %s", out, errs, tt.want)
 			}
 		})
+	}
+}
+
+// An address that is here may be probed, and so may that of another host which no service has.
+func TestProbeAllows(t *testing.T) {
+	cfg := loaded(t, `services: [{name: dns, addresses: [192.0.2.53], checks: [{kind: exec, command: ["true"]}]}]`)
+	cfg.Services[0].Addresses = append(cfg.Services[0].Addresses, config.Address{Prefix: netip.MustParsePrefix("127.0.0.53/32")})
+	ctx := guarded(t.Context(), cfg, kernelOf(cfg))
+	for _, address := range []string{"127.0.0.53:9", "192.0.2.99:9"} {
+		conn, err := checks.Dialer().DialContext(ctx, "udp", address)
+		if err == nil {
+			conn.Close()
+		} else if health.IsVoid(err) { // else there is no route
+			t.Error(err)
+		}
 	}
 }
 
