@@ -59,9 +59,6 @@ func (d Desired) leaving() Desired {
 
 // without returns the same with some routes absent.
 func (d Desired) without(gone func(driver.Route) bool) Desired {
-	if !slices.ContainsFunc(d.State.Routes, gone) {
-		return d
-	}
 	routes := slices.Clone(d.State.Routes)
 	for i, r := range routes {
 		if gone(r) {
