@@ -1,14 +1,19 @@
 package engine
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/keepcast/keepcast/checks/health"
+	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
 )
 
 // A run counts in each bucket that is as long or longer, as in any histogram.
@@ -43,5 +48,49 @@ keepcast_check_duration_seconds_count{check="answers",service="dns"} 6
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "keepcast_check_duration_seconds"); err != nil {
 		t.Error(err)
+	}
+}
+
+// hanging is a check that never ends by itself.
+type hanging struct{}
+
+func (hanging) Check(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// All that is counted of a service is there from the start, and from the reload that brings
+// it, before a check has ended.
+func TestTalliesBegin(t *testing.T) {
+	b := newHarness(t)
+	registry := prometheus.NewPedanticRegistry()
+	b.registry = registry
+	b.service("dns", address, hanging{})
+	want := []string{"keepcast_check_duration_seconds"}
+	want = append(want, slices.Repeat([]string{"keepcast_check_results_total"}, len(results))...)
+	want = append(want, slices.Repeat([]string{"keepcast_service_transitions_total"}, len(changesTo))...)
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		synctest.Wait()
+		if diff := cmp.Diff(want, series(t, registry, "dns")); diff != "" {
+			t.Errorf("at the start (-want +got):\n%s", diff)
+		}
+		added := *b.service("ldap", "192.0.2.54/32", hanging{})
+		b.cfg.Services = b.cfg.Services[:1]
+		b.reload(func(c *config.Config) { c.Services = append(c.Services, added) })
+		synctest.Wait()
+		if diff := cmp.Diff(want, series(t, registry, "ldap")); diff != "" {
+			t.Errorf("after the reload (-want +got):\n%s", diff)
+		}
+		b.end()
+	})
+}
+
+// A registry holds what is collected to what is described.
+func TestTalliesAreDescribed(t *testing.T) {
+	described := make(chan *prometheus.Desc, 10)
+	newTallies().Describe(described)
+	if len(described) != 3 {
+		t.Errorf("%d metrics are described", len(described))
 	}
 }
