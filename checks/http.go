@@ -39,7 +39,7 @@ type HTTP struct {
 	Redirects bool              `config:"follow_redirects" doc:"Follow up to ten redirects and judge the last response."`
 	Connect   netip.AddrPort    `config:"connect" doc:"Address and port to connect to, instead of those of the URL; the request and TLS still name the host of the URL."`
 	HTTP2     string            `config:"http2" default:"auto" enum:"auto|require|never" doc:"HTTP/2: 'auto' where TLS negotiates it, 'require' fails without (and speaks it at once where there is no TLS), 'never' speaks HTTP/1.1."`
-	Reuse     bool              `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure, when the service stops listening on this host, and after a minute in any case, the next run makes a new one. Until then it is not seen what only a new connection shows: another address of a name, a certificate that has run out, a server elsewhere that accepts nobody any more. Not for long answers, nor for an interval of more than a minute. Only for GET, HEAD and OPTIONS: others can't be sent again when the server ends the connection at that moment."`
+	Reuse     bool              `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure, when the service stops listening on this host, and after a minute in any case, the next run makes a new one. Until then it is not seen what only a new connection shows: another address of a name, a certificate that has run out, a server elsewhere that accepts nobody any more. Not for long answers, nor for an interval of a minute or more. Only for GET, HEAD and OPTIONS: others can't be sent again when the server ends the connection at that moment."`
 	TLS       TLS               `config:"tls" doc:"How to speak TLS, for an https URL."`
 
 	kept *kept // nil: it keeps none
@@ -206,11 +206,16 @@ func (h *HTTP) via(u *url.URL) func(address string) string {
 		if err != nil || !h.Connect.IsValid() || host != u.Hostname() {
 			return address
 		}
-		if port == cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme]) {
+		if port == urlPort(u) {
 			return h.Connect.String()
 		}
 		return net.JoinHostPort(h.Connect.Addr().String(), port)
 	}
+}
+
+// urlPort returns the port of a URL, also where that goes without saying.
+func urlPort(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
 // requestError words the error of an HTTP client, which names the request.

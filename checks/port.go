@@ -32,8 +32,7 @@ func (h *HTTP) Port() (network string, port uint16) {
 	if err != nil {
 		return "tcp", 0
 	}
-	usual := map[string]string{"http": "80", "https": "443"}
-	return "tcp", portIn(net.JoinHostPort("", cmp.Or(u.Port(), usual[u.Scheme])))
+	return "tcp", portIn(net.JoinHostPort("", urlPort(u)))
 }
 
 // Port implements Ported.
@@ -109,22 +108,13 @@ func networkOf(transport string) string {
 
 // portIn returns the port of an address to connect to; 0: it has none.
 func portIn(address string) uint16 {
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return 0
-	}
-	n, err := portNumber(port)
-	if err != nil {
-		return 0
-	}
+	_, port, _ := net.SplitHostPort(address)
+	n, _ := portNumber(port) // 0 of what is none
 	return n
 }
 
 // portWith is portIn a server that withPort reads.
 func portWith(server, port string) uint16 {
-	_, address, err := withPort("", server, port)
-	if err != nil {
-		return 0
-	}
+	_, address, _ := withPort("", server, port) // none of what is no server
 	return portIn(address)
 }
