@@ -143,19 +143,16 @@ func (w *Watch) closed(s Socket) {
 // compare asks the kernel which sockets are open now, and wakes those of whose sockets one
 // is not. Where the kernel does not answer all are woken.
 func (w *Watch) compare() {
-	open, answered := map[uint64]bool{}, true
-	for network := range protocols() {
-		all, err := Listening(network, 0)
-		answered = answered && err == nil
-		for _, s := range all {
-			open[s.Cookie] = true
-		}
+	open := map[uint64]bool{}
+	all, err := All()
+	for _, s := range all {
+		open[s.Cookie] = true
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, followers := range w.followers {
 		for f := range followers {
-			f.compare(open, answered)
+			f.compare(open, err == nil)
 		}
 	}
 }

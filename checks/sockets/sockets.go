@@ -68,6 +68,15 @@ func Listening(network string, port uint16) ([]Socket, error) {
 	return all, nil
 }
 
+// All asks the kernel for all of them. With an error there may be more than it returns.
+func All() (all []Socket, err error) {
+	for network := range protocols() {
+		some, failed := Listening(network, 0)
+		all, err = append(all, some...), errors.Join(err, failed)
+	}
+	return all, err
+}
+
 func listening(asking *nl.NetlinkSocket, network string, family uint8, port uint16) ([]Socket, error) {
 	q := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 	q.AddRawData(request(network, family, port))

@@ -12,14 +12,8 @@ import (
 )
 
 // ReadSockets asks the kernel for the sockets of this host on which services wait for clients.
-// Of what it does not tell, nothing is known.
-func ReadSockets() (open []sockets.Socket) {
-	for _, network := range []string{"tcp", "udp"} {
-		some, err := sockets.Listening(network, 0)
-		if err == nil {
-			open = append(open, some...)
-		}
-	}
+func ReadSockets() []sockets.Socket {
+	open, _ := sockets.All() // of what it does not tell, nothing is known
 	return open
 }
 
