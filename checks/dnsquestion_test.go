@@ -123,8 +123,11 @@ func TestDNSAlsoTruncated(t *testing.T) {
 // A server that hangs up after its first reply over TCP makes clients connect anew each time.
 func TestDNSAlsoHangup(t *testing.T) {
 	c := asksDNS(fakeDNS(t, func(w dns.ResponseWriter, q *dns.Msg) {
+		if q.Question[0].Name == "many.example.com." {
+			w.Close()
+			return
+		}
 		zone(w, q)
-		w.Close()
 	}), "www.example.com", dns.TypeA)
 	c.Transport, c.Also = "tcp", []DNSQuestion{{"many.example.com", 1}}
 	sameError(t, c.Check(within(t)), "asking ADDR over tcp for many.example.com. IN A: closed by the other side", c.Server)
