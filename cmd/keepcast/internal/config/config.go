@@ -22,7 +22,8 @@ type Config struct {
 	Services []Service
 	Checks   []Check  // of the top level, for services to use
 	Files    []string // the files it came from, in the order they were read
-	Text     []byte   // all of it as one file, which Load reads like those that it came from
+	// Text returns all of it as one file, which Load reads like those that it came from.
+	Text func() ([]byte, error)
 }
 
 // Main holds the settings at the top level, beside the lists.

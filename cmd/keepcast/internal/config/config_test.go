@@ -14,12 +14,16 @@ import (
 // What is in force is kept as one file, by which the fail-safe withdraws after a crash.
 func TestText(t *testing.T) {
 	c := load(t, announcing+"defaults: {rise: 7}\n-- conf.d/x.yaml --\nlinger: 5s\n")
-	again := load(t, string(c.Text))
+	text, err := c.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := load(t, string(text))
 	if d := cmp.Diff(c.State("outside", driver.Announced), again.State("outside", driver.Announced), cmpopts.EquateComparable(netip.Prefix{})); d != "" {
 		t.Error(d)
 	}
 	if again.Linger != c.Linger || again.Services[0].Checks[0].Rise != 7 || len(again.Drivers) != 2 {
-		t.Errorf("got %s", c.Text)
+		t.Errorf("got %s", text)
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -106,11 +107,7 @@ func (l *loader) load() (*Config, error) {
 	if len(l.faults) > 0 {
 		return nil, l.faults.sorted(l.files)
 	}
-	text, err := yaml.Marshal(raw)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	c.Files, c.Text = l.files, text
+	c.Files, c.Text = l.files, sync.OnceValues(func() ([]byte, error) { return yaml.Marshal(raw) })
 	return c, nil
 }
 

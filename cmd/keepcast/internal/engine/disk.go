@@ -41,7 +41,13 @@ func (e *Engine) newDisk(cfg *config.Config) disk {
 
 // writeConfig returns what writes a configuration to a file.
 func writeConfig(path string) func(*config.Config) error {
-	return func(c *config.Config) error { return snippet.Replace(path, c.Text) }
+	return func(c *config.Config) error {
+		text, err := c.Text()
+		if err == nil {
+			err = snippet.Replace(path, text)
+		}
+		return err
+	}
 }
 
 // keep has a configuration that is in force written.

@@ -51,7 +51,7 @@ func newHarness(t *testing.T) *harness {
 		kernel: &fakeKernel{journal: j, have: map[netip.Prefix]driver.Presence{}},
 		driver: &fakeDriver{journal: j, name: "bird"},
 	}
-	b.cfg = &config.Config{}
+	b.cfg = &config.Config{Text: func() ([]byte, error) { return nil, nil }}
 	b.cfg.Interface, b.cfg.ManageAddresses = "anycast0", true
 	b.cfg.RuntimeDir, b.cfg.StateDir = t.TempDir(), t.TempDir()
 	b.cfg.Drivers = []config.Driver{{Name: "bird", Kind: "bird", Driver: b.driver, Traits: driver.Traits{FollowsAddress: true}, Raw: map[string]any{"kind": "bird"}}}

@@ -184,12 +184,13 @@ func TestInForce(t *testing.T) {
 	b := newHarness(t)
 	b.keep = true
 	path, lastGood := InForceFile(b.cfg.RuntimeDir), config.LastGoodFile(b.cfg.StateDir)
-	b.cfg.Text = []byte("linger: 5s\n")
+	want := []byte("linger: 5s\n")
+	b.cfg.Text = func() ([]byte, error) { return want, nil }
 	synctest.Test(t, func(t *testing.T) {
 		kept := func(when string) {
 			t.Helper()
 			for _, path := range []string{path, lastGood} {
-				if text, err := os.ReadFile(path); err != nil || string(text) != string(b.cfg.Text) {
+				if text, err := os.ReadFile(path); err != nil || string(text) != string(want) {
 					t.Errorf("after %s: %s: %q, %v", when, path, text, err)
 				}
 			}
