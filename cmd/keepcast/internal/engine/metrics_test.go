@@ -171,7 +171,7 @@ func TestCountersBeginAtZero(t *testing.T) {
 	m := NewMetrics(registry)
 	b := newHarness(t)
 	m.begin(b.service("dns", address, &fakeCheck{}))
-	for _, result := range []string{resultSuccess, resultFailure, resultVoid} {
+	for _, result := range results {
 		if got := series(t, registry, "dns", "checka", result); !slices.Equal(got, []string{"keepcast_check_results_total"}) {
 			t.Errorf("%s: got %v", result, got)
 		}
@@ -182,7 +182,7 @@ func TestCountersBeginAtZero(t *testing.T) {
 	m.checked("dns", "checka", health.Result{Void: true, Err: errDead})
 	m.checked("dns", "checka", health.Result{Err: errDead})
 	m.checked("dns", "checka", health.Result{})
-	for _, result := range []string{resultSuccess, resultFailure, resultVoid} {
+	for _, result := range results {
 		if got := sumOf(t, registry, "keepcast_check_results_total", result); got != 1 {
 			t.Errorf("%s is counted %v times", result, got)
 		}
@@ -262,13 +262,13 @@ func TestReloadKeepsCounting(t *testing.T) {
 		b.reload(func(c *config.Config) {
 			c.Drivers = append(c.Drivers, config.Driver{Name: "other", Kind: "other", Driver: hung, Raw: map[string]any{"kind": "other"}})
 		})
-		if got := sumOf(t, registry, "keepcast_check_results_total", "dns", "checka", resultSuccess); got != ran {
+		if got := sumOf(t, registry, "keepcast_check_results_total", "dns", "checka", results[resultSuccess]); got != ran {
 			t.Errorf("%v runs are counted, want %v", got, ran)
 		}
 		if got := series(t, registry, "checkb"); len(got) > 0 {
 			t.Errorf("still there: %v", got)
 		}
-		if got := series(t, registry, "ldap", resultVoid); len(got) != 1 {
+		if got := series(t, registry, "ldap", results[resultVoid]); len(got) != 1 {
 			t.Errorf("of the new service there is %v", got)
 		}
 		if got := series(t, registry, "other"); len(got) != 4 {

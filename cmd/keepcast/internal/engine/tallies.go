@@ -34,19 +34,19 @@ type runs struct {
 // changes counts the changes of a service to each of the states.
 type changes [len(changesTo)]atomic.Uint64
 
+// What is counted: the results of a check, and the states that a service comes to.
 var (
-	results   = [...]string{resultSuccess, resultFailure, resultVoid}
+	results   = [...]string{resultSuccess: "success", resultFailure: "failure", resultVoid: "void"}
 	changesTo = [...]api.State{api.Announced, api.Degraded, api.Draining, api.Withdrawn}
 )
 
-// The results of a check that are counted.
 const (
-	resultSuccess = "success"
-	resultFailure = "failure"
-	resultVoid    = "void"
+	resultSuccess = iota
+	resultFailure
+	resultVoid
 )
 
-func resultOf(r health.Result) string {
+func resultOf(r health.Result) int {
 	switch {
 	case r.Void:
 		return resultVoid
@@ -82,7 +82,7 @@ func of[K comparable, V any](t *tallies, all map[K]*V, name K) *V {
 // checked counts a run of a check.
 func (t *tallies) checked(service, check string, r health.Result) {
 	counted := of(t, t.checks, checkName{service, check})
-	counted.results[slices.Index(results[:], resultOf(r))].Add(1)
+	counted.results[resultOf(r)].Add(1)
 	bucket, _ := slices.BinarySearch(durationBuckets[:], r.Took.Seconds())
 	counted.took[bucket].Add(1)
 	counted.total.Add(int64(r.Took))

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -51,21 +50,13 @@ keepcast_check_duration_seconds_count{check="answers",service="dns"} 6
 	}
 }
 
-// hanging is a check that never ends by itself.
-type hanging struct{}
-
-func (hanging) Check(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
-
 // All that is counted of a service is there from the start, and from the reload that brings
 // it, before a check has ended.
 func TestTalliesBegin(t *testing.T) {
 	b := newHarness(t)
 	registry := prometheus.NewPedanticRegistry()
 	b.registry = registry
-	b.service("dns", address, hanging{})
+	b.service("dns", address, &slowToEnd{})
 	want := []string{"keepcast_check_duration_seconds"}
 	want = append(want, slices.Repeat([]string{"keepcast_check_results_total"}, len(results))...)
 	want = append(want, slices.Repeat([]string{"keepcast_service_transitions_total"}, len(changesTo))...)
@@ -75,7 +66,7 @@ func TestTalliesBegin(t *testing.T) {
 		if diff := cmp.Diff(want, series(t, registry, "dns")); diff != "" {
 			t.Errorf("at the start (-want +got):\n%s", diff)
 		}
-		added := *b.service("ldap", "192.0.2.54/32", hanging{})
+		added := *b.service("ldap", "192.0.2.54/32", &slowToEnd{})
 		b.cfg.Services = b.cfg.Services[:1]
 		b.reload(func(c *config.Config) { c.Services = append(c.Services, added) })
 		synctest.Wait()
