@@ -97,7 +97,7 @@ func (e *Engine) renewCheck(kin []*service, cfg *config.Check, s *service, now t
 			inheritReport(cfg, was)
 		}
 	}
-	e.startCheck(fresh, 0)
+	e.startCheck(fresh)
 	if was != nil && !same {
 		fresh.changed = now
 	}
