@@ -150,7 +150,7 @@ func TestNTPSees(t *testing.T) {
 		code string
 		want []string
 	}{
-		"good": {want: []string{"answer: stratum 2, leap indicator 0, reference 192.0.2.1", "clock: -", "sources: root distance 500."}},
+		"good": {want: []string{"answer: stratum 2, leap indicator 0, reference 192.0.2.1", "clock: -", "sources: root distance 5"}},
 		"kiss": {code: "RATE", want: []string{"answer: stratum 0, leap indicator 0, reference RATE"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -176,8 +176,26 @@ func TestNTPSees(t *testing.T) {
 					t.Errorf("saw %s, want %s", got, tt.want[i])
 				}
 			}
+			if tt.code == "" {
+				asked, distance := durationAfter(t, seen[1].Text, "asked in "), durationAfter(t, seen[2].Text, "root distance ")
+				if off := distance - 500*time.Millisecond - asked/2; off.Abs() > time.Microsecond { // both are rounded
+					t.Errorf("the root distance is %s, %s off from 500ms and half of %s", distance, off, asked)
+				}
+			}
 		})
 	}
+}
+
+// durationAfter returns the duration that follows some words in a text.
+func durationAfter(t *testing.T, text, words string) time.Duration {
+	t.Helper()
+	_, rest, _ := strings.Cut(text, words)
+	first, _, _ := strings.Cut(rest, ",")
+	d, err := time.ParseDuration(first)
+	if err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return d
 }
 
 // Times are compared across 2036, too, when the seconds begin anew.
