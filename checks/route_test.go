@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
 // routerSpace has two interfaces with networks, the second of which is a veth.
@@ -123,6 +125,9 @@ func TestRouteLinkDown(t *testing.T) {
 	s.ip("route add default via 198.51.100.2")
 	s.ip("-6 route add default via 2001:db8:1::2")
 	s.ip("link set v1 down")
+	drivertest.Eventually(t, "both routes know it", func() bool { // the kernel looks after carriers by and by
+		return strings.Count(s.says("ip route show default; ip -6 route show default"), "linkdown") == 2
+	})
 	s.fails(to("0.0.0.0/0"), "no route to 0.0.0.0/0 in table main that counts, only default via 198.51.100.2 dev v0 linkdown proto boot (its link is down)", false)
 	s.fails(to("::/0"), "no route to ::/0 in table main that counts, only default via 2001:db8:1::2 dev v0 linkdown proto boot metric 1024 (its link is down)", false)
 	s.run("echo 1 >/proc/sys/net/ipv4/conf/all/ignore_routes_with_linkdown")

@@ -68,14 +68,23 @@ func (s *space) ip(words string) {
 // run runs a line of shell there.
 func (s *space) run(line string) {
 	s.t.Helper()
+	s.says(line)
+}
+
+// says runs a line of shell there, and returns what it says.
+func (s *space) says(line string) (out string) {
+	s.t.Helper()
 	s.do(func() {
-		if out, err := exec.CommandContext(s.t.Context(), "sh", "-ec", line).CombinedOutput(); err != nil {
-			s.t.Errorf("%s: %v: %s", line, err, out)
+		said, err := exec.CommandContext(s.t.Context(), "sh", "-ec", line).CombinedOutput()
+		if err != nil {
+			s.t.Errorf("%s: %v: %s", line, err, said)
 		}
+		out = string(said)
 	})
 	if s.t.Failed() {
 		s.t.FailNow()
 	}
+	return out
 }
 
 // check runs a check there.
