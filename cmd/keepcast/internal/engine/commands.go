@@ -139,17 +139,16 @@ func (e *Engine) service(name string) *service {
 	return nil
 }
 
-// Of the checks that a start or a reload begins, so many do together, and as many more after
-// such a time. A thousand at once would hold each other up, and take memory that is never
-// needed again.
+// At the start so many checks begin together, and as many more after such a time. A thousand at
+// once would hold each other up, and take memory that is never needed again.
 const (
 	startedTogether = 32
 	startedAfter    = 10 * time.Millisecond
 )
 
-// startCheck runs a check until it is stopped. It goes on from the health of its last
-// result. One that is of the top level runs there.
-func (e *Engine) startCheck(c *check) {
+// startCheck runs a check from after a time until it is stopped. It goes on from the health of
+// its last result. One that is of the top level runs there.
+func (e *Engine) startCheck(c *check, after time.Duration) {
 	if c.cfg.Use != "" {
 		c.log = e.logOf(c)
 		return
@@ -162,8 +161,6 @@ func (e *Engine) startCheck(c *check) {
 	probe.Pulse, c.hurry, c.wake = e.opts.Pulse, probe.Hurry, probe.Wake
 	c.log = e.logOf(c)
 	follower := e.opts.Sockets.Follow(probe.Wake)
-	after := time.Duration(e.begun/startedTogether) * startedAfter
-	e.begun++
 	e.running.Go(func() {
 		defer follower.Close()
 		ctx = checks.WithFollower(ctx, follower)

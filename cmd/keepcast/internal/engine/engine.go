@@ -81,7 +81,6 @@ type Engine struct {
 	reconciler  *reconcile.Reconciler
 	running     sync.WaitGroup  // checks and watches
 	checking    context.Context // of the checks; done when the loop ends
-	begun       int             // checks that the start, or the last reload, has begun
 	posted      reconcile.Desired
 	undecided   bool      // something happened that decide has not looked at
 	since       time.Time // when the first of it happened; zero: that is not known
@@ -142,9 +141,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	if dir := e.cfg.DrainDir; dir != "" {
 		e.running.Go(func() { e.followDrains(alive, dir) })
 	}
+	started := 0
 	for _, s := range append([]*service{e.common}, e.services...) {
 		for _, c := range s.checks {
-			e.startCheck(c)
+			e.startCheck(c, time.Duration(started/startedTogether)*startedAfter)
+			started++
 		}
 	}
 	for _, s := range e.services {

@@ -45,7 +45,7 @@ func (e *Engine) ReloadFailed(why error) error {
 func (e *Engine) replace(cfg *config.Config) {
 	now := time.Now()
 	before := e.services
-	e.cfg, e.services, e.begun = cfg, nil, 0
+	e.cfg, e.services = cfg, nil
 	old := successions(before, identities(cfg.Services))
 	e.drop(before, old) // first: another service may have the name now
 	kin := kinOf(before)

@@ -97,7 +97,7 @@ func (e *Engine) renewCheck(kin []*service, cfg *config.Check, s *service, now t
 			inheritReport(cfg, was)
 		}
 	}
-	e.startCheck(fresh)
+	e.startCheck(fresh, 0)
 	if was != nil && !same {
 		fresh.changed = now
 	}
