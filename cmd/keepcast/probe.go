@@ -51,7 +51,7 @@ the running keepcast has (see check-now). Exit code 1 when one fails or is void.
 				return usageError{err}
 			}
 			kernel := kernelOf(cfg)
-			ctx := guarded(c.Context(), cfg, kernel)
+			ctx := guarded(c.Context(), cfg, kernel.Local)
 			all := make([]probed, 0, len(chosen))
 			for _, one := range chosen {
 				result := one.probe(checks.WithDevice(ctx, func() (string, error) { return kernel.VRF(one.on) }))
@@ -122,22 +122,22 @@ func choose(cfg *config.Config, names []string) ([]chosenCheck, error) {
 }
 
 // guarded refuses to probe a managed address that is not on this host, as the
-// daemon does.
-func guarded(ctx context.Context, cfg *config.Config, kernel *kernel.Kernel) context.Context {
+// daemon does: local says of an address whether it is, as kernel.Local.
+func guarded(ctx context.Context, cfg *config.Config, local func(netip.Addr) error) context.Context {
 	managed := map[netip.Addr]string{} // how each comes onto this host
 	for _, s := range cfg.Services {
 		for _, address := range s.Addresses {
 			managed[address.Addr()] = comes(cfg, s)
 		}
 	}
-	local := func(a netip.Addr) error {
-		err := kernel.Local(a)
+	hinted := func(a netip.Addr) error {
+		err := local(a)
 		if errors.Is(err, driver.ErrElsewhere) {
 			return fmt.Errorf("%w; %s", err, managed[a])
 		}
 		return err
 	}
-	return checks.WithGuard(ctx, checks.OnlyLocal(func(a netip.Addr) bool { return managed[a] != "" }, local))
+	return checks.WithGuard(ctx, checks.OnlyLocal(func(a netip.Addr) bool { return managed[a] != "" }, hinted))
 }
 
 // comes says how the addresses of a service come onto this host.

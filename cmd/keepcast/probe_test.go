@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -107,7 +109,7 @@ services:
 func TestProbeAllows(t *testing.T) {
 	cfg := loaded(t, `services: [{name: dns, addresses: [192.0.2.53], checks: [{kind: exec, command: ["true"]}]}]`)
 	cfg.Services[0].Addresses = append(cfg.Services[0].Addresses, config.Address{Prefix: netip.MustParsePrefix("127.0.0.53/32")})
-	ctx := guarded(t.Context(), cfg, kernelOf(cfg))
+	ctx := guarded(t.Context(), cfg, kernelOf(cfg).Local)
 	for _, address := range []string{"127.0.0.53:9", "192.0.2.99:9"} {
 		conn, err := checks.Dialer().DialContext(ctx, "udp", address)
 		if err == nil {
@@ -115,6 +117,15 @@ func TestProbeAllows(t *testing.T) {
 		} else if health.IsVoid(err) { // else there is no route
 			t.Error(err)
 		}
+	}
+}
+
+// Where the kernel can't say whether an address is here, it is not probed.
+func TestProbeKernelSilent(t *testing.T) {
+	cfg := loaded(t, `services: [{name: dns, addresses: [192.0.2.53], checks: [{kind: exec, command: ["true"]}]}]`)
+	ctx := guarded(t.Context(), cfg, func(netip.Addr) error { return syscall.EMFILE })
+	if _, err := checks.Dialer().DialContext(ctx, "udp", "192.0.2.53:9"); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("got %v", err)
 	}
 }
 
