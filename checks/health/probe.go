@@ -67,12 +67,17 @@ func CarryOn(c Checker, s Schedule, h Health) *Probe {
 	return &Probe{Checker: c, Schedule: s, health: h.Carried(s), wake: pace.NewBell()}
 }
 
-// Hurry has the check prove itself anew. The next run begins at once. While it succeeds,
-// others follow at the fast interval, until as many as rise asks for have begun since
-// now. It never blocks.
-func (p *Probe) Hurry() {
+// Prove has the check prove itself anew, from its next run on. While that succeeds, others
+// follow at the fast interval, until as many as rise asks for have begun since now. It never
+// blocks.
+func (p *Probe) Prove() {
 	now := time.Now()
 	p.since.Store(&now)
+}
+
+// Hurry is Prove, and the next run begins at once.
+func (p *Probe) Hurry() {
+	p.Prove()
 	p.wake.Ring()
 }
 

@@ -65,33 +65,6 @@ func TestGoneServiceIsLookedAtAnew(t *testing.T) {
 	})
 }
 
-// The check that has just failed does not run again for that: it would fail once more, and
-// take the processor that the withdrawal needs. One that failed long ago does.
-func TestFailedCheckIsNotHurried(t *testing.T) {
-	b := newHarness(t)
-	b.keep = true
-	slow, quick := &fakeCheck{err: errDead}, &fakeCheck{}
-	s := b.service("dns", address, slow, quick)
-	s.Checks[0].Interval = time.Hour
-	if err := s.Require.UnmarshalText([]byte("any")); err != nil {
-		t.Fatal(err)
-	}
-	synctest.Test(t, func(t *testing.T) {
-		b.start()
-		later(2500 * time.Millisecond)
-		b.want("dns", api.Announced, "1 of 2 checks up, 1 required (check checka: connection refused)")
-		slow.ran()
-		quick.ran()
-		quick.set(errDead)
-		later(time.Second) // it runs twice
-		b.want("dns", api.Withdrawn, "check checka: connection refused; check checkb: connection refused")
-		if failed, looked := quick.ran(), slow.ran(); failed != 2 || looked != 1 {
-			t.Errorf("the check that failed ran %d times, the other one %d times", failed, looked)
-		}
-		b.end()
-	})
-}
-
 // errNoDescriptor is what a check fails with that keepcast can't run.
 var errNoDescriptor = fmt.Errorf("dial: %w", syscall.EMFILE)
 

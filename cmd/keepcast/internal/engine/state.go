@@ -27,15 +27,12 @@ func (e *Engine) intent(s *service, now time.Time) intent {
 
 // decide moves the service to the state that its fitness and the intent ask for at the
 // time now, and reports whether that is another state. While the engine runs, a state
-// changes only here. A service that is not fit any more has all its checks look anew, but for
-// those that have just failed.
+// changes only here. A service that is not fit any more has all its checks look anew.
 func (s *service) decide(now time.Time, f fitness, i intent) (moved bool) {
 	if s.fit && !f.fit {
 		s.gone = now
 		for _, c := range s.checks {
-			if !c.failedSince(now.Add(-c.cfg.FastInterval)) {
-				c.hurry()
-			}
+			c.lookAnew(now)
 		}
 	}
 	s.fit = f.fit
