@@ -45,6 +45,9 @@ func Few(names []string) string {
 func suggest(got string, names []string) string {
 	best, distance := "", 3 // more than two slips are another word
 	for _, name := range names {
+		if len(got) > len(name)+2 {
+			continue // each slip adds one letter at most, and what somebody sends may be long
+		}
 		if d := slips(got, name); d < distance && d < len(name) {
 			best, distance = name, d
 		}
