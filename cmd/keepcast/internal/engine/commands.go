@@ -57,7 +57,9 @@ func (e *Engine) Drain(names []string, until time.Time, reason, by string) error
 // all of them.
 func (e *Engine) Resume(names []string) error {
 	var byFile []string
+	var dir string
 	err := e.changeDrains(names, e.waitingDrains, func(name string) {
+		dir = e.cfg.DrainDir
 		if _, ok := e.drains.commanded[name]; ok {
 			delete(e.drains.commanded, name)
 			e.log.Info("drain ended by command", "service", name)
@@ -66,8 +68,8 @@ func (e *Engine) Resume(names []string) error {
 			byFile = append(byFile, d.File)
 		}
 	})
-	if err == nil && slices.Contains(byFile, e.cfg.DrainDir) {
-		return fmt.Errorf("still drained: %s can't be read, so its drains are not known", e.cfg.DrainDir)
+	if err == nil && slices.Contains(byFile, dir) {
+		return fmt.Errorf("still drained: %s can't be read, so its drains are not known", dir)
 	}
 	if err == nil && len(byFile) > 0 {
 		return fmt.Errorf("still drained by %s: remove that file to resume", config.Few(byFile))
@@ -158,7 +160,7 @@ func (e *Engine) startCheck(c *check, after time.Duration) {
 	on := e.cfg.ProbesOn(*c.service.cfg, *c.cfg)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := health.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
-	probe.Pulse, c.hurry, c.wake = e.opts.Pulse, probe.Hurry, probe.Wake
+	probe.Pulse, c.prove, c.hurry, c.wake = e.opts.Pulse, probe.Prove, probe.Hurry, probe.Wake
 	c.log = e.logOf(c)
 	follower := e.opts.Sockets.Follow(probe.Wake)
 	e.running.Go(func() {
