@@ -20,28 +20,36 @@ func ReadSockets() []sockets.Socket {
 // servesOff reports whether it is seen that a service serves an IPv6 address also while that
 // is on no interface, and can start again then: there are sockets for it, and all of them may.
 // Its sockets are those on the address, and those on any that are at a port which a check asks.
+// Where checks ask ports, one of its sockets is at one of them: else it may be down just now.
 func servesOff(s config.Service, a netip.Addr, open []sockets.Socket) bool {
-	var own []sockets.Socket
+	seen := !slices.ContainsFunc(s.Checks, func(c config.Check) bool { return portOf(c) != "" })
+	own := 0
 	for _, o := range open {
-		asked := slices.ContainsFunc(s.Checks, func(c config.Check) bool { return asks(c, o) })
-		if o.Local.Addr() == a || asked && o.Takes(netip.AddrPortFrom(a, o.Local.Port())) {
-			own = append(own, o)
+		at := fmt.Sprint(o.Network, o.Local.Port())
+		asked := slices.ContainsFunc(s.Checks, func(c config.Check) bool { return portOf(c) == at })
+		if o.Local.Addr() != a && (!asked || o.Device != 0 || !o.Takes(netip.AddrPortFrom(a, o.Local.Port()))) {
+			continue
 		}
+		if !o.Free && (o.Network == "udp" || o.Local.Addr() == a) {
+			return false // of TCP, one on any address answers from that which the client has connected to
+		}
+		own++
+		seen = seen || asked
 	}
-	return len(own) > 0 && !slices.ContainsFunc(own, func(o sockets.Socket) bool {
-		// TCP answers from the address that the client has connected to.
-		return !o.Free && (o.Network == "udp" || o.Local.Addr() == a)
-	})
+	return own > 0 && seen
 }
 
-// asks reports whether a check asks the port of a socket, at whatever address.
-func asks(c config.Check, s sockets.Socket) bool {
+// portOf is the network and the port that a check asks, at whatever address; "" for none.
+func portOf(c config.Check) string {
 	ported, ok := c.Checker.(checks.Ported)
 	if !ok {
-		return false
+		return ""
 	}
 	network, port := ported.Port()
-	return network == s.Network && port == s.Local.Port()
+	if port == 0 {
+		return ""
+	}
+	return fmt.Sprint(network, port)
 }
 
 // Unwatched says that a crash is not seen at once, for the reason why the kernel does not

@@ -16,13 +16,15 @@ func TestNonlocalBindNotNeeded(t *testing.T) {
 	const tcp, udp = "kind: tcp, address: '127.0.0.1:53'", "kind: dns, server: 192.0.2.53, query: example.com"
 	for name, tt := range map[string]struct {
 		check  string
-		open   string // network address, and free
+		open   string // network, address, and free or device
 		warned bool
 	}{
 		"nobody yet":                {tcp, "", true},
 		"on the address":            {tcp, "tcp [2001:db8:53::53]:53", true},
 		"on it, and free":           {tcp, "tcp [2001:db8:53::53]:53 free", false},
-		"on it, at another port":    {tcp, "tcp [2001:db8:53::53]:54 free", false},
+		"on it, at another port":    {tcp, "tcp [2001:db8:53::53]:54 free", true}, // who is asked is down just now
+		"on it, at both ports":      {tcp, "tcp [2001:db8:53::53]:54 free, tcp [2001:db8:53::53]:53 free", false},
+		"on any of a device":        {tcp, "tcp [::]:53 device", true},
 		"one of two on it":          {tcp, "tcp [2001:db8:53::53]:53 free, udp [2001:db8:53::53]:53", true},
 		"on another address":        {tcp, "tcp [2001:db8:53::54]:53 free", true},
 		"on any":                    {tcp, "tcp [::]:53", false},
@@ -42,7 +44,11 @@ func TestNonlocalBindNotNeeded(t *testing.T) {
 			h.set("net/ipv6/ip_nonlocal_bind", "0")
 			for one := range strings.SplitSeq(tt.open, ", ") {
 				if words := strings.Fields(one); len(words) > 0 {
-					h.Sockets = append(h.Sockets, sockets.Socket{Network: words[0], Local: netip.MustParseAddrPort(words[1]), Free: len(words) > 2})
+					s := sockets.Socket{Network: words[0], Local: netip.MustParseAddrPort(words[1]), Free: slices.Contains(words, "free")}
+					if slices.Contains(words, "device") {
+						s.Device = 7
+					}
+					h.Sockets = append(h.Sockets, s)
 				}
 			}
 			if _, warned := NonlocalBind(cfg, h.Sysctls, h.Sockets); warned != tt.warned {
