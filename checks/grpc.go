@@ -27,7 +27,7 @@ func init() {
 		Doc: "Asks a gRPC server for the health of a service, by the protocol of gRPC for it (`grpc.health.v1.Health/Check`). " +
 			"It has to answer SERVING.",
 		Example: "address: 127.0.0.1:50051\nservice: example.v1.Orders\n",
-		New:     func() Checker { return new(GRPC) },
+		New:     func() Checker { return &GRPC{kept: new(kept)} },
 		AtOnce:  stopsListening,
 	})
 }
@@ -38,7 +38,10 @@ type GRPC struct {
 	Transport string `config:"transport" default:"tcp" enum:"tcp|tls" doc:"HTTP/2 over plain TCP, or over TLS."`
 	Service   string `config:"service" doc:"Service to ask for, as in 'example.v1.Orders'. Without it the health of the server as a whole is asked for."`
 	Authority string `config:"authority" doc:"Name of the server in the request, instead of 'address'; in TLS that is 'tls.server_name'."`
+	Reuse     bool   `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure, when the service stops listening on this host, and after a minute in any case, the next run makes a new one. Until then it is not seen what only a new connection shows: another address of a name, a certificate that has run out, a server that accepts nobody any more. A call that a kept connection does not answer is made again over a new one."`
 	TLS       TLS    `config:"tls" doc:"How to speak TLS, for 'transport: tls'."`
+
+	kept *kept // nil: it keeps none
 }
 
 func (g *GRPC) at() endpoint { return endpoint{g.Address, g.Transport, g.TLS} }
@@ -64,7 +67,7 @@ func (g *GRPC) Host() func() ([]string, error) { return g.at().host("") }
 func (g *GRPC) Check(ctx context.Context) error {
 	ctx, end := withRun(ctx)
 	defer end()
-	if err := g.ask(ctx); err != nil {
+	if err := g.kept.after(g.ask(ctx)); err != nil {
 		return fmt.Errorf("%s: %s: %w", g.Address, g.what(), err)
 	}
 	return nil
@@ -94,7 +97,7 @@ func (g *GRPC) ask(ctx context.Context) error {
 	req.Header.Set("Content-Type", "application/grpc")
 	req.Header.Set("Te", "trailers")
 	w := wire{tls: g.TLS, http2: "require", via: func(address string) string { return address }}
-	resp, err := w.transport().RoundTrip(req)
+	resp, err := g.kept.over(w, g.Reuse).RoundTrip(req)
 	if err != nil {
 		return notHTTP2(ctx, err)
 	}

@@ -39,7 +39,7 @@ type HTTP struct {
 	Redirects bool              `config:"follow_redirects" doc:"Follow up to ten redirects and judge the last response."`
 	Connect   netip.AddrPort    `config:"connect" doc:"Address and port to connect to, instead of those of the URL; the request and TLS still name the host of the URL."`
 	HTTP2     string            `config:"http2" default:"auto" enum:"auto|require|never" doc:"HTTP/2: 'auto' where TLS negotiates it, 'require' fails without (and speaks it at once where there is no TLS), 'never' speaks HTTP/1.1."`
-	Reuse     bool              `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure, when the service stops listening on this host, and after a minute in any case, the next run makes a new one. Until then it is not seen what only a new connection shows: another address of a name, a certificate that has run out, a server elsewhere that accepts nobody any more. Not for long answers, nor for an interval of a minute or more. Only for GET, HEAD and OPTIONS: others can't be sent again when the server ends the connection at that moment."`
+	Reuse     bool              `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure, when the service stops listening on this host, and after a minute in any case, the next run makes a new one. Until then it is not seen what only a new connection shows: another address of a name, a certificate that has run out, a server that accepts nobody any more. Not for long answers, nor for an interval of a minute or more. Only for GET, HEAD and OPTIONS: others can't be sent again when the server ends the connection at that moment."`
 	TLS       TLS               `config:"tls" doc:"How to speak TLS, for an https URL."`
 
 	kept *kept // nil: it keeps none
@@ -103,17 +103,7 @@ func (h *HTTP) Host() func() ([]string, error) { return h.TLS.host() }
 
 // Check implements Checker.
 func (h *HTTP) Check(ctx context.Context) error {
-	err := h.ask(ctx, h.judge)
-	if err != nil {
-		h.kept.drop()
-	}
-	return err
-}
-
-// Close implements io.Closer.
-func (h *HTTP) Close() error {
-	h.kept.drop()
-	return nil
+	return h.kept.after(h.ask(ctx, h.judge))
 }
 
 // ask sends the request and hands the response to judge.
@@ -130,11 +120,7 @@ func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Respon
 	}
 	req.Host = cmp.Or(req.Header.Get("Host"), req.Host)
 	w := wire{tls: h.TLS, http2: h.HTTP2, via: h.via(req.URL)}
-	transport, err := h.transport(ctx, w)
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", req.Method, safeURL(req.URL), err)
-	}
-	client := &http.Client{Transport: transport}
+	client := &http.Client{Transport: h.kept.over(w, h.Reuse)}
 	watching := watched{client.Transport, sight(ctx), nil}
 	if watching.sight != nil {
 		watching.hide = secrets(req)
@@ -160,14 +146,6 @@ func (h *HTTP) ask(ctx context.Context, judge func(context.Context, *http.Respon
 		finish(resp)
 	}
 	return nil
-}
-
-// transport returns the transport of a run.
-func (h *HTTP) transport(ctx context.Context, w wire) (*http.Transport, error) {
-	if h.Reuse {
-		return h.kept.take(ctx, w)
-	}
-	return w.transport(), nil
 }
 
 // judge says what is wrong with a response. In what it quotes of that it hides the secrets
@@ -231,7 +209,7 @@ func requestError(ctx context.Context, method string, err error) error {
 	return fmt.Errorf("%s %s: %w", method, safeText(of.URL), why)
 }
 
-// wire is how HTTP is spoken, for the checks http, grpc and dns (over https).
+// wire is how HTTP is spoken, for the checks http, grpc, metrics and dns (over https).
 type wire struct {
 	tls   TLS
 	http2 string

@@ -5,20 +5,22 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/keepcast/keepcast/checks/health"
 )
 
-// kept is what a check over HTTP keeps for its next run: a transport, and the connections that
-// it made. The zero kept has none yet, and a nil one keeps none.
+// kept is what a check keeps for its next run: the connections that it made, and over HTTP the
+// transport that they are of. The zero kept has none yet, and a nil one keeps none.
 type kept struct {
 	mu        sync.Mutex
 	transport *http.Transport
 	conns     []net.Conn
-	since     time.Time // when the transport was made
-	device    string    // the network device that the connections are bound to
+	since     time.Time // when the first of them was to be made
+	device    string    // the network device that they are bound to
 	ended     int       // how many sockets that waited for clients had ended by then
 }
 
@@ -32,33 +34,44 @@ const (
 	finishIn = 50 * time.Millisecond
 )
 
-// take returns the transport of the run before, or a new one. The guard is asked as if the
-// connections were new. A service that is in another VRF by now is asked there, and one of
+// renew ends connections that are of another time, under the lock. The guard is asked as if
+// the others were new. A service that is in another VRF by now is asked there, and one of
 // which a socket was closed since is asked whether it accepts anybody.
-func (k *kept) take(ctx context.Context, w wire) (*http.Transport, error) {
+func (k *kept) renew(ctx context.Context) error {
 	name, err := device(ctx)
 	if err != nil {
-		return nil, health.Void(err)
+		return health.Void(err)
 	}
 	ended := 0
 	if f := follower(ctx); f != nil {
 		ended = f.Ended()
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	if k.device != name || k.ended != ended || time.Since(k.since) > keptFor || len(k.conns) > mostKept {
 		k.close()
 	}
 	for _, conn := range k.conns {
 		if to, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
 			if err := guarded(ctx, to.AddrPort().Addr().Unmap()); err != nil {
-				return nil, health.Void(err)
+				return health.Void(err)
 			}
 		}
 	}
+	if len(k.conns) == 0 {
+		k.since, k.device, k.ended = time.Now(), name, ended
+	}
+	return nil
+}
+
+// take returns the transport of the run before, or a new one.
+func (k *kept) take(ctx context.Context, w wire) (*http.Transport, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.renew(ctx); err != nil {
+		return nil, err
+	}
 	if k.transport == nil {
 		w.keep = k.keep
-		k.transport, k.since, k.device, k.ended = w.transport(), time.Now(), name, ended
+		k.transport = w.transport()
 	}
 	return k.transport, nil
 }
@@ -68,6 +81,14 @@ func (k *kept) keep(conn net.Conn) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.conns = append(k.conns, conn)
+}
+
+// after takes the error of a run and returns it. A run that failed keeps nothing.
+func (k *kept) after(err error) error {
+	if err != nil {
+		k.drop()
+	}
+	return err
 }
 
 // drop ends the connections, so that the next run makes a new one.
@@ -89,6 +110,51 @@ func (k *kept) close() {
 		_ = conn.Close()
 	}
 	k.transport, k.conns = nil, nil
+}
+
+// over returns how a run asks over HTTP: by what is kept, or else by connections of its own.
+func (k *kept) over(w wire, reuse bool) http.RoundTripper {
+	if !reuse {
+		return w.transport()
+	}
+	return renewing{k, w}
+}
+
+// renewing asks over a kept connection. The server may end that at any time, so what it does
+// not answer there is asked again over a new one, once, which has the last word. net/http by
+// itself does so for some methods only, and over HTTP/2 only where the server says goodbye.
+type renewing struct {
+	kept *kept
+	wire wire
+}
+
+// RoundTrip implements http.RoundTripper, for requests that may be sent twice.
+func (r renewing) RoundTrip(req *http.Request) (*http.Response, error) {
+	var old atomic.Bool // the connection served a request before
+	watched := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(i httptrace.GotConnInfo) { old.Store(i.Reused) },
+	})
+	resp, err := r.once(req.WithContext(watched))
+	if err == nil || !old.Load() || req.Context().Err() != nil {
+		return resp, err
+	}
+	r.kept.drop()
+	again := *req
+	if req.GetBody != nil {
+		if again.Body, err = req.GetBody(); err != nil {
+			return nil, err
+		}
+	}
+	return r.once(&again)
+}
+
+// once asks over what is kept now.
+func (r renewing) once(req *http.Request) (*http.Response, error) {
+	transport, err := r.kept.take(req.Context(), r.wire)
+	if err != nil {
+		return nil, err
+	}
+	return transport.RoundTrip(req)
 }
 
 // finish has the connection serve the next run: for that the body has to be read to its end.

@@ -22,7 +22,7 @@ func init() {
 			"Histograms and summaries are asked for as the page shows them: `_sum`, `_count`, `_bucket` with `le`, `quantile`. Nothing is computed from " +
 			"two pages, so a counter tells little.",
 		Example: "url: http://127.0.0.1:9153/metrics\nquery: 'queue_length{queue=~\"in|out\"} < 1000 and last_error == 0'\n",
-		New:     func() Checker { return new(Metrics) },
+		New:     func() Checker { return &Metrics{kept: new(kept)} },
 		AtOnce:  stopsListening,
 	})
 }
@@ -33,7 +33,10 @@ type Metrics struct {
 	Query   MetricsQuery      `config:"query" required:"true" doc:"Conditions that the values have to meet, as in 'queue_length{queue=\"in\"} < 1000 and up == 1'. Matchers are =, !=, =~ and !~; a regular expression has to match the whole label, and a label that is not there is empty."`
 	Headers map[string]string `config:"headers" doc:"Request headers. 'host' replaces the name of the URL in the request, not in TLS."`
 	Connect netip.AddrPort    `config:"connect" doc:"Address and port to connect to, instead of those of the URL; the request and TLS still name the host of the URL."`
+	Reuse   bool              `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure, when the exporter stops listening on this host, and after a minute in any case, the next run makes a new one. Until then it is not seen what only a new connection shows: another address of a name, a certificate that has run out, a server that accepts nobody any more. A request that a kept connection does not answer is sent again over a new one."`
 	TLS     TLS               `config:"tls" doc:"How to speak TLS, for an https URL."`
+
+	kept *kept // nil: it keeps none
 }
 
 const (
@@ -46,7 +49,7 @@ func (m *Metrics) http() *HTTP {
 	headers := map[string]string{"Accept": "text/plain;version=0.0.4"}
 	maps.Copy(headers, m.Headers)
 	return &HTTP{
-		URL: m.URL, Method: http.MethodGet, Headers: headers, Connect: m.Connect, TLS: m.TLS,
+		URL: m.URL, Method: http.MethodGet, Headers: headers, Connect: m.Connect, Reuse: m.Reuse, TLS: m.TLS, kept: m.kept,
 		Codes: Codes{ranges: [][2]int{{http.StatusOK, http.StatusOK}}, text: "200"},
 	}
 }
@@ -70,7 +73,7 @@ func (m *Metrics) Host() func() ([]string, error) { return m.TLS.host() }
 // Check implements Checker.
 func (m *Metrics) Check(ctx context.Context) error {
 	h := m.http()
-	return h.ask(ctx, func(ctx context.Context, resp *http.Response, req *http.Request) error {
+	return m.kept.after(h.ask(ctx, func(ctx context.Context, resp *http.Response, req *http.Request) error {
 		if err := h.judge(ctx, resp, req); err != nil {
 			return err
 		}
@@ -80,7 +83,7 @@ func (m *Metrics) Check(ctx context.Context) error {
 		}
 		found.seen(sight(ctx))
 		return found.judge()
-	})
+	}))
 }
 
 // metricSample is one line of a page.
