@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"mime"
@@ -23,10 +23,11 @@ type dnsRun struct {
 	address   string
 	transport string // by which the last query went
 	conns     map[string]*dns.Conn
+	old       bool // the connection is of a run before
 	closers   []func()
 }
 
-// close ends the connections of the run.
+// close ends the connections of the run, but for one that is kept.
 func (r *dnsRun) close() {
 	for _, end := range r.closers {
 		end()
@@ -54,25 +55,22 @@ func (r *dnsRun) ask(query *dns.Msg) (*dns.Msg, error) {
 	return r.exchange(query)
 }
 
-// conn returns the connection of the run for its transport, and opens it if there is none.
+// conn returns the connection of the run for its transport, and gets one if there is none.
 func (r *dnsRun) conn() (*dns.Conn, error) {
 	if conn, ok := r.conns[r.transport]; ok {
 		return conn, nil
 	}
-	var secure *tls.Config
-	network := r.transport
-	if network == "tls" {
-		var err error
-		if secure, err = r.TLS.config(r.host); err != nil {
-			return nil, err
-		}
-		network = "tcp"
-	}
-	conn, err := connect(r.ctx, network, r.address, secure)
+	conn, err := r.connect()
 	if err != nil {
 		return nil, err
 	}
-	r.closers = append(r.closers, closeWith(r.ctx, conn))
+	stop := context.AfterFunc(r.ctx, func() { conn.Close() })
+	r.closers = append(r.closers, func() {
+		stop()
+		if !r.Reuse {
+			conn.Close()
+		}
+	})
 	if r.conns == nil {
 		r.conns = map[string]*dns.Conn{}
 	}
@@ -80,36 +78,72 @@ func (r *dnsRun) conn() (*dns.Conn, error) {
 	return r.conns[r.transport], nil
 }
 
-// exchange sends a query once and returns the reply to it.
+// connect returns the connection that is kept, or opens one.
+func (r *dnsRun) connect() (net.Conn, error) {
+	if !r.Reuse {
+		return r.dial()
+	}
+	conn, err := r.kept.conn(r.ctx)
+	if r.old = conn != nil; r.old || err != nil {
+		return conn, err
+	}
+	if conn, err = r.dial(); err == nil {
+		r.kept.keep(conn)
+	}
+	return conn, err
+}
+
+// dial opens a connection for the transport of the run.
+func (r *dnsRun) dial() (net.Conn, error) {
+	if r.transport != "tls" {
+		return connect(r.ctx, r.transport, r.address, nil)
+	}
+	secure, err := r.TLS.config(r.host)
+	if err != nil {
+		return nil, err
+	}
+	return connect(r.ctx, "tcp", r.address, secure)
+}
+
+// exchange sends a query once and returns the reply to it. Twice if the connection is of a run
+// before and brings none: the server may end that at any time (RFC 7766 section 6.2.4), and
+// the new one has the last word.
 func (r *dnsRun) exchange(query *dns.Msg) (*dns.Msg, error) {
-	ctx := r.ctx
 	if r.transport == "https" {
-		return r.post(ctx, r.host, r.address, query)
+		return r.post(r.ctx, r.host, r.address, query)
 	}
 	conn, err := r.conn()
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.WriteMsg(query); err != nil {
-		return nil, explain(ctx, err)
+	packed, err := r.send(conn, query)
+	if err != nil && r.old && r.ctx.Err() == nil {
+		r.kept.drop()
+		delete(r.conns, r.transport)
+		return r.exchange(query)
 	}
-	s := sight(ctx)
-	s.sawQuestion(query)
+	if err != nil {
+		return nil, explain(r.ctx, err)
+	}
+	reply := new(dns.Msg)
+	if err := reply.Unpack(packed); err != nil {
+		return nil, explain(r.ctx, err)
+	}
+	sight(r.ctx).sawReply(reply, len(packed))
+	return reply, answersTo(query, reply)
+}
+
+// send sends a query over a connection and returns what came back, with a header at least.
+func (r *dnsRun) send(conn *dns.Conn, query *dns.Msg) ([]byte, error) {
+	if err := conn.WriteMsg(query); err != nil {
+		return nil, err
+	}
+	sight(r.ctx).sawQuestion(query)
 	for {
 		packed, err := conn.ReadMsgHeader(nil)
-		if err != nil {
-			return nil, explain(ctx, err)
-		}
-		reply := new(dns.Msg)
-		err = reply.Unpack(packed)
-		if reply.Id != query.Id && r.transport == "udp" {
-			continue // meant for somebody who had the port before
-		}
-		if err != nil {
-			return nil, explain(ctx, err)
-		}
-		s.sawReply(reply, len(packed))
-		return reply, answersTo(query, reply)
+		if err != nil || r.transport != "udp" || binary.BigEndian.Uint16(packed) == query.Id {
+			return packed, err
+		} // else it is meant for somebody who had the port before
 	}
 }
 
@@ -140,7 +174,7 @@ func (d *DNS) post(ctx context.Context, host, address string, query *dns.Msg) (*
 	if s != nil {
 		req, sent = s.onceSent(req, func() { s.sawQuestion(query) })
 	}
-	resp, err := w.transport().RoundTrip(req)
+	resp, err := d.kept.over(w, d.Reuse).RoundTrip(req)
 	if err != nil {
 		return nil, explain(ctx, err)
 	}

@@ -76,6 +76,16 @@ func (k *kept) take(ctx context.Context, w wire) (*http.Transport, error) {
 	return k.transport, nil
 }
 
+// conn returns the connection of the run before; nil if there is none.
+func (k *kept) conn(ctx context.Context) (net.Conn, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.renew(ctx); err != nil || len(k.conns) == 0 {
+		return nil, err
+	}
+	return k.conns[0], nil
+}
+
 // keep notes a connection that was made.
 func (k *kept) keep(conn net.Conn) {
 	k.mu.Lock()

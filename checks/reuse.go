@@ -8,6 +8,12 @@ import (
 // The kinds that keep a connection for the next run where they are told to, see kept.
 
 // ValidateEvery implements Periodic.
+func (d *DNS) ValidateEvery(interval time.Duration) error { return reuseEvery(d.Reuse, interval) }
+
+// Close implements io.Closer.
+func (d *DNS) Close() error { d.kept.drop(); return nil }
+
+// ValidateEvery implements Periodic.
 func (g *GRPC) ValidateEvery(interval time.Duration) error { return reuseEvery(g.Reuse, interval) }
 
 // Close implements io.Closer.

@@ -1,12 +1,16 @@
 package checks
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/miekg/dns"
 
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
@@ -149,4 +153,27 @@ func (f *fickle) serveHTTP(t *testing.T, protocol string, h http.HandlerFunc) {
 		s.Start()
 	}
 	t.Cleanup(s.Close)
+}
+
+// serveDNS has zone answer on the listener, over TLS or not.
+func (f *fickle) serveDNS(t *testing.T, secure bool) {
+	t.Helper()
+	s := &dns.Server{Listener: f, IdleTimeout: func() time.Duration { return time.Minute }}
+	if secure {
+		donor, _ := secureServer(t, http.NotFoundHandler(), nil)
+		s.Listener = tls.NewListener(f, &tls.Config{Certificates: donor.TLS.Certificates})
+	}
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	s.NotifyStartedFunc = func() { close(ready) }
+	s.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		switch f.treats(w.RemoteAddr().String()) {
+		case treatsWell:
+			zone(w, q)
+		case treatsIll:
+			_ = w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)) // the client may be gone
+		}
+	})
+	go func() { ended <- s.ActivateAndServe() }()
+	<-ready
+	t.Cleanup(func() { s.Shutdown(); <-ended })
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
@@ -23,15 +25,21 @@ func TestReuseEvery(t *testing.T) {
 		{true, time.Minute, "reuse: a connection is kept for less than a minute, and interval is 1m0s: leave out reuse, or lower interval"},
 		{false, time.Hour, ""},
 	} {
-		for _, c := range []Periodic{&HTTP{Reuse: tt.reuse}, &GRPC{Reuse: tt.reuse}, &Metrics{Reuse: tt.reuse}} {
+		for _, c := range []Periodic{&HTTP{Reuse: tt.reuse}, &GRPC{Reuse: tt.reuse}, &Metrics{Reuse: tt.reuse}, &DNS{Reuse: tt.reuse}} {
 			sameError(t, c.ValidateEvery(tt.interval), tt.err, "")
 		}
 	}
 }
 
-// reusing starts a server of a kind and returns the check of it that keeps its connection, with what
-// that keeps, and what its errors begin with.
+// reusing starts a server and returns a check of it, what that keeps, and how its errors begin.
 type reusing func(t *testing.T, f *fickle) (c Checker, k *kept, begin string)
+
+func dnsReusing(f *fickle, transport string) (Checker, *kept, string) {
+	d := asksDNS(f.Addr().String(), "www.example.com", dns.TypeA)
+	d.Transport, d.Reuse, d.TLS.SkipVerify = transport, true, transport != "tcp"
+	d.Path = "/dns-query"
+	return d, d.kept, "asking ADDR over " + transport + " for www.example.com. IN A: "
+}
 
 func grpcReusing(f *fickle, transport string) (Checker, *kept, string) {
 	g := &GRPC{Address: f.Addr().String(), Transport: transport, Reuse: true, kept: new(kept)}
@@ -69,6 +77,25 @@ var reusers = map[string]reusing{
 	"metrics over HTTP/2": func(t *testing.T, f *fickle) (Checker, *kept, string) {
 		f.serveHTTP(t, "h2", exporter)
 		return metricsReusing(t, f, "https")
+	},
+	"dns over TCP": func(t *testing.T, f *fickle) (Checker, *kept, string) {
+		f.serveDNS(t, false)
+		return dnsReusing(f, "tcp")
+	},
+	"dns over TLS": func(t *testing.T, f *fickle) (Checker, *kept, string) {
+		f.serveDNS(t, true)
+		return dnsReusing(f, "tls")
+	},
+	"dns over HTTPS": func(t *testing.T, f *fickle) (Checker, *kept, string) {
+		f.serveHTTP(t, "h2", doh)
+		return dnsReusing(f, "https")
+	},
+	"dns over HTTPS without HTTP/2": func(t *testing.T, f *fickle) (Checker, *kept, string) {
+		f.serveHTTP(t, "tls", func(w http.ResponseWriter, r *http.Request) {
+			r.ProtoMajor = 2 // doh wants it
+			doh(w, r)
+		})
+		return dnsReusing(f, "https")
 	},
 }
 
@@ -237,4 +264,36 @@ func TestReuseKindsHangs(t *testing.T) {
 		f.is(treatsWell)
 		f.fit(t, c, 2, 1)
 	})
+}
+
+func TestDNSReuseValidate(t *testing.T) {
+	for transport, want := range map[string]string{
+		"":      "reuse: only with transport: tcp, tls or https, over UDP there is no connection to keep",
+		"udp":   "reuse: only with transport: tcp, tls or https, over UDP there is no connection to keep",
+		"tcp":   "",
+		"tls":   "",
+		"https": "",
+	} {
+		c := asksDNS("127.0.0.1", "a", dns.TypeA)
+		c.Transport, c.Reuse, c.Path = transport, true, "/"
+		sameError(t, c.Validate(), want, "")
+	}
+}
+
+// All questions go by the connection that is kept, over HTTPS, too.
+func TestDNSReuseAlso(t *testing.T) {
+	for _, transport := range []string{"TCP", "TLS", "HTTPS"} {
+		t.Run(transport, func(t *testing.T) {
+			noLeaks(t)
+			f := newFickle(t)
+			c, _, _ := reusers["dns over "+transport](t, f)
+			d := c.(*DNS)
+			d.Also = []DNSQuestion{{"many.example.com", 1}, {"www.example.com", 28}}
+			f.fit(t, d, 3, 1)
+			f.hangUp()
+			f.fit(t, d, 3, 1)
+			_ = d.Close()
+			f.wantsNone(t)
+		})
+	}
 }
