@@ -40,7 +40,8 @@ type Exec struct {
 	Nagios  bool     `config:"nagios" doc:"The command is a Nagios plugin: 0 is ok, 1 warning, 2 critical, 3 unknown."`
 	Warning string   `config:"warning" default:"fit" enum:"fit|fail" doc:"What the warning of a Nagios plugin means."`
 
-	stuck atomic.Pointer[process] // what an earlier check has not seen the end of
+	starter child.Starter
+	stuck   atomic.Pointer[process] // what an earlier check has not seen the end of
 }
 
 // maxOutput is how much output is kept to be shown; the rest is read and
@@ -106,7 +107,7 @@ func (e *Exec) run(ctx context.Context) error {
 		}
 	}
 	var out head
-	cmd, err := child.Command(ctx, e.Dir, e.Command)
+	cmd, err := e.starter.Command(ctx, e.Dir, e.Command)
 	if err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}

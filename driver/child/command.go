@@ -24,6 +24,11 @@ const shell = "/bin/sh"
 // command itself (exec). The shell is on the file system of the host itself. A host that has
 // none goes without this.
 func Command(ctx context.Context, dir string, argv []string) (*exec.Cmd, error) {
+	return command(ctx, dir, argv, direct)
+}
+
+// command is Command, with what tells how a program can be started without the shell.
+func command(ctx context.Context, dir string, argv []string, direct func(string) (path string, ok bool)) (*exec.Cmd, error) {
 	program, err := found(dir, argv[0])
 	if err != nil {
 		return nil, err
