@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
@@ -63,14 +61,7 @@ func (r *reloads) order(ctx context.Context) error {
 }
 
 // run loads the configuration anew at every SIGHUP and order until ctx is done.
-func (r *reloads) run(ctx context.Context) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
-	r.loop(ctx, hangups)
-}
-
-func (r *reloads) loop(ctx context.Context, hangups <-chan os.Signal) {
+func (r *reloads) run(ctx context.Context, hangups <-chan os.Signal) {
 	defer close(r.ended)
 	for {
 		select {

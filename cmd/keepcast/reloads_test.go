@@ -33,7 +33,7 @@ func reloading(t *testing.T, test func(t *testing.T, r *reloads, h *hangingReloa
 		r := newReloads(h.load)
 		ctx, end := context.WithCancel(t.Context())
 		hangups := make(chan os.Signal, 1)
-		go r.loop(ctx, hangups)
+		go r.run(ctx, hangups)
 		test(t, r, h, hangups)
 		end()
 		<-r.ended

@@ -59,6 +59,7 @@ type daemon struct {
 	pulse       health.Pulse
 	sockets     *sockets.Watch
 	open        func(config.Driver) // gives a driver its surroundings: only a restart changes them
+	hangups     <-chan os.Signal    // each has the configuration loaded anew
 	hurry       <-chan struct{}     // closed when a stop is not to wait for linger
 	saved       []*savedDir
 	descriptors descriptors
@@ -66,7 +67,7 @@ type daemon struct {
 }
 
 func (a *app) run(ctx context.Context, errOut io.Writer) error {
-	hurry, end := hurrying()
+	hangups, hurry, end := heeding()
 	defer end()
 	cfg, refused, err := a.startConfig(errOut)
 	if err != nil {
@@ -100,7 +101,7 @@ func (a *app) run(ctx context.Context, errOut io.Writer) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	queue.register(registry)
-	d := &daemon{app: a, cfg: cfg, log: log, level: level, metrics: engine.NewMetrics(registry), systemd: newSystemd(), hurry: hurry, refused: refused}
+	d := &daemon{app: a, cfg: cfg, log: log, level: level, metrics: engine.NewMetrics(registry), systemd: newSystemd(), hangups: hangups, hurry: hurry, refused: refused}
 	d.open = opener(cfg, log, d.metrics.Reloaded)
 	equip(cfg, d.open)
 	d.warnOfBinding()
@@ -138,7 +139,7 @@ func (d *daemon) run(ctx context.Context, server *control.Server) error {
 	reloads := newReloads(d.reload)
 	server.Reload = reloads.order
 	running.Go(func() { server.Serve(serving) })
-	running.Go(func() { reloads.run(serving) })
+	running.Go(func() { reloads.run(serving, d.hangups) })
 	running.Go(func() { d.systemd.run(serving) })
 	running.Go(func() { d.pulse.Run(serving) })
 	running.Go(func() { watchSockets(serving, d.sockets) })

@@ -10,11 +10,14 @@ import (
 	"github.com/keepcast/keepcast/driver/pace"
 )
 
-// hurrying counts the signals that tell the daemon to stop. The first ends its context, as
-// that of every command. The second closes hurry: nobody waits for linger then. The third
-// ends the process where it stands, whatever it hangs in, and leaves the host as it is.
-// The function that is returned ends the counting.
-func hurrying() (hurry <-chan struct{}, end func()) {
+// heeding heeds the signals to the daemon, from the beginning of its run on. SIGHUP, which would
+// end the process, comes out of hangups. Those that tell it to stop are counted. The first ends
+// its context, as that of every command. The second closes hurry: nobody waits for linger then.
+// The third ends the process where it stands, whatever it hangs in, and leaves the host as it
+// is. The function that is returned ends all that.
+func heeding() (hangups <-chan os.Signal, hurry <-chan struct{}, end func()) {
+	reloads := make(chan os.Signal, 1)
+	signal.Notify(reloads, syscall.SIGHUP)
 	signals := make(chan os.Signal, 3)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	second, done := make(chan struct{}), make(chan struct{})
@@ -37,7 +40,8 @@ func hurrying() (hurry <-chan struct{}, end func()) {
 			}
 		}
 	})
-	return second, func() {
+	return reloads, second, func() {
+		signal.Stop(reloads)
 		signal.Stop(signals)
 		close(done)
 		counting.Wait()
