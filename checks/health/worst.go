@@ -7,22 +7,27 @@ import "time"
 // occurs: the run before has just seen the service fit and is slow to end, the
 // next one starts as late as the jitter has it, and every failure takes the
 // whole timeout. A check that is told of the failure (see Watcher) does not wait
-// for the next run. One that does not end with its timeout takes a second more.
+// for the next run. Of the failures with Patience, those that count come first. One that does
+// not end with its timeout takes a second more.
 func (s Schedule) WorstCase(told bool) time.Duration {
 	if told {
-		return s.Timeout + s.ToFall() // a run may be under way
+		return s.Timeout + s.ToFall() + s.PutOff() // a run may be under way
 	}
-	return s.ToNextRun() + s.ToFall()
+	return s.ToNextRun() + s.ToFall() + s.PutOff()
 }
 
 // AtOnce returns the longest time from a certain failure that the check is told of until it
 // is down. It mostly takes a millisecond: a run may be under way, and may take its timeout
-// to fail, and so may one that begins right before the patience ends.
-func (s Schedule) AtOnce() time.Duration {
+// to fail.
+func (s Schedule) AtOnce() time.Duration { return 2*s.Timeout + s.PutOff() }
+
+// PutOff returns by how much Patience puts off the fall at the most: a run that begins right
+// before it is over does not count, and may take its timeout.
+func (s Schedule) PutOff() time.Duration {
 	if s.Patience == 0 {
-		return 2 * s.Timeout
+		return 0
 	}
-	return s.Timeout + s.Patience + 2*s.Timeout
+	return s.Patience + s.Timeout
 }
 
 // ToNextRun returns the longest time from the start of a run that finds the service

@@ -15,6 +15,7 @@ import (
 type mortal struct {
 	took  func() time.Duration
 	onRun func()
+	fails func() error
 	dead  context.Context // done when it dies, for watches
 	die   func()
 	died  atomic.Int64 // when, by the clock of the bubble; 0: alive
@@ -37,7 +38,7 @@ func (m *mortal) Check(ctx context.Context) error {
 	m.onRun()
 	<-time.NewTimer(m.took()).C // never beyond the timeout
 	if dead {
-		return errors.New("dead")
+		return m.fails()
 	}
 	return nil
 }
@@ -62,7 +63,13 @@ func mourn(t *testing.T, s Schedule, dies time.Duration, took func() time.Durati
 	ctx, cancel := context.WithCancel(t.Context())
 	m := newMortal(took)
 	defer m.die()
-	runs := 0
+	runs, failed := 0, 0
+	m.fails = func() error { // those that count come first
+		if failed++; failed < s.Fall {
+			return errors.New("dead")
+		}
+		return Certain(errors.New("dead"))
+	}
 	m.onRun = func() {
 		if runs++; dies == 0 && runs > s.Rise+3 {
 			m.die()
@@ -95,6 +102,7 @@ var schedules = map[string]Schedule{
 	"just missed":  {Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 950 * time.Millisecond, Jitter: .5, Rise: 1, Fall: 2},
 	"same":         {Interval: time.Second, FastInterval: time.Second, Timeout: time.Second, Jitter: .1, Rise: 1, Fall: 2},
 	"all jitter":   {Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 300 * time.Millisecond, Jitter: 1, Rise: 1, Fall: 2},
+	"patience":     {Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Jitter: .1, Rise: 1, Fall: 3, Patience: 2*time.Second + 1},
 	"slow fast":    {Interval: time.Minute, FastInterval: time.Hour, Timeout: 10 * time.Second, Jitter: .1, Rise: 1, Fall: 3},
 }
 
@@ -117,6 +125,9 @@ func TestWorstCase(t *testing.T) {
 					if watched {
 						luck = 0
 					}
+					if s.Patience > 0 {
+						luck++ // the last run that does not count begins right before it is over
+					}
 					if worst > figure || worst < figure-luck {
 						t.Errorf("seen after %s at the worst, computed %s", worst, figure)
 					}
@@ -135,6 +146,7 @@ func TestWorstCaseFigures(t *testing.T) {
 		"just missed":  {4350 * time.Millisecond, 2850 * time.Millisecond},
 		"same":         {4100 * time.Millisecond, 3 * time.Second},
 		"all jitter":   {2900 * time.Millisecond, 900 * time.Millisecond},
+		"patience":     {5100*time.Millisecond + 1, 4500*time.Millisecond + 1},
 	} {
 		s := schedules[name]
 		if got := [2]time.Duration{s.WorstCase(false), s.WorstCase(true)}; got != want {

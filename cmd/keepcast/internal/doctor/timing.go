@@ -70,6 +70,9 @@ func timing(s config.Service) (Service, []driver.Finding) {
 		if isInstant(c) {
 			c.Timeout = min(c.Timeout, instant)
 		}
+		if kind, err := checks.KindByName(c.Kind); err != nil || kind.AtOnce == "" || kind.Counted {
+			c.Patience = 0 // nothing is certain
+		}
 		one := timingOf(c)
 		out.Checks = append(out.Checks, one)
 		if c.Degrades() {
@@ -142,6 +145,9 @@ func timingOf(c config.Check) Check {
 		}
 		parts = append(parts, fmt.Sprintf("%d more × %s %s", more, each, why))
 	}
+	if c.Patience > 0 {
+		parts = append(parts, fmt.Sprintf("%s patience + %s %s", Seconds(c.Patience), c.Timeout, fails))
+	}
 	out.Makeup = strings.Join(parts, " + ")
 	return out
 }
@@ -164,6 +170,9 @@ func slowCheck(service string, c config.Check, t Check) driver.Finding {
 		}
 	} else if !t.Told && c.Timeout > c.Interval {
 		setting = fmt.Sprintf("timeout (%s), which is longer than interval (%s)", c.Timeout, c.Interval)
+	}
+	if c.Patience > longest {
+		longest, setting = c.Patience, fmt.Sprintf("patience (%s)", c.Patience)
 	}
 	return driver.Finding{
 		Name: "slow-check", Level: driver.LevelWarning, Subject: service + "/" + c.Name,

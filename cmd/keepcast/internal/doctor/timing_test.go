@@ -14,7 +14,7 @@ import (
 	"github.com/keepcast/keepcast/driver"
 )
 
-// three is a service with three checks, of which the slowest takes 67 s and the
+// three is a service with three checks, of which the slowest takes two minutes and the
 // unit is told.
 const three = `services:
 - name: dns
@@ -30,16 +30,16 @@ const three = `services:
 func TestTiming(t *testing.T) {
 	for require, want := range map[string]string{
 		// Any one that is down withdraws, so the quickest one does if all fail.
-		"all": "require all, 1m7s, 1.1s if all fail, 200ms if they crash",
-		"2":   "require 2, 1m7s, 1.5s if all fail, 1s if they crash",
-		"any": "require any, 1m7s, 1m7s if all fail, 1m1.5s if they crash",
+		"all": "require all, 2m7.5s, 1.1s if all fail, 200ms if they crash",
+		"2":   "require 2, 2m7.5s, 1.5s if all fail, 1s if they crash",
+		"any": "require any, 2m7.5s, 2m7.5s if all fail, 1m1.5s if they crash",
 	} {
 		cfg := load(t, fmt.Sprintf(three, require))
 		s, slow := timing(cfg.Services[0])
 		if got := fmt.Sprintf("require %s, %s, %s if all fail, %s if they crash", s.Require, s.WorstCase, s.AllFail, s.Crash); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
-		expect(t, slow, []string{"warning slow-check dns/slow: may take 1m7s until a failure is seen"})
+		expect(t, slow, []string{"warning slow-check dns/slow: may take 2m7.5s until a failure is seen"})
 	}
 }
 
@@ -71,6 +71,7 @@ func TestTimingOfInstant(t *testing.T) {
 		"kind: listener, address: '127.0.0.1:53', fast_interval: 10ms, jitter: 0":               "1.02s/1.02s, at once 20ms: 1s until the next run + 10ms run + 1 more × 10ms run",
 		"kind: address, address: 10.0.0.1":                                                      "270ms/1.36s, at once 20ms: told at once; 10ms of a run under way + 10ms run + 1 more × 250ms fast_interval",
 		"kind: interface, interface: eth0, timeout: 10m":                                        "270ms/1.36s, at once 20ms: told at once; 10ms of a run under way + 10ms run + 1 more × 250ms fast_interval",
+		"kind: exec, command: ['true'], patience: 1m":                                           "2.1s/2.1s, at once 2.1s: 1.1s until the next run + 500ms timeout + 1 more × 500ms timeout", // it is never certain
 		"kind: push":                          "270ms/1.36s, at once 270ms: told at once; 10ms of a run under way + 10ms run + 1 more × 250ms fast_interval",
 		"kind: route, destination: 0.0.0.0/0": "1.5s/2.1s, at once 1.5s: told at once; 500ms of a run under way + 500ms timeout + 1 more × 500ms timeout", // a full table takes a second
 	} {
@@ -86,7 +87,7 @@ func TestMakeup(t *testing.T) {
 	s, _ := timing(load(t, fmt.Sprintf(three, "all")).Services[0])
 	for i, want := range []string{
 		"quick told=false 1.1s/1.1s, at once 200ms: 1s until the next run + 100ms timeout",
-		"slow told=false 1m7s/1m7s, at once 1m1.5s: 1m6s until the next run + 500ms timeout + 1 more × 500ms timeout",
+		"slow told=false 2m7.5s/2m7.5s, at once 1m1.5s: 1m6s until the next run + 500ms timeout + 1 more × 500ms timeout + 1m0s patience + 500ms timeout",
 		"unit told=true 1.5s/2.1s, at once 1s: told at once; 500ms of a run under way + 500ms timeout + 1 more × 500ms timeout",
 		"cache told=false 1h6m1s/1h6m1s, at once 1s: 1h6m0s until the next run + 500ms timeout + 1 more × 500ms timeout",
 	} {
@@ -105,6 +106,7 @@ func TestSlowCheck(t *testing.T) {
 		"interval: 1s, timeout: 40s, fall: 1, jitter: 0": "lower timeout (40s), which is longer than interval (1s), which makes up 41s of it",
 		"interval: 20s, fast_interval: 20s, fall: 3":     "lower fast_interval (20s) or fall (3), which makes up 40.5s of it",
 		"interval: 10s, fall: 100":                       "lower timeout (500ms) or fall (100), which makes up 50s of it",
+		"interval: 5s, patience: 1m":                     "lower patience (1m0s), which makes up 1m0s of it",
 		"interval: 28s, jitter: 0":                       "",
 	} {
 		cfg := load(t, "services: [{name: a, addresses: [192.0.2.1], checks: [{kind: tcp, address: 'x:1', "+settings+"}]}]\n")
