@@ -8,29 +8,22 @@ import (
 	"syscall"
 )
 
-// direct returns the path by which a program can be started without the shell, which takes
-// half the time: no file that the kernel opens for that is elsewhere than the shell is. So
-// a start can hang no more than that of the shell could. Nothing is known for sure of scripts,
-// which name an interpreter. They go by way of the shell, as does all that is on another file
-// system.
-func direct(program string) (path string, ok bool) {
+// direct reports whether a program, at a path without links, can be started without the shell,
+// which takes half the time: no file that the kernel opens for that is elsewhere than the shell
+// is. So a start can hang no more than that of the shell could. Nothing is known for sure of
+// scripts, which name an interpreter. They go by way of the shell, as does all that is on
+// another file system.
+func direct(path string) bool {
 	home, ok := deviceOf(shell)
-	if !ok {
-		return "", false
-	}
-	path, err := filepath.EvalSymlinks(program)
-	if err != nil || !allOn(home, path) {
-		return "", false
+	if !ok || !allOn(home, path) {
+		return false
 	}
 	linker, ok := linkerOf(path)
-	if !ok {
-		return "", false
+	if !ok || linker == "" {
+		return ok
 	}
-	if linker != "" {
-		linker, err = filepath.EvalSymlinks(linker)
-		ok = err == nil && allOn(home, linker)
-	}
-	return path, ok
+	linker, err := filepath.EvalSymlinks(linker)
+	return err == nil && allOn(home, linker)
 }
 
 // allOn reports whether a file, and each directory on the way to it, are on a device.

@@ -44,7 +44,7 @@ func TestDirect(t *testing.T) {
 		"/none":     "",
 		"true":      "", // relative to a directory that may be anywhere
 	} {
-		if got, ok := direct(path); got != want && ok || ok != (want != "") {
+		if got, ok := new(Starter).direct(path); got != want && ok || ok != (want != "") {
 			t.Errorf("%s: got %s, %t, want %q", path, got, ok, want)
 		}
 	}
@@ -66,7 +66,7 @@ func TestDirectLinkerElsewhere(t *testing.T) {
 	}
 	local := filepath.Join(dir, "true")
 	drivertest.CopyFile(t, "/bin/true", local, 0o755)
-	if _, ok := direct(local); !ok {
+	if !direct(local) {
 		t.Error("a copy of it is not started directly")
 	}
 	// The path of another linker, in the room of the old one.
@@ -80,7 +80,7 @@ func TestDirectLinkerElsewhere(t *testing.T) {
 	if err := exec.Command(local).Run(); err != nil {
 		t.Errorf("the copy does not run: %v", err)
 	}
-	if _, ok := direct(local); ok {
+	if direct(local) {
 		t.Error("it is started directly, though its linker is elsewhere")
 	}
 }
