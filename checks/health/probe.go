@@ -50,12 +50,20 @@ type Probe struct {
 	Schedule Schedule
 	Pulse    *Pulse // tells whether keepcast itself is late; nil: it is not
 	health   Health
+	last     lastRun
 	wake     pace.Bell
 	wakes    wakes
+	anew     pace.Bell                 // since has changed
 	since    atomic.Pointer[time.Time] // the check is to prove itself by runs that began after that
 	voids    int                       // in a row
 	stuck    chan error                // a run that outlived its timeout; nil when there is none
 	stuckAt  time.Time                 // when that run began
+}
+
+// lastRun is what the time of the next run depends on.
+type lastRun struct {
+	at           time.Time // when it began
+	void, failed bool
 }
 
 // NewProbe returns a Probe that has not run yet.
@@ -64,21 +72,16 @@ func NewProbe(c Checker, s Schedule) *Probe { return CarryOn(c, s, NewHealth(s.R
 // CarryOn returns a Probe that goes on from a Health, as a check does whose settings
 // changed.
 func CarryOn(c Checker, s Schedule, h Health) *Probe {
-	return &Probe{Checker: c, Schedule: s, health: h.Carried(s), wake: pace.NewBell()}
+	return &Probe{Checker: c, Schedule: s, health: h.Carried(s), wake: pace.NewBell(), anew: pace.NewBell()}
 }
 
-// Prove has the check prove itself anew, from its next run on. While that succeeds, others
-// follow at the fast interval, until as many as rise asks for have begun since now. It never
-// blocks.
-func (p *Probe) Prove() {
+// Hurry has the check prove itself anew. The next run begins at once, or as soon as the fast
+// interval since the last one is over. While it succeeds, others follow at that interval, until
+// as many as rise asks for have begun since now. It never blocks.
+func (p *Probe) Hurry() {
 	now := time.Now()
 	p.since.Store(&now)
-}
-
-// Hurry is Prove, and the next run begins at once.
-func (p *Probe) Hurry() {
-	p.Prove()
-	p.wake.Ring()
+	p.anew.Ring()
 }
 
 // Wake has the check run at once, or once more if it runs just now. However often it is
@@ -97,7 +100,8 @@ func (p *Probe) Run(ctx context.Context, report func(Result)) {
 	due := time.Now()
 	start := due.Add(-p.Schedule.phase())
 	for ctx.Err() == nil {
-		due = p.rest(ctx, p.turn(ctx, start, due, report))
+		p.turn(ctx, due, report)
+		due = p.rest(ctx, start)
 	}
 	p.leave()
 	p.close()
@@ -110,76 +114,95 @@ func (p *Probe) close() {
 	}
 }
 
-// turn makes the run that is due and reports it, and returns when the next one is. It is a
-// function of its own for the memory of checks that rest, which are most of them: what it has
-// on the stack is gone then, and a small stack will do.
-func (p *Probe) turn(ctx context.Context, start, due time.Time, report func(Result)) (next time.Time) {
+// turn makes the run that is due and reports it. It is a function of its own for the memory of
+// checks that rest, which are most of them: what it has on the stack is gone then, and a small
+// stack will do.
+func (p *Probe) turn(ctx context.Context, due time.Time, report func(Result)) {
 	result := p.run(ctx)
 	if ctx.Err() != nil {
-		return time.Time{}
+		return
 	}
 	result.Late = result.At.Sub(due)
+	p.last = lastRun{at: result.At, void: result.Void, failed: result.Err != nil}
 	report(result)
-	return p.next(start, time.Now(), result)
 }
 
 // rest waits until the next run is due, a wake has it begin earlier, or ctx is done, and
 // returns when it was to begin.
-func (p *Probe) rest(ctx context.Context, next time.Time) (due time.Time) {
-	if now := time.Now(); !next.After(now) {
-		return now // the run before it took that long
+func (p *Probe) rest(ctx context.Context, start time.Time) (due time.Time) {
+	next := p.next(start, time.Now())
+	for {
+		if now := time.Now(); !next.After(now) {
+			return now // the run before it took that long
+		}
+		switch p.wait(ctx, time.Until(next)) {
+		case p.wake:
+			return p.woken(ctx, next)
+		case p.anew:
+			if sooner := p.next(start, time.Now()); sooner.Before(next) {
+				next = sooner
+			}
+		default:
+			return next
+		}
 	}
-	if !wait(ctx, time.Until(next), p.wake) {
-		return next
-	}
+}
+
+// woken returns when a run was to begin that a wake asks for, once that is so.
+func (p *Probe) woken(ctx context.Context, next time.Time) (due time.Time) {
 	now := time.Now()
 	if free := p.wakes.free(); free.Before(next) {
 		next = free
 	}
 	if next.After(now) {
-		wait(ctx, next.Sub(now), nil)
+		pace.Wait(ctx, next.Sub(now))
 		now = next
 	}
 	p.wakes.note(time.Now())
 	return now
 }
 
-// next returns when the check runs again after a result.
-func (p *Probe) next(start, now time.Time, last Result) time.Time {
-	switch {
-	case last.Void: // soon, but what is wanting is not to be asked for all the time
-		return last.At.Add(pace.Backoff(p.Schedule.fast(), min(p.Schedule.Interval, voidMost), p.voids))
-	case last.Moving, last.Err == nil && !p.proven(last):
-		next := last.At.Add(p.Schedule.fast())
-		if ends := last.Health.PatienceEnds(); ends.After(last.At) && ends.Before(next) {
+// next returns when the check runs again.
+func (p *Probe) next(start, now time.Time) time.Time {
+	since := p.since.Load()
+	switch fast := p.last.at.Add(p.Schedule.fast()); {
+	case since != nil && !p.last.at.After(*since):
+		return fast
+	case p.last.void: // soon, but what is wanting is not to be asked for all the time
+		return p.last.at.Add(pace.Backoff(p.Schedule.fast(), min(p.Schedule.Interval, voidMost), p.voids))
+	case p.health.Moving(), !p.last.failed && since != nil && !p.health.Proof().After(*since):
+		if ends := p.health.PatienceEnds(); ends.After(p.last.at) && ends.Before(fast) {
 			return ends
 		}
-		return next
+		return fast
 	}
-	return p.Schedule.slot(start, now)
+	slot := p.Schedule.slot(start, now)
+	if most := p.last.at.Add(failedMost); p.last.failed && most.Before(slot) {
+		return most
+	}
+	return slot
 }
+
+// failedMost is the longest time until a check is run again that has failed: what was wrong
+// may be over long before an interval of an hour is.
+const failedMost = 30 * time.Second
 
 // voidMost is the longest time until a check is run again after it could not be run.
 const voidMost = 5 * time.Second
 
-// proven reports whether the check has done what Hurry asked for last.
-func (p *Probe) proven(last Result) bool {
-	since := p.since.Load()
-	return since == nil || last.Proof.After(*since)
-}
-
-// wait returns when d is over, a wake comes or ctx is done, and reports whether it was the
-// wake.
-func wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+// wait returns when d is over, a bell rings or ctx is done, and which bell it was, if any.
+func (p *Probe) wait(ctx context.Context, d time.Duration) (rung pace.Bell) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-wake:
-		return true
+	case <-p.wake:
+		return p.wake
+	case <-p.anew:
+		return p.anew
 	}
-	return false
+	return nil
 }
 
 // run makes one run and adds its result to the health, unless it is void.

@@ -296,7 +296,7 @@ func TestLate(t *testing.T) {
 		p := NewProbe(checkFunc(func(context.Context) error { time.Sleep(time.Millisecond); return nil }), schedule)
 		var got Result
 		now := time.Now()
-		p.turn(t.Context(), now, now.Add(-70*time.Millisecond), func(r Result) { got = r })
+		p.turn(t.Context(), now.Add(-70*time.Millisecond), func(r Result) { got = r })
 		if got.Late != 70*time.Millisecond {
 			t.Errorf("it begins %s late", got.Late)
 		}

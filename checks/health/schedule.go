@@ -7,7 +7,7 @@ import (
 
 // Schedule says when a check runs and what its results add up to.
 type Schedule struct {
-	Interval     time.Duration `config:"interval" default:"1s" min:"10ms" max:"1h" doc:"Time from the start of one run to the start of the next."`
+	Interval     time.Duration `config:"interval" default:"1s" min:"10ms" max:"1h" doc:"Time from the start of one run to the start of the next; after a failure 30s at the most."`
 	FastInterval time.Duration `config:"fast_interval" default:"250ms" min:"10ms" max:"1h" doc:"Interval while the check is on its way from up to down or back, or has no verdict yet; the shorter one of this and interval counts."`
 	Timeout      time.Duration `config:"timeout" default:"500ms" min:"1ms" max:"10m" doc:"A run that takes longer has failed."`
 	Jitter       float64       `config:"jitter" default:"0.1" min:"0" max:"1" doc:"Each run starts later by a random part of this share of the interval, so that the checks of many hosts do not run at the same moments. With 0 those of one host all run at the same moments, too."`

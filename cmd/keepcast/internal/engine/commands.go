@@ -160,7 +160,7 @@ func (e *Engine) startCheck(c *check, after time.Duration) {
 	on := e.cfg.ProbesOn(*c.service.cfg, *c.cfg)
 	ctx = checks.WithDevice(ctx, func() (string, error) { return e.opts.VRF(on) })
 	probe := health.CarryOn(c.cfg.Checker, c.cfg.Schedule, c.result.Health)
-	probe.Pulse, c.prove, c.hurry, c.wake = e.opts.Pulse, probe.Prove, probe.Hurry, probe.Wake
+	probe.Pulse, c.hurry, c.wake = e.opts.Pulse, probe.Hurry, probe.Wake
 	c.log = e.logOf(c)
 	follower := e.opts.Sockets.Follow(probe.Wake)
 	e.running.Go(func() {
@@ -187,6 +187,7 @@ func (e *Engine) logOf(c *check) *slog.Logger {
 // learn takes the result of a check.
 func (e *Engine) learn(c *check, r health.Result) {
 	now, before, was, first := time.Now(), c.service.fitness(), c.result.Verdict, c.result.At.IsZero()
+	failed := c.result.Err != nil
 	stood := c.service.verdictForOthers()
 	c.learn(r, now)
 	c.tellWaiters()
@@ -201,9 +202,11 @@ func (e *Engine) learn(c *check, r health.Result) {
 	case r.Verdict == was:
 	case r.Verdict == health.Up:
 		c.log.Info("check up")
-		c.service.lookAgain()
 	default:
 		c.log.Info("check down", "err", r.Err)
+	}
+	if r.Err == nil && r.Verdict == health.Up && (failed || was != health.Up) {
+		c.service.lookAgain()
 	}
 	if c.service.fitness() != before || c.service.verdictForOthers() != stood {
 		e.happened(r.At.Add(r.Took))

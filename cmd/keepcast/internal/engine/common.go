@@ -25,7 +25,7 @@ func (e *Engine) attach() {
 			}
 			one := byName[c.cfg.Use]
 			one.users = append(one.users, c)
-			c.runs, c.prove, c.hurry, c.wake = one.runs, one.prove, one.hurry, one.wake
+			c.runs, c.hurry, c.wake = one.runs, one.hurry, one.wake
 			if c.used != one && ranBefore[one] {
 				one.wake()
 			}

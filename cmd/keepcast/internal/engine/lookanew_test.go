@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,4 +100,109 @@ func TestComesBackByTheFastInterval(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What was wrong for a moment may take down a check that runs once an hour, and none of those
+// that run often. It looks again as soon as one of them sees that it is over, or else after half
+// a minute.
+func TestShortOutageIsOver(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(cfg *config.Config)
+		outage time.Duration
+		back   time.Duration
+		state  api.State
+	}{
+		"the other one has patience": {
+			func(cfg *config.Config) { cfg.Services[0].Checks[1].Patience = 10 * time.Second },
+			3 * time.Second, time.Second, api.Withdrawn,
+		},
+		"it only degrades": {
+			func(cfg *config.Config) {
+				cfg.Services[0].Checks[0].OnFailure, cfg.Services[0].Checks[1].Patience = "degrade", 10*time.Second
+			},
+			3 * time.Second, time.Second, api.Degraded,
+		},
+		"the other one counts to 6": {
+			func(cfg *config.Config) { cfg.Services[0].Checks[1].Fall = 6 },
+			600 * time.Millisecond, 1500 * time.Millisecond, api.Withdrawn,
+		},
+		"the other one sees nothing": {
+			func(cfg *config.Config) { cfg.Services[0].Checks[1].Checker = &fakeCheck{} },
+			10 * time.Second, 31 * time.Second, api.Withdrawn,
+		},
+		"it is that of another service": {
+			func(cfg *config.Config) {
+				cfg.Services[1].Checks = cfg.Services[0].Checks[1:]
+				cfg.Services[0].Checks, cfg.Services[0].DependsOn = cfg.Services[0].Checks[:1], []string{"base"}
+			},
+			10 * time.Second, 31 * time.Second, api.Withdrawn,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newHarness(t)
+			b.keep = true
+			slow, quick := &fakeCheck{}, &fakeCheck{}
+			s := b.service("dns", address, slow, quick)
+			s.Checks[0].Interval = time.Hour
+			b.service("base", "192.0.2.54/32", &fakeCheck{})
+			tt.change(b.cfg)
+			synctest.Test(t, func(t *testing.T) {
+				b.start()
+				later(10500 * time.Millisecond)
+				slow.set(health.Certain(errDead))
+				quick.set(health.Certain(errDead))
+				if s.Checks[1].Patience == 0 {
+					quick.set(errDead)
+				}
+				if _, err := b.engine.CheckNow(t.Context(), []string{"dns/checka"}); err != nil {
+					t.Fatal(err)
+				}
+				later(tt.outage)
+				if state, why := b.state("dns"); state != tt.state {
+					t.Fatalf("it is %s (%s)", state, why)
+				}
+				slow.set(nil)
+				quick.set(nil)
+				later(tt.back)
+				b.want("dns", api.Announced, "all checks up")
+				b.end()
+			})
+		})
+	}
+}
+
+// A check of many services runs once for all of them that went, and keeps the fast interval.
+func TestLooksAnewOnce(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	shared := &fakeCheck{}
+	for i := range 50 {
+		s := b.service(fmt.Sprintf("s%d", i), fmt.Sprintf("192.0.2.%d/32", i), shared)
+		s.Checks[0].Rise, s.Checks[0].Fall = 3, 1
+		if i == 0 {
+			b.cfg.Checks = []config.Check{s.Checks[0]}
+		}
+		s.Checks[0].Use = "checka"
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(2100 * time.Millisecond)
+		b.want("s49", api.Announced, "all checks up")
+		shared.set(errDead)
+		for state, _ := b.state("s49"); state.Up(); state, _ = b.state("s49") {
+			later(10 * time.Millisecond)
+		}
+		shared.set(nil)
+		shared.ran()
+		later(700 * time.Millisecond)
+		if state, _ := b.state("s49"); state.Up() {
+			t.Error("it is back before three fast intervals")
+		}
+		later(300 * time.Millisecond)
+		b.want("s49", api.Announced, "all checks up")
+		if n := shared.ran(); n > 4 {
+			t.Errorf("it ran %d times", n)
+		}
+		b.end()
+	})
 }

@@ -90,7 +90,7 @@ func TestReportOverReload(t *testing.T) {
 		}
 		fresh(func(*config.Check) {})
 		fresh(func(c *config.Check) {
-			c.Raw, c.Schedule = map[string]any{"i": 9}, health.Schedule{Interval: 2 * time.Second, Timeout: time.Second, Rise: 3, Fall: 2}
+			c.Raw, c.Schedule = map[string]any{"i": 9}, health.Schedule{Interval: 2 * time.Second, FastInterval: time.Second, Timeout: time.Second, Rise: 3, Fall: 2}
 		})
 		later(time.Minute)
 		b.wantUnmoved()

@@ -46,8 +46,7 @@ type check struct {
 	changed time.Time // when a reload gave it other settings; zero: never
 	joined  bool      // it came from a service that was not announced, to one that is
 	log     *slog.Logger
-	prove   func()    // has it prove itself anew
-	hurry   func()    // does so, and has it run now
+	hurry   func()    // has it prove itself anew
 	wake    func()    // has it run now
 	woken   time.Time // when it was to run now for the last time, or is to
 	wakeOne func()    // has it run then, once for all who asked for that
@@ -58,7 +57,7 @@ type check struct {
 }
 
 func newCheck(cfg *config.Check, s *service) *check {
-	return &check{cfg: cfg, service: s, log: slog.New(slog.DiscardHandler), prove: func() {}, hurry: func() {}, wake: func() {}, stop: func() {}}
+	return &check{cfg: cfg, service: s, log: slog.New(slog.DiscardHandler), hurry: func() {}, wake: func() {}, stop: func() {}}
 }
 
 // voidLasts is how long keepcast may be unable to run a check until that is a finding, and
@@ -115,18 +114,6 @@ func (s *service) proven(c *check) bool {
 
 // provenSince reports whether it has succeeded often enough since a time; zero: ever.
 func (c *check) provenSince(t time.Time) bool { return t.IsZero() || c.result.Proof.After(t) }
-
-// lookAnew has the check prove itself anew. One that has just failed does so a moment later: it
-// would fail once more, and take the processor that the withdrawal needs.
-func (c *check) lookAnew(now time.Time) {
-	fast := min(c.cfg.FastInterval, c.cfg.Interval)
-	if c.result.Err == nil || now.Sub(c.result.At) > fast {
-		c.hurry()
-		return
-	}
-	c.prove()
-	time.AfterFunc(fast, c.wake)
-}
 
 func newService(cfg *config.Service, now time.Time) *service {
 	return &service{

@@ -32,7 +32,7 @@ func (s *service) decide(now time.Time, f fitness, i intent) (moved bool) {
 	if s.fit && !f.fit {
 		s.gone = now
 		for _, c := range s.checks {
-			c.lookAnew(now)
+			c.hurry()
 		}
 	}
 	s.fit = f.fit
