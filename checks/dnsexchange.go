@@ -106,8 +106,8 @@ func (r *dnsRun) dial() (net.Conn, error) {
 }
 
 // exchange sends a query once and returns the reply to it. Twice if the connection is of a run
-// before and brings none: the server may end that at any time (RFC 7766 section 6.2.4), and
-// the new one has the last word.
+// before and does not bring that: the server may end it at any time (RFC 7766 section 6.2.4),
+// or have more to say to what was asked before. The new one has the last word.
 func (r *dnsRun) exchange(query *dns.Msg) (*dns.Msg, error) {
 	if r.transport == "https" {
 		return r.post(r.ctx, r.host, r.address, query)
@@ -116,12 +116,18 @@ func (r *dnsRun) exchange(query *dns.Msg) (*dns.Msg, error) {
 	if err != nil {
 		return nil, err
 	}
-	packed, err := r.send(conn, query)
+	reply, err := r.over(conn, query)
 	if err != nil && r.old && r.ctx.Err() == nil {
 		r.kept.drop()
 		delete(r.conns, r.transport)
 		return r.exchange(query)
 	}
+	return reply, err
+}
+
+// over exchanges a query over a connection.
+func (r *dnsRun) over(conn *dns.Conn, query *dns.Msg) (*dns.Msg, error) {
+	packed, err := r.send(conn, query)
 	if err != nil {
 		return nil, explain(r.ctx, err)
 	}

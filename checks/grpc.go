@@ -38,7 +38,7 @@ type GRPC struct {
 	Transport string `config:"transport" default:"tcp" enum:"tcp|tls" doc:"HTTP/2 over plain TCP, or over TLS."`
 	Service   string `config:"service" doc:"Service to ask for, as in 'example.v1.Orders'. Without it the health of the server as a whole is asked for."`
 	Authority string `config:"authority" doc:"Name of the server in the request, instead of 'address'; in TLS that is 'tls.server_name'."`
-	Reuse     bool   `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure, when the service stops listening on this host, and after a minute in any case, the next run makes a new one. Until then it is not seen what only a new connection shows: another address of a name, a certificate that has run out, a server that accepts nobody any more. A call that a kept connection does not answer is made again over a new one."`
+	Reuse     bool   `config:"reuse" doc:"Keep the connection for the next run, as far as the server does. This costs both sides less, above all with TLS. After a failure, when the service stops listening on this host, and after a minute in any case, the next run makes a new one. Until then it is not seen what only a new connection shows: another address of a name, a certificate that has run out, a server that accepts nobody any more. Where a kept connection ends instead of bringing the answer, the call is made again over a new one. One that stays silent, as behind a firewall that forgets it, takes the whole timeout and fails."`
 	TLS       TLS    `config:"tls" doc:"How to speak TLS, for 'transport: tls'."`
 
 	kept *kept // nil: it keeps none

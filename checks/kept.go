@@ -130,9 +130,10 @@ func (k *kept) over(w wire, reuse bool) http.RoundTripper {
 	return renewing{k, w}
 }
 
-// renewing asks over a kept connection. The server may end that at any time, so what it does
-// not answer there is asked again over a new one, once, which has the last word. net/http by
-// itself does so for some methods only, and over HTTP/2 only where the server says goodbye.
+// renewing asks over a kept connection. The server may end that at any time. If it does so
+// before an answer begins, it is asked again over a new one, once, which has the last word.
+// net/http by itself does so for some methods only, and over HTTP/2 only where the server says
+// goodbye.
 type renewing struct {
 	kept *kept
 	wire wire

@@ -165,14 +165,12 @@ func (f *fickle) serveHTTP(t *testing.T, protocol string, h http.HandlerFunc) {
 // serveDNS has zone answer on the listener, over TLS or not.
 func (f *fickle) serveDNS(t *testing.T, secure bool) {
 	t.Helper()
-	s := &dns.Server{Listener: f, IdleTimeout: func() time.Duration { return time.Minute }}
+	var l net.Listener = f
 	if secure {
 		donor, _ := secureServer(t, http.NotFoundHandler(), nil)
-		s.Listener = tls.NewListener(f, &tls.Config{Certificates: donor.TLS.Certificates})
+		l = tls.NewListener(f, &tls.Config{Certificates: donor.TLS.Certificates})
 	}
-	ready, ended := make(chan struct{}), make(chan error, 1)
-	s.NotifyStartedFunc = func() { close(ready) }
-	s.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+	serveDNSBy(t, l, func(w dns.ResponseWriter, q *dns.Msg) {
 		switch f.treats(w.RemoteAddr().String()) {
 		case treatsWell:
 			zone(w, q)
@@ -180,6 +178,13 @@ func (f *fickle) serveDNS(t *testing.T, secure bool) {
 			_ = w.WriteMsg(new(dns.Msg).SetRcode(q, dns.RcodeServerFailure)) // the client may be gone
 		}
 	})
+}
+
+// serveDNSBy has a handler answer on a listener.
+func serveDNSBy(t *testing.T, l net.Listener, h dns.HandlerFunc) {
+	t.Helper()
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	s := &dns.Server{Listener: l, Handler: h, IdleTimeout: func() time.Duration { return time.Minute }, NotifyStartedFunc: func() { close(ready) }}
 	go func() { ended <- s.ActivateAndServe() }()
 	<-ready
 	t.Cleanup(func() { s.Shutdown(); <-ended })
