@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -20,13 +21,18 @@ func ReadSockets() []sockets.Socket {
 // servesOff reports whether it is seen that a service serves an IPv6 address also while that
 // is on no interface, and can start again then: there are sockets for it, and all of them may.
 // Its sockets are those on the address, and those on any that are at a port which a check asks.
-// Where checks ask ports, one of its sockets is at one of them: else it may be down just now.
+// There is one at each of those ports: else what is asked there may be down just now.
 func servesOff(s config.Service, a netip.Addr, open []sockets.Socket) bool {
-	seen := !slices.ContainsFunc(s.Checks, func(c config.Check) bool { return portOf(c) != "" })
+	seen := map[string]bool{} // by the port that is asked
+	for _, c := range s.Checks {
+		if port := portOf(c); port != "" {
+			seen[port] = false
+		}
+	}
 	own := 0
 	for _, o := range open {
-		at := fmt.Sprint(o.Network, o.Local.Port())
-		asked := slices.ContainsFunc(s.Checks, func(c config.Check) bool { return portOf(c) == at })
+		port := fmt.Sprint(o.Network, o.Local.Port())
+		_, asked := seen[port]
 		if o.Local.Addr() != a && (!asked || o.Device != 0 || !o.Takes(netip.AddrPortFrom(a, o.Local.Port()))) {
 			continue
 		}
@@ -34,9 +40,11 @@ func servesOff(s config.Service, a netip.Addr, open []sockets.Socket) bool {
 			return false // of TCP, one on any address answers from that which the client has connected to
 		}
 		own++
-		seen = seen || asked
+		if asked {
+			seen[port] = true
+		}
 	}
-	return own > 0 && seen
+	return own > 0 && !slices.Contains(slices.Collect(maps.Values(seen)), false)
 }
 
 // portOf is the network and the port that a check asks, at whatever address; "" for none.

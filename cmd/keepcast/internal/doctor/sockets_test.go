@@ -14,6 +14,7 @@ import (
 // that listens on any address.
 func TestNonlocalBindNotNeeded(t *testing.T) {
 	const tcp, udp = "kind: tcp, address: '127.0.0.1:53'", "kind: dns, server: 192.0.2.53, query: example.com"
+	const both = tcp + "}, {kind: http, url: 'http://127.0.0.1:9167/'"
 	for name, tt := range map[string]struct {
 		check  string
 		open   string // network, address, and free or device
@@ -35,6 +36,8 @@ func TestNonlocalBindNotNeeded(t *testing.T) {
 		"UDP on any":                {udp, "udp [::]:53", true}, // it can't answer from the address
 		"UDP on any, and free":      {udp, "udp [::]:53 free", false},
 		"UDP is asked, not this":    {udp, "tcp [::]:53", true},
+		"another one on any":        {both, "tcp [::]:9167", true},
+		"each where it is asked":    {both, "tcp [::]:9167, tcp [2001:db8:53::53]:53 free", false},
 		"who asks no port":          {"kind: exec, command: [/bin/true]", "tcp [::]:53", true},
 		"who asks no port, and one": {"kind: exec, command: [/bin/true]", "tcp [2001:db8:53::53]:53 free", false},
 	} {
