@@ -113,7 +113,7 @@ func TestNTP(t *testing.T) {
 		}, func(n *NTP) { n.MaxReferenceAge = time.Hour }, "ADDR: the clock of the server is to be set only in 1s, by its own account"},
 		"behind": {nil, func(n *NTP) { n.MaxOffset = 59 * time.Second }, "ADDR: the clock of the server is T behind that of this host, more than 59s"},
 		"ahead": {func(p []byte) []string {
-			ahead := uint64(ntpTimeOf(time.Now().Add(time.Hour)))
+			ahead := uint64(ntpTimeOf(time.Now().Add(time.Hour + time.Second/2))) // what is measured has a fraction
 			binary.BigEndian.PutUint64(p[32:], ahead)
 			binary.BigEndian.PutUint64(p[40:], ahead)
 			return []string{string(p)}
