@@ -171,6 +171,27 @@ func TestShortOutageIsOver(t *testing.T) {
 	}
 }
 
+// A check that was fit before has no other one look again.
+func TestFitCheckWakesNobody(t *testing.T) {
+	b := newHarness(t)
+	b.keep = true
+	slow, quick := &fakeCheck{err: errDead}, &fakeCheck{}
+	s := b.service("dns", address, slow, quick)
+	s.Checks[0].Interval, s.Checks[0].OnFailure = time.Hour, "degrade"
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(5 * time.Second)
+		b.want("dns", api.Degraded, "check checka: connection refused")
+		slow.ran()
+		quick.ran()
+		later(10 * time.Second)
+		if failed, fit := slow.ran(), quick.ran(); failed != 0 || fit < 10 {
+			t.Errorf("the one that failed ran %d times, while the other one ran %d times", failed, fit)
+		}
+		b.end()
+	})
+}
+
 // A check of many services runs once for all of them that went, and keeps the fast interval.
 func TestLooksAnewOnce(t *testing.T) {
 	b := newHarness(t)
