@@ -67,13 +67,14 @@ func timing(s config.Service) (Service, []driver.Finding) {
 	var withdrawing, crash []Seconds
 	var found []driver.Finding
 	for _, c := range s.Checks {
-		if isInstant(c) {
+		kind, _ := checks.KindByName(c.Kind) // one that is not known learns of nothing by itself
+		if kind.Instant {
 			c.Timeout = min(c.Timeout, instant)
 		}
-		if kind, err := checks.KindByName(c.Kind); err != nil || kind.AtOnce == "" || kind.Counted {
+		if kind.AtOnce == "" || kind.Counted {
 			c.Patience = 0 // nothing is certain
 		}
-		one := timingOf(c)
+		one := timingOf(c, kind)
 		out.Checks = append(out.Checks, one)
 		if c.Degrades() {
 			continue
@@ -112,29 +113,21 @@ func addDependencies(cfg *config.Config, services []Service) {
 // instant is more than a check takes on a busy host that asks nobody but the kernel.
 const instant = 10 * time.Millisecond
 
-func isInstant(c config.Check) bool {
-	kind, err := checks.KindByName(c.Kind)
-	return err == nil && kind.Instant
-}
-
-func timingOf(c config.Check) Check {
+func timingOf(c config.Check, kind checks.Kind) Check {
 	_, told := c.Checker.(health.Watcher)
 	out := Check{
 		Name: c.Name, Kind: c.Kind, OnFailure: c.OnFailure, Told: told,
-		WorstCase: Seconds(c.WorstCase(told)), Polled: Seconds(c.WorstCase(false)), Certain: Seconds(c.WorstCase(told)),
+		WorstCase: Seconds(c.WorstCase(told)), Polled: Seconds(c.WorstCase(false)), AtOnce: kind.AtOnce, Certain: Seconds(c.WorstCase(told)),
 	}
-	if kind, err := checks.KindByName(c.Kind); err == nil && kind.AtOnce != "" {
-		out.AtOnce = kind.AtOnce
-		if !kind.Counted {
-			out.Certain = Seconds(min(c.AtOnce(), c.WorstCase(told)))
-		}
+	if kind.AtOnce != "" && !kind.Counted {
+		out.Certain = Seconds(min(c.AtOnce(), c.WorstCase(told)))
 	}
 	parts := []string{fmt.Sprintf("%s until the next run", Seconds(c.ToNextRun()))}
 	if told {
 		parts = []string{fmt.Sprintf("told at once; %s of a run under way", c.Timeout)}
 	}
 	fails := "timeout"
-	if isInstant(c) {
+	if kind.Instant {
 		fails = "run"
 	}
 	parts = append(parts, fmt.Sprintf("%s %s", c.Timeout, fails))
