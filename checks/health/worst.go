@@ -10,10 +10,11 @@ import "time"
 // for the next run. Of the failures with Patience, those that count come first. One that does
 // not end with its timeout takes a second more.
 func (s Schedule) WorstCase(told bool) time.Duration {
+	first := s.ToNextRun()
 	if told {
-		return s.Timeout + s.ToFall() + s.PutOff() // a run may be under way
+		first = s.Timeout // a run may be under way
 	}
-	return s.ToNextRun() + s.ToFall() + s.PutOff()
+	return first + s.ToFall() + s.PutOff()
 }
 
 // AtOnce returns the longest time from a certain failure that the check is told of until it
