@@ -42,17 +42,17 @@ func (s *Starter) Command(ctx context.Context, dir string, argv []string) (*exec
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(shell); err != nil {
-		cmd := exec.CommandContext(ctx, program, argv[1:]...)
-		cmd.Dir = dir
-		return cmd, nil
-	}
 	if dir == "" {
 		if path, ok := s.direct(program); ok {
 			cmd := exec.CommandContext(ctx, path, argv[1:]...)
 			cmd.Args[0] = program
 			return cmd, nil
 		}
+	}
+	if _, err := os.Stat(shell); err != nil {
+		cmd := exec.CommandContext(ctx, program, argv[1:]...)
+		cmd.Dir = dir
+		return cmd, nil
 	}
 	words := []string{"-c", `exec "$@"`, shell}
 	if dir != "" {
