@@ -75,14 +75,13 @@ func aftermathOf(t *testing.T, check func(<-chan struct{}) Checker, delays []del
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	start, pulse := time.Now(), new(Pulse)
-	go pulse.Run(ctx)
 	go func() {
 		for _, d := range delays {
 			select {
 			case <-ctx.Done():
 				return
 			case <-time.After(time.Until(start.Add(d.at.Sub(at(0))))):
-				pulse.note(time.Now().Add(-d.by), time.Now())
+				pulse.late(d.by)
 			}
 		}
 	}()

@@ -49,6 +49,7 @@ type Probe struct {
 	Checker  Checker
 	Schedule Schedule
 	Pulse    *Pulse // tells whether keepcast itself is late; nil: it is not
+	beating  bool   // the Pulse beats for this check
 	health   Health
 	last     lastRun
 	wake     pace.Bell
@@ -104,7 +105,19 @@ func (p *Probe) Run(ctx context.Context, report func(Result)) {
 		due = p.rest(ctx, start)
 	}
 	p.leave()
+	p.beat(false)
 	p.close()
+}
+
+// beat says whether the Pulse is to beat for this check.
+func (p *Probe) beat(on bool) {
+	switch {
+	case on && !p.beating:
+		p.Pulse.start()
+	case !on && p.beating:
+		p.Pulse.stop()
+	}
+	p.beating = on
 }
 
 // close has the Checker let go of what it keeps between runs, if it keeps anything.
@@ -118,7 +131,9 @@ func (p *Probe) close() {
 // checks that rest, which are most of them: what it has on the stack is gone then, and a small
 // stack will do.
 func (p *Probe) turn(ctx context.Context, due time.Time, report func(Result)) {
+	p.beat(true)
 	result := p.run(ctx)
+	p.beat(result.Err != nil) // of a failure's aftermath it is asked until a run succeeds
 	if ctx.Err() != nil {
 		return
 	}

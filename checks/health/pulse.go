@@ -1,20 +1,21 @@
 package health
 
 import (
-	"context"
 	"runtime"
 	"sync"
 	"time"
 )
 
-// Pulse knows how late keepcast itself was of late: a goroutine that wants to wake at
-// fixed times notes when it did. While the processor is short, an answer that came in
-// time is read too late, and a healthy service would seem to time out. The
-// zero Pulse does not beat and, like a nil one, knows of no delay.
+// Pulse knows how late keepcast itself was of late: it wants to wake at fixed times and notes
+// when it did. While the processor is short, an answer that came in time is read too late, and
+// a healthy service would seem to time out. It beats only while somebody may ask, so that an
+// idle host sleeps. The zero Pulse is at rest; a nil one never beats and knows of no delay.
 type Pulse struct {
-	mu    sync.Mutex // guards what follows: Run writes, each probe that timed out reads
-	due   time.Time  // when the next beat should come; zero while Run is not running
-	delay []delay    // the newest last; each is longer than those after it
+	mu    sync.Mutex // guards what follows
+	users int        // who have it beat
+	timer *time.Timer
+	due   time.Time // when the next beat should come; zero at rest
+	delay []delay   // the newest last; each is longer than those after it
 }
 
 // delay is a beat that came late.
@@ -29,35 +30,56 @@ const (
 	kept  = 15 * time.Minute      // longer than any timeout
 )
 
-// Run beats until ctx is done. One Run at a time.
-func (p *Pulse) Run(ctx context.Context) {
-	next := time.NewTimer(beat)
-	defer next.Stop()
-	p.note(time.Time{}, time.Now())
-	defer p.rest()
-	for {
-		due := time.Now().Add(beat)
-		select {
-		case <-ctx.Done():
-			return
-		case <-next.C:
-		}
-		// A goroutine that a timer wakes goes before all others. One whose answer has
-		// come waits its turn, so the pulse does the same.
-		runtime.Gosched()
-		now := time.Now()
-		p.note(due, now)
-		next.Reset(beat)
+// start has the pulse beat until stop is called.
+func (p *Pulse) start() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users++; p.users > 1 {
+		return
+	}
+	p.due = time.Now().Add(beat)
+	if p.timer == nil {
+		p.timer = time.AfterFunc(beat, p.beat)
+	} else {
+		p.timer.Reset(beat)
 	}
 }
 
-// note takes a beat that was due and came now.
-func (p *Pulse) note(due, now time.Time) {
+// stop is the end of a start.
+func (p *Pulse) stop() {
+	if p == nil {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.users--; p.users == 0 {
+		p.timer.Stop()
+		p.due = time.Time{}
+	}
+}
+
+// beat is what the timer calls.
+func (p *Pulse) beat() {
+	// A goroutine that a timer wakes goes before all others. One whose answer has
+	// come waits its turn, so the pulse does the same.
+	runtime.Gosched()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users == 0 { // stop came first
+		return
+	}
+	now := time.Now()
+	p.note(now, now.Sub(p.due))
 	p.due = now.Add(beat)
-	by := now.Sub(due)
-	if due.IsZero() || by < noted {
+	p.timer.Reset(beat)
+}
+
+// note takes a beat that came now, late by so much. The caller holds mu.
+func (p *Pulse) note(now time.Time, by time.Duration) {
+	if by < noted {
 		return
 	}
 	n := len(p.delay)
@@ -69,12 +91,6 @@ func (p *Pulse) note(due, now time.Time) {
 		old++
 	}
 	p.delay = append(p.delay[old:n], delay{now, by})
-}
-
-func (p *Pulse) rest() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.due = time.Time{}
 }
 
 // Late returns the longest time that keepcast was late since then, the present delay

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,13 +14,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// late notes a beat that comes now, late by so much.
+func (p *Pulse) late(by time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.note(time.Now(), by)
+}
+
 // beats returns a Pulse whose beats came late by these times, one after the other.
 func beats(late ...time.Duration) *Pulse {
 	p := new(Pulse)
 	for _, by := range late {
-		due := time.Now().Add(beat)
 		time.Sleep(beat + by)
-		p.note(due, time.Now())
+		p.late(by)
 	}
 	return p
 }
@@ -59,10 +66,9 @@ func TestPulseKeepsEnough(t *testing.T) {
 		p := new(Pulse)
 		var all []delay
 		for range 2000 {
-			due := time.Now().Add(beat)
 			by := time.Duration(rand.IntN(100)) * time.Millisecond
 			time.Sleep(beat + by)
-			p.note(due, time.Now())
+			p.late(by)
 			all = append(all, delay{time.Now(), by})
 			since := time.Now().Add(-time.Duration(rand.IntN(5000)) * time.Millisecond)
 			var want time.Duration
@@ -82,34 +88,85 @@ func TestPulseKeepsEnough(t *testing.T) {
 }
 
 // A pulse that does not get to beat is late, and one that beats is not. One that rests
-// knows nothing.
+// knows nothing new, and what it noted stays.
 func TestPulseBeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := new(Pulse)
-		start := time.Now()
-		late := func() time.Duration { return p.Late(start) }
+		p, began := new(Pulse), time.Now()
+		want := func(what string, want time.Duration) {
+			t.Helper()
+			if got := p.Late(began); got != want {
+				t.Errorf("%s: %s late, want %s", what, got, want)
+			}
+		}
+		late := func(by time.Duration) { // as if it had not been woken since
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.due = p.due.Add(-by)
+		}
+		for range 2 { // it can start again
+			p.start()
+			p.start()
+			time.Sleep(time.Minute + beat/2)
+			want("beating", 0)
+			p.stop()
+			time.Sleep(time.Minute)
+			want("beating for one of two", 0)
+			late(time.Second)
+			want("not woken", time.Second-beat/2)
+			time.Sleep(beat)
+			want("woken", time.Second)
+			p.stop()
+			time.Sleep(time.Minute)
+			want("at rest", time.Second)
+			began = time.Now()
+		}
+		p.start()
+		late(time.Second)
+		p.stop()
+		want("stopped before it was woken", 0)
+		p = nil
+		p.start()
+		want("no pulse", 0)
+		p.stop()
+	})
+}
+
+// The pulse of an idle host rests: to beat for nothing took a percent of a processor. It beats
+// during a run, however long that takes, and from a failure to the next success, since it may
+// be asked about the aftermath.
+func TestPulseRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var err error
+		pulse := new(Pulse)
+		beats := func() bool {
+			pulse.mu.Lock()
+			defer pulse.mu.Unlock()
+			return !pulse.due.IsZero()
+		}
 		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan struct{})
-		go func() { p.Run(ctx); close(ended) }()
+		p := NewProbe(checkFunc(func(context.Context) error {
+			if time.Sleep(200 * time.Millisecond); !beats() {
+				t.Error("it rests during a run")
+			}
+			return err
+		}), schedule)
+		p.Pulse = pulse
+		var running sync.WaitGroup
+		running.Go(func() {
+			p.Run(ctx, func(r Result) {
+				if beats() != (r.Err != nil) {
+					t.Errorf("after a run that ended with %v: beats %v", r.Err, beats())
+				}
+				if err = nil; r.Err == nil {
+					err = errors.New("dead")
+				}
+			})
+		})
 		time.Sleep(time.Minute)
-		synctest.Wait()
-		if got := late(); got != 0 {
-			t.Errorf("beating: %s late", got)
-		}
-		p.mu.Lock()
-		p.due = p.due.Add(-time.Second) // as if it had not been woken since
-		p.mu.Unlock()
-		if got := late(); got != time.Second-beat {
-			t.Errorf("not woken: %s late", got)
-		}
 		stop()
-		<-ended
-		time.Sleep(time.Minute)
-		if got := late(); got != 0 {
-			t.Errorf("at rest: %s late", got)
-		}
-		if got := (*Pulse)(nil).Late(start); got != 0 {
-			t.Errorf("no pulse: %s late", got)
+		running.Wait()
+		if beats() {
+			t.Error("it beats for a check that has ended")
 		}
 	})
 }
@@ -142,7 +199,7 @@ func TestTimeoutWhileKeepcastIsLate(t *testing.T) {
 				go func() {
 					for ctx.Err() == nil {
 						time.Sleep(50 * time.Millisecond)
-						pulse.note(time.Now().Add(-tt.late), time.Now())
+						pulse.late(tt.late)
 					}
 				}()
 				s := schedule
@@ -176,7 +233,7 @@ func TestPulseForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := beats(2*time.Second, time.Second)
 		time.Sleep(kept + 1)
-		p.note(time.Now().Add(-noted), time.Now())
+		p.late(noted)
 		if len(p.delay) != 1 || p.delay[0].by != noted {
 			t.Errorf("kept: %v", p.delay)
 		}
@@ -197,7 +254,7 @@ func TestLateIsVoid(t *testing.T) {
 			pulse := &Pulse{}
 			p := NewProbe(checkFunc(func(ctx context.Context) error {
 				<-ctx.Done()
-				pulse.note(time.Now().Add(-tc.late), time.Now())
+				pulse.late(tc.late)
 				return errors.New("timed out")
 			}), schedule)
 			p.Pulse = pulse
@@ -216,28 +273,11 @@ func TestLateIsVoid(t *testing.T) {
 func TestLateFailure(t *testing.T) {
 	pulse := &Pulse{}
 	p := NewProbe(checkFunc(func(context.Context) error {
-		pulse.note(time.Now().Add(-time.Hour), time.Now())
+		pulse.late(time.Hour)
 		return errors.New("connection refused")
 	}), schedule)
 	p.Pulse = pulse
 	if r := p.run(t.Context()); r.Void {
 		t.Errorf("%+v", r)
 	}
-}
-
-func TestPulse(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, stop := context.WithCancel(t.Context())
-		var p Pulse
-		go p.Run(ctx)
-		time.Sleep(time.Minute)
-		if late := p.Late(time.Now().Add(-time.Hour)); late != 0 {
-			t.Errorf("%s late, though nothing held it up", late)
-		}
-		stop()
-		synctest.Wait()
-		if (*Pulse)(nil).Late(time.Time{}) != 0 {
-			t.Error("none is late")
-		}
-	})
 }

@@ -141,7 +141,6 @@ func (d *daemon) run(ctx context.Context, server *control.Server) error {
 	running.Go(func() { server.Serve(serving) })
 	running.Go(func() { reloads.run(serving, d.hangups) })
 	running.Go(func() { d.systemd.run(serving) })
-	running.Go(func() { d.pulse.Run(serving) })
 	running.Go(func() { watchSockets(serving, d.sockets) })
 	for _, dir := range d.saved {
 		running.Go(func() { dir.keep(serving) })
