@@ -227,7 +227,7 @@ func (h *head) Write(p []byte) (int, error) {
 // ReadFrom implements io.ReaderFrom. Without it each run would take a buffer of 32 KiB, to
 // read what is mostly a line.
 func (h *head) ReadFrom(r io.Reader) (n int64, err error) {
-	return io.CopyBuffer(struct{ io.Writer }{h}, r, make([]byte, 8<<10))
+	return io.CopyBuffer(struct{ io.Writer }{h}, r, make([]byte, 512))
 }
 
 // quote returns the first line of the output, for the end of an error, and

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Environ returns the environment of keepcast without what systemd tells keepcast
@@ -46,8 +48,20 @@ func Expendable(pid int) { expendable("/proc", pid) }
 
 func expendable(proc string, pid int) {
 	const file = "oom_score_adj" // proc(5)
-	own, err := os.ReadFile(filepath.Join(proc, "self", file))
-	if err == nil && strings.HasPrefix(string(own), "-") {
+	if negative(filepath.Join(proc, "self", file)) {
 		_ = os.WriteFile(filepath.Join(proc, strconv.Itoa(pid), file), []byte("0"), 0)
 	}
+}
+
+// negative reports whether the number in a file is below zero. It is looked at for each
+// command that is started, so it takes no more than the three calls of the kernel.
+func negative(path string) bool {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = unix.Close(fd) }()
+	sign := make([]byte, 1)
+	n, err := unix.Read(fd, sign)
+	return err == nil && n == 1 && sign[0] == '-'
 }
