@@ -79,8 +79,17 @@ type Kind struct {
 	Instant bool
 }
 
-// stopsListening is AtOnce of each kind that connects by Dialer.
-const stopsListening = "the service stops listening on this host"
+// What the crash of a service is to the kinds that learn of it by themselves.
+const (
+	stopsListening = "the service stops listening on this host" // of each kind that connects by Dialer
+	unitStops      = "the unit stops"
+	processExits   = "the process exits"
+)
+
+// SeesCrash reports whether the check learns by itself that its service crashes.
+func (k Kind) SeesCrash() bool {
+	return k.AtOnce == stopsListening || k.AtOnce == unitStops || k.AtOnce == processExits
+}
 
 // kinds is filled by the init functions of this package and only read later.
 var kinds = map[string]Kind{}

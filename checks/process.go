@@ -25,7 +25,7 @@ func init() {
 			"let another check ask it. `patience` allows for restarts.",
 		Example: "pidfile: /run/unbound.pid\n",
 		New:     func() Checker { return &Process{news: pace.NewBell()} },
-		AtOnce:  "the process exits",
+		AtOnce:  processExits,
 	})
 }
 

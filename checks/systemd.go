@@ -24,7 +24,7 @@ func init() {
 			"one that is still starting is not, and counts. While systemd or the system bus does not answer, the run is void.",
 		Example: "unit: unbound.service\n",
 		New:     func() Checker { return new(Systemd) },
-		AtOnce:  "the unit stops",
+		AtOnce:  unitStops,
 	})
 }
 

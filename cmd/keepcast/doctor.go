@@ -133,7 +133,7 @@ func reportTable(out io.Writer, r doctor.Report) error {
 		if len(s.DependsOn) > 0 {
 			how += "; depends on " + strings.Join(s.DependsOn, ", ")
 		}
-		if s.Crash < s.AllFail {
+		if s.Crash > 0 {
 			atOnce = fmt.Sprintf("a crash: within %s", s.Crash)
 		}
 		fmt.Fprintf(w, "%s\t\t%s\t%s\t%s\n", s.Name, s.WorstCase, how, atOnce)

@@ -54,8 +54,8 @@ dns               2.1s        require all; 3s if every check fails  a crash: wit
 		},
 	}}
 	all := doctor.Seconds(3 * time.Second)
-	polled := []doctor.Service{{Name: "dns", WorstCase: long, Require: "all", AllFail: all, Crash: all}}
-	needy := []doctor.Service{{Name: "dns", WorstCase: long, Require: "all", AllFail: all, Crash: all, DependsOn: []string{"ldap", "kdc"}}}
+	polled := []doctor.Service{{Name: "dns", WorstCase: long, Require: "all", AllFail: all}}
+	needy := []doctor.Service{{Name: "dns", WorstCase: long, Require: "all", AllFail: all, DependsOn: []string{"ldap", "kdc"}}}
 	for name, tt := range map[string]struct {
 		report doctor.Report
 		want   string

@@ -32,8 +32,8 @@ type Service struct {
 	WorstCase Seconds `json:"worst_case_seconds"`
 	// AllFail holds for a failure that every check finds, such as a hang.
 	AllFail Seconds `json:"all_fail_seconds"`
-	// Crash holds for one that every check finds, and learns of by itself where it can.
-	Crash  Seconds `json:"crash_seconds"`
+	// Crash holds for a crash that the checks learn of by themselves; 0 where too few of them do.
+	Crash  Seconds `json:"crash_seconds,omitempty"`
 	Checks []Check `json:"checks"`
 	// DependsOn are the services whose failures withdraw this one, too, directly or by way of
 	// others. WorstCase holds for these as well.
@@ -79,7 +79,10 @@ func timing(s config.Service) (Service, []driver.Finding) {
 		if c.Degrades() {
 			continue
 		}
-		withdrawing, crash = append(withdrawing, one.WorstCase), append(crash, one.Certain)
+		withdrawing = append(withdrawing, one.WorstCase)
+		if kind.SeesCrash() {
+			crash = append(crash, one.Certain)
+		}
 		if time.Duration(one.WorstCase) > slow {
 			found = append(found, slowCheck(s.Name, c, one))
 		}
@@ -92,7 +95,10 @@ func timing(s config.Service) (Service, []driver.Finding) {
 	// So many have to be down. Which ones is up to the failure: the slowest is
 	// among them at the worst, and the quickest ones if all are to fail.
 	down := len(withdrawing) - s.Require.Needed(len(withdrawing)) + 1
-	out.WorstCase, out.AllFail, out.Crash = withdrawing[len(withdrawing)-1], withdrawing[down-1], crash[down-1]
+	out.WorstCase, out.AllFail = withdrawing[len(withdrawing)-1], withdrawing[down-1]
+	if down <= len(crash) {
+		out.Crash = crash[down-1]
+	}
 	return out, found
 }
 

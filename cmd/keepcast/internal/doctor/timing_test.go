@@ -43,6 +43,26 @@ func TestTiming(t *testing.T) {
 	}
 }
 
+// A check of an address, of an interface or of reports is told at once, but not of a crash of
+// the service. Doctor said that a service with such a check alone is withdrawn within 20 ms of it.
+func TestTimingOfCrash(t *testing.T) {
+	const tcp, address, exec = "{kind: tcp, address: 'x:1', patience: 2s}", "{kind: address, address: 192.0.2.99}", "{kind: exec, command: ['true']}"
+	for list, want := range map[string]Seconds{
+		"all, checks: [" + tcp + "]":                                                       Seconds(3500 * time.Millisecond),
+		"all, checks: [" + address + "]":                                                   0,
+		"all, checks: [{kind: push}, " + exec + "]":                                        0,
+		"all, checks: [" + tcp + ", " + address + ", " + exec + "]":                        Seconds(3500 * time.Millisecond),
+		"any, checks: [" + tcp + ", " + address + "]":                                      0,
+		"2, checks: [" + tcp + ", " + address + ", {kind: systemd, unit: x.service}]":      Seconds(3500 * time.Millisecond),
+		"any, checks: [{kind: process, pidfile: /run/x.pid}, {kind: tcp, address: 'x:1'}]": Seconds(time.Second),
+	} {
+		s, _ := timing(load(t, "services: [{name: a, addresses: [192.0.2.1], require: "+list+"}]\n").Services[0])
+		if s.Crash != want {
+			t.Errorf("require: %s: a crash within %s, want %s", list, s.Crash, want)
+		}
+	}
+}
+
 // A service may fail by what it depends on, in however many steps.
 func TestTimingOfDependencies(t *testing.T) {
 	one := "- {name: %s, addresses: [192.0.2.%d], depends_on: [%s], checks: [{kind: tcp, address: 'x:1', interval: %s}]}\n"
