@@ -136,6 +136,28 @@ func TestDoctorSeesSockets(t *testing.T) {
 	}
 }
 
+// Doctor found nothing where validate and a reload refused the configuration, since the program of
+// a check was missing.
+func TestDoctorSeesMissingFiles(t *testing.T) {
+	file := written(t, `services: [{name: dns, addresses: [192.0.2.53], checks: [{kind: exec, command: [/bin/none]}]}]`)
+	report, err := (&app{configFile: file}).examine(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(report.Findings, func(f driver.Finding) bool { return f.Name == "file-unusable" })
+	if i < 0 {
+		t.Fatalf("got %+v", report.Findings)
+	}
+	want := driver.Finding{
+		Name: "file-unusable", Level: driver.LevelError, Subject: file + ":1:58",
+		Text: "services[dns].checks[exec]: command: /bin/none does not exist",
+		Fix:  "correct it; until then validate and a reload refuse the configuration. A start does not, and what needs the file fails",
+	}
+	if d := cmp.Diff(want, report.Findings[i]); d != "" {
+		t.Error(d)
+	}
+}
+
 // What is announced now, and how, is asked of the running keepcast: the address of a
 // withdrawn service need not be there, and a degraded one is looked for as such.
 func TestDoctorAsksForServices(t *testing.T) {

@@ -42,6 +42,8 @@ type Facts struct {
 	// Barred says why a socket is closed to whoever runs doctor, which tells nothing of
 	// whom keepcast runs as; nil: none is.
 	Barred func(socket string) error
+	// Unusable is what is wrong with the files of the host that checks and drivers need.
+	Unusable config.Faults
 	// Running is what the running keepcast tells, nil without one.
 	Running *Running
 	// Together are the units, of those that checks name, that systemd stops at the
@@ -63,7 +65,7 @@ type Running struct {
 func Examine(ctx context.Context, cfg *config.Config, h Facts) Report {
 	r := Report{Services: []Service{}, Findings: []driver.Finding{}}
 	r.Findings = append(r.Findings, slices.Concat(
-		h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), h.secrets(cfg), h.saved(cfg), h.stopOrder(cfg), overrides(cfg),
+		h.running(), h.interfaces(cfg), h.addresses(cfg), h.arp(cfg), h.sysctls(cfg), h.permissions(cfg), h.unusable(), h.secrets(cfg), h.saved(cfg), h.stopOrder(cfg), overrides(cfg),
 		daemons(ctx, cfg, h))...)
 	for _, s := range cfg.Services {
 		one, slow := timing(s)
@@ -90,12 +92,22 @@ func Invalid(err error, start string, h Facts) Report {
 		add("keepcast", err.Error())
 	}
 	for _, f := range faults {
-		subject := f.At.String()
-		f.At = config.Position{}
-		add(subject, trimPosition(f))
+		add(f.At.String(), trimPosition(f))
 	}
 	slices.SortStableFunc(r.Findings, driver.CompareFindings)
 	return r
+}
+
+// unusable tells of programs and files that checks and drivers need, and that are missing, or
+// are not to be trusted.
+func (h Facts) unusable() (out []driver.Finding) {
+	for _, f := range h.Unusable {
+		out = append(out, driver.Finding{
+			Name: "file-unusable", Level: driver.LevelError, Subject: f.At.String(), Text: trimPosition(f),
+			Fix: "correct it; until then validate and a reload refuse the configuration. A start does not, and what needs the file fails",
+		})
+	}
+	return out
 }
 
 // trimPosition is a fault without its place.
