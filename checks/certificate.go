@@ -163,7 +163,7 @@ func untrusted(err error, shown []*x509.Certificate, name string, now time.Time)
 	if date := outOfDate(shown, now); date != nil {
 		return date
 	}
-	return fmt.Errorf("certificate %s, of %s: %w", certificateName(shown[0]), shown[0].Issuer, err)
+	return fmt.Errorf("certificate %s, of %s: %w", certificateName(shown[0]), shown[0].Issuer, trusting(err))
 }
 
 // outOfDate names the first certificate that is not valid at that time.

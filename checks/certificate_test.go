@@ -61,7 +61,7 @@ func TestCertificate(t *testing.T) {
 		"other name":                {good.pair(middle), Certificate{TLS: TLS{ServerName: "example.net"}}, "ADDR: certificate CN=www.example.com is for www.example.com 127.0.0.1, not for example.net"},
 		"other name, more expired":  {good.pair(middle, gone), Certificate{TLS: TLS{ServerName: "example.net"}}, "ADDR: certificate CN=www.example.com is for www.example.com 127.0.0.1, not for example.net"},
 		"no name":                   {noNames.pair(middle), Certificate{}, "ADDR: certificate CN=none is for no name, not for 127.0.0.1"},
-		"chain not shown":           {good.pair(), Certificate{}, "ADDR: certificate CN=www.example.com, of CN=middle ca: x509: certificate signed by unknown authority"},
+		"chain not shown":           {good.pair(), Certificate{}, "ADDR: certificate CN=www.example.com, of CN=middle ca: x509: certificate signed by unknown authority; tls.ca sets whom to trust"},
 		"for clients":               {client.pair(middle), Certificate{}, "ADDR: certificate CN=client, of CN=middle ca: x509: certificate specifies an incompatible key usage"},
 		"not verified":              {good.pair(), Certificate{DaysLeft: 7, TLS: TLS{SkipVerify: true, ServerName: "example.net"}}, ""},
 		"not verified, expired":     {past.pair(), Certificate{TLS: TLS{SkipVerify: true}}, "ADDR: certificate CN=past.example.com has expired at " + at(past)},

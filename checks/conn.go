@@ -52,7 +52,7 @@ func startTLS(ctx context.Context, conn net.Conn, secure *tls.Config) (net.Conn,
 	over := tls.Client(conn, secure)
 	if err := over.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("tls handshake: %w", explain(ctx, err))
+		return nil, fmt.Errorf("tls handshake: %w", trusting(explain(ctx, err)))
 	}
 	s.sawTLS(over.ConnectionState())
 	return over, nil

@@ -74,7 +74,7 @@ func TestDNSOverHTTPS(t *testing.T) {
 	}{
 		"answers":    {dns: DNS{Query: "www.example.com", TLS: trust, Answers: []string{`2\.2$`}, NSID: regexp.MustCompile(`^ams1$`)}, name: " " + addr},
 		"name":       {dns: DNS{Query: "www.example.com", TLS: TLS{CA: ca, ServerName: "dns.example.com"}}, name: "dns.example.com dns.example.com:" + port},
-		"no trust":   {dns: DNS{Query: "www.example.com"}, err: `asking ADDR over https for www.example.com. IN A: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority`},
+		"no trust":   {dns: DNS{Query: "www.example.com"}, err: `asking ADDR over https for www.example.com. IN A: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority; tls.ca sets whom to trust`},
 		"fails":      {dns: DNS{Query: "fails.example.com", TLS: trust}, name: " " + addr, err: `asking ADDR over https for fails.example.com. IN A: got SERVFAIL, expected NOERROR: Signature Expired "since Monday"`},
 		"other id":   {dns: DNS{Query: "id.example.com", TLS: trust}, name: " " + addr, err: `asking ADDR over https for id.example.com. IN A: the reply has another id`},
 		"other name": {dns: DNS{Query: "other.example.com", TLS: trust}, name: " " + addr, err: `asking ADDR over https for other.example.com. IN A: the reply is to another question: www.example.net. IN A`},

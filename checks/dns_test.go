@@ -19,7 +19,7 @@ func TestDNS(t *testing.T) {
 		"answers":       {dns: DNS{Query: "www.example.com.", Answers: []string{`^www\.example\.com\. 300 IN A 192\.0\.2\.2$`, `2\.1$`}, MinAnswers: 2}},
 		"tcp":           {dns: DNS{Query: "www.example.com", Transport: "tcp", Answers: []string{`2\.1$`}}},
 		"tls":           {dns: DNS{Server: overTLS, Query: "www.example.com", Transport: "tls", TLS: TLS{CA: ca}, Answers: []string{`2\.1$`}}},
-		"tls, no trust": {dns: DNS{Server: overTLS, Query: "www.example.com", Transport: "tls"}, err: `asking ADDR over tls for www.example.com. IN A: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority`},
+		"tls, no trust": {dns: DNS{Server: overTLS, Query: "www.example.com", Transport: "tls"}, err: `asking ADDR over tls for www.example.com. IN A: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority; tls.ca sets whom to trust`},
 		"odd":           {dns: DNS{Query: "odd.example.com", Type: 65534, Class: 32, Answers: []string{`^odd\.example\.com\. 300 CLASS32 TYPE65534 \\# 2 abcd$`}}},
 		"chaos":         {dns: DNS{Query: "chaos.example", Type: RRType(dns.TypeTXT), Class: RRClass(dns.ClassCHAOS), Answers: []string{`CH TXT "host one"`}}},
 		"other answers": {dns: DNS{Query: "www.example.com", Answers: []string{`2\.1$`, `2\.3$`}}, err: `asking ADDR over udp for www.example.com. IN A: no answer matches '2\.3$': got "www.example.com. 300 IN A 192.0.2.1", "www.example.com. 300 IN A 192.0.2.2"`},

@@ -99,7 +99,7 @@ func TestGRPC(t *testing.T) {
 		"gone":        {at: all, grpc: GRPC{Service: "gone"}, err: "ADDR: health of gone: got SERVICE_UNKNOWN (the server knows no such service), expected SERVING"},
 		"new status":  {at: all, grpc: GRPC{Service: "new"}, err: "ADDR: health of new: got status 7, expected SERVING"},
 		"not found":   {at: all, grpc: GRPC{Service: "none"}, err: `ADDR: health of none: NOT_FOUND, the server knows no such service: "unknown service"`},
-		"untrusted":   {at: over(secure), grpc: GRPC{Transport: "tls"}, err: "ADDR: health of the server: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
+		"untrusted":   {at: over(secure), grpc: GRPC{Transport: "tls"}, err: "ADDR: health of the server: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority; tls.ca sets whom to trust"},
 		"tls without HTTP/2": {
 			at: over(old), grpc: GRPC{Transport: "tls", TLS: TLS{CA: oldCA}},
 			err: "ADDR: health of the server: tls handshake: remote error: tls: no application protocol",

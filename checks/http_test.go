@@ -162,7 +162,7 @@ func TestHTTP2(t *testing.T) {
 		"required":      {to: two, http: HTTP{HTTP2: "require", TLS: trust}, body: `^HTTP/2.0 `},
 		"not there":     {to: one, http: HTTP{HTTP2: "require", TLS: trust}, err: `GET ADDR/proto: tls handshake: remote error: tls: no application protocol`},
 		"without tls":   {to: clear, http: HTTP{HTTP2: "require"}, body: `^HTTP/2.0 host=127.0.0.1:\d+ sni=none$`},
-		"untrusted":     {to: two, http: HTTP{}, err: `GET ADDR/proto: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority`},
+		"untrusted":     {to: two, http: HTTP{}, err: `GET ADDR/proto: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority; tls.ca sets whom to trust`},
 		"name from url": {to: two, http: HTTP{URL: "https://example.com/proto", Connect: netip.MustParseAddrPort(two.Listener.Addr().String()), TLS: trust}, body: `^HTTP/2.0 host=example.com sni=example.com$`},
 		"name from tls": {to: two, http: HTTP{TLS: TLS{CA: ca, ServerName: "www.example.com"}}, body: `^HTTP/2.0 host=127.0.0.1:\d+ sni=www.example.com$`},
 		"stalls":        {to: two, http: HTTP{URL: two.URL + "/stalls", TLS: trust}, body: `x`, err: `GET ADDR/stalls: reading body: timed out`},

@@ -98,11 +98,11 @@ func TestLDAPSlapd(t *testing.T) {
 		"ldaps": {change: func(l *LDAP) { l.Address, l.Transport, l.TLS.CA = s.tls, "tls", s.cert }},
 		"ldaps, other ca": {
 			change: func(l *LDAP) { l.Address, l.Transport, l.TLS.CA = s.tls, "tls", other },
-			err:    `ADDR: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of "x509: ECDSA verification failure" while trying to verify candidate authority certificate "keepcast")`,
+			err:    `ADDR: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of "x509: ECDSA verification failure" while trying to verify candidate authority certificate "keepcast"); tls.ca sets whom to trust`,
 		},
 		"starttls, other ca": {
 			change: func(l *LDAP) { l.Transport, l.TLS.CA = "starttls", other },
-			err:    `ADDR: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of "x509: ECDSA verification failure" while trying to verify candidate authority certificate "keepcast")`,
+			err:    `ADDR: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority (possibly because of "x509: ECDSA verification failure" while trying to verify candidate authority certificate "keepcast"); tls.ca sets whom to trust`,
 		},
 		"plain to ldaps": {
 			change: func(l *LDAP) { l.Address = s.tls },

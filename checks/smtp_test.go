@@ -30,7 +30,7 @@ func TestSMTP(t *testing.T) {
 		"lmtp":          {script("220 mail", "LHLO", "250 mail", "NOOP", "250 ok", "QUIT", "221 bye"), SMTP{Protocol: "lmtp"}, ""},
 		"starttls":      {saysOver(secure, "220 mail", "EHLO", offers, "STARTTLS", "220 go", "TLS", "EHLO", "250 mail", "NOOP", "250 ok", "QUIT", "221 bye"), start, ""},
 		"lower case":    {saysOver(secure, "220 mail", "EHLO", "250-mail\n250-starttls \n250 x", "STARTTLS", "220 go", "TLS", "EHLO", "250 mail", "NOOP", "250 ok", "QUIT", "221 bye"), start, ""},
-		"not trusted":   {saysOver(other, "220 mail", "EHLO", offers, "STARTTLS", "220 go", "TLS", "EHLO", "250 mail"), start, "ADDR: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
+		"not trusted":   {saysOver(other, "220 mail", "EHLO", offers, "STARTTLS", "220 go", "TLS", "EHLO", "250 mail"), start, "ADDR: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority; tls.ca sets whom to trust"},
 		"not offered":   {script("220 mail", "EHLO", "250-mail\n250 STARTTLSX", "QUIT", "221 bye"), start, "ADDR: STARTTLS: the server does not offer it"},
 		"only its name": {script("220 mail", "EHLO", "250 STARTTLS", "QUIT", "221 bye"), start, "ADDR: STARTTLS: the server does not offer it"},
 		"not available": {script("220 mail", "EHLO", offers, "STARTTLS", "454 no TLS now"), start, `ADDR: STARTTLS: got "454 no TLS now", expected 220`},

@@ -89,6 +89,17 @@ func (t TLS) config(host string, protocols ...string) (*tls.Config, error) {
 	return c, nil
 }
 
+// trusting adds to the error about a certificate which setting has it trusted.
+func trusting(err error) error {
+	if _, is := errors.AsType[x509.UnknownAuthorityError](err); is {
+		return fmt.Errorf("%w; tls.ca sets whom to trust", err)
+	}
+	if _, is := errors.AsType[x509.HostnameError](err); is {
+		return fmt.Errorf("%w; tls.server_name sets the name to find", err)
+	}
+	return err
+}
+
 // configFor is config for the host of an address, which is a host and a port.
 func (t TLS) configFor(address string, protocols ...string) (*tls.Config, error) {
 	host, _, err := net.SplitHostPort(address)

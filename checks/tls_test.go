@@ -67,10 +67,10 @@ func TestTLS(t *testing.T) {
 		err string
 	}{
 		"trusted":          {to: plain, tls: TLS{CA: ca}},
-		"untrusted":        {to: plain, err: "ADDR: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority"},
+		"untrusted":        {to: plain, err: "ADDR: tls handshake: tls: failed to verify certificate: x509: certificate signed by unknown authority; tls.ca sets whom to trust"},
 		"not verified":     {to: plain, tls: TLS{SkipVerify: true}},
 		"name":             {to: named, tls: TLS{CA: ca, ServerName: "example.com"}},
-		"other name":       {to: plain, tls: TLS{CA: ca, ServerName: "example.net"}, err: "ADDR: tls handshake: tls: failed to verify certificate: x509: certificate is valid for example.com, *.example.com, not example.net"},
+		"other name":       {to: plain, tls: TLS{CA: ca, ServerName: "example.net"}, err: "ADDR: tls handshake: tls: failed to verify certificate: x509: certificate is valid for example.com, *.example.com, not example.net; tls.server_name sets the name to find"},
 		"too old":          {to: old, tls: TLS{CA: ca}, err: "ADDR: tls handshake: remote error: tls: protocol version not supported"},
 		"old enough":       {to: old, tls: TLS{CA: ca, MinVersion: "1.1"}},
 		"new":              {to: plain, tls: TLS{CA: ca, MinVersion: "1.3"}},
