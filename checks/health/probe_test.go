@@ -193,6 +193,39 @@ func TestNeverTwoRunsAtATime(t *testing.T) {
 	})
 }
 
+// What was wrong may be over long before an interval of an hour is.
+func TestFailedRunsAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := schedule
+		s.Interval, s.Jitter = time.Hour, 0
+		at, _ := run(t, checkFunc(func(context.Context) error { return errors.New("dead") }), s, time.Minute+time.Second)
+		ms := time.Millisecond
+		if diff := cmp.Diff([]time.Duration{0, 250 * ms, 30*time.Second + 250*ms, 60*time.Second + 250*ms}, at); diff != "" {
+			t.Errorf("ran (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// The end of a probe waits for a run that hangs, but only for a while.
+func TestEndWhileARunHangs(t *testing.T) {
+	for name, tt := range map[string]struct{ ends, want time.Duration }{
+		"it ends in time": {1900 * time.Millisecond, 1900 * time.Millisecond},
+		"it hangs on":     {time.Minute, 1600*time.Millisecond + grace},
+		"it has ended":    {1500*time.Millisecond + 1, 1600 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				run(t, checkFunc(func(context.Context) error { time.Sleep(tt.ends); return nil }), schedule, 1600*time.Millisecond)
+				if took := time.Since(start); took != tt.want {
+					t.Errorf("ended after %s, want %s", took, tt.want)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
 // watched is a Watcher that reports a change when the test says so.
 type watched struct {
 	checkFunc

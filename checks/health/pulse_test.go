@@ -120,10 +120,19 @@ func TestPulseBeats(t *testing.T) {
 			want("at rest", time.Second)
 			began = time.Now()
 		}
+		time.Sleep(2 * time.Second)
 		p.start()
 		late(time.Second)
+		p.start()
+		want("not woken when one more started", time.Second-beat)
+		p.stop()
 		p.stop()
 		want("stopped before it was woken", 0)
+		p.beat() // which was under way
+		want("woken when it was stopped", 0)
+		if p.timer.Stop() {
+			t.Error("it is to be woken at rest")
+		}
 		p = nil
 		p.start()
 		want("no pulse", 0)

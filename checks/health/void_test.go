@@ -82,6 +82,24 @@ func TestVoidCountsForNothing(t *testing.T) {
 	})
 }
 
+// What is wanting once does not count the next time.
+func TestVoidOnceInAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		c := checkFunc(func(context.Context) error {
+			if n++; n == 4 || n == 6 {
+				return Void(errors.New("no descriptor"))
+			}
+			return nil
+		})
+		at, _ := run(t, c, schedule, 2900*time.Millisecond)
+		ms := time.Millisecond
+		if diff := cmp.Diff([]time.Duration{0, 250 * ms, 500 * ms, 1000 * ms, 1250 * ms, 2000 * ms, 2250 * ms}, at); diff != "" {
+			t.Errorf("ran (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // However results and void runs are mixed, the verdict is that of the results alone.
 func TestVoidProperty(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -123,6 +141,8 @@ func TestHurry(t *testing.T) {
 			t.Errorf("proven since %s", got)
 		}
 		p.Hurry()
+		time.Sleep(100 * time.Millisecond)
+		p.Hurry() // again, between two runs
 		hurried := time.Now()
 		time.Sleep(15 * time.Second)
 		stop()
