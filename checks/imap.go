@@ -16,7 +16,8 @@ func init() {
 		Name: "imap",
 		Doc: "Talks to an IMAP server (RFC 3501): greeting, CAPABILITY, STARTTLS and a login if told, LOGOUT. " +
 			"A server whose authentication process is dead may greet and then say nothing; that is a timeout. " +
-			"With a login the server must open the inbox of the user, too, and logs each run.",
+			"With a login the server must open the inbox of the user, too. Dovecot logs each run, also one without a login: " +
+			"a `listener` beside it, which costs the server nothing, allows a longer interval.",
 		Example: "address: 127.0.0.1:143\ncapabilities: [IMAP4rev1, IDLE]\n",
 		New:     func() Checker { return new(IMAP) },
 		AtOnce:  stopsListening,

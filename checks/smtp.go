@@ -16,7 +16,8 @@ func init() {
 	register(Kind{
 		Name: "smtp",
 		Doc: "Talks to a mail server (SMTP, RFC 5321, or LMTP, RFC 2033): greeting, EHLO, STARTTLS if told, NOOP, QUIT. No mail is sent, and the server is left " +
-			"in the proper way, so that it logs no lost connection. A server that is too busy (421) fails.",
+			"in the proper way, so that it logs no lost connection. Postfix logs each connection, and Dovecot's LMTP, too: a `listener` beside it, which costs " +
+			"the server nothing, allows a longer interval. A server that is too busy (421) fails.",
 		Example: "address: 127.0.0.1:25\ntransport: starttls\ntls: {server_name: mail.example.com}\n",
 		New:     func() Checker { return new(SMTP) },
 		AtOnce:  stopsListening,
