@@ -98,7 +98,7 @@ func (p *Probe) checked(ctx context.Context, began time.Time) (err error) {
 	if began, ok := AftermathSince(err); ok {
 		return p.excuseAftermath(began, err)
 	}
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if end, _ := ctx.Deadline(); err != nil && !time.Now().Before(end) { // ctx itself may learn of its end later
 		return p.excuse(began, fmt.Errorf("timeout after %s: %w", p.Schedule.Timeout, err))
 	}
 	return err

@@ -26,6 +26,7 @@ type delay struct {
 
 const (
 	beat  = 20 * time.Millisecond // time from one beat to the next
+	first = beat / 4              // time until the first one: the timeout of a run may be short
 	noted = 2 * time.Millisecond  // a shorter delay is usual
 	kept  = 15 * time.Minute      // longer than any timeout
 )
@@ -40,11 +41,11 @@ func (p *Pulse) start() {
 	if p.users++; p.users > 1 {
 		return
 	}
-	p.due = time.Now().Add(beat)
+	p.due = time.Now().Add(first)
 	if p.timer == nil {
-		p.timer = time.AfterFunc(beat, p.beat)
+		p.timer = time.AfterFunc(first, p.beat)
 	} else {
-		p.timer.Reset(beat)
+		p.timer.Reset(first)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,7 +105,7 @@ func TestPulseBeats(t *testing.T) {
 		for range 2 { // it can start again
 			p.start()
 			p.start()
-			time.Sleep(time.Minute + beat/2)
+			time.Sleep(first + time.Minute + beat/2)
 			want("beating", 0)
 			p.stop()
 			time.Sleep(time.Minute)
@@ -124,7 +123,10 @@ func TestPulseBeats(t *testing.T) {
 		p.start()
 		late(time.Second)
 		p.start()
-		want("not woken when one more started", time.Second-beat)
+		want("not woken when one more started", time.Second-first)
+		if got := p.Late(time.Now()); got != 0 {
+			t.Errorf("since now it was %s late", got)
+		}
 		p.stop()
 		p.stop()
 		want("stopped before it was woken", 0)
@@ -144,40 +146,52 @@ func TestPulseBeats(t *testing.T) {
 // during a run, however long that takes, and from a failure to the next success, since it may
 // be asked about the aftermath.
 func TestPulseRests(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var err error
-		pulse := new(Pulse)
-		beats := func() bool {
-			pulse.mu.Lock()
-			defer pulse.mu.Unlock()
-			return !pulse.due.IsZero()
-		}
-		ctx, stop := context.WithCancel(t.Context())
-		p := NewProbe(checkFunc(func(context.Context) error {
-			if time.Sleep(200 * time.Millisecond); !beats() {
-				t.Error("it rests during a run")
+	dead, void := errors.New("dead"), Void(errors.New("no descriptor"))
+	for _, outcomes := range [][]error{{nil, nil, dead, nil}, {nil, dead, nil, void}, {nil, void, dead, nil, dead}} {
+		synctest.Test(t, func(t *testing.T) {
+			pulse, n := new(Pulse), 0
+			beats := func() bool {
+				pulse.mu.Lock()
+				defer pulse.mu.Unlock()
+				return !pulse.due.IsZero()
 			}
-			return err
-		}), schedule)
-		p.Pulse = pulse
-		var running sync.WaitGroup
-		running.Go(func() {
+			ctx, stop := context.WithCancel(t.Context())
+			p := NewProbe(checkFunc(func(context.Context) error {
+				if time.Sleep(200 * time.Millisecond); !beats() {
+					t.Error("it rests during a run")
+				}
+				return outcomes[n]
+			}), schedule)
+			p.Pulse = pulse
 			p.Run(ctx, func(r Result) {
 				if beats() != (r.Err != nil) {
 					t.Errorf("after a run that ended with %v: beats %v", r.Err, beats())
 				}
-				if err = nil; r.Err == nil {
-					err = errors.New("dead")
+				if n++; n == len(outcomes) {
+					stop()
 				}
 			})
+			if beats() || pulse.users != 0 {
+				t.Errorf("it beats for %d when the check has ended", pulse.users)
+			}
 		})
-		time.Sleep(time.Minute)
-		stop()
-		running.Wait()
-		if beats() {
-			t.Error("it beats for a check that has ended")
-		}
-	})
+	}
+}
+
+// overdue is a context whose time is up, which does not say so yet.
+type overdue struct{ context.Context }
+
+func (overdue) Deadline() (time.Time, bool) { return time.Now(), true }
+
+// A dial that times out may return before the context says that time is up. It was taken
+// for a failure of the service then, also where keepcast itself was late.
+func TestTimeoutBeforeTheContextEnds(t *testing.T) {
+	p := NewProbe(checkFunc(func(context.Context) error { return errors.New("i/o timeout") }), schedule)
+	p.Pulse = beats(101 * time.Millisecond)
+	err := p.checked(overdue{t.Context()}, time.Now().Add(-time.Second))
+	if want := "keepcast itself was 101ms late, for want of processor time: timeout after 500ms: i/o timeout"; !IsVoid(err) || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
 }
 
 // While the processor was short, thousands of http checks of a healthy server ended with
