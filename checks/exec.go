@@ -227,7 +227,13 @@ func (h *head) Write(p []byte) (int, error) {
 // ReadFrom implements io.ReaderFrom. Without it each run would take a buffer of 32 KiB, to
 // read what is mostly a line.
 func (h *head) ReadFrom(r io.Reader) (n int64, err error) {
-	return io.CopyBuffer(struct{ io.Writer }{h}, r, make([]byte, 512))
+	to, begin := struct{ io.Writer }{h}, &io.LimitedReader{R: r, N: maxOutput}
+	n, err = io.CopyBuffer(to, begin, make([]byte, 512))
+	if err != nil || begin.N > 0 {
+		return n, err
+	}
+	more, err := io.Copy(to, r)
+	return n + more, err
 }
 
 // quote returns the first line of the output, for the end of an error, and
