@@ -71,7 +71,6 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 	}
 	equip(cfg, opener(cfg, slog.New(slog.DiscardHandler), nil))
 	client := control.Client{Socket: a.socketOf(cfg)}
-	_, lacking := config.LoadStrict(a.configFile)
 	h := doctor.Facts{Sysctls: os.DirFS(procSys), Sockets: doctor.ReadSockets(), Together: doctor.StopTogether(ctx, cfg)}
 	if h.Network, err = doctor.ReadNetwork(); err != nil {
 		return doctor.Report{}, err
@@ -80,7 +79,10 @@ func (a *app) examine(ctx context.Context) (doctor.Report, error) {
 		return doctor.Report{}, err
 	}
 	h.Barred = h.Account.Barred
-	h.Unusable, _ = errors.AsType[config.Faults](lacking)
+	if h.Account.Examines() {
+		_, lacking := config.LoadStrict(a.configFile)
+		h.Unusable, _ = errors.AsType[config.Faults](lacking)
+	}
 	h.Running = running(ctx, client, cfg.RuntimeDir)
 	return doctor.Examine(ctx, cfg, h), nil
 }

@@ -251,7 +251,8 @@ func TestCount(t *testing.T) {
 // /run/keepcast", "runs without the capability CAP_NET_ADMIN", with what to do about it.
 func TestDoctorOfPlainUser(t *testing.T) {
 	drivertest.NeedsRoot(t, "to become another user")
-	file := written(t, strings.Replace(gated, "{name: file, kind: template, template: DIR/t, output: DIR/out, reload: [\"true\"]}", "{kind: bird, socket: DIR/shut/bird.ctl, snippet: DIR/state/bird.conf}", 1))
+	file := written(t, strings.NewReplacer("{name: file, kind: template, template: DIR/t, output: DIR/out, reload: [\"true\"]}", "{kind: bird, socket: DIR/shut/bird.ctl, snippet: DIR/state/bird.conf}",
+		`["true"]`, "[DIR/shut/program]").Replace(gated))
 	dir := filepath.Dir(file)
 	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(dir+"/shut", 0o700), os.Mkdir(dir+"/state", 0o755), os.Mkdir(dir+"/runtime", 0o755)); err != nil {
 		t.Fatal(err)
@@ -274,7 +275,7 @@ func TestDoctorOfPlainUser(t *testing.T) {
 	}
 	var found []string
 	for _, f := range report.Findings {
-		if f.Subject == "keepcast" || f.Subject == "bird" {
+		if f.Subject == "keepcast" || f.Subject == "bird" || f.Name == "file-unusable" {
 			found = append(found, string(f.Level)+" "+f.Name)
 		}
 	}

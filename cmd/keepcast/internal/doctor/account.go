@@ -67,11 +67,17 @@ func RunsAs(ctx context.Context, socket string) (Account, error) {
 // Barred is that of Facts for whoever runs this. Who is the account itself learns what
 // keepcast would.
 func (a Account) Barred(socket string) error {
-	if os.Geteuid() == int(a.UID) && !a.Unknown {
+	if a.own() {
 		return nil
 	}
 	return unix.Faccessat(unix.AT_FDCWD, socket, unix.W_OK, unix.AT_EACCESS)
 }
+
+// own reports whether this runs as the account itself.
+func (a Account) own() bool { return os.Geteuid() == int(a.UID) && !a.Unknown }
+
+// Examines reports whether who runs this may see all files that keepcast may.
+func (a Account) Examines() bool { return os.Geteuid() == 0 || a.own() }
 
 // peer returns the process that listens at a unix socket; 0 if none does.
 func peer(ctx context.Context, socket string) int {
