@@ -2,6 +2,7 @@ package checks
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -249,6 +250,12 @@ func TestDHCPReal(t *testing.T) {
 	sees := c
 	sees.SourcePort = 67
 	s.sees(&sees, "connected: udp4 to 192.0.2.1:67, from 192.0.2.2:67", "answer: an offer of 198.51.100.7, by the server 192.0.2.1")
+	inside := func(ctx context.Context) (err error) {
+		s.do(func() { err = c.Check(ctx) })
+		return err
+	}
+	hangs(t, "kea-dhcp4", inside, "ADDR: no offer, as of a server that has no subnet or no free address for the relay 192.0.2.2, or does not know RFC 8357 (source_port): timed out", c.Address)
+	dies(t, "kea-dhcp4", inside)
 }
 
 // Another program may have the port.

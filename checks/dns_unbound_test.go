@@ -104,4 +104,9 @@ func TestDNSUnbound(t *testing.T) {
 			sameError(t, c.Check(within(t)), tt.err, addr)
 		})
 	}
+	for _, over := range []string{"udp", "tcp"} {
+		ask.Transport = over
+		hangs(t, "unbound", ask.Check, "asking ADDR over "+over+" for www.example.com. IN A: timed out", addr)
+	}
+	dies(t, "unbound", ask.Check)
 }

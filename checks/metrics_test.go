@@ -293,4 +293,7 @@ func TestMetricsServer(t *testing.T) {
 	} {
 		sameError(t, check(query), want, at)
 	}
+	ready := &Metrics{URL: "http://" + at + "/metrics", Query: queryOf(t, "prometheus_ready == 1")}
+	hangs(t, "prometheus", ready.Check, "GET http://ADDR/metrics: timed out", at)
+	dies(t, "prometheus", ready.Check)
 }

@@ -111,6 +111,9 @@ func TestMySQLServer(t *testing.T) {
 		}
 		checkOf(t, &user, `ADDR: greeting: the server refuses: error 1040: "Too many connections"`, address)
 	})
+	nobody := &MySQL{Address: address}
+	hangs(t, "mariadbd", nobody.Check, "ADDR: greeting: timed out", address)
+	dies(t, "mariadbd", nobody.Check)
 }
 
 // mysqlSession runs a statement in a session of its own.

@@ -321,4 +321,7 @@ func TestNTPServer(t *testing.T) {
 			checkOf(t, c, tt.err, tt.at)
 		})
 	}
+	asks := ntpDefault(func(n *NTP) { n.Address = good })
+	hangs(t, "chronyd", asks.Check, "ADDR: waiting for an answer: timed out", good)
+	dies(t, "chronyd", asks.Check)
 }

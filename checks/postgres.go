@@ -148,6 +148,8 @@ type pgConn struct {
 	secret         bool // nobody can read along
 }
 
+var errNotPg = errors.New("the answer is not of PostgreSQL")
+
 // maxPgMessage is the longest message to accept. A server that is well sends none as long.
 const maxPgMessage = 64 << 10
 
@@ -170,8 +172,10 @@ func (c *pgConn) next() (kind byte, body []byte, err error) {
 	for {
 		kind, body, err := readPg(c.in)
 		switch {
+		case errors.Is(err, errNotPg):
+			return 0, nil, err
 		case err != nil:
-			return 0, nil, explain(c.ctx, err)
+			return 0, nil, fmt.Errorf("waiting for an answer: %w", explain(c.ctx, err))
 		case kind == 'E':
 			return 0, nil, pgError(body, c.password)
 		case kind == 'S':
@@ -189,13 +193,13 @@ func readPg(in io.Reader) (kind byte, body []byte, err error) {
 	head := make([]byte, 5)
 	if _, err := io.ReadFull(in, head); err != nil {
 		if err == io.ErrUnexpectedEOF && head[1] > ' ' {
-			return 0, nil, fmt.Errorf("the answer is not of PostgreSQL: %s", excerpt(head))
+			return 0, nil, fmt.Errorf("%w: %s", errNotPg, excerpt(head))
 		}
 		return 0, nil, err
 	}
 	length := binary.BigEndian.Uint32(head[1:])
 	if length < 4 || length > maxPgMessage {
-		return 0, nil, fmt.Errorf("the answer is not of PostgreSQL: %s", excerpt(head))
+		return 0, nil, fmt.Errorf("%w: %s", errNotPg, excerpt(head))
 	}
 	body = make([]byte, length-4)
 	_, err = io.ReadFull(in, body)

@@ -183,4 +183,7 @@ func TestPostgresServer(t *testing.T) {
 		}
 		checkOf(t, user, `ADDR: the server refuses: error 53300: "remaining connection slots are reserved for non-replication superuser connections"`, socket)
 	})
+	asked := new(Postgres).filled(standby)
+	hangs(t, "postgres", asked.Check, "ADDR: waiting for an answer: timed out", standby)
+	dies(t, "postgres", asked.Check)
 }

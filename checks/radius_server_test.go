@@ -124,4 +124,6 @@ func TestRadiusFree(t *testing.T) {
 			sameError(t, c.Check(ctx), tt.err, c.Address)
 		})
 	}
+	hangs(t, "freeradius", status.Check, "ADDR: waiting for an answer to Status-Server: timed out: a server is silent, too, where it has another secret for this host, or none, or does not tell its status", logins)
+	dies(t, "freeradius", status.Check)
 }

@@ -102,6 +102,8 @@ func TestRedisServer(t *testing.T) {
 	drivertest.Eventually(t, "no session is left behind", func() bool {
 		return strings.Contains(redisSays(t, open, "INFO", "clients"), "\nconnected_clients:1\r\n")
 	})
+	hangs(t, "redis-server", (&Redis{Address: open}).Check, "ADDR: PING: timed out", open)
+	dies(t, "redis-server", (&Redis{Address: open}).Check)
 }
 
 // A server that can't save its data says so instead of PONG.

@@ -189,6 +189,7 @@ func TestSyslogReal(t *testing.T) {
 	}
 	drivertest.Eventually(t, "all is logged", func() bool { return len(logged()) >= len(want) })
 	drivertest.Same(t, "the log", want, logged())
+	hangs(t, "rsyslogd", ask("tls", "", "count").Check, "ADDR: tls handshake: timed out", at["tls"])
 	daemon.Kill()
 	for transport := range at {
 		drivertest.Eventually(t, transport+" is refused", func() bool {
