@@ -6,7 +6,7 @@ VERSION := $(or $(PACKAGE_VERSION),$(shell packaging/version 2>/dev/null || echo
 GOLANGCI := $(shell $(GO) env GOPATH)/bin/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 # What the tests, the lab and the demo need of this Debian or Ubuntu.
-PACKAGES := bird2 frr groff-base prometheus openbgpd gobgpd unbound nginx-light haproxy iproute2 procps dbus gcc libc6-dev redis-server postgresql mariadb-server postfix dovecot-imapd dovecot-lmtpd krb5-kdc krb5-admin-server freeradius slapd samba samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind charon-systemd strongswan-swanctl libstrongswan-standard-plugins openvpn wireguard-go wireguard-tools chrony kea-dhcp4-server rsyslog rsyslog-gnutls tftpd-hpa snmpd knot bind9 nsd pdns-server pdns-backend-bind dnsdist dns-root-data busybox
+PACKAGES := bird2 frr groff-base prometheus openbgpd gobgpd unbound nginx-light haproxy iproute2 procps dbus gcc libc6-dev redis-server postgresql mariadb-server postfix dovecot-imapd dovecot-lmtpd krb5-kdc krb5-admin-server freeradius slapd samba samba-ad-provision samba-dsdb-modules samba-vfs-modules winbind charon-systemd strongswan-swanctl libstrongswan-standard-plugins openvpn wireguard-go wireguard-tools chrony kea-dhcp4-server rsyslog rsyslog-gnutls tftpd-hpa snmpd etcd-server knot bind9 nsd pdns-server pdns-backend-bind dnsdist dns-root-data busybox
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := build
