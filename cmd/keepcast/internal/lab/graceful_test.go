@@ -113,6 +113,35 @@ services:
 	}
 }
 
+// TestPatience kills a service and starts it again: within its patience no route moves. After that
+// it does.
+func TestPatience(t *testing.T) {
+	s := newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
+		return fmt.Sprintf(`
+drivers: [%s]
+defaults: {interval: 1h, rise: 1, patience: 5s}
+services:
+  - {name: dns, addresses: [%[2]s, "%[3]s"], checks: [{kind: dns, server: %[2]s, query: health.example.com}]}
+`, driver, Anycast4, Anycast6)
+	})
+	dns := s.process("a", "dns")
+	s.must(dns.Start(s.ctx))
+	up := func() bool { return strings.HasPrefix(s.keepcast("a", "check-now", "dns"), "dns/dns: up (") }
+	drivertest.Eventually(t, "the service is up", up)
+	s.must(s.Router().AwaitNextHops(s.ctx, anycast, "a"))
+	moves := s.movesOf(anycast)
+	for range 5 {
+		s.must(dns.Kill(s.ctx))
+		s.must(dns.Start(s.ctx))
+		drivertest.Eventually(t, "the service is up", up)
+	}
+	if n := moves(); n > 0 {
+		t.Errorf("the route moved %d times", n)
+	}
+	s.must(dns.Kill(s.ctx))
+	s.must(s.Router().AwaitNextHops(s.ctx, anycast))
+}
+
 // serve adds a server of host a, which takes its configuration as its last argument.
 func (s *stand) serve(program string, args []string, conf string) *Process {
 	s.t.Helper()
