@@ -22,27 +22,55 @@ import (
 // checks start, but not the service that they ask. An iteration is a second, so that
 // -benchtime 20x makes it twenty.
 func BenchmarkCost(b *testing.B) {
-	program := filepath.Join(b.TempDir(), "keepcast")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
-	const web = "http://127.0.0.1:8080/"
+	program := released(b)
 	for _, tc := range []struct {
 		name, check string
 		many        []int
 	}{
-		{"http", "{kind: http, url: '" + web + "'}", []int{100, 1000}},
-		{"http reuse", "{kind: http, url: '" + web + "', reuse: true}", []int{1000}},
-		{"tcp", "{kind: tcp, address: '127.0.0.1:8080'}", []int{100, 1000}},
-		{"dns", "{kind: dns, server: '127.0.0.1:5353', query: localhost}", []int{100, 1000}},
+		{"http", askHTTP, []int{100, 1000}},
+		{"http reuse", "{kind: http, url: 'http://127.0.0.1:8080/', reuse: true}", []int{1000}},
+		{"tcp", askTCP, []int{100, 1000}},
+		{"dns", askDNS, []int{100, 1000}},
 		{"exec", "{kind: exec, command: [/bin/true]}", []int{100}},
 	} {
 		for _, n := range tc.many {
-			b.Run(fmt.Sprintf("%s %d", tc.name, n), func(b *testing.B) { newCosts(b, program, tc.check, n).measure() })
+			b.Run(fmt.Sprintf("%s %d", tc.name, n), func(b *testing.B) { newCosts(b, program, "1s", n, tc.check).measure() })
 		}
 	}
+}
+
+// BenchmarkScale measures the same for as many checks as keepcast is made for, of three kinds, each
+// of a service of its own. What is said to grow has grown in that time. It takes a quarter of an
+// hour to see that nothing does: -benchtime 600x.
+func BenchmarkScale(b *testing.B) {
+	program := released(b)
+	for _, tc := range []struct {
+		n        int
+		interval string
+	}{{2000, "1s"}, {10000, "10s"}} {
+		b.Run(fmt.Sprintf("%d of %s", tc.n, tc.interval), func(b *testing.B) {
+			newCosts(b, program, tc.interval, tc.n, askHTTP, askTCP, askDNS).measure()
+		})
+	}
+}
+
+// What asks the servers of newCosts.
+const (
+	askHTTP = "{kind: http, url: 'http://127.0.0.1:8080/'}"
+	askTCP  = "{kind: tcp, address: '127.0.0.1:8080'}"
+	askDNS  = "{kind: dns, server: '127.0.0.1:5353', query: localhost}"
+)
+
+// released builds keepcast as it is released.
+func released(b *testing.B) (program string) {
+	b.Helper()
+	program = filepath.Join(b.TempDir(), "keepcast")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	return program
 }
 
 // costs is a keepcast that runs checks, beside a web server and a resolver.
@@ -52,7 +80,8 @@ type costs struct {
 	keepcast *exec.Cmd
 }
 
-func newCosts(b *testing.B, program, check string, n int) *costs {
+// newCosts starts n services with a check each, of one kind after the other.
+func newCosts(b *testing.B, program, interval string, n int, checks ...string) *costs {
 	b.Helper()
 	c := &costs{way: way{b: b}, dir: b.TempDir()}
 	c.open()
@@ -84,10 +113,11 @@ runtime_directory: %[1]s/run
 state_directory: %[1]s/state
 control_socket: %[1]s/socket
 drivers: [{kind: template, template: %[1]s/template, output: %[1]s/output, reload: ["/bin/true"]}]
+defaults: {interval: %[2]s}
 services:
-`, c.dir)
+`, c.dir, interval)
 	for i := range n {
-		config += fmt.Sprintf("- {name: s%d, prefixes: [10.0.%d.%d/32], checks: [%s]}\n", i, i/256, i%256, check)
+		config += fmt.Sprintf("- {name: s%d, prefixes: [10.0.%d.%d/32], checks: [%s]}\n", i, i/256, i%256, checks[i%len(checks)])
 	}
 	c.write("keepcast.yaml", config)
 	c.start(drivertest.Program(b, "nginx"), "-p", c.dir, "-e", "stderr", "-c", "nginx.conf")
@@ -136,17 +166,22 @@ func (c *costs) measure() {
 	defer second.Stop()
 	late, runs := c.metric("keepcast_check_start_delay_seconds_sum"), c.metric("keepcast_check_start_delay_seconds_count")
 	used, began := c.used(), time.Now()
+	resident, goroutines, descriptors := c.resident(), c.metric("go_goroutines"), c.metric("process_open_fds")
 	for c.b.Loop() {
 		<-second.C
 	}
 	used, took := c.used()-used, time.Since(began)
-	resident := c.resident()
+	grown := c.resident() - resident
+	resident += grown
 	late, runs = c.metric("keepcast_check_start_delay_seconds_sum")-late, c.metric("keepcast_check_start_delay_seconds_count")-runs
 	c.b.ReportMetric(0, "ns/op")
 	c.b.ReportMetric(used.Seconds()/took.Minutes(), "cpu-s/min")
 	c.b.ReportMetric(runs/took.Seconds(), "runs/s")
 	c.b.ReportMetric(late/runs*1000, "late-ms")
 	c.b.ReportMetric(resident/(1<<20), "resident-MiB")
+	c.b.ReportMetric(grown/(1<<20), "grown-MiB")
+	c.b.ReportMetric(c.metric("go_goroutines")-goroutines, "grown-goroutines")
+	c.b.ReportMetric(c.metric("process_open_fds")-descriptors, "grown-descriptors")
 	if failed := c.metric("keepcast_check_results_total{", `result="failure"`); failed > 0 {
 		c.b.Errorf("%.0f runs failed", failed)
 	}
