@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -132,10 +133,14 @@ services:
 			return conn.Close() == nil
 		})
 	}
-	drivertest.Eventually(b, "all services announced", func() bool {
-		return c.metric(`keepcast_service_state{`, `state="announced"`) == float64(n)
-	})
-	return c
+	announced := func() bool { return c.metric(`keepcast_service_state{`, `state="announced"`) == float64(n) }
+	for range 6 { // ten thousand take a while
+		if drivertest.WaitFor(announced) {
+			return c
+		}
+	}
+	b.Fatal("not all services are announced")
+	return nil
 }
 
 func (c *costs) write(name, text string) {
@@ -217,10 +222,15 @@ func (c *costs) resident() float64 {
 // metric adds up the metrics of keepcast that begin with a name and have a text in them.
 func (c *costs) metric(name string, with ...string) float64 {
 	c.b.Helper()
-	resp, err := http.Get("http://127.0.0.1:9911/metrics")
-	if err != nil {
-		return 0 // it is still starting
-	}
+	var resp *http.Response
+	drivertest.Eventually(c.b, "the metrics of keepcast", func() bool {
+		var err error
+		resp, err = http.Get("http://127.0.0.1:9911/metrics")
+		if err == nil && resp.StatusCode != http.StatusOK {
+			err = errors.Join(errors.New(resp.Status), resp.Body.Close())
+		}
+		return err == nil
+	})
 	defer resp.Body.Close()
 	sum := 0.0
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
