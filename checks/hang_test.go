@@ -68,7 +68,7 @@ func startedAs(t *testing.T, name string) (all []int) {
 		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 		for _, file := range files {
 			text, _ := os.ReadFile(file) // its thread may have ended
-			for _, word := range strings.Fields(string(text)) {
+			for word := range strings.FieldsSeq(string(text)) {
 				child, err := strconv.Atoi(word)
 				if err != nil {
 					t.Fatal(err)
