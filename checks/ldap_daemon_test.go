@@ -111,7 +111,6 @@ type slapd struct {
 	tcp, tls, unix string
 	cert, key      string
 	log            *drivertest.Buffer
-	process        *os.Process
 }
 
 // selfSigned makes a certificate for server and client, named CN=keepcast.
@@ -164,7 +163,6 @@ func startSlapd(t *testing.T) *slapd {
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s.process = daemon.Process
 	t.Cleanup(func() {
 		daemon.Process.Kill()
 		daemon.Wait()

@@ -1,12 +1,10 @@
 package checks
 
 import (
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -137,7 +135,7 @@ func TestLDAPSlapd(t *testing.T) {
 		}
 		return len(used) > 0 && !slices.Contains(slices.Collect(maps.Values(ended)), false)
 	})
-	t.Run("silent", s.stopFor)
+	hangs(t, "slapd", ldapOf(s.tcp).Check, "ADDR: searching the rootDSE: timed out", s.tcp)
 }
 
 // refuse has slapd refuse a password again and again. Its policy locks the account after three.
@@ -157,17 +155,4 @@ func (s *slapd) refuse(t *testing.T, name string) {
 	if l.refused.Load() != nil {
 		t.Error("a password that is taken is still held")
 	}
-}
-
-// stopFor has slapd accept, and say nothing.
-func (s *slapd) stopFor(t *testing.T) {
-	if err := s.process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer s.process.Signal(syscall.SIGCONT)
-	drivertest.Eventually(t, "slapd is stopped", func() bool {
-		return strings.Contains(drivertest.ReadFile(t, fmt.Sprintf("/proc/%d/stat", s.process.Pid)), ") T ")
-	})
-	l := ldapOf(s.tcp)
-	sameError(t, l.Check(shortly(t)), "ADDR: searching the rootDSE: timed out", l.Address)
 }
