@@ -51,7 +51,7 @@ func (c *pgConn) start(database string) (admitted bool, err error) {
 			return true, nil
 		}
 		if kind != 'R' || len(body) < 4 {
-			return false, fmt.Errorf("the answer is not of PostgreSQL: message %q", kind)
+			return false, fmt.Errorf("%w: message %q", errNotPg, kind)
 		}
 		request := binary.BigEndian.Uint32(body)
 		if request != pgAdmitted && c.password == "" {
