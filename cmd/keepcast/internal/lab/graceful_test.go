@@ -90,17 +90,22 @@ services:
 	}
 }
 
+// dnsStand is a stand with BIRD over BGP whose one service has one check, with those defaults.
+func dnsStand(t *testing.T, defaults string) *stand {
+	return newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
+		return fmt.Sprintf(`
+drivers: [%s]
+defaults: {%s}
+services:
+  - {name: dns, addresses: [%[3]s, "%[4]s"], checks: [{kind: dns, server: %[3]s, query: health.example.com}]}
+`, driver, defaults, Anycast4, Anycast6)
+	})
+}
+
 // TestCrash kills a service whose check runs once an hour and would have to fail a thousand
 // times: the kernel tells keepcast, and the failure leaves no doubt.
 func TestCrash(t *testing.T) {
-	s := newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
-		return fmt.Sprintf(`
-drivers: [%s]
-defaults: {interval: 1h, fall: 1000, rise: 1}
-services:
-  - {name: dns, addresses: [%[2]s, "%[3]s"], checks: [{kind: dns, server: %[2]s, query: health.example.com}]}
-`, driver, Anycast4, Anycast6)
-	})
+	s := dnsStand(t, "interval: 1h, fall: 1000, rise: 1")
 	dns := s.process("a", "dns")
 	for range 2 {
 		s.must(dns.Start(s.ctx))
@@ -116,14 +121,7 @@ services:
 // TestPatience kills a service and starts it again: within its patience no route moves. After that
 // it does.
 func TestPatience(t *testing.T) {
-	s := newStand(t, Options{Daemon: BIRD, Protocol: BGP}, func(_ *Host, driver string) string {
-		return fmt.Sprintf(`
-drivers: [%s]
-defaults: {interval: 1h, rise: 1, patience: 5s}
-services:
-  - {name: dns, addresses: [%[2]s, "%[3]s"], checks: [{kind: dns, server: %[2]s, query: health.example.com}]}
-`, driver, Anycast4, Anycast6)
-	})
+	s := dnsStand(t, "interval: 1h, rise: 1, patience: 5s")
 	dns := s.process("a", "dns")
 	s.must(dns.Start(s.ctx))
 	up := func() bool { return strings.HasPrefix(s.keepcast("a", "check-now", "dns"), "dns/dns: up (") }
