@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -226,10 +225,13 @@ func (c *costs) metric(name string, with ...string) float64 {
 	drivertest.Eventually(c.b, "the metrics of keepcast", func() bool {
 		var err error
 		resp, err = http.Get("http://127.0.0.1:9911/metrics")
-		if err == nil && resp.StatusCode != http.StatusOK {
-			err = errors.Join(errors.New(resp.Status), resp.Body.Close())
+		if err != nil {
+			return false
 		}
-		return err == nil
+		if resp.StatusCode != http.StatusOK {
+			resp.Body.Close()
+		}
+		return resp.StatusCode == http.StatusOK
 	})
 	defer resp.Body.Close()
 	sum := 0.0
