@@ -13,8 +13,10 @@ import (
 	"sync"
 
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/driver"
+	"github.com/keepcast/keepcast/driver/ask"
 )
 
 // What marks a local delivery route as keepcast's own. Only routes of table
@@ -41,6 +43,7 @@ type Kernel struct {
 
 	// Checks, which ask, never take what is kept to act.
 	acting, asking *sockets
+	routes         *ask.Asker
 
 	vrfs vrfs
 
@@ -56,13 +59,14 @@ func New(iface string, log *slog.Logger) *Kernel {
 
 // newAt is New for a namespace.
 func newAt(ns netns.NsHandle, iface string, log *slog.Logger) *Kernel {
-	return &Kernel{iface: iface, log: log, ns: ns, acting: newSockets(ns), asking: newSockets(ns)}
+	return &Kernel{iface: iface, log: log, ns: ns, acting: newSockets(ns), asking: newSockets(ns), routes: ask.New(ns, unix.NETLINK_ROUTE)}
 }
 
 // Close closes what is kept open. The Kernel may be used again.
 func (k *Kernel) Close() {
 	k.acting.close()
 	k.asking.close()
+	k.routes.Close()
 }
 
 // interfaceOf returns the interface that carries the address of r.

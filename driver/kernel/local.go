@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/driver"
@@ -17,12 +18,15 @@ import (
 // says where they would go, or what kept it from asking. It is what keeps a check from
 // asking another host's service behind the same anycast address.
 func (k *Kernel) Local(addr netip.Addr) error {
+	addr = addr.Unmap().WithZone("")
+	if k.delivers(addr) {
+		return nil
+	}
 	h, err := k.asking.take()
 	if err != nil {
 		return err
 	}
 	defer k.asking.put(h)
-	addr = addr.Unmap().WithZone("")
 	elsewhere := local(h, addr, "")
 	for _, name := range k.interfaces() {
 		if elsewhere == nil {
@@ -33,6 +37,23 @@ func (k *Kernel) Local(addr netip.Addr) error {
 		}
 	}
 	return elsewhere
+}
+
+// delivers reports whether the kernel would deliver packets for addr on this host, in no VRF.
+// That is so with nearly each probe, so it is asked the short way.
+func (k *Kernel) delivers(addr netip.Addr) bool {
+	q := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
+	to := nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_INET, Dst_len: uint8(addr.BitLen())}}
+	if addr.Is6() {
+		to.Family = unix.AF_INET6
+	}
+	q.AddData(&to)
+	q.AddData(nl.NewRtAttr(unix.RTA_DST, addr.AsSlice()))
+	local := false
+	err := k.routes.Ask(q, func(route []byte) {
+		local = len(route) >= unix.SizeofRtMsg && nl.DeserializeRtMsg(route).Type == unix.RTN_LOCAL
+	})
+	return err == nil && local
 }
 
 // Addresses returns every address of the host, as an Announced route with its length and the

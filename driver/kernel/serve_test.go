@@ -104,8 +104,8 @@ func (s space) dial(network string, to netip.AddrPort) (net.Conn, error) {
 	return c, err
 }
 
-// ask sends one word and wants it back.
-func ask(c net.Conn, patience time.Duration) error {
+// echoed sends one word and wants it back.
+func echoed(c net.Conn, patience time.Duration) error {
 	buf := make([]byte, 64)
 	if _, err := c.Write([]byte("ping")); err != nil {
 		return err
@@ -138,7 +138,7 @@ func TestKernelDelivers(t *testing.T) {
 			defer old.Close()
 			for _, p := range []driver.Presence{driver.Announced, driver.Delivered, driver.Announced} {
 				apply(t, k, drivertest.Route(prefix, p))
-				if err := ask(old, 5*time.Second); err != nil {
+				if err := echoed(old, 5*time.Second); err != nil {
 					t.Errorf("%s: the open connection: %v", p, err)
 				}
 				c, err := client.dial("tcp", at)
@@ -146,7 +146,7 @@ func TestKernelDelivers(t *testing.T) {
 					t.Errorf("%s: a new connection: %v", p, err)
 					continue
 				}
-				if err := ask(c, 5*time.Second); err != nil {
+				if err := echoed(c, 5*time.Second); err != nil {
 					t.Errorf("%s: the new connection: %v", p, err)
 				}
 				c.Close()
@@ -163,7 +163,7 @@ func TestKernelDelivers(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer u.Close()
-			if err := ask(u, 100*time.Millisecond); err == nil {
+			if err := echoed(u, 100*time.Millisecond); err == nil {
 				t.Error("absent, and still served")
 			}
 		})
@@ -184,7 +184,7 @@ func noneLost(t *testing.T, client space, at netip.AddrPort, f func()) {
 	wg.Go(func() {
 		for ctx.Err() == nil {
 			sent++
-			if err := ask(u, time.Second); err != nil {
+			if err := echoed(u, time.Second); err != nil {
 				if !errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Log(err)
 				}
