@@ -25,6 +25,7 @@ const (
 // error that ended it; those who follow then have their intervals, until Run is called again.
 func (w *Watch) Run(ctx context.Context) (err error) {
 	defer func() { w.end(err) }()
+	defer w.asking.Close()
 	events, err := nl.Subscribe(unix.NETLINK_INET_DIAG, groupTCP4, groupUDP4, groupTCP6, groupUDP6)
 	if err != nil {
 		return fmt.Errorf("subscribing to the ends of sockets: %w", err)
@@ -132,7 +133,8 @@ func (w *Watch) closed(s Socket) {
 	defer w.mu.Unlock()
 	for f := range w.followers[s.Local.Port()] {
 		for _, k := range f.targets {
-			if k.network == s.Network && s.Takes(k.to) && (k.stale || k.open[s.Cookie]) {
+			_, known := k.open[s.Cookie]
+			if k.network == s.Network && s.Takes(k.to) && (k.stale || known) {
 				k.end()
 				f.wake()
 			}

@@ -7,11 +7,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/keepcast/keepcast/driver/ask"
 )
 
 // Socket is one that waits for clients: of TCP it listens, of UDP it is connected to nobody.
@@ -52,20 +56,9 @@ func protocols() map[string]uint8 {
 // Listening asks the kernel for the sockets of tcp or udp that wait for clients on a port;
 // 0: on any. It takes some 50 us.
 func Listening(network string, port uint16) ([]Socket, error) {
-	var all []Socket
-	asking, err := nl.Subscribe(unix.NETLINK_INET_DIAG) // to nothing
-	if err != nil {
-		return nil, fmt.Errorf("asking the kernel for the sockets of %s: %w", network, err)
-	}
+	asking := newAsker()
 	defer asking.Close()
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		some, err := listening(asking, network, family, port)
-		if err != nil {
-			return nil, fmt.Errorf("asking the kernel for the sockets of %s: %w", network, err)
-		}
-		all = append(all, some...)
-	}
-	return all, nil
+	return listening(asking, network, port)
 }
 
 // All asks the kernel for all of them. With an error there may be more than it returns.
@@ -77,25 +70,39 @@ func All() (all []Socket, err error) {
 	return all, err
 }
 
-func listening(asking *nl.NetlinkSocket, network string, family uint8, port uint16) ([]Socket, error) {
-	q := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
-	q.AddRawData(request(network, family, port))
-	q.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_INET_DIAG: {Socket: asking, Seq: uint32(family)}}
-	messages, err := q.Execute(unix.NETLINK_INET_DIAG, 0)
-	if errors.Is(err, syscall.ENOENT) {
-		return nil, nil // no IPv6 on this host
-	}
-	if err != nil { // also of an answer that may lack what was asked for (ErrDumpInterrupted)
-		return nil, err
-	}
-	var all []Socket
-	for _, m := range messages {
-		if s, peer, ok := parse(m); ok && !peer {
-			s.Network = network
-			all = append(all, s)
+// newAsker returns who asks for sockets.
+func newAsker() *ask.Asker { return ask.New(netns.None(), unix.NETLINK_INET_DIAG) }
+
+// listening is Listening by an Asker.
+func listening(asking *ask.Asker, network string, port uint16) (all []Socket, err error) {
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		q := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
+		q.AddRawData(request(network, family, port))
+		err := asking.Ask(q, func(message []byte) {
+			if s, peer, ok := parse(message); ok && !peer {
+				s.Network = network
+				all = append(all, s)
+			}
+		})
+		if err != nil && !errors.Is(err, syscall.ENOENT) { // that is of a host without IPv6
+			return nil, fmt.Errorf("asking the kernel for the sockets of %s: %w", network, err)
 		}
 	}
 	return all, nil
+}
+
+// taken reports whether a socket takes what a client sends to a target, of those that are bound
+// to a device, or to none if that is 0. The kernel looks for it as it does for a client, which is
+// soon done. For a list of those on a port it goes through all.
+func (t target) taken(asking *ask.Asker, device int) (bool, error) {
+	found := false
+	q := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, 0)
+	q.AddRawData(lookup(t, device))
+	err := asking.Ask(q, func([]byte) { found = true })
+	if err != nil && !errors.Is(err, syscall.ENOENT) {
+		return false, fmt.Errorf("asking the kernel who has %s of %s: %w", t.to, t.network, err)
+	}
+	return found, nil
 }
 
 // What sock_diag(7) has as states. A UDP socket that is connected to nobody is closed.
@@ -126,6 +133,25 @@ func request(network string, family uint8, port uint16) []byte {
 	out[0], out[1], out[2] = family, protocols()[network], 1<<(attrMemory-1)
 	binary.NativeEndian.PutUint32(out[4:], states)
 	binary.BigEndian.PutUint16(out[8:], port)
+	return out
+}
+
+// lookup is the struct inet_diag_req_v2 of a look for one socket.
+func lookup(t target, device int) []byte {
+	addr, family := t.to.Addr(), uint8(unix.AF_INET6)
+	if addr.Is4() {
+		family = unix.AF_INET
+	}
+	out := request(t.network, family, 0)
+	own := out[8:] // port and address of the socket; those of a client follow
+	port, at := own, own[4:]
+	if t.network == "udp" { // there, the kernel has the two the other way round
+		port, at = own[2:], own[20:]
+	}
+	binary.BigEndian.PutUint16(port, t.to.Port())
+	copy(at, addr.AsSlice())
+	binary.NativeEndian.PutUint32(out[44:], uint32(device))
+	binary.NativeEndian.PutUint64(out[48:], math.MaxUint64) // whatever its cookie
 	return out
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
+
+	"github.com/keepcast/keepcast/driver/ask"
 )
 
 // Watch tells those who follow an address and port when a socket that waited there for
@@ -18,6 +20,8 @@ type Watch struct {
 	// Local says why the kernel would not deliver an address on this host, or nil.
 	Local func(netip.Addr) error
 
+	asking *ask.Asker
+
 	mu        sync.Mutex                    // guards what follows, and the targets of all followers
 	followers map[uint16]map[*Follower]bool // by port
 	events    *nl.NetlinkSocket             // nil while there is none
@@ -27,7 +31,7 @@ type Watch struct {
 
 // New returns a Watch that does not run yet.
 func New(local func(netip.Addr) error) *Watch {
-	return &Watch{Local: local, followers: map[uint16]map[*Follower]bool{}}
+	return &Watch{Local: local, asking: newAsker(), followers: map[uint16]map[*Follower]bool{}}
 }
 
 // Follower is one who wants to be told.
@@ -46,10 +50,10 @@ type target struct {
 // known is what is known of the sockets that take what is sent to a target.
 type known struct {
 	target
-	open  map[uint64]bool // cookies of those that were open when the kernel was asked last
-	stale bool            // something has changed since, or the kernel was never asked
-	ends  int             // of sockets, that were told
-	asked time.Time       // when the kernel was
+	open  map[uint64]int // cookies of those that were open when the kernel was asked last, with their devices
+	stale bool           // something has changed since, or the kernel was never asked
+	ends  int            // of sockets, that were told
+	asked time.Time      // when the kernel was
 }
 
 // end notes that a socket was closed. An answer of the kernel may be younger than that, and
@@ -117,22 +121,16 @@ const askAgain = time.Minute
 // is to be called when the service is fit: those that it finds have served it.
 func (f *Follower) Learn() {
 	for at, ends := range f.unknown() {
-		// Asked without the lock: the kernel may have a long list. The library reads it into
-		// 64 KiB on the stack, which the goroutine of each check would keep for a while.
-		var open map[uint64]bool
-		var err error
-		var asking sync.WaitGroup
-		asking.Go(func() { open, err = at.listening() })
-		if asking.Wait(); err != nil {
-			continue // what happens until the next time is found by polling
+		// Asked without the lock: the kernel may have a long list.
+		if open, err := f.watch.open(at); err == nil { // else polling finds what happens meanwhile
+			f.learned(at, ends, open)
 		}
-		f.learned(at, ends, open)
 	}
 }
 
 // learned takes an answer of the kernel that was asked for after so many ends. Where there
 // was another one since, it may be out of date.
-func (f *Follower) learned(at target, ends int, open map[uint64]bool) {
+func (f *Follower) learned(at target, ends int, open map[uint64]int) {
 	f.watch.mu.Lock()
 	defer f.watch.mu.Unlock()
 	if k := f.known(at); k != nil && k.ends == ends {
@@ -191,41 +189,47 @@ func (f *Follower) forget() {
 // localhost has, only one may have a service: its port tells which targets belong together.
 func (f *Follower) Vanished(network string, to netip.AddrPort) bool {
 	waited := f.waited(network, to.Port())
-	for _, at := range waited {
+	for at, devices := range waited {
 		if f.watch.Local(at.to.Addr()) != nil {
 			return false
 		}
-		if open, err := at.listening(); err != nil || len(open) > 0 {
-			return false
+		for device := range devices {
+			if taken, err := at.taken(f.watch.asking, device); err != nil || taken {
+				return false
+			}
 		}
 	}
 	return len(waited) > 0
 }
 
-// waited returns the targets on a port on which a socket has waited for clients.
-func (f *Follower) waited(network string, port uint16) []target {
+// waited returns the targets on a port on which a socket has waited for clients, with the
+// devices that these sockets were bound to.
+func (f *Follower) waited(network string, port uint16) map[target]map[int]bool {
 	f.watch.mu.Lock()
 	defer f.watch.mu.Unlock()
-	var all []target
+	all := map[target]map[int]bool{}
 	for _, k := range f.targets {
 		if k.network == network && k.to.Port() == port && len(k.open) > 0 {
-			all = append(all, k.target)
+			all[k.target] = map[int]bool{}
+			for _, device := range k.open {
+				all[k.target][device] = true
+			}
 		}
 	}
 	return all
 }
 
-// listening returns the cookies of the sockets that take what is sent to a target. One that
-// is bound to a device counts wherever it is bound to: to be wrong here would move a route.
-func (t target) listening() (map[uint64]bool, error) {
-	all, err := Listening(t.network, t.to.Port())
+// open returns the cookies of the sockets that take what is sent to a target, with the devices
+// that they are bound to. Those count wherever they are bound to: where they end it is told.
+func (w *Watch) open(t target) (map[uint64]int, error) {
+	all, err := listening(w.asking, t.network, t.to.Port())
 	if err != nil {
 		return nil, err
 	}
-	open := map[uint64]bool{}
+	open := map[uint64]int{}
 	for _, s := range all {
 		if s.Takes(t.to) {
-			open[s.Cookie] = true
+			open[s.Cookie] = s.Device
 		}
 	}
 	return open, nil

@@ -3,6 +3,7 @@ package sockets
 import (
 	"context"
 	"errors"
+	"maps"
 	"math"
 	"net"
 	"net/netip"
@@ -34,7 +35,7 @@ func run(t testing.TB, w *Watch) {
 	first, looked := following(t, w)
 	first.Aim("tcp", netip.MustParseAddrPort("127.0.0.1:1"))
 	for _, k := range first.targets {
-		k.open, k.stale = map[uint64]bool{math.MaxUint64: true}, false // none has such a cookie
+		k.open, k.stale = map[uint64]int{math.MaxUint64: 0}, false // none has such a cookie
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error)
@@ -86,24 +87,33 @@ func open(t testing.TB, network, address string, options ...func(fd int)) (at ne
 
 func reusePort(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
 
+func none(int) {}
+
+func onLoopback(fd int) { _ = unix.BindToDevice(fd, "lo") }
+
 // Whatever way a service waits for clients, its end is told to those who connect to it.
 func TestClosed(t *testing.T) {
 	w := running(t)
-	for name, tc := range map[string]struct{ network, address, to string }{
-		"TCP":                     {"tcp4", "127.0.0.1:0", "127.0.0.1"},
-		"TCP, another address":    {"tcp4", "127.0.0.2:0", "127.0.0.2"},
-		"TCP over IPv6":           {"tcp6", "[::1]:0", "::1"},
-		"any address":             {"tcp4", "0.0.0.0:0", "127.0.0.1"},
-		"any of both families":    {"tcp", "[::]:0", "127.0.0.1"},
-		"any of both, asked by 6": {"tcp", "[::]:0", "::1"},
-		"mapped":                  {"tcp4", "127.0.0.1:0", "::ffff:127.0.0.1"},
-		"UDP":                     {"udp4", "127.0.0.1:0", "127.0.0.1"},
-		"UDP over IPv6":           {"udp6", "[::1]:0", "::1"},
-		"UDP of both families":    {"udp", "[::]:0", "127.0.0.1"},
+	for name, tc := range map[string]struct {
+		network, address, to string
+		option               func(fd int)
+	}{
+		"TCP":                     {"tcp4", "127.0.0.1:0", "127.0.0.1", none},
+		"TCP, another address":    {"tcp4", "127.0.0.2:0", "127.0.0.2", none},
+		"TCP over IPv6":           {"tcp6", "[::1]:0", "::1", none},
+		"any address":             {"tcp4", "0.0.0.0:0", "127.0.0.1", none},
+		"any of both families":    {"tcp", "[::]:0", "127.0.0.1", none},
+		"any of both, asked by 6": {"tcp", "[::]:0", "::1", none},
+		"mapped":                  {"tcp4", "127.0.0.1:0", "::ffff:127.0.0.1", none},
+		"bound to a device":       {"tcp4", "127.0.0.1:0", "127.0.0.1", onLoopback},
+		"UDP":                     {"udp4", "127.0.0.1:0", "127.0.0.1", none},
+		"UDP over IPv6":           {"udp6", "[::1]:0", "::1", none},
+		"UDP of both families":    {"udp", "[::]:0", "127.0.0.1", none},
+		"UDP bound to a device":   {"udp6", "[::]:0", "::1", onLoopback},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, woken := following(t, w)
-			at, end := open(t, tc.network, tc.address)
+			at, end := open(t, tc.network, tc.address, tc.option)
 			to := netip.AddrPortFrom(netip.MustParseAddr(tc.to), at.Port())
 			network := tc.network[:3]
 			f.Aim(network, to)
@@ -328,15 +338,15 @@ func TestOvertaken(t *testing.T) {
 		"without answers": func() { f.compare(map[uint64]bool{1: true}, false) },
 	} {
 		aim := target{"tcp", at}
-		f.targets = []*known{{target: aim, open: map[uint64]bool{1: true}}}
+		f.targets = []*known{{target: aim, open: map[uint64]int{1: 0}}}
 		ends := f.known(aim).ends
 		overtake()
-		f.learned(aim, ends, map[uint64]bool{1: true})
+		f.learned(aim, ends, map[uint64]int{1: 0})
 		if k := f.known(aim); !k.stale {
 			t.Errorf("%s: believed", name)
 		}
 		f.Learn()
-		if k := f.known(aim); k.stale || k.open[1] || len(k.open) != 1 {
+		if k := f.known(aim); k.stale || maps.Equal(k.open, map[uint64]int{1: 0}) || len(k.open) != 1 {
 			t.Errorf("%s: afterwards it is %+v", name, k)
 		}
 	}
