@@ -2,6 +2,7 @@ package engine
 
 import (
 	"reflect"
+	"runtime"
 	"slices"
 	"time"
 
@@ -34,7 +35,20 @@ func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 		if e.undecided {
 			e.decide()
 		}
+		e.tellLater()
 	}
+}
+
+// later has something told, in the order that it is handed over, once the host follows what was
+// decided: to put a line of the log together takes as long as to take an address off.
+func (e *Engine) later(tell func()) { e.untold = append(e.untold, tell) }
+
+func (e *Engine) tellLater() {
+	for _, tell := range e.untold {
+		tell()
+	}
+	clear(e.untold)
+	e.untold = e.untold[:0]
 }
 
 // runWaiting runs what is waiting already, so that a burst is decided in one go.
@@ -71,7 +85,10 @@ func (e *Engine) decide() {
 			moved = append(moved, s)
 			e.opts.Metrics.changed(s.cfg.Name, s.state)
 			s.unreached, s.regraded = true, was.Up() && s.state.Up()
-			e.log.Info("service state decided", "service", s.cfg.Name, "state", s.state, "was", was, "reason", s.reason)
+			state, reason := s.state, s.reason
+			e.later(func() {
+				e.log.Info("service state decided", "service", s.cfg.Name, "state", state, "was", was, "reason", reason)
+			})
 			// A check without a verdict counts for the service as it is, which is another now.
 			_, s.reason = s.target(now, s.fitness(), i)
 		}
@@ -81,6 +98,7 @@ func (e *Engine) decide() {
 	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers(), Off: e.off()}, now) || len(moved) > 0 {
 		e.save()
 	}
+	e.tellLater()
 	for _, s := range moved {
 		s.gen = e.posted.Gen
 	}
@@ -101,6 +119,7 @@ func (e *Engine) hand(next reconcile.Desired, now time.Time) bool {
 	next.Gen, next.Since = next.Gen+1, e.since
 	e.posted = next
 	e.reconciler.Apply(next)
+	runtime.Gosched() // the reconciler goes first: what follows here has time
 	for _, name := range e.expected() {
 		if _, already := e.behind[name]; !already {
 			e.behind[name] = now
