@@ -175,6 +175,10 @@ func TestList(t *testing.T) {
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread is thrown away
 		ns, err := netns.New()
+		if err != nil {
+			done <- err
+			return
+		}
 		defer ns.Close()
 		lo, found := netlink.LinkByName("lo")
 		for i := range many {
