@@ -44,11 +44,11 @@ func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 func (e *Engine) later(tell func()) { e.untold = append(e.untold, tell) }
 
 func (e *Engine) tellLater() {
-	for _, tell := range e.untold {
+	untold := e.untold
+	e.untold = nil
+	for _, tell := range untold {
 		tell()
 	}
-	clear(e.untold)
-	e.untold = e.untold[:0]
 }
 
 // runWaiting runs what is waiting already, so that a burst is decided in one go.
