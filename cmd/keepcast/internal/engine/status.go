@@ -89,7 +89,7 @@ func (s *service) findings(now time.Time) (found []driver.Finding) {
 		found = append(found, driver.Finding{
 			Name: "check-void", Level: driver.LevelError, Subject: s.cfg.Name + "/" + c.cfg.Name,
 			Text: fmt.Sprintf("keepcast can't run this check since %s: %v; by on_void: %s", c.void.Format(time.TimeOnly), c.result.Err, means),
-			Fix:  "look for what is wanting: descriptors (LimitNOFILE), processes (TasksMax), memory, processor time, or the address on this host",
+			Fix:  "look for what is wanting: descriptors (LimitNOFILE), processes (TasksMax), memory, processor time, the system bus (D-Bus), or the address on this host",
 		})
 	}
 	return found
