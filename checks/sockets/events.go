@@ -25,7 +25,8 @@ const (
 // error that ended it; those who follow then have their intervals, until Run is called again.
 func (w *Watch) Run(ctx context.Context) (err error) {
 	defer func() { w.end(err) }()
-	defer w.asking.Close()
+	defer w.looking.Close()
+	defer w.listing.Close()
 	events, err := nl.Subscribe(unix.NETLINK_INET_DIAG, groupTCP4, groupUDP4, groupTCP6, groupUDP6)
 	if err != nil {
 		return fmt.Errorf("subscribing to the ends of sockets: %w", err)

@@ -93,7 +93,8 @@ func listening(asking *ask.Asker, network string, port uint16) (all []Socket, er
 
 // taken reports whether a socket takes what a client sends to a target, of those that are bound
 // to a device, or to none if that is 0. The kernel looks for it as it does for a client, which is
-// soon done. For a list of those on a port it goes through all.
+// soon done. For a list of those on a port it goes through all. One that is bound to a device
+// that none was bound to before is not found: the connection that was refused did not reach it.
 func (t target) taken(asking *ask.Asker, device int) (bool, error) {
 	found := false
 	q := nl.NewNetlinkRequest(unix.SOCK_DIAG_BY_FAMILY, 0)

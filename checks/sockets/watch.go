@@ -20,7 +20,8 @@ type Watch struct {
 	// Local says why the kernel would not deliver an address on this host, or nil.
 	Local func(netip.Addr) error
 
-	asking *ask.Asker
+	// Who finds that a service is gone does not wait for those who list what there is.
+	looking, listing *ask.Asker
 
 	mu        sync.Mutex                    // guards what follows, and the targets of all followers
 	followers map[uint16]map[*Follower]bool // by port
@@ -31,7 +32,7 @@ type Watch struct {
 
 // New returns a Watch that does not run yet.
 func New(local func(netip.Addr) error) *Watch {
-	return &Watch{Local: local, asking: newAsker(), followers: map[uint16]map[*Follower]bool{}}
+	return &Watch{Local: local, looking: newAsker(), listing: newAsker(), followers: map[uint16]map[*Follower]bool{}}
 }
 
 // Follower is one who wants to be told.
@@ -185,7 +186,7 @@ func (f *Follower) forget() {
 }
 
 // Vanished reports whether a socket has waited for clients on a target that is on this
-// host, as Learn has found, and none does now. Of a name with several addresses, as
+// host, as Learn has found, and none does now that a client of it would reach. Of a name with several addresses, as
 // localhost has, only one may have a service: its port tells which targets belong together.
 func (f *Follower) Vanished(network string, to netip.AddrPort) bool {
 	waited := f.waited(network, to.Port())
@@ -194,7 +195,7 @@ func (f *Follower) Vanished(network string, to netip.AddrPort) bool {
 			return false
 		}
 		for device := range devices {
-			if taken, err := at.taken(f.watch.asking, device); err != nil || taken {
+			if taken, err := at.taken(f.watch.looking, device); err != nil || taken {
 				return false
 			}
 		}
@@ -222,7 +223,7 @@ func (f *Follower) waited(network string, port uint16) map[target]map[int]bool {
 // open returns the cookies of the sockets that take what is sent to a target, with the devices
 // that they are bound to. Those count wherever they are bound to: where they end it is told.
 func (w *Watch) open(t target) (map[uint64]int, error) {
-	all, err := listening(w.asking, t.network, t.to.Port())
+	all, err := listening(w.listing, t.network, t.to.Port())
 	if err != nil {
 		return nil, err
 	}

@@ -186,35 +186,32 @@ func (e *Engine) logOf(c *check) *slog.Logger {
 
 // learn takes the result of a check.
 func (e *Engine) learn(c *check, r health.Result) {
-	now, before, was, stood := time.Now(), c.service.fitness(), c.result, c.service.verdictForOthers()
+	now, before, was, first := time.Now(), c.service.fitness(), c.result.Verdict, c.result.At.IsZero()
+	failed := c.result.Err != nil
+	stood := c.service.verdictForOthers()
 	c.learn(r, now)
 	c.tellWaiters()
-	e.later(func() { e.tellResult(c, r, was) })
-	if r.Err == nil && r.Verdict == health.Up && (was.Err != nil || was.Verdict != health.Up) {
+	c.told = c.told && r.Void
+	e.opts.Metrics.checked(c.service.cfg.Name, c.cfg.Name, r)
+	c.log.Debug("checked", "err", r.Err, "verdict", r.Verdict, "void", r.Void, "took", r.Took)
+	switch {
+	case r.Void && (c.told || first || e.stopping): // the first one may come before the address does, the last one after it went
+	case r.Void:
+		c.told = true
+		c.log.Warn("check can't be run, which says nothing of the service", "err", r.Err)
+	case r.Verdict == was:
+	case r.Verdict == health.Up:
+		c.log.Info("check up")
+	default:
+		c.log.Info("check down", "err", r.Err)
+	}
+	if r.Err == nil && r.Verdict == health.Up && (failed || was != health.Up) {
 		c.service.lookAgain()
 	}
 	if c.service.fitness() != before || c.service.verdictForOthers() != stood {
 		e.happened(r.At.Add(r.Took))
 	}
 	e.show(c.service, now)
-}
-
-// tellResult has the log and the metrics know a result of a check, after what was before.
-func (e *Engine) tellResult(c *check, r, was health.Result) {
-	c.told = c.told && r.Void
-	e.opts.Metrics.checked(c.service.cfg.Name, c.cfg.Name, r)
-	c.log.Debug("checked", "err", r.Err, "verdict", r.Verdict, "void", r.Void, "took", r.Took)
-	switch {
-	case r.Void && (c.told || was.At.IsZero() || e.stopping): // the first one may come before the address does, the last one after it went
-	case r.Void:
-		c.told = true
-		c.log.Warn("check can't be run, which says nothing of the service", "err", r.Err)
-	case r.Verdict == was.Verdict:
-	case r.Verdict == health.Up:
-		c.log.Info("check up")
-	default:
-		c.log.Info("check down", "err", r.Err)
-	}
 }
 
 // happened notes that something is to be decided that happened at a time.

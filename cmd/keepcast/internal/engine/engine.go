@@ -82,7 +82,6 @@ type Engine struct {
 	running     sync.WaitGroup  // checks and watches
 	checking    context.Context // of the checks; done when the loop ends
 	posted      reconcile.Desired
-	untold      []func()  // see later
 	undecided   bool      // something happened that decide has not looked at
 	since       time.Time // when the first of it happened; zero: that is not known
 	wake        time.Time // when everything is to be decided anew if nothing happens

@@ -35,19 +35,6 @@ func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 		if e.undecided {
 			e.decide()
 		}
-		e.tellLater()
-	}
-}
-
-// later has something told, in the order that it is handed over, once the host follows what was
-// decided: to put a line of the log together takes as long as to take an address off.
-func (e *Engine) later(tell func()) { e.untold = append(e.untold, tell) }
-
-func (e *Engine) tellLater() {
-	untold := e.untold
-	e.untold = nil
-	for _, tell := range untold {
-		tell()
 	}
 }
 
@@ -79,6 +66,7 @@ func (e *Engine) deadline(now time.Time) time.Time {
 func (e *Engine) decide() {
 	now := time.Now()
 	var moved []*service
+	var tell []func() // what is told once the host follows
 	for _, s := range e.inOrder {
 		was, i := s.state, e.intent(s, now)
 		if s.decide(now, s.fitness(), i) {
@@ -86,7 +74,7 @@ func (e *Engine) decide() {
 			e.opts.Metrics.changed(s.cfg.Name, s.state)
 			s.unreached, s.regraded = true, was.Up() && s.state.Up()
 			state, reason := s.state, s.reason
-			e.later(func() {
+			tell = append(tell, func() {
 				e.log.Info("service state decided", "service", s.cfg.Name, "state", state, "was", was, "reason", reason)
 			})
 			// A check without a verdict counts for the service as it is, which is another now.
@@ -98,7 +86,9 @@ func (e *Engine) decide() {
 	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers(), Off: e.off()}, now) || len(moved) > 0 {
 		e.save()
 	}
-	e.tellLater()
+	for _, told := range tell {
+		told()
+	}
 	for _, s := range moved {
 		s.gen = e.posted.Gen
 	}
