@@ -1,6 +1,8 @@
 package sockets
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -186,8 +188,9 @@ func (f *Follower) forget() {
 }
 
 // Vanished reports whether a socket has waited for clients on a target that is on this
-// host, as Learn has found, and none does now that a client of it would reach. Of a name with several addresses, as
-// localhost has, only one may have a service: its port tells which targets belong together.
+// host, as Learn has found, and none does now that a client of it would reach. Of a name with
+// several addresses, as localhost has, only one may have a service: its port tells which
+// targets belong together.
 func (f *Follower) Vanished(network string, to netip.AddrPort) bool {
 	waited := f.waited(network, to.Port())
 	for at, devices := range waited {
@@ -211,17 +214,23 @@ func (f *Follower) waited(network string, port uint16) map[target]map[int]bool {
 	all := map[target]map[int]bool{}
 	for _, k := range f.targets {
 		if k.network == network && k.to.Port() == port && len(k.open) > 0 {
-			all[k.target] = map[int]bool{}
-			for _, device := range k.open {
-				all[k.target][device] = true
-			}
+			all[k.target] = devicesOf(k.open)
 		}
 	}
 	return all
 }
 
+func devicesOf(open map[uint64]int) map[int]bool {
+	devices := map[int]bool{}
+	for _, device := range open {
+		devices[device] = true
+	}
+	return devices
+}
+
 // open returns the cookies of the sockets that take what is sent to a target, with the devices
-// that they are bound to. Those count wherever they are bound to: where they end it is told.
+// that they are bound to. Those count wherever they are bound to: when they end it is told. What
+// the kernel has in its list, but would not find for a client, Vanished would miss at once.
 func (w *Watch) open(t target) (map[uint64]int, error) {
 	all, err := listening(w.listing, t.network, t.to.Port())
 	if err != nil {
@@ -231,6 +240,11 @@ func (w *Watch) open(t target) (map[uint64]int, error) {
 	for _, s := range all {
 		if s.Takes(t.to) {
 			open[s.Cookie] = s.Device
+		}
+	}
+	for device := range devicesOf(open) {
+		if found, err := t.taken(w.looking, device); err != nil || !found {
+			return nil, cmp.Or(err, fmt.Errorf("%s of %s is listed, but not found", t.to, t.network))
 		}
 	}
 	return open, nil
