@@ -7,13 +7,11 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/keepcast/keepcast/driver/ask"
@@ -235,7 +233,7 @@ func TestNotFound(t *testing.T) {
 	w := running(t)
 	f, _ := following(t, w)
 	at, end := open(t, "tcp4", "127.0.0.1:0")
-	w.looking = emptySpace(t)
+	w.looking = ask.New(drivertest.Space(t), unix.NETLINK_INET_DIAG) // in which nobody listens
 	f.Aim("tcp", at)
 	f.Learn()
 	if n := w.Followed(); n != 0 {
@@ -245,28 +243,6 @@ func TestNotFound(t *testing.T) {
 	if f.Vanished("tcp", at) {
 		t.Error("vanished")
 	}
-}
-
-// emptySpace returns who looks for sockets in another network namespace, in which there are none.
-func emptySpace(t *testing.T) *ask.Asker {
-	t.Helper()
-	drivertest.NeedsRoot(t, "for a network namespace")
-	type made struct {
-		ns  netns.NsHandle
-		err error
-	}
-	done := make(chan made)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread is thrown away
-		ns, err := netns.New()
-		done <- made{ns, err}
-	}()
-	m := <-done
-	if m.err != nil {
-		t.Fatal(m.err)
-	}
-	t.Cleanup(func() { m.ns.Close() })
-	return ask.New(m.ns, unix.NETLINK_INET_DIAG)
 }
 
 // A listener of this host on the port of a service of another host says nothing of that.

@@ -51,6 +51,16 @@ func local(a *Asker) error {
 	return err
 }
 
+// working returns an Asker that has its socket.
+func working(t *testing.T) *Asker {
+	t.Helper()
+	a := newAsker(t)
+	if err := local(a); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 func TestAsk(t *testing.T) {
 	a := newAsker(t)
 	for range 2 { // Close is no end
@@ -86,10 +96,7 @@ func TestRefused(t *testing.T) {
 
 // An answer that nobody waited for is none to the next question.
 func TestLateAnswer(t *testing.T) {
-	a := newAsker(t)
-	if err := local(a); err != nil {
-		t.Fatal(err)
-	}
+	a := working(t)
 	if err := a.socket.Send(addresses()); err != nil {
 		t.Fatal(err)
 	}
@@ -100,10 +107,7 @@ func TestLateAnswer(t *testing.T) {
 
 // A question that is asked by hand, later, stands for a kernel that takes its time.
 func TestWaits(t *testing.T) {
-	a := newAsker(t)
-	if err := local(a); err != nil {
-		t.Fatal(err)
-	}
+	a := working(t)
 	got := make(chan error)
 	go func() { got <- a.answered(4711, func([]byte) {}) }()
 	runtime.Gosched()
@@ -124,10 +128,7 @@ func TestWaits(t *testing.T) {
 }
 
 func TestTooLong(t *testing.T) {
-	a := newAsker(t)
-	if err := local(a); err != nil {
-		t.Fatal(err)
-	}
+	a := working(t)
 	a.answer = a.answer[:64]
 	if err := local(a); err == nil || !strings.HasSuffix(err.Error(), " bytes, more than 64") {
 		t.Errorf("got %v", err)
@@ -139,10 +140,7 @@ func TestTooLong(t *testing.T) {
 
 // A process without a descriptor left can go on asking, and is told why it can't begin.
 func TestWithoutDescriptors(t *testing.T) {
-	a, late := newAsker(t), newAsker(t)
-	if err := local(a); err != nil {
-		t.Fatal(err)
-	}
+	a, late := working(t), newAsker(t)
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
@@ -164,44 +162,40 @@ func TestWithoutDescriptors(t *testing.T) {
 
 // A list of several parts is whole, unless it changes meanwhile.
 func TestList(t *testing.T) {
-	drivertest.NeedsRoot(t, "for a network namespace")
 	const many = 500
-	add := func(lo netlink.Link, i int) error {
+	ns := drivertest.Space(t)
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	lo, err := h.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(i int) {
 		var ip [4]byte
 		binary.BigEndian.PutUint32(ip[:], 10<<24|uint32(i))
-		return netlink.AddrAdd(lo, &netlink.Addr{IPNet: netlink.NewIPNet(ip[:])})
+		if err := h.AddrAdd(lo, &netlink.Addr{IPNet: netlink.NewIPNet(ip[:])}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread is thrown away
-		ns, err := netns.New()
-		if err != nil {
-			done <- err
-			return
+	for i := range many {
+		add(i)
+	}
+	a := New(ns, unix.NETLINK_ROUTE)
+	defer a.Close()
+	seen := 0
+	if err := a.Ask(addresses(), func([]byte) { seen++ }); err != nil || seen != many {
+		t.Errorf("%d of %d addresses: %v", seen, many, err)
+	}
+	seen = 0
+	err = a.Ask(addresses(), func([]byte) {
+		if seen++; seen == 1 {
+			add(many)
 		}
-		defer ns.Close()
-		lo, found := netlink.LinkByName("lo")
-		for i := range many {
-			err = errors.Join(err, found, add(lo, i))
-		}
-		a := New(ns, unix.NETLINK_ROUTE)
-		defer a.Close()
-		seen := 0
-		if failed := a.Ask(addresses(), func([]byte) { seen++ }); failed != nil || seen != many {
-			err = errors.Join(err, fmt.Errorf("%d of %d addresses: %w", seen, many, failed))
-		}
-		seen = 0
-		failed := a.Ask(addresses(), func([]byte) {
-			if seen++; seen == 1 {
-				err = errors.Join(err, add(lo, many))
-			}
-		})
-		if !errors.Is(failed, ErrInterrupted) {
-			err = errors.Join(err, fmt.Errorf("of a list that changed: %w", failed))
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Error(err)
+	})
+	if !errors.Is(err, ErrInterrupted) {
+		t.Errorf("of a list that changed: %v", err)
 	}
 }

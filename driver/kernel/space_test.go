@@ -16,8 +16,7 @@ import (
 	"github.com/keepcast/keepcast/driver/drivertest"
 )
 
-// space is a network namespace of its own for one test. It has no name, so it
-// is gone with its last file descriptor, whatever becomes of the test.
+// space is a network namespace of its own for one test.
 type space struct {
 	t  testing.TB
 	ns netns.NsHandle
@@ -25,25 +24,7 @@ type space struct {
 
 func newSpace(t testing.TB) space {
 	t.Helper()
-	drivertest.NeedsRoot(t, "for a network namespace")
-	type made struct {
-		ns  netns.NsHandle
-		err error
-	}
-	done := make(chan made)
-	go func() {
-		// The thread stays locked and dies with the goroutine: it is in the
-		// new namespace.
-		runtime.LockOSThread()
-		ns, err := netns.New()
-		done <- made{ns, err}
-	}()
-	m := <-done
-	if m.err != nil {
-		t.Fatal(m.err)
-	}
-	t.Cleanup(func() { m.ns.Close() })
-	s := space{t, m.ns}
+	s := space{t, drivertest.Space(t)}
 	s.ip("link set lo up")
 	return s
 }
