@@ -117,16 +117,21 @@ func TestFileSeen(t *testing.T) {
 // sameSeen runs a check and compares what it saw.
 func sameSeen(t *testing.T, c Checker, want ...string) {
 	t.Helper()
+	drivertest.Same(t, "what the check saw", want, seenBy(t, c))
+}
+
+// seenBy runs a check and returns what it saw.
+func seenBy(t *testing.T, c Checker) (got []string) {
+	t.Helper()
 	s := new(Sight)
 	if err := c.Check(WithSight(within(t), s)); err != nil {
 		t.Logf("the check says: %v", err)
 	}
 	seen, _ := s.Seen()
-	var got []string
 	for _, one := range seen {
 		got = append(got, one.What+": "+one.Text)
 	}
-	drivertest.Same(t, "what the check saw", want, got)
+	return got
 }
 
 // A file system that hangs holds one look and one watch, and neither the check nor the end.

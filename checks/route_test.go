@@ -145,9 +145,14 @@ func TestRouteSeen(t *testing.T) {
 	s.sees(to("203.0.113.0/24"), "route: default via 192.0.2.254 dev ifb0 proto bgp metric 20")
 	s.sees(&Route{Destination: prefix("0.0.0.0/0"), Table: unix.RT_TABLE_MAIN, Protocol: 12},
 		"routes: default via 192.0.2.254 dev ifb0 proto bgp metric 20 (another protocol)")
-	// The nexthops are of IPv4: those of IPv6 the kernel lists in any order.
-	s.ip("route add 203.0.113.0/24 proto bird nexthop via 192.0.2.254 nexthop via 198.51.100.2")
-	s.sees(to("203.0.113.0/24"), "route: 203.0.113.0/24 proto bird nexthop via 192.0.2.254 dev ifb0 nexthop via 198.51.100.2 dev v0")
+	s.ip("-6 route add default proto bird nexthop via 2001:db8::fe nexthop via 2001:db8:1::2")
+	one, other := " nexthop via 2001:db8::fe dev ifb0", " nexthop via 2001:db8:1::2 dev v0"
+	var got []string
+	s.do(func() { got = seenBy(t, to("::/0")) })
+	const want = "route: default proto bird metric 1024"
+	if seen := strings.Join(got, "\n"); seen != want+one+other && seen != want+other+one { // the kernel has them in any order
+		t.Errorf("got %q, want %q with%s and%s", seen, want, one, other)
+	}
 }
 
 // With nexthop objects the kernel may tell their number only.
