@@ -73,9 +73,9 @@ func (e *Engine) decide() {
 			moved = append(moved, s)
 			e.opts.Metrics.changed(s.cfg.Name, s.state)
 			s.unreached, s.regraded = true, was.Up() && s.state.Up()
-			state, reason := s.state, s.reason
+			reason := s.reason
 			tell = append(tell, func() {
-				e.log.Info("service state decided", "service", s.cfg.Name, "state", state, "was", was, "reason", reason)
+				e.log.Info("service state decided", "service", s.cfg.Name, "state", s.state, "was", was, "reason", reason)
 			})
 			// A check without a verdict counts for the service as it is, which is another now.
 			_, s.reason = s.target(now, s.fitness(), i)
