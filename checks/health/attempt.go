@@ -104,9 +104,9 @@ func (p *Probe) checked(ctx context.Context, began time.Time) (err error) {
 	return err
 }
 
-// leave gives a hanging run its grace; a Checker that breaks its promise to
+// leaveStuck gives a hanging run its grace; a Checker that breaks its promise to
 // return once its context is done must not hold up the shutdown.
-func (p *Probe) leave() {
+func (p *Probe) leaveStuck() {
 	if p.stuck == nil {
 		return
 	}

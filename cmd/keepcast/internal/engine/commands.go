@@ -13,7 +13,6 @@ import (
 	"github.com/keepcast/keepcast/checks/health"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/api"
 	"github.com/keepcast/keepcast/cmd/keepcast/internal/config"
-	"github.com/keepcast/keepcast/driver/pace"
 )
 
 // post hands the loop something that happened.
@@ -163,20 +162,20 @@ func (e *Engine) startCheck(c *check, after time.Duration) {
 	probe.Pulse, c.hurry, c.wake = e.opts.Pulse, probe.Hurry, probe.Wake
 	c.log = e.logOf(c)
 	follower := e.opts.Sockets.Follow(probe.Wake)
-	e.running.Go(func() {
-		defer follower.Close()
-		ctx = checks.WithFollower(ctx, follower)
-		pace.Wait(ctx, after)
-		probe.Run(ctx, func(r health.Result) {
-			e.post(func() {
-				if ctx.Err() == nil { // else it was stopped meanwhile
-					e.tell(c, r)
-				}
-			})
-			if r.Err == nil {
-				follower.Learn()
+	ctx = checks.WithFollower(ctx, follower)
+	e.running.Add(1)
+	probe.Start(ctx, after, func(r health.Result) {
+		e.post(func() {
+			if ctx.Err() == nil { // else it was stopped meanwhile
+				e.tell(c, r)
 			}
 		})
+		if r.Err == nil {
+			follower.Learn()
+		}
+	}, func() {
+		follower.Close()
+		e.running.Done()
 	})
 }
 
