@@ -85,7 +85,11 @@ func (p *Probe) Run(ctx context.Context, report func(Result)) {
 // the other. At the end, when nothing of the check runs any more, it calls ended.
 func (p *Probe) Start(ctx context.Context, after time.Duration, report func(Result), ended func()) {
 	if w, ok := p.Checker.(Watcher); ok {
-		p.watching.Go(func() { keepWatching(ctx, w, p.Wake) })
+		p.watching.Go(func() {
+			if pace.Wait(ctx, after) {
+				keepWatching(ctx, w, p.Wake)
+			}
+		})
 	}
 	p.begin(after, func(due time.Time) {
 		p.turn(ctx, due, report)

@@ -184,3 +184,19 @@ func TestRestProperty(t *testing.T) {
 		})
 	}
 }
+
+// The watches of a start begin one after the other, too.
+func TestWatchBeginsWithTheFirstRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var began []time.Time
+		w := ending{instant, func(int) time.Duration { return time.Hour }, &began}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		start, ended := time.Now(), make(chan struct{})
+		NewProbe(w, schedule).Start(ctx, time.Second, func(Result) {}, func() { close(ended) })
+		<-ended
+		if len(began) != 1 || began[0].Sub(start) != time.Second {
+			t.Errorf("began at %s, the start was %s", began, start)
+		}
+	})
+}
