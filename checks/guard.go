@@ -67,7 +67,28 @@ func control(ctx context.Context, network, address string, conn syscall.RawConn)
 		return health.Void(err)
 	}
 	aim(ctx, network, to)
+	if network == "tcp4" || network == "tcp6" {
+		hasten(to, conn)
+	}
 	return nil
+}
+
+// hasten begins to connect a TCP socket before net does. Towards this host it has connected, or
+// was refused, when connect(2) returns with EINPROGRESS. When net connects it once more, it is
+// told how that ended, and need not wait for epoll(7). Where it has not ended yet, or could not
+// begin, net is told so just as well.
+func hasten(to netip.AddrPort, conn syscall.RawConn) {
+	addr := to.Addr().Unmap()
+	var at unix.Sockaddr
+	switch {
+	case addr.Zone() != "": // of a link: net knows its number
+		return
+	case addr.Is4():
+		at = &unix.SockaddrInet4{Port: int(to.Port()), Addr: addr.As4()}
+	default:
+		at = &unix.SockaddrInet6{Port: int(to.Port()), Addr: addr.As16()}
+	}
+	_ = onSocket(conn, func(fd int) error { return unix.Connect(fd, at) })
 }
 
 // guarded asks the guard, if there is one.

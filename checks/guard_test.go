@@ -2,8 +2,13 @@ package checks
 
 import (
 	"errors"
+	"net"
 	"net/netip"
+	"os"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestOnlyLocal(t *testing.T) {
@@ -17,5 +22,50 @@ func TestOnlyLocal(t *testing.T) {
 	}
 	if err := guard(netip.MustParseAddr("192.0.2.54")); err != nil {
 		t.Errorf("an address that is not managed: %v", err)
+	}
+}
+
+// A socket that was hastened is told at the next connect(2) how it ended, and need not be
+// waited for.
+func TestHasten(t *testing.T) {
+	for network, host := range map[string]string{"tcp4": "127.0.0.1:0", "tcp6": "[::1]:0"} {
+		listener, err := net.Listen(network, host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := netip.MustParseAddrPort(listener.Addr().String())
+		if err := hastened(t, to); err != nil && !errors.Is(err, unix.EISCONN) {
+			t.Errorf("%s, to a listener: %v", network, err)
+		}
+		listener.Close()
+		if err := hastened(t, to); !errors.Is(err, unix.ECONNREFUSED) {
+			t.Errorf("%s, to nobody: %v", network, err)
+		}
+	}
+}
+
+// hastened returns what connect says of a socket that was hastened.
+func hastened(t *testing.T, to netip.AddrPort) error {
+	t.Helper()
+	family, at := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(to.Port()), Addr: [4]byte{127, 0, 0, 1}})
+	if to.Addr().Is6() {
+		family, at = unix.AF_INET6, &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := os.NewFile(uintptr(fd), "socket")
+	defer socket.Close()
+	conn, err := socket.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hasten(to, conn)
+	for deadline := time.Now().Add(5 * time.Second); ; { // a busy kernel answers after the call
+		err := unix.Connect(fd, at)
+		if !errors.Is(err, unix.EALREADY) || time.Now().After(deadline) {
+			return err
+		}
 	}
 }
