@@ -106,8 +106,11 @@ func (p *Probe) Start(ctx context.Context, after time.Duration, report func(Resu
 	})
 }
 
-// turn makes the run that is due and reports it.
+// turn makes the run that is due and reports it, unless the end came first.
 func (p *Probe) turn(ctx context.Context, due time.Time, report func(Result)) {
+	if ctx.Err() != nil {
+		return
+	}
 	p.beat(true)
 	result := p.run(ctx)
 	p.beat(result.Err != nil) // of a failure's aftermath it is asked until a run succeeds

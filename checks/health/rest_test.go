@@ -131,6 +131,17 @@ func TestEndAtAnyMoment(t *testing.T) {
 	}
 }
 
+// A probe that has ended before its first run is due has none.
+func TestEndBeforeTheFirstRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 100 { // the timer may come before the end does
+			NewProbe(checkFunc(func(context.Context) error { t.Error("it runs"); return nil }), schedule).Run(ctx, func(Result) {})
+		}
+	})
+}
+
 // Whatever wakes a check, however long it runs: no two runs of it overlap, each wake is
 // followed by a run soon, and the regular ones go on.
 func TestRestProperty(t *testing.T) {
