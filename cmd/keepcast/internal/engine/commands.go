@@ -200,9 +200,9 @@ func (e *Engine) learn(c *check, r health.Result) {
 		c.log.Warn("check can't be run, which says nothing of the service", "err", r.Err)
 	case r.Verdict == was:
 	case r.Verdict == health.Up:
-		c.log.Info("check up")
+		e.afterwards(func() { c.log.Info("check up") })
 	default:
-		c.log.Info("check down", "err", r.Err)
+		e.afterwards(func() { c.log.Info("check down", "err", r.Err) })
 	}
 	if r.Err == nil && r.Verdict == health.Up && (failed || was != health.Up) {
 		c.service.lookAgain()

@@ -250,6 +250,23 @@ func TestChecksAreLogged(t *testing.T) {
 	})
 }
 
+// What waits to be told waits for no decision where there is nothing to decide.
+func TestNothingToDecide(t *testing.T) {
+	b := newHarness(t)
+	b.service("dns", address, &fakeCheck{})
+	synctest.Test(t, func(t *testing.T) {
+		b.start()
+		later(10 * time.Second)
+		told := false
+		b.engine.post(func() { b.engine.afterwards(func() { told = true }) })
+		synctest.Wait()
+		if !told {
+			t.Error("it waits")
+		}
+		b.end()
+	})
+}
+
 // slowToEnd is a check that takes a while to return once its context is done.
 type slowToEnd struct{ ended bool }
 

@@ -85,6 +85,7 @@ type Engine struct {
 	undecided   bool      // something happened that decide has not looked at
 	since       time.Time // when the first of it happened; zero: that is not known
 	wake        time.Time // when everything is to be decided anew if nothing happens
+	untold      []func()  // see afterwards
 	started     time.Time
 	loaded      time.Time
 	reloadError string

@@ -35,7 +35,20 @@ func (e *Engine) loop(stop <-chan struct{}, limit time.Time, done func() bool) {
 		if e.undecided {
 			e.decide()
 		}
+		e.tellUntold()
 	}
+}
+
+// afterwards has something told once the host follows what is decided next, if anything is: on
+// the way there nothing is told.
+func (e *Engine) afterwards(tell func()) { e.untold = append(e.untold, tell) }
+
+// tellUntold tells it.
+func (e *Engine) tellUntold() {
+	for _, tell := range e.untold {
+		tell()
+	}
+	e.untold = nil
 }
 
 // runWaiting runs what is waiting already, so that a burst is decided in one go.
@@ -66,7 +79,6 @@ func (e *Engine) deadline(now time.Time) time.Time {
 func (e *Engine) decide() {
 	now := time.Now()
 	var moved []*service
-	var tell []func() // what is told once the host follows
 	for _, s := range e.inOrder {
 		was, i := s.state, e.intent(s, now)
 		if s.decide(now, s.fitness(), i) {
@@ -74,7 +86,7 @@ func (e *Engine) decide() {
 			e.opts.Metrics.changed(s.cfg.Name, s.state)
 			s.unreached, s.regraded = true, was.Up() && s.state.Up()
 			reason := s.reason
-			tell = append(tell, func() {
+			e.afterwards(func() {
 				e.log.Info("service state decided", "service", s.cfg.Name, "state", s.state, "was", was, "reason", reason)
 			})
 			// A check without a verdict counts for the service as it is, which is another now.
@@ -86,9 +98,7 @@ func (e *Engine) decide() {
 	if e.hand(reconcile.Desired{State: e.desired(now), Drivers: e.announcers(), Off: e.off()}, now) || len(moved) > 0 {
 		e.save()
 	}
-	for _, told := range tell {
-		told()
-	}
+	e.tellUntold()
 	for _, s := range moved {
 		s.gen = e.posted.Gen
 	}

@@ -37,7 +37,7 @@ type service struct {
 // check is a configured check and its last result.
 type check struct {
 	cfg     *config.Check
-	runs    health.Checker // what its goroutine runs: that of cfg, or an earlier one that asks the same
+	runs    health.Checker // what is run: that of cfg, or an earlier one that asks the same
 	service *service
 	result  health.Result
 	void    time.Time // since when keepcast could not run it; zero: it could
@@ -53,7 +53,7 @@ type check struct {
 	waiters []waiter  // who wants to know when it has
 	users   []*check  // of a check of the top level: those of services that are this one
 	used    *check    // of a service: the one of the top level that it is, if any
-	stop    func()    // ends its goroutine
+	stop    func()    // ends its runs
 }
 
 func newCheck(cfg *config.Check, s *service) *check {
