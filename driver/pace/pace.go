@@ -58,6 +58,9 @@ func Backoff(first, most time.Duration, failures int) time.Duration {
 
 // Wait waits for d. It returns false if ctx is done before.
 func Wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

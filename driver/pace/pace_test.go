@@ -164,3 +164,18 @@ func TestAnswer(t *testing.T) {
 		close(release)
 	})
 }
+
+func TestWaitForNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	for _, d := range []time.Duration{0, -time.Second} {
+		if !Wait(ctx, d) {
+			t.Errorf("%s: not over", d)
+		}
+	}
+	cancel()
+	for range 100 { // not by chance, as of two that are ready
+		if Wait(ctx, 0) {
+			t.Fatal("over, though ctx is done")
+		}
+	}
+}
