@@ -213,6 +213,7 @@ func TestUseCheckNow(t *testing.T) {
 				t.Errorf("%s: %+v", a.Service, a)
 			}
 		}
+		synctest.Wait() // for a run that would be one too many
 		if n := upstream.ran(); n != 1 {
 			t.Errorf("%d runs", n)
 		}
