@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -78,17 +79,7 @@ func control(ctx context.Context, network, address string, conn syscall.RawConn)
 // told how that ended, and need not wait for epoll(7). Where it has not ended yet, or could not
 // begin, net is told so just as well.
 func hasten(to netip.AddrPort, conn syscall.RawConn) {
-	addr := to.Addr().Unmap()
-	var at unix.Sockaddr
-	switch {
-	case addr.Zone() != "": // of a link: net knows its number
-		return
-	case addr.Is4():
-		at = &unix.SockaddrInet4{Port: int(to.Port()), Addr: addr.As4()}
-	default:
-		at = &unix.SockaddrInet6{Port: int(to.Port()), Addr: addr.As16()}
-	}
-	_ = onSocket(conn, func(fd int) error { return unix.Connect(fd, at) })
+	_ = onSocket(conn, func(fd int) error { return connectTo(fd, to) })
 }
 
 // guarded asks the guard, if there is one.
@@ -108,6 +99,24 @@ func bind(conn syscall.RawConn, device string) error {
 		return fmt.Errorf("binding to %s, the VRF of the service's interface: %w", device, err)
 	}
 	return nil
+}
+
+// connectTo connects a socket. One that is raw or of datagrams is then sent what comes from there
+// alone, and an ICMP error is an error of the socket.
+func connectTo(fd int, to netip.AddrPort) error {
+	addr := to.Addr().Unmap()
+	inet6 := &unix.SockaddrInet6{Port: int(to.Port()), Addr: addr.As16()}
+	var at unix.Sockaddr = inet6
+	if addr.Is4() {
+		at = &unix.SockaddrInet4{Port: int(to.Port()), Addr: addr.As4()}
+	} else if zone := addr.Zone(); zone != "" {
+		link, err := net.InterfaceByName(zone)
+		if err != nil {
+			return err
+		}
+		inet6.ZoneId = uint32(link.Index)
+	}
+	return os.NewSyscallError("connect", unix.Connect(fd, at))
 }
 
 // onSocket does something with the descriptor of a socket.

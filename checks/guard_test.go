@@ -47,9 +47,9 @@ func TestHasten(t *testing.T) {
 // hastened returns what connect says of a socket that was hastened.
 func hastened(t *testing.T, to netip.AddrPort) error {
 	t.Helper()
-	family, at := unix.AF_INET, unix.Sockaddr(&unix.SockaddrInet4{Port: int(to.Port()), Addr: [4]byte{127, 0, 0, 1}})
+	family := unix.AF_INET
 	if to.Addr().Is6() {
-		family, at = unix.AF_INET6, &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}
+		family = unix.AF_INET6
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -63,7 +63,7 @@ func hastened(t *testing.T, to netip.AddrPort) error {
 	}
 	hasten(to, conn)
 	for deadline := time.Now().Add(5 * time.Second); ; { // a busy kernel answers after the call
-		err := unix.Connect(fd, at)
+		err := connectTo(fd, to)
 		if !errors.Is(err, unix.EALREADY) || time.Now().After(deadline) {
 			return err
 		}

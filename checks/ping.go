@@ -142,7 +142,7 @@ func echoSocket(ctx context.Context, to netip.Addr) (packetConn, error) {
 	if err := control(ctx, "icmp", netip.AddrPortFrom(to, 0).String(), raw); err != nil {
 		return nil, err
 	}
-	if err := connectTo(fd, to); err != nil {
+	if err := connectTo(fd, netip.AddrPortFrom(to, 0)); err != nil {
 		return nil, err
 	}
 	conn, err := net.FileConn(file)
@@ -168,22 +168,6 @@ func onlyReplies(fd int, to netip.Addr) {
 	}
 	block.Data[reply/32] &^= 1 << (reply % 32)
 	_ = unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &block)
-}
-
-// connectTo sets where the packets of a socket go. What comes from elsewhere is then not
-// received, and an ICMP error is an error of the socket.
-func connectTo(fd int, to netip.Addr) error {
-	var address unix.Sockaddr = &unix.SockaddrInet6{Addr: to.As16()}
-	if to.Is4() {
-		address = &unix.SockaddrInet4{Addr: to.As4()}
-	} else if zone := to.Zone(); zone != "" {
-		link, err := net.InterfaceByName(zone)
-		if err != nil {
-			return err
-		}
-		address = &unix.SockaddrInet6{Addr: to.As16(), ZoneId: uint32(link.Index)}
-	}
-	return os.NewSyscallError("connect", unix.Connect(fd, address))
 }
 
 // echoTypes returns the types of ICMP messages that ask and answer (RFC 792, RFC 4443
