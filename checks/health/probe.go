@@ -73,13 +73,6 @@ func CarryOn(c Checker, s Schedule, h Health) *Probe {
 	return &Probe{Checker: c, Schedule: s, health: h.Carried(s)}
 }
 
-// Run is Start at once, for somebody who waits for the end.
-func (p *Probe) Run(ctx context.Context, report func(Result)) {
-	ended := make(chan struct{})
-	p.Start(ctx, 0, report, func() { close(ended) })
-	<-ended
-}
-
 // Start has the check run after a time, then on schedule and whenever a Watcher, Hurry or Wake
 // wakes it, until ctx is done, and returns at once. It hands every result to report, one after
 // the other. At the end, when nothing of the check runs any more, it calls ended.
@@ -91,17 +84,19 @@ func (p *Probe) Start(ctx context.Context, after time.Duration, report func(Resu
 			}
 		})
 	}
+	leave := func() {
+		p.leave()
+		ended()
+	}
 	p.begin(after, func(due time.Time) {
 		p.turn(ctx, due, report)
 		if !p.goOn(ctx) {
-			p.leave()
-			ended()
+			leave()
 		}
 	})
 	context.AfterFunc(ctx, func() {
 		if p.end() {
-			p.leave()
-			ended()
+			leave()
 		}
 	})
 }

@@ -19,6 +19,13 @@ func (f checkFunc) Check(ctx context.Context) error { return f(ctx) }
 
 var schedule = Schedule{Interval: time.Second, FastInterval: 250 * time.Millisecond, Timeout: 500 * time.Millisecond, Rise: 3, Fall: 2}
 
+// Run is Start at once, for somebody who waits for the end.
+func (p *Probe) Run(ctx context.Context, report func(Result)) {
+	ended := make(chan struct{})
+	p.Start(ctx, 0, report, func() { close(ended) })
+	<-ended
+}
+
 // run runs a probe for d and returns its results, with times since the start.
 func run(t *testing.T, c Checker, s Schedule, d time.Duration) (at []time.Duration, results []Result) {
 	t.Helper()

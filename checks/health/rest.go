@@ -17,7 +17,6 @@ type rest struct {
 	timer   *time.Timer
 	start   time.Time // the regular runs are whole intervals after it
 	resting bool      // else a turn is under way, or the Probe has ended
-	begun   bool      // the first run has
 	due     time.Time // when the next run is to begin; as the turn under way was to
 	woken   bool      // a run is to begin for a wake
 	wakes   wakes
@@ -58,7 +57,7 @@ func (r *rest) rouse() (due time.Time) {
 	if r.woken {
 		r.wakes.note(time.Now())
 	}
-	r.resting, r.begun, r.woken = false, true, false
+	r.resting, r.woken = false, false
 	return r.due
 }
 
@@ -78,6 +77,10 @@ func (r *rest) sooner(at, now time.Time) {
 	go r.turn(r.rouse())
 }
 
+// betweenRuns reports whether the next run may begin sooner: not a run that is under way, nor the
+// first one, which has its turn. The caller holds mu.
+func (p *Probe) betweenRuns() bool { return p.rest.resting && !p.last.at.IsZero() }
+
 // Hurry has the check prove itself anew. The next run begins at once, or as soon as the fast
 // interval since the last one is over. While it succeeds, others follow at that interval, until
 // as many as rise asks for have begun since now. It never blocks.
@@ -87,7 +90,7 @@ func (p *Probe) Hurry() {
 	defer r.mu.Unlock()
 	now := time.Now()
 	r.since = now
-	if r.resting && r.begun {
+	if p.betweenRuns() {
 		r.sooner(p.next(now), now)
 	}
 }
@@ -99,7 +102,7 @@ func (p *Probe) Wake() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.woken = true
-	if r.resting && r.begun {
+	if p.betweenRuns() {
 		r.sooner(r.wakes.free(), time.Now())
 	}
 }

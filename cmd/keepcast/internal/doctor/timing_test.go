@@ -163,7 +163,8 @@ func TestTimingHolds(t *testing.T) {
 		for range 300 {
 			ctx, cancel := context.WithCancel(t.Context())
 			died, dies := time.Time{}, time.Now().Add(20*time.Second+rand.N(2*time.Second))
-			health.NewProbe(mortal{&died}, s.Checks[0].Schedule).Run(ctx, func(r health.Result) {
+			ended := make(chan struct{})
+			health.NewProbe(mortal{&died}, s.Checks[0].Schedule).Start(ctx, 0, func(r health.Result) {
 				switch {
 				case died.IsZero() && !time.Now().Before(dies): // between two runs, so that nothing races
 					died = time.Now()
@@ -171,7 +172,8 @@ func TestTimingHolds(t *testing.T) {
 					worst = max(worst, time.Since(died))
 					cancel()
 				}
-			})
+			}, func() { close(ended) })
+			<-ended
 			cancel()
 		}
 		if limit := time.Duration(figure.WorstCase); worst > limit || worst < limit/2 {
